@@ -1,0 +1,5 @@
+"""``python -m ebplan``."""
+
+from ebplan.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Who is told: a plan as device commands. Adapters see a plan, never a solver."""

@@ -1,0 +1,95 @@
+"""A case: an event with the site and the state it meets, as one file or several.
+
+``event.json`` may hold the whole case, or refer to a site by file or by the name of a built-in
+one, and to a state by file.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from ebplan.document import Document, read_json, read_toml
+from ebplan.errors import InputError
+from ebplan.event import Event
+from ebplan.site import Site
+from ebplan.state import State
+
+_BUILT_IN = resources.files("ebplan") / "sites"
+
+
+class Case(Document):
+    """An event with its site and state, resolved."""
+
+    kind: Literal["event"] = "event"
+    event: Event
+    """What the grid asks."""
+    site: Site
+    """The site it asks."""
+    state: State
+    """The state of the site when the plan is made."""
+
+
+class CaseFile(Document):
+    """A case as a file: site and state in place or by reference."""
+
+    kind: Literal["event"] = "event"
+    event: Event
+    """What the grid asks."""
+    site: Site | str
+    """The site, the path of its file, or the name of a built-in one."""
+    state: State | str
+    """The state, or the path of its file."""
+
+
+def built_in_sites() -> list[str]:
+    """Return the names of the sites shipped with ebplan."""
+    return sorted(entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir())
+
+
+def load_site(name: str, *, folder: Path | None = None) -> Site:
+    """Load a built-in site by name, or a site file (JSON or TOML), relative to ``folder``.
+
+    Raises:
+        InputError: there is no such site, or the file is wrong.
+    """
+    if name in built_in_sites():
+        return Site.parse((_BUILT_IN / f"{name}.json").read_bytes(), file=name)
+    path = (folder or Path()) / name
+    if not path.exists():
+        raise InputError(
+            field="site",
+            value=name,
+            allowed=f"a built-in site ({', '.join(built_in_sites())}) or a file",
+            remedy="correct the name or the path",
+        )
+    return Site.parse(_read(path), file=str(path))
+
+
+def load_case(path: str | Path) -> Case:
+    """Load a case from a JSON file and resolve what it refers to.
+
+    Raises:
+        InputError: a file is missing, not JSON, or a field is wrong; the message names both.
+    """
+    path = Path(path)
+    return resolve_case(read_json(path), folder=path.parent, file=str(path))
+
+
+def resolve_case(data: dict[str, Any], *, folder: Path, file: str) -> Case:
+    """Resolve a case's references and validate it."""
+    data = dict(data)
+    try:
+        if isinstance(data.get("site"), str):
+            data["site"] = load_site(data["site"], folder=folder)
+        if isinstance(data.get("state"), str):
+            state_path = folder / data["state"]
+            data["state"] = State.parse(_read(state_path), file=str(state_path))
+    except InputError as error:
+        raise error.in_file(file) from None
+    return Case.parse(data, file=file)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_toml(path) if path.suffix == ".toml" else read_json(path)

@@ -1,0 +1,262 @@
+"""The command line: it parses and prints; what it prints is made elsewhere.
+
+Exit codes: 0 a checked plan, also with a shortfall; 2 bad input; 4 no checked plan; 5 a device
+refused. Everything heavy is imported where it is used, so that ``ebplan --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from ebplan import __version__
+
+if TYPE_CHECKING:
+    from ebplan.plan import Plan
+    from ebplan.planner import Method
+    from ebplan.problem import Problem
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FILE = click.Path(path_type=Path)
+
+
+def _one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn our errors into one red line and an exit code; a traceback only under --debug."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        from ebplan.errors import EbplanError
+
+        try:
+            return command(*args, **kwargs)
+        except EbplanError as error:
+            if click.get_current_context().find_root().params.get("debug"):
+                raise
+            click.secho(f"error: {error}", fg="red", err=True)
+            sys.exit(error.exit_code)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ebplan")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Plan how an AI-inference site with a battery answers the grid.
+
+    Exit codes: 0 a checked plan (also with a shortfall), 2 bad input, 4 no checked plan, 5 a
+    device refused.
+    """
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    help="Write the plan here, and its problem beside it (plan.json, plan.problem.json).",
+)
+@click.option("--plot", type=FILE, help="Draw the plan (.png, .svg or .pdf).")
+@click.option("--save-problem", type=FILE, help="Write the posed problem: the bug report.")
+@click.option("--save-lp", type=FILE, help="Write the model in LP format and do not solve.")
+@click.option(
+    "--print-model",
+    is_flag=False,
+    flag_value="labels",
+    type=click.Choice(["labels", "rows"]),
+    help="Print the mathematics and the constraints (every row with =rows) and do not solve.",
+)
+@click.option(
+    "--solver",
+    default="highs",
+    show_default=True,
+    help="highs, cvxpy, cvxpy:NAME (e.g. cvxpy:SCIP), or merit-order.",
+)
+@click.option(
+    "--time-limit", type=click.FloatRange(min=0.001), help="Stop improving after these seconds."
+)
+@_one_line_errors
+def solve(
+    file: Path,
+    as_json: bool,
+    output: Path | None,
+    plot: Path | None,
+    save_problem: Path | None,
+    save_lp: Path | None,
+    print_model: str | None,
+    solver: str,
+    time_limit: float | None,
+) -> None:
+    """Plan the event in FILE (an event or a saved problem) and show the plan."""
+    from ebplan.document import write_atomically
+
+    method, behind = _method(solver)
+    problem = _load_problem(file)
+    if save_problem:
+        write_atomically(save_problem, problem.to_json())
+    if save_lp or print_model:
+        _show_model(problem, save_lp, print_model)
+        return
+    plan = _solve(problem, method, behind, time_limit)
+    if output:
+        write_atomically(_problem_beside(output), problem.to_json())
+        write_atomically(output, plan.to_json())
+    if plot:
+        from ebplan.report.figure import plot_plan
+
+        plot_plan(plan, problem, plot)
+    if as_json:
+        click.echo(plan.to_json())
+    else:
+        from rich.console import Console
+
+        from ebplan.report.terminal import print_plan
+
+        print_plan(plan, problem, Console())
+
+
+@main.command()
+@click.argument("plan_file", type=FILE, metavar="PLAN")
+@click.option(
+    "--problem",
+    "problem_file",
+    type=FILE,
+    help="The problem or event it answers; PLAN's .problem.json neighbour if absent.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@_one_line_errors
+def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
+    """Check a plan against its problem with code that shares nothing with the formulation."""
+    from ebplan.checker import check_plan
+    from ebplan.document import read_json
+    from ebplan.plan import Plan
+
+    plan = Plan.parse(read_json(plan_file), file=str(plan_file))
+    problem = _load_problem(problem_file or _problem_beside(plan_file))
+    verdict = check_plan(problem, plan)
+    if as_json:
+        click.echo(verdict.model_dump_json(indent=1))
+    elif verdict.ok:
+        click.echo(f"{plan_file}: every law holds")
+    for violation in () if as_json else verdict.violations:
+        click.secho(f"{violation.law}: {violation.message}", fg="red")
+    sys.exit(0 if verdict.ok else 4)
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["event", "site", "state", "plan", "problem"]))
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a document."""
+    import json
+
+    from ebplan.case import CaseFile
+    from ebplan.document import Document
+    from ebplan.plan import Plan
+    from ebplan.problem import Problem
+    from ebplan.site import Site
+    from ebplan.state import State
+
+    documents: dict[str, type[Document]] = {
+        "event": CaseFile,
+        "site": Site,
+        "state": State,
+        "plan": Plan,
+        "problem": Problem,
+    }
+    click.echo(json.dumps(documents[kind].model_json_schema(), indent=1))
+
+
+@main.command()
+def doctor() -> None:
+    """Print versions and what is installed, for a bug report."""
+    from importlib.metadata import PackageNotFoundError, version
+    from platform import platform, python_version
+
+    click.echo(f"ebplan {__version__}, Python {python_version()}, {platform()}")
+    for name in ("highspy", "numpy", "pydantic", "rich", "matplotlib", "scipy", "pandas", "cvxpy"):
+        try:
+            click.echo(f"  {name:12s} {version(name)}")
+        except PackageNotFoundError:
+            click.echo(f"  {name:12s} not installed")
+
+
+def _method(solver: str) -> tuple[Method, str | None]:
+    name, _, behind = solver.partition(":")
+    methods: dict[str, Method] = {
+        "highs": "highs",
+        "cvxpy": "cvxpy",
+        "merit-order": "merit_order",
+    }
+    if name not in methods or (behind and name != "cvxpy"):
+        raise click.BadParameter(
+            f"{solver!r}; allowed: highs, cvxpy, cvxpy:NAME, merit-order", param_hint="--solver"
+        )
+    return methods[name], behind or None
+
+
+def _load_problem(path: Path) -> Problem:
+    """Read a saved problem, or pose the one that an event file describes."""
+    from ebplan.case import resolve_case
+    from ebplan.document import read_json
+    from ebplan.errors import InputError
+    from ebplan.pose import pose
+    from ebplan.problem import Problem
+
+    data = read_json(path)
+    kind = data.get("kind")
+    if kind == "problem":
+        return Problem.parse(data, file=str(path))
+    if kind != "event":
+        raise InputError(
+            field="kind",
+            value=kind,
+            allowed="'event' or 'problem'",
+            remedy='say {"kind": "event", ...}',
+            file=str(path),
+        )
+    case = resolve_case(data, folder=path.parent, file=str(path))
+    try:
+        return pose(case.event, case.site, case.state)
+    except InputError as error:
+        raise error.in_file(str(path)) from None
+
+
+def _problem_beside(plan_file: Path) -> Path:
+    return plan_file.with_name(f"{plan_file.stem}.problem.json")
+
+
+def _show_model(problem: Problem, save_lp: Path | None, print_model: str | None) -> None:
+    from ebplan.solvers.describe import describe
+    from ebplan.solvers.formulation import formulate
+
+    formulation = formulate(problem)
+    if save_lp:
+        from ebplan.solvers.highs import write_lp
+
+        write_lp(formulation.program, save_lp)
+    if print_model:
+        for line in describe(formulation, every_row=print_model == "rows"):
+            click.echo(line)
+
+
+def _solve(problem: Problem, method: Any, behind: str | None, time_limit: float | None) -> Plan:
+    """Solve; where no plan passes the check, leave the problem behind as the bug report."""
+    from ebplan.document import write_atomically
+    from ebplan.errors import NoPlanError
+    from ebplan.planner import solve_problem
+
+    try:
+        return solve_problem(problem, method=method, solver=behind, time_limit_s=time_limit)
+    except NoPlanError as error:
+        report = Path(f"ebplan-problem-{problem.digest()[:8]}.json")
+        write_atomically(report, problem.to_json())
+        raise NoPlanError(f"{error} (saved as {report})", plan=error.plan) from None

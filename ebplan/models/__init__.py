@@ -1,0 +1,1 @@
+"""What the hardware does: fitted curves, their cards, and the artefacts shipped with ebplan."""

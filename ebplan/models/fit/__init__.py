@@ -1,0 +1,1 @@
+"""Fitting: from measured runs to artefacts and their cards. The only place that needs scipy."""

@@ -1,0 +1,60 @@
+"""Power after a command: the step response, averaged over the steps of a grid.
+
+A channel's settled input ``U_k`` changes only at epochs. With the step response
+
+    H(x) = 0                           for x < delay
+    H(x) = 1 - exp(-(x - delay) / T)   after it
+
+its power is ``P(t) = U_{-1} + sum_k (U_k - U_{k-1}) H(t - t_k)``, linear in the inputs:
+``P = W U`` with rows that sum to 1. ``W`` replaces lag *states*: as variables those would be free
+chains, which are slow and crash a solver's presolve (docs/formulation.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebplan.site import Response
+from ebplan.timegrid import TimeGrid
+
+FloatArray = NDArray[np.float64]
+
+NEGLIGIBLE_WEIGHT = 1e-4
+"""Weights below this are folded into the current epoch: 0.01 % of a channel's input, far below
+what a meter resolves; the row sums stay 1. It keeps a row at one to four entries."""
+
+
+def mean_weights(response: Response, grid: TimeGrid) -> FloatArray:
+    """Return ``W`` of the mean over each step, shape (T, K + 1); column 0 is the start."""
+    edges = np.array(grid.edges_s)
+    integral = _response_integral(response, edges[:, None] - grid.epoch_starts_s)
+    reached = np.diff(integral, axis=0) / grid.durations_s[:, None]
+    return _weights(reached, current=grid.epoch_of_step)
+
+
+def edge_weights(response: Response, grid: TimeGrid) -> FloatArray:
+    """Return ``W`` of the value at each step edge, shape (T + 1, K + 1); column 0 is the start."""
+    edges = np.array(grid.edges_s)
+    since = np.maximum(edges[:, None] - grid.epoch_starts_s - response.delay_s, 0.0)
+    reached = -np.expm1(-since / response.time_constant_s)
+    current = np.append(grid.epoch_of_step, grid.n_epochs - 1)
+    return _weights(reached, current=current)
+
+
+def _response_integral(response: Response, since_s: FloatArray) -> FloatArray:
+    """Return the integral of the step response from 0 to ``since_s``."""
+    x = np.maximum(since_s - response.delay_s, 0.0)
+    return x + response.time_constant_s * np.expm1(-x / response.time_constant_s)
+
+
+def _weights(reached: FloatArray, *, current: NDArray[np.int64]) -> FloatArray:
+    """Turn responses to each epoch's change into weights of each epoch's input."""
+    rows = len(reached)
+    padded = np.hstack([np.ones((rows, 1)), reached, np.zeros((rows, 1))])
+    weights = padded[:, :-1] - padded[:, 1:]
+    small = np.abs(weights) < NEGLIGIBLE_WEIGHT
+    folded = np.where(small, weights, 0.0).sum(axis=1)
+    weights[small] = 0.0
+    weights[np.arange(rows), current + 1] += folded
+    return weights

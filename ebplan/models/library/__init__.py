@@ -1,0 +1,85 @@
+"""Fitted models shipped with ebplan: JSON artefacts, read on demand.
+
+Reading one costs a JSON parse; nothing is fitted here and no fitting library is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import TypeAlias
+
+from ebplan.document import Document
+from ebplan.errors import InputError
+from ebplan.models.cap import CapModel
+from ebplan.models.consolidation import ConsolidationReference
+from ebplan.models.fleet import FleetModel
+
+Artefact: TypeAlias = FleetModel | CapModel | ConsolidationReference
+
+_KINDS: dict[str, type[FleetModel] | type[CapModel] | type[ConsolidationReference]] = {
+    "fleet_model": FleetModel,
+    "cap_model": CapModel,
+    "consolidation_reference": ConsolidationReference,
+}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of the artefacts, sorted."""
+    files = (entry.name for entry in resources.files(__name__).iterdir())
+    return tuple(sorted(file.removesuffix(".json") for file in files if file.endswith(".json")))
+
+
+@cache
+def load(name: str) -> Artefact:
+    """Return an artefact by name.
+
+    Raises:
+        InputError: there is no such artefact; the error lists the names.
+    """
+    if name not in names():
+        raise _unknown(name, names())
+    text = (resources.files(__name__) / f"{name}.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    return _KINDS[data["kind"]].parse(data, file=f"{name}.json")
+
+
+def load_fleet(name: str) -> FleetModel:
+    """Return a fleet model by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    model = load(name)
+    if not isinstance(model, FleetModel):
+        raise _unknown(name, _of_kind(FleetModel))
+    return model
+
+
+def load_cap(name: str) -> CapModel:
+    """Return a cap model by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    model = load(name)
+    if not isinstance(model, CapModel):
+        raise _unknown(name, _of_kind(CapModel))
+    return model
+
+
+def _of_kind(kind: type[Document]) -> tuple[str, ...]:
+    """Return the names of the artefacts of one kind."""
+    return tuple(name for name in names() if isinstance(load(name), kind))
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> InputError:
+    """Say which names there are."""
+    return InputError(
+        field="model",
+        value=name,
+        allowed=", ".join(known),
+        remedy="choose a model of the library, or fit one from your own runs",
+    )

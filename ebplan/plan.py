@@ -1,0 +1,170 @@
+"""The plan: what happens when, what it costs, what falls short and why, and the proof.
+
+Signs: ``grid_kw > 0`` is drawn from the grid, ``battery_kw > 0`` is discharge, a
+``target_kw < 0`` releases. Contributions in ``mechanisms`` carry the sign of the change of the
+draw: a mechanism that lowers it by 0.4 kW stands as -0.4.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ebplan.document import Document, NonNegative, Part, Timestamp
+from ebplan.site import MeasurementPoint
+
+PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "armed"]
+"""How the plan was found: proven to 0.1 %, with a larger gap, or by a rung without proof."""
+
+OPTIMAL_GAP = 1e-3
+"""Largest gap at which a plan is called optimal."""
+
+
+class Step(Part):
+    """One step of the plan; powers are means over it."""
+
+    t_s: NonNegative
+    """Start, seconds from plan start."""
+    duration_s: float = Field(gt=0.0)
+    target_kw: float
+    """Asked change against the baseline."""
+    baseline_kw: float
+    grid_kw: float
+    """Draw at the connection point: the set-point the converter holds."""
+    compute_kw: float
+    """Draw of all pools."""
+    battery_kw: float
+    """Expected battery power; the converter tracks ``grid_kw``, not this."""
+    soc: float | None
+    """State of charge at the end of the step."""
+    mechanisms: dict[str, float]
+    """Change of the draw by mechanism; the sum is ``grid_kw - baseline_kw``."""
+    shortfall_kw: NonNegative
+    """Part of the target that is not met."""
+
+
+class ClassEpoch(Part):
+    """One request class in one epoch."""
+
+    offered_req_per_s: NonNegative
+    served_req_per_s: NonNegative
+    rejected_req_per_s: NonNegative
+
+
+class PoolEpoch(Part):
+    """What a pool is told at one epoch; counts hold from its start."""
+
+    t_s: NonNegative
+    active: int = Field(ge=0)
+    drained: int = Field(ge=0)
+    asleep: int = Field(ge=0)
+    in_transit: int = Field(ge=0)
+    put_to_sleep: int = Field(ge=0)
+    """Sleep commands given at this epoch."""
+    woken: int = Field(ge=0)
+    """Wake commands given at this epoch."""
+    utilisation: NonNegative
+    """Load per active instance, 1 = uncapped saturation; 0 without active instances."""
+    capacity_used: NonNegative
+    """Load as a share of the capacity that the power allows; 0 without active instances."""
+    power_kw: NonNegative
+    """Settled power of the active instances at the connection point."""
+    cap_w_per_gpu: float | None
+    """Power limit for each GPU of an active instance; None where no cap is needed."""
+    classes: dict[str, ClassEpoch]
+
+
+class Shortfall(Part):
+    """An interval in which the target is not met."""
+
+    from_s: NonNegative
+    to_s: NonNegative
+    max_kw: NonNegative
+    energy_kwh: NonNegative
+    reason: str
+    """What limited the response."""
+
+
+class Converter(Part):
+    """What the converter is told: hold a draw, with droop armed."""
+
+    mode: Literal["hold_connection_point"] = "hold_connection_point"
+    """It tracks the residual at the connection point within milliseconds."""
+    droop_reserve_kw: NonNegative
+    """Power kept free both ways for the armed droop."""
+    reserve_kwh: NonNegative
+    """Energy kept."""
+    delay_s: NonNegative
+    """Its response time."""
+
+
+class HandOffResult(Part):
+    """When compute has taken over."""
+
+    complete_s: float | None
+    """From when on |battery| <= 10 % of |target| until the end; None if never."""
+    asked_s: float | None
+    """When it was asked for."""
+
+
+class ClassService(Part):
+    """Requests of a class over the whole plan."""
+
+    offered: NonNegative
+    served: NonNegative
+    rejected: NonNegative
+
+
+class Violation(Part):
+    """One law a plan breaks."""
+
+    law: str
+    """Which one."""
+    at_s: float | None
+    """Where it is broken worst."""
+    amount: float
+    """By how much."""
+    allowed: float
+    """The tolerance."""
+    message: str
+    """In words."""
+
+
+class CheckResult(Part):
+    """The verdict of the independent checker."""
+
+    ok: bool
+    violations: tuple[Violation, ...] = ()
+
+
+class Plan(Document):
+    """A plan for one event."""
+
+    kind: Literal["plan"] = "plan"
+    event_id: str
+    start: Timestamp
+    """Wall time of plan second 0."""
+    currency: str
+    measurement_point: MeasurementPoint = "connection_point"
+    """Where every power of the plan is seen."""
+    status: PlanStatus
+    objective: float
+    """Money the response costs against doing nothing."""
+    bound: float | None
+    """No plan on this grid costs less."""
+    gap: float | None
+    """(objective - bound) / |objective|."""
+    cost: dict[str, float]
+    """By cause; the sum is ``objective``."""
+    shortfall: tuple[Shortfall, ...]
+    check: CheckResult
+    handoff: HandOffResult
+    steps: tuple[Step, ...] = Field(min_length=1)
+    pools: dict[str, tuple[PoolEpoch, ...]]
+    converter: Converter | None
+    service: dict[str, dict[str, ClassService]]
+    """By pool and request class."""
+    explanation: tuple[str, ...]
+    problem_hash: str
+    """SHA-256 of the problem this plan answers."""

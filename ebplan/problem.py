@@ -1,0 +1,267 @@
+"""The problem: everything the solver is told, in numbers, frozen and savable.
+
+All input handling has ended when a problem exists. Powers are kW at the connection point, times
+are seconds from plan start, money is in ``currency``, work is in *instance-equivalents* (1 = one
+uncapped instance at saturation). The saved file is the bug report: ``ebplan solve problem.json``
+solves it again.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive, Timestamp
+from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.site import CongestionStep, Response
+from ebplan.timegrid import TimeGrid
+
+
+class ArrivalCount(Part):
+    """Instances in transit when the plan starts."""
+
+    to: Literal["asleep", "awake"]
+    """Where they arrive."""
+    count: int = Field(ge=1)
+    """How many."""
+    at_s: NonNegative
+    """When they arrive."""
+
+
+class ClassProblem(Part):
+    """Load of one request class."""
+
+    name: str
+    load: NonNegative
+    """Offered load in instance-equivalents."""
+    requests_per_s_per_instance: Positive
+    """Requests per second that one instance-equivalent serves."""
+    value_per_instance_s: NonNegative
+    """Money lost per second for one instance-equivalent of rejected load."""
+    max_rejected: NonNegative
+    """Load that may be rejected, in instance-equivalents."""
+
+    @model_validator(mode="after")
+    def _rejects_at_most_the_load(self) -> ClassProblem:
+        if self.max_rejected > self.load:
+            raise FieldFault(
+                field="max_rejected",
+                value=self.max_rejected,
+                allowed=f"<= load = {self.load}",
+                remedy="correct the limit",
+            )
+        return self
+
+
+class PoolProblem(Part):
+    """One pool: curves, counts, prices."""
+
+    name: str
+    instances: int = Field(ge=1)
+    load_curve: LoadCurve
+    """Uncapped power of one instance against utilisation."""
+    cap_curve: CapCurve
+    """Capacity of one instance against its power."""
+    drained_kw: Positive
+    """Power of one drained instance, also while it falls asleep or wakes."""
+    asleep_kw: Positive
+    """Power of one sleeping instance."""
+    may_sleep: bool
+    """Whether the planner may put instances to sleep."""
+    min_utilisation: Fraction
+    """Lowest utilisation of an active instance."""
+    max_utilisation: Fraction
+    """Highest utilisation of the capacity that the power allows."""
+    route_response: Response
+    """Power after a change of counts."""
+    cap_response: Response
+    """Power after a change of cap or load."""
+    sleep_s: NonNegative
+    """From drained to asleep."""
+    wake_s: NonNegative
+    """From asleep to drained."""
+    min_asleep_s: NonNegative
+    min_awake_s: NonNegative
+    active_at_start: int = Field(ge=0)
+    drained_at_start: int = Field(ge=0)
+    asleep_at_start: int = Field(ge=0)
+    arrivals: tuple[ArrivalCount, ...] = ()
+    """In transit at the start."""
+    classes: tuple[ClassProblem, ...] = Field(min_length=1)
+    congestion: tuple[CongestionStep, ...] = ()
+    cap_depth_per_kwh: NonNegative
+    readiness_per_instance_h: NonNegative
+    drain_per_instance: NonNegative
+    wake_per_instance: NonNegative
+    gpus_per_instance: int = Field(ge=1)
+    gpu_kw_per_kw: float = Field(gt=0.0, le=1.0)
+    """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
+
+    @model_validator(mode="after")
+    def _everyone_is_somewhere(self) -> PoolProblem:
+        there = self.active_at_start + self.drained_at_start + self.asleep_at_start
+        there += sum(arrival.count for arrival in self.arrivals)
+        if there != self.instances:
+            raise FieldFault(
+                field="instances",
+                value=self.instances,
+                allowed=f"{there}, the sum of active, drained, asleep and in transit",
+                remedy="correct the counts",
+            )
+        return self
+
+    @property
+    def load(self) -> float:
+        """Offered load of all classes in instance-equivalents."""
+        return sum(c.load for c in self.classes)
+
+    @property
+    def full_kw(self) -> float:
+        """Uncapped power of one instance at saturation."""
+        return self.load_curve.full_kw
+
+    @property
+    def utilisation_at_start(self) -> float:
+        """Load per active instance when the plan starts, at most 1; 1 without active ones."""
+        return min(self.load / self.active_at_start, 1.0) if self.active_at_start else 1.0
+
+    def power_at_start_kw(self) -> float:
+        """Return the settled power of the pool when the plan starts."""
+        active = self.active_at_start
+        idle = self.instances - active - self.asleep_at_start
+        power_kw = idle * self.drained_kw + self.asleep_at_start * self.asleep_kw
+        if active:
+            power_kw += active * float(self.load_curve.power_kw(self.utilisation_at_start))
+        return power_kw
+
+
+class ValueSegment(Part):
+    """Value of the energy left, one segment of it."""
+
+    width_kwh: NonNegative
+    price_per_kwh: NonNegative
+
+
+class BatteryProblem(Part):
+    """Battery and converter; powers at the converter's AC side."""
+
+    energy_kwh: Positive
+    start_kwh: NonNegative
+    """Energy above SoC 0 when the plan starts."""
+    min_kwh: NonNegative
+    max_kwh: Positive
+    reserve_kwh: NonNegative
+    """Energy to keep; going below is priced."""
+    discharge_limit_kw: NonNegative
+    """Converter limit less the droop reserve."""
+    charge_limit_kw: NonNegative
+    droop_reserve_kw: NonNegative
+    rated_kw: Positive
+    loss_linear: Fraction
+    loss_quadratic: Fraction
+    cell_efficiency: float = Field(gt=0.5, le=1.0)
+    delay_s: NonNegative
+    wear_per_kwh: NonNegative
+    terminal: tuple[ValueSegment, ...] = Field(min_length=1)
+    """Segments from empty upwards, prices not rising."""
+
+    def loss_kw(self, power_kw: float) -> float:
+        """Return the converter loss at an AC power: ``b1 x + b2 x^2 / rated``."""
+        return self.loss_linear * power_kw + self.loss_quadratic * power_kw**2 / self.rated_kw
+
+    def power_for_kw(self, dc_kw: float) -> float:
+        """Return the AC power that takes ``dc_kw`` out of the DC side: solves x + loss(x) = dc."""
+        linear, quadratic = 1.0 + self.loss_linear, self.loss_quadratic / self.rated_kw
+        root = np.sqrt(linear**2 + 4.0 * quadratic * max(dc_kw, 0.0))
+        return float(2.0 * max(dc_kw, 0.0) / (linear + root))
+
+    @model_validator(mode="after")
+    def _within_limits(self) -> BatteryProblem:
+        if not self.min_kwh <= self.start_kwh <= self.max_kwh:
+            raise FieldFault(
+                field="start_kwh",
+                value=self.start_kwh,
+                allowed=f"{self.min_kwh} to {self.max_kwh} kWh (soc_min to soc_max)",
+                remedy="correct state.soc or the SoC limits of the site",
+            )
+        return self
+
+
+class Prices(Part):
+    """Money per kWh for what happens at the connection point."""
+
+    energy_per_kwh: float
+    shortfall_per_kwh: NonNegative
+    """Payment forgone and penalty for each kWh not delivered."""
+    firmness_per_kwh: NonNegative
+    """Surcharge that makes a shortfall dearer than every mechanism: the target is firm."""
+    reserve_per_kwh: NonNegative
+    """For each kWh of the deepest dip below the battery reserve."""
+    handoff_excess_per_kwh: NonNegative
+    """For battery energy beyond the hand-off share."""
+    overrun_per_kwh: NonNegative
+    """For energy drawn above the import or rebound limit."""
+
+
+class Problem(Document):
+    """One planning problem; see the module's docstring for units."""
+
+    kind: Literal["problem"] = "problem"
+    event_id: str
+    start: Timestamp
+    """Wall time of plan second 0."""
+    currency: str
+    grid: TimeGrid
+    event_start_s: NonNegative
+    event_end_s: Positive
+    target_kw: tuple[float, ...]
+    """Asked change against the baseline per step, <= 0 (release), shape (T,)."""
+    baseline_kw: tuple[float, ...]
+    """Baseline at the connection point per step, shape (T,)."""
+    other_kw: tuple[float, ...]
+    """Load that is not planned per step, shape (T,)."""
+    import_limit_kw: tuple[float, ...]
+    """Draw allowed per step: the contract, and after the event the rebound limit; shape (T,)."""
+    export_limit_kw: NonNegative
+    handoff_from_s: NonNegative | None
+    """From when the battery should be free; None where it need not be."""
+    handoff_kw: NonNegative
+    """Battery power still allowed then."""
+    pools: tuple[PoolProblem, ...] = Field(min_length=1)
+    battery: BatteryProblem | None
+    prices: Prices
+    caveats: tuple[str, ...] = ()
+    """Where models are used outside what their data cover, in sentences."""
+
+    @model_validator(mode="after")
+    def _shapes(self) -> Problem:
+        steps = self.grid.n_steps
+        for field in ("target_kw", "baseline_kw", "other_kw", "import_limit_kw"):
+            if len(getattr(self, field)) != steps:
+                raise FieldFault(
+                    field=field,
+                    value=f"{len(getattr(self, field))} values",
+                    allowed=f"{steps}, one per step",
+                    remedy="give one value per step",
+                )
+        if max(self.target_kw) > 0.0:
+            raise FieldFault(
+                field="target_kw",
+                value=max(self.target_kw),
+                allowed="<= 0: release",
+                remedy="absorb events are not planned yet",
+            )
+        return self
+
+    @property
+    def in_event(self) -> NDArray[np.bool_]:
+        """Steps in which a response is asked, shape (T,)."""
+        return np.array(self.target_kw) < 0.0
+
+    @property
+    def after_event(self) -> NDArray[np.bool_]:
+        """Steps after the end of the event, shape (T,)."""
+        return self.grid.starts_s >= self.event_end_s - 1e-9

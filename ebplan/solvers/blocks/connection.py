@@ -1,0 +1,129 @@
+"""The connection point: where the response is judged.
+
+| symbol | name      | meaning                                          | shape |
+|--------|-----------|--------------------------------------------------|-------|
+| g_t    | grid      | draw at the connection point, kW                 | (T,)  |
+| x_t    | shortfall | part of the target not met, kW                   | (T,)  |
+| o_t    | overrun   | draw above the import or rebound limit, kW       | (T,)  |
+| a_t    | excess    | battery power above the hand-off share, kW       | (T,)  |
+
+grid_balance       g_t = other_t + c_t + b_t - d_t
+release_target     g_t - x_t <= baseline_t + target_t                    event steps
+converter_limit    ce_t' + other_t - x_t <= baseline_t + target_t + d_max   both edges t' of step t
+import_limit       g_t - o_t <= limit_t
+handoff            d_t - a_t <= d_handoff                                steps after the hand-off
+
+The plan hands the converter the *target* g_t, not a battery schedule: it tracks the residual
+within milliseconds. ``release_target`` and the battery's energy rows speak of step means;
+``converter_limit`` makes sure that the residual at both ends of a step, which bound it inside
+(the responses are monotone between epochs), stays within the converter's power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.problem import Problem
+from ebplan.solvers.blocks.battery import BatteryColumns, discharge_allowed
+from ebplan.solvers.blocks.response import ComputePower
+from ebplan.solvers.program import IndexArray, ProgramBuilder, Term
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Columns at the connection point."""
+
+    grid: IndexArray
+    """Shape (T,)."""
+    shortfall: IndexArray
+    """Shape (number of event steps,)."""
+
+
+def add_connection(
+    builder: ProgramBuilder,
+    problem: Problem,
+    compute: ComputePower,
+    battery: BatteryColumns | None,
+) -> Connection:
+    """Add balance, target, limits and hand-off."""
+    steps = problem.grid.n_steps
+    hours = problem.grid.durations_s / 3600.0
+    prices = problem.prices
+    other = np.array(problem.other_kw)
+    most = highest_draw_kw(problem)
+    grid = builder.variables("grid", steps, lower=-problem.export_limit_kw, upper=most)
+    terms: list[Term] = [(1.0, grid), (-1.0, compute.mean)]
+    if battery is not None:
+        terms += [(-1.0, battery.charge), (1.0, battery.discharge)]
+    builder.rows("grid_balance", steps, terms, lower=other, upper=other)
+    builder.cost("energy", grid, prices.energy_per_kwh * hours)
+    baseline = np.array(problem.baseline_kw)
+    builder.constant("energy", -prices.energy_per_kwh * float(baseline @ hours))
+
+    limit = np.array(problem.import_limit_kw)
+    overrun = builder.variables("overrun", steps, upper=np.maximum(most - limit, 0.0))
+    builder.rows("import_limit", steps, [(1.0, grid), (-1.0, overrun)], upper=limit)
+    builder.cost("overrun", overrun, prices.overrun_per_kwh * hours)
+
+    shortfall = _add_target(builder, problem, compute, grid)
+    if battery is not None and problem.handoff_from_s is not None:
+        _add_handoff(builder, problem, battery)
+    return Connection(grid=grid, shortfall=shortfall)
+
+
+def highest_draw_kw(problem: Problem) -> float:
+    """Return a bound on the draw: everything on, battery charging."""
+    compute = sum(pool.instances * pool.full_kw for pool in problem.pools)
+    charge = problem.battery.charge_limit_kw if problem.battery else 0.0
+    return max(problem.other_kw) + compute + charge
+
+
+def _add_target(
+    builder: ProgramBuilder, problem: Problem, compute: ComputePower, grid: IndexArray
+) -> IndexArray:
+    asked = np.flatnonzero(problem.in_event)
+    target = np.array(problem.target_kw)[asked]
+    ceiling = np.array(problem.baseline_kw)[asked] + target
+    hours = problem.grid.durations_s[asked] / 3600.0
+    most = highest_draw_kw(problem) - ceiling
+    shortfall = builder.variables("shortfall", len(asked), upper=np.maximum(most, 0.0))
+    builder.rows(
+        "release_target", len(asked), [(1.0, grid[asked]), (-1.0, shortfall)], upper=ceiling
+    )
+    battery = problem.battery
+    if battery is None:
+        limit_kw = np.zeros(len(asked))
+    else:
+        allowed = discharge_allowed(problem, battery)[asked]
+        limit_kw = np.where(allowed, battery.discharge_limit_kw, 0.0)
+    room = ceiling - np.array(problem.other_kw)[asked] + limit_kw
+    for side, edge in (("start", asked), ("end", asked + 1)):
+        builder.rows(
+            f"converter_limit.{side}",
+            len(asked),
+            [(1.0, compute.edge[edge]), (-1.0, shortfall)],
+            upper=room,
+        )
+    builder.cost("shortfall", shortfall, problem.prices.shortfall_per_kwh * hours)
+    builder.cost("firmness", shortfall, problem.prices.firmness_per_kwh * hours)
+    return shortfall
+
+
+def _add_handoff(builder: ProgramBuilder, problem: Problem, battery: BatteryColumns) -> None:
+    late = np.flatnonzero(problem.in_event & (problem.grid.starts_s >= _handoff_s(problem) - 1e-9))
+    hours = problem.grid.durations_s[late] / 3600.0
+    most = problem.battery.discharge_limit_kw if problem.battery else 0.0
+    excess = builder.variables("handoff_excess", len(late), upper=most)
+    builder.rows(
+        "handoff",
+        len(late),
+        [(1.0, battery.discharge[late]), (-1.0, excess)],
+        upper=problem.handoff_kw,
+    )
+    builder.cost("handoff", excess, problem.prices.handoff_excess_per_kwh * hours)
+
+
+def _handoff_s(problem: Problem) -> float:
+    return np.inf if problem.handoff_from_s is None else problem.handoff_from_s

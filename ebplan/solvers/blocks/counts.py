@@ -1,0 +1,160 @@
+"""Operating modes: how many instances are active, drained, asleep or on their way.
+
+Identical instances are counted, never told apart: that removes the symmetry and loses nothing.
+
+| symbol | name         | meaning                                  | shape |
+|--------|--------------|------------------------------------------|-------|
+| A_k    | active       | instances that take requests             | (K,)  |
+| D_k    | drained      | awake without load                       | (K,)  |
+| S_k    | asleep       | asleep                                   | (K,)  |
+| s_k    | to_sleep     | sleep commands given                     | (K,)  |
+| w_k    | to_wake      | wake commands given                      | (K,)  |
+| r_k    | newly_drained| active instances fewer than before       | (K,)  |
+
+awake_balance    A_k + D_k = A_{k-1} + D_{k-1} - s_k + sum_{k': wakes at k} w_{k'} + arriving_k
+asleep_balance   S_k = S_{k-1} - w_k + sum_{k': asleep at k} s_{k'} + arriving_k
+min_awake        sum_{arrivals awake in (t_k - min_awake, t_k]} <= A_k + D_k
+min_asleep       sum_{arrivals asleep in (t_k - min_asleep, t_k]} <= S_k
+drained_count    r_k >= A_{k-1} - A_k
+
+A command given at epoch k' takes effect at the first epoch at or after ``t_k' + lead``: capacity
+counts late, never early. Active to drained and back is free of lead: it is a router weight.
+What is in transit at the start stands on the right-hand side.
+The dwell rows are the aggregated minimum up-time rows of Rajan and Takriti (IBM RC23628, 2005).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.problem import PoolProblem
+from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder
+from ebplan.timegrid import TimeGrid
+
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Columns of one pool's counts, each of shape (K,)."""
+
+    active: IndexArray
+    drained: IndexArray
+    asleep: IndexArray
+    to_sleep: IndexArray
+    to_wake: IndexArray
+    newly_drained: IndexArray
+
+
+def add_counts(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid) -> Counts:
+    """Add one pool's counts and the costs of moving and of missing instances."""
+    epochs, most = grid.n_epochs, pool.instances
+    sleepers = most if pool.may_sleep else 0
+    dormant = pool.asleep_at_start + sum(a.count for a in pool.arrivals if a.to == "asleep")
+
+    def whole(name: str, upper: int) -> IndexArray:
+        return builder.variables(f"{pool.name}.{name}", epochs, upper=upper, integer=True)
+
+    counts = Counts(
+        active=whole("active", most),
+        drained=whole("drained", most),
+        asleep=whole("asleep", max(sleepers, dormant)),
+        to_sleep=whole("to_sleep", sleepers),
+        to_wake=whole("to_wake", max(sleepers, dormant)),
+        newly_drained=builder.variables(f"{pool.name}.newly_drained", epochs, upper=most),
+    )
+    fall_asleep = arrivals(grid, pool.sleep_s)
+    wake_up = arrivals(grid, pool.wake_s)
+    arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
+    before = shift_matrix(epochs)
+    now = np.eye(epochs)
+    first = np.zeros(epochs)
+    first[0] = 1.0
+
+    awake_at_start = pool.active_at_start + pool.drained_at_start
+    balance = arriving_awake + first * awake_at_start
+    builder.rows(
+        f"{pool.name}.awake_balance",
+        epochs,
+        [
+            (now - before, counts.active),
+            (now - before, counts.drained),
+            (now, counts.to_sleep),
+            (-wake_up, counts.to_wake),
+        ],
+        lower=balance,
+        upper=balance,
+    )
+    balance = arriving_asleep + first * pool.asleep_at_start
+    builder.rows(
+        f"{pool.name}.asleep_balance",
+        epochs,
+        [(now - before, counts.asleep), (now, counts.to_wake), (-fall_asleep, counts.to_sleep)],
+        lower=balance,
+        upper=balance,
+    )
+    recent = window(grid, pool.min_awake_s)
+    builder.rows(
+        f"{pool.name}.min_awake",
+        epochs,
+        [(recent @ wake_up, counts.to_wake), (-now, counts.active), (-now, counts.drained)],
+        upper=-recent @ arriving_awake,
+    )
+    recent = window(grid, pool.min_asleep_s)
+    builder.rows(
+        f"{pool.name}.min_asleep",
+        epochs,
+        [(recent @ fall_asleep, counts.to_sleep), (-now, counts.asleep)],
+        upper=-recent @ arriving_asleep,
+    )
+    builder.rows(
+        f"{pool.name}.drained_count",
+        epochs,
+        [(now, counts.newly_drained), (now - before, counts.active)],
+        lower=first * pool.active_at_start,
+    )
+    builder.cost("draining", counts.newly_drained, pool.drain_per_instance)
+    builder.cost("waking", counts.to_wake, pool.wake_per_instance)
+    missing = pool.readiness_per_instance_h / SECONDS_PER_HOUR * grid.epoch_durations_s
+    builder.cost("readiness", counts.active, -missing)
+    builder.constant("readiness", float(missing.sum()) * pool.active_at_start)
+    return counts
+
+
+def arrivals(grid: TimeGrid, lead_s: float) -> FloatArray:
+    """Return the matrix that maps commands to arrivals, shape (K, K).
+
+    Row k, column k' is 1 where a command given at epoch k' takes effect at epoch k; a command
+    that takes effect after the horizon has an empty column.
+    """
+    starts = grid.epoch_starts_s
+    effect = np.searchsorted(starts, starts + lead_s - 1e-9)
+    matrix = np.zeros((len(starts), len(starts)))
+    inside = effect < len(starts)
+    matrix[effect[inside], np.flatnonzero(inside)] = 1.0
+    return matrix
+
+
+def arriving_at_start(pool: PoolProblem, grid: TimeGrid) -> tuple[FloatArray, FloatArray]:
+    """Return what is in transit at the start by arrival epoch, awake and asleep, each (K,)."""
+    starts = grid.epoch_starts_s
+    awake, asleep = np.zeros(len(starts)), np.zeros(len(starts))
+    for arrival in pool.arrivals:
+        epoch = int(np.searchsorted(starts, arrival.at_s - 1e-9))
+        if epoch < len(starts):
+            (awake if arrival.to == "awake" else asleep)[epoch] += arrival.count
+    return awake, asleep
+
+
+def window(grid: TimeGrid, length_s: float) -> FloatArray:
+    """Return the matrix that sums over the last ``length_s`` seconds, shape (K, K)."""
+    starts = grid.epoch_starts_s
+    ago = starts[:, None] - starts[None, :]
+    return ((ago >= 0.0) & (ago < length_s)).astype(float)
+
+
+def shift_matrix(size: int) -> FloatArray:
+    """Return the matrix that takes a vector one epoch back (zero before the first)."""
+    return np.eye(size, k=-1)

@@ -1,0 +1,296 @@
+"""Read a plan out of a solution: powers in time, who contributes, set-points, service."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebplan.models.kernel import mean_weights
+from ebplan.plan import (
+    CheckResult,
+    ClassEpoch,
+    ClassService,
+    Converter,
+    HandOffResult,
+    Plan,
+    PlanStatus,
+    PoolEpoch,
+    Shortfall,
+    Step,
+)
+from ebplan.problem import ClassProblem, PoolProblem, Problem
+from ebplan.solvers.blocks.response import slow_input, start_inputs
+from ebplan.solvers.decision import NOTHING_KW, PoolDecision, clean, decide
+from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.program import FloatArray
+
+NATURAL_DRAW_MARGIN = 0.002
+"""A power this close to the natural draw needs no cap: the piecewise-linear load curve lies up to
+0.2 % below the law, and a cap within it would only trim noise."""
+HANDED_OVER = 0.1
+"""The battery is free when it carries at most this share of the target."""
+
+
+def extract_plan(
+    problem: Problem,
+    formulation: Formulation,
+    x: FloatArray,
+    *,
+    status: PlanStatus,
+    bound: float | None,
+    gap: float | None,
+) -> Plan:
+    """Turn a solution into a plan that nobody has checked yet and that explains nothing yet."""
+    decisions = decide(problem, formulation, x)
+    steps = _steps(problem, formulation, x, decisions)
+    cost = formulation.program.cost_by_cause(x)
+    cost = {cause: money for cause, money in cost.items() if abs(money) > 1e-9}
+    battery = problem.battery
+    return Plan(
+        event_id=problem.event_id,
+        start=problem.start,
+        currency=problem.currency,
+        status=status,
+        objective=sum(cost.values()),
+        bound=bound,
+        gap=gap,
+        cost=cost,
+        shortfall=_shortfalls(steps, decisions, problem),
+        check=CheckResult(ok=False),
+        handoff=HandOffResult(complete_s=handoff_complete_s(steps), asked_s=problem.handoff_from_s),
+        steps=steps,
+        pools={d.pool.name: _epochs(problem, d) for d in decisions},
+        converter=None
+        if battery is None
+        else Converter(
+            droop_reserve_kw=battery.droop_reserve_kw,
+            reserve_kwh=battery.reserve_kwh,
+            delay_s=battery.delay_s,
+        ),
+        service={d.pool.name: _service(problem, d) for d in decisions},
+        explanation=(),
+        problem_hash=problem.digest(),
+    )
+
+
+def contributions(problem: Problem, decision: PoolDecision) -> dict[str, FloatArray]:
+    """Split the change of a pool's draw by mechanism, each of shape (T,) in kW.
+
+    In the order in which they act on the state at the start: admission lowers the load of the
+    active instances, consolidation moves what is left onto fewer, the cap takes what remains
+    above the plan's power. Each is the change of the settled slow and fast inputs (response.py)
+    carried through the same weights, so the parts sum to the whole at every step.
+    """
+    pool = decision.pool
+    start_active = float(pool.active_at_start)
+    full = pool.full_kw
+    natural_at_start = _natural_kw(pool, decision.load, np.full_like(decision.load, start_active))
+    natural = _natural_kw(pool, decision.load, decision.active)
+    slow_start, fast_start = start_inputs(pool)
+    slow = slow_input(pool, decision.active, decision.asleep)
+
+    fast_admission = natural_at_start - full * start_active
+    fast_consolidation = natural - full * decision.active
+    fast_cap = decision.power_kw - full * decision.active
+    by_slow = mean_weights(pool.route_response, problem.grid)[:, 1:]
+    by_fast = mean_weights(pool.cap_response, problem.grid)[:, 1:]
+    return {
+        "consolidation": by_slow @ (slow - slow_start)
+        + by_fast @ (fast_consolidation - fast_admission),
+        "power_cap": by_fast @ (fast_cap - fast_consolidation),
+        "admission": by_fast @ (fast_admission - fast_start),
+    }
+
+
+def _natural_kw(pool: PoolProblem, load: FloatArray, active: FloatArray) -> FloatArray:
+    """Return the uncapped power of ``active`` instances sharing ``load``, shape (K,).
+
+    More load than the instances can serve leaves them saturated.
+    """
+    each = np.divide(load, active, out=np.zeros(len(load)), where=active > 0)
+    return active * pool.load_curve.power_kw(np.minimum(each, 1.0))
+
+
+def handoff_complete_s(steps: tuple[Step, ...]) -> float | None:
+    """Return from when on the battery carries at most 10 % of the target, to the end."""
+    complete: float | None = None
+    for step in steps:
+        if step.target_kw >= 0.0:
+            continue
+        if abs(step.battery_kw) > HANDED_OVER * abs(step.target_kw) + NOTHING_KW:
+            complete = None
+        elif complete is None:
+            complete = step.t_s
+    return complete
+
+
+def _steps(
+    problem: Problem,
+    formulation: Formulation,
+    x: FloatArray,
+    decisions: tuple[PoolDecision, ...],
+) -> tuple[Step, ...]:
+    grid = problem.grid
+    other, baseline = np.array(problem.other_kw), np.array(problem.baseline_kw)
+    compute = x[formulation.compute.mean]
+    battery_kw = np.zeros(grid.n_steps)
+    soc: list[float | None] = [None] * grid.n_steps
+    if formulation.battery is not None and problem.battery is not None:
+        columns = formulation.battery
+        battery_kw = clean(x[columns.discharge]) - clean(x[columns.charge])
+        soc = (x[columns.energy][1:] / problem.battery.energy_kwh).tolist()
+    grid_kw = other + compute - battery_kw
+    mechanisms = _mechanisms(problem, decisions, battery_kw)
+    target = np.array(problem.target_kw)
+    shortfall = np.where(target < 0.0, clean(grid_kw - baseline - target), 0.0)
+    return tuple(
+        Step(
+            t_s=grid.edges_s[t],
+            duration_s=float(grid.durations_s[t]),
+            target_kw=problem.target_kw[t],
+            baseline_kw=problem.baseline_kw[t],
+            grid_kw=float(grid_kw[t]),
+            compute_kw=float(compute[t]),
+            battery_kw=float(battery_kw[t]),
+            soc=soc[t],
+            mechanisms={name: float(kw[t]) for name, kw in mechanisms.items()},
+            shortfall_kw=float(shortfall[t]),
+        )
+        for t in range(grid.n_steps)
+    )
+
+
+def _mechanisms(
+    problem: Problem, decisions: tuple[PoolDecision, ...], battery_kw: FloatArray
+) -> dict[str, FloatArray]:
+    """Return each mechanism's change of the draw against the baseline, shape (T,)."""
+    total = {"battery": -battery_kw}
+    for decision in decisions:
+        for name, kw in contributions(problem, decision).items():
+            total[name] = total.get(name, 0.0) + kw
+    start_kw = np.array(problem.other_kw) + sum(d.pool.power_at_start_kw() for d in decisions)
+    apart = start_kw - np.array(problem.baseline_kw)
+    if np.abs(apart).max() > NOTHING_KW:
+        # The agreed baseline is not what the site drew when the plan was made.
+        total["before_event"] = apart
+    return total
+
+
+def _epochs(problem: Problem, decision: PoolDecision) -> tuple[PoolEpoch, ...]:
+    pool = decision.pool
+    starts = problem.grid.epoch_starts_s
+    epochs = []
+    for k in range(problem.grid.n_epochs):
+        active = int(decision.active[k])
+        load, power = float(decision.load[k]), float(decision.power_kw[k])
+        settled = active + int(decision.drained[k]) + int(decision.asleep[k])
+        epochs.append(
+            PoolEpoch(
+                t_s=float(starts[k]),
+                active=active,
+                drained=int(decision.drained[k]),
+                asleep=int(decision.asleep[k]),
+                in_transit=pool.instances - settled,
+                put_to_sleep=int(decision.to_sleep[k]),
+                woken=int(decision.to_wake[k]),
+                utilisation=load / active if active else 0.0,
+                capacity_used=_capacity_used(pool, load, power, active),
+                power_kw=power,
+                cap_w_per_gpu=_cap_w_per_gpu(pool, load, power, active),
+                classes={
+                    c.name: _class_epoch(c, float(decision.rejected[c.name][k]))
+                    for c in pool.classes
+                },
+            )
+        )
+    return tuple(epochs)
+
+
+def _class_epoch(requests: ClassProblem, rejected: float) -> ClassEpoch:
+    rate, load = requests.requests_per_s_per_instance, requests.load
+    return ClassEpoch(
+        offered_req_per_s=load * rate,
+        served_req_per_s=(load - rejected) * rate,
+        rejected_req_per_s=rejected * rate,
+    )
+
+
+def _capacity_used(pool: PoolProblem, load: float, power_kw: float, active: int) -> float:
+    if not active:
+        return 0.0
+    return load / (active * float(pool.cap_curve.capacity(power_kw / active)))
+
+
+def _cap_w_per_gpu(pool: PoolProblem, load: float, power_kw: float, active: int) -> float | None:
+    """Return the limit for each GPU, or None where the natural draw is no higher."""
+    if not active:
+        return None
+    each_kw = power_kw / active
+    natural_kw = float(pool.load_curve.power_kw(load / active))
+    if each_kw >= natural_kw * (1.0 - NATURAL_DRAW_MARGIN):
+        return None
+    return each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance
+
+
+def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService]:
+    seconds = problem.grid.epoch_durations_s
+    service = {}
+    for requests in decision.pool.classes:
+        rate = requests.requests_per_s_per_instance
+        offered = requests.load * rate * float(seconds.sum())
+        rejected = float(decision.rejected[requests.name] @ seconds) * rate
+        service[requests.name] = ClassService(
+            offered=offered, served=offered - rejected, rejected=rejected
+        )
+    return service
+
+
+def _shortfalls(
+    steps: tuple[Step, ...], decisions: tuple[PoolDecision, ...], problem: Problem
+) -> tuple[Shortfall, ...]:
+    """Join neighbouring steps with a shortfall into intervals."""
+    intervals: list[list[Step]] = []
+    for step in steps:
+        if step.shortfall_kw <= NOTHING_KW:
+            continue
+        last = intervals[-1][-1] if intervals else None
+        if last is not None and abs(last.t_s + last.duration_s - step.t_s) < 1e-6:
+            intervals[-1].append(step)
+        else:
+            intervals.append([step])
+    return tuple(
+        Shortfall(
+            from_s=run[0].t_s,
+            to_s=run[-1].t_s + run[-1].duration_s,
+            max_kw=max(s.shortfall_kw for s in run),
+            energy_kwh=sum(s.shortfall_kw * s.duration_s for s in run) / 3600.0,
+            reason=_why_short(run, decisions, problem),
+        )
+        for run in intervals
+    )
+
+
+def _why_short(run: list[Step], decisions: tuple[PoolDecision, ...], problem: Problem) -> str:
+    """Name what was exhausted while the target was missed."""
+    reasons = []
+    battery = problem.battery
+    if battery is None:
+        reasons.append("the site has no battery")
+    else:
+        if run[0].t_s + 1e-9 < problem.event_start_s + battery.delay_s:
+            reasons.append(f"the converter answers after {battery.delay_s:g} s")
+        if max(s.battery_kw for s in run) >= battery.discharge_limit_kw - 1e-3:
+            reasons.append(f"the converter is at its limit of {battery.discharge_limit_kw:g} kW")
+        lowest = min(s.soc for s in run if s.soc is not None) * battery.energy_kwh
+        if lowest <= battery.min_kwh + 1e-3:
+            reasons.append(f"the battery is empty ({battery.min_kwh:g} kWh left)")
+    if min(s.grid_kw for s in run) <= -problem.export_limit_kw + 1e-3:
+        reasons.append(f"the site may not feed in more than {problem.export_limit_kw:g} kW")
+    kept = [
+        f"{name}.{c.name}"
+        for d in decisions
+        for name, c in ((d.pool.name, c) for c in d.pool.classes)
+        if c.max_rejected < c.load
+    ]
+    if kept:
+        reasons.append(f"protected requests are kept ({', '.join(kept)})")
+    return "; ".join(reasons) or "no mechanism is left that acts in time"

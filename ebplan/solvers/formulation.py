@@ -1,0 +1,53 @@
+"""The formulation: the blocks in the order in which power flows through the site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebplan.problem import Problem
+from ebplan.solvers.blocks.battery import BatteryColumns, add_battery
+from ebplan.solvers.blocks.connection import Connection, add_connection
+from ebplan.solvers.blocks.counts import Counts, add_counts
+from ebplan.solvers.blocks.lens import Lens, add_lens
+from ebplan.solvers.blocks.response import ComputePower, add_compute_power
+from ebplan.solvers.blocks.service import add_service
+from ebplan.solvers.program import IndexArray, Program, ProgramBuilder
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """The program of a problem and where each quantity stands in it."""
+
+    program: Program
+    counts: tuple[Counts, ...]
+    """By pool."""
+    lenses: tuple[Lens, ...]
+    """By pool."""
+    rejected: tuple[dict[str, IndexArray], ...]
+    """By pool, then class."""
+    compute: ComputePower
+    battery: BatteryColumns | None
+    connection: Connection
+
+
+def formulate(problem: Problem) -> Formulation:
+    """State the problem as a mixed-integer linear program."""
+    builder = ProgramBuilder()
+    grid = problem.grid
+    counts, lenses, rejected = [], [], []
+    for pool in problem.pools:
+        counts.append(add_counts(builder, pool, grid))
+        lenses.append(add_lens(builder, pool, grid, counts[-1]))
+        rejected.append(add_service(builder, pool, grid, lenses[-1]))
+    compute = add_compute_power(builder, problem.pools, grid, counts, lenses)
+    battery = add_battery(builder, problem, problem.battery) if problem.battery else None
+    connection = add_connection(builder, problem, compute, battery)
+    return Formulation(
+        program=builder.build(),
+        counts=tuple(counts),
+        lenses=tuple(lenses),
+        rejected=tuple(rejected),
+        compute=compute,
+        battery=battery,
+        connection=connection,
+    )

@@ -1,0 +1,143 @@
+"""Solve a program with HiGHS, through its arrays.
+
+The status word is not trusted alone: a solution counts only where HiGHS says that it is feasible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import highspy
+import numpy as np
+
+from ebplan.errors import NoPlanError
+from ebplan.plan import OPTIMAL_GAP
+from ebplan.solvers.program import FloatArray, Program
+
+OPTIONS: dict[str, Any] = {
+    "output_flag": False,
+    "log_to_console": False,
+    # The first run fixes the process-wide scheduler; more threads changed nothing on these trees.
+    "threads": 1,
+    # Half of what "optimal" allows, so that rounding in the report cannot undo it.
+    "mip_rel_gap": 0.5 * OPTIMAL_GAP,
+    # The sub-MIP heuristics cost most of the time on one-node trees (docs/performance.md).
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_root_reduced_cost": False,
+}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A feasible point with its proof."""
+
+    x: FloatArray
+    """Shape (n,)."""
+    objective: float
+    bound: float
+    seconds: float
+    nodes: int
+
+    @property
+    def gap(self) -> float:
+        """(objective - bound) / |objective|, at least 0."""
+        return relative_gap(self.objective, self.bound)
+
+
+def relative_gap(objective: float, bound: float) -> float:
+    """Return (objective - bound) / |objective|, at least 0; 0 where both are next to nothing."""
+    distance = max(objective - bound, 0.0)
+    return 0.0 if distance <= 1e-6 else distance / max(abs(objective), 1e-9)
+
+
+def solve(
+    program: Program, *, time_limit_s: float | None = None, gap: float | None = None
+) -> Solution:
+    """Solve the program.
+
+    Args:
+        program: what to solve.
+        time_limit_s: stop after this; the best point found so far is returned.
+        gap: relative gap at which to stop; half of ``OPTIMAL_GAP`` if absent.
+
+    Raises:
+        NoPlanError: no feasible point was found.
+    """
+    solver = _load(program, {} if gap is None else {"mip_rel_gap": gap})
+    if time_limit_s is not None:
+        _set(solver, "time_limit", time_limit_s)
+    solver.run()
+    info = solver.getInfo()
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        status = solver.modelStatusToString(solver.getModelStatus())
+        raise NoPlanError(f"HiGHS found no feasible plan: {status}")
+    x = np.array(solver.getSolution().col_value)
+    x[program.integer] = np.round(x[program.integer])
+    objective = info.objective_function_value
+    return Solution(
+        x=x,
+        objective=objective,
+        bound=min(info.mip_dual_bound, objective) if program.integer.any() else objective,
+        seconds=solver.getRunTime(),
+        nodes=max(info.mip_node_count, 0),
+    )
+
+
+def row_duals(program: Program, x: FloatArray) -> FloatArray:
+    """Return the row duals with the integers fixed at ``x``, shape (m,).
+
+    A dual is the change of the objective per unit of the row's right-hand side: what the next kW
+    costs while the instances stay where they are.
+    """
+    solver = _load(program, {}, relaxed_at=x)
+    solver.run()
+    return np.array(solver.getSolution().row_dual)
+
+
+def write_lp(program: Program, path: Path) -> None:
+    """Write the program in LP format with its names; nothing is solved."""
+    solver = _load(program, {})
+    for i, name in enumerate(program.column_names()):
+        solver.passColName(i, _lp_name(name))
+    for i, name in enumerate(program.row_names()):
+        solver.passRowName(i, _lp_name(name))
+    solver.writeModel(str(path))
+
+
+def _lp_name(name: str) -> str:
+    """LP names may not hold square brackets."""
+    return name.replace("[", "(").replace("]", ")")
+
+
+def _set(solver: Any, option: str, value: object) -> None:
+    """Set an option; HiGHS ignores a bad one in silence, we do not."""
+    if solver.setOptionValue(option, value) != highspy.HighsStatus.kOk:
+        raise ValueError(f"HiGHS refuses {option} = {value!r}")
+
+
+def _load(program: Program, options: dict[str, Any], relaxed_at: FloatArray | None = None) -> Any:
+    solver = highspy.Highs()
+    for option, value in {**OPTIONS, **options}.items():
+        _set(solver, option, value)
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = program.n_columns, program.n_rows
+    lp.col_cost_, lp.offset_ = program.cost, program.constant
+    lower, upper = program.lower.copy(), program.upper.copy()
+    if relaxed_at is not None:
+        lower[program.integer] = upper[program.integer] = relaxed_at[program.integer]
+    lp.col_lower_, lp.col_upper_ = lower, upper
+    lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.n_columns, program.n_rows
+    lp.a_matrix_.start_ = program.row_start
+    lp.a_matrix_.index_ = program.entry_column
+    lp.a_matrix_.value_ = program.entry_value
+    if relaxed_at is None and program.integer.any():
+        kind = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kind[i] for i in program.integer.astype(int)]
+    if solver.passModel(lp) == highspy.HighsStatus.kError:
+        raise NoPlanError("HiGHS refused the model")
+    return solver

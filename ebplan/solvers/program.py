@@ -1,0 +1,222 @@
+"""A mixed-integer linear program with names: what the blocks write and the solver reads.
+
+    minimise    c'x + c_0
+    subject to  row_lower <= A x <= row_upper,   lower <= x <= upper,   x_i integer for some i
+
+Every row carries a label that is a term of the field, every cost a cause. Arrays are plain numpy
+in compressed-row form: the solver takes them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IndexArray = NDArray[np.int64]
+
+Term = tuple[ArrayLike, IndexArray]
+"""``(coefficient, columns)``: columns of shape (R,) with a coefficient per row, or columns of
+shape (n,) with a coefficient matrix of shape (R, n)."""
+
+NEGLIGIBLE_COEFFICIENT = 1e-9
+"""HiGHS drops entries below this with a warning; they are never written."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Consecutive columns or rows with one name."""
+
+    name: str
+    start: int
+    size: int
+
+    def member(self, position: int) -> str:
+        """Return the name of one member, e.g. ``soc_balance[3]``."""
+        return f"{self.name}[{position}]"
+
+
+@dataclass(frozen=True)
+class Program:
+    """The finished program. Columns n, rows m, nonzeros z."""
+
+    columns: tuple[Group, ...]
+    rows: tuple[Group, ...]
+    lower: FloatArray
+    """Shape (n,)."""
+    upper: FloatArray
+    """Shape (n,)."""
+    integer: NDArray[np.bool_]
+    """Shape (n,)."""
+    row_lower: FloatArray
+    """Shape (m,)."""
+    row_upper: FloatArray
+    """Shape (m,)."""
+    row_start: IndexArray
+    """Shape (m + 1,)."""
+    entry_column: IndexArray
+    """Shape (z,)."""
+    entry_value: FloatArray
+    """Shape (z,)."""
+    cost_of: dict[str, FloatArray]
+    """Cost vector by cause, each of shape (n,)."""
+    constant_of: dict[str, float]
+    """Constant cost by cause."""
+
+    @property
+    def cost(self) -> FloatArray:
+        """Total cost vector, shape (n,)."""
+        return np.asarray(np.sum(list(self.cost_of.values()), axis=0))
+
+    @property
+    def constant(self) -> float:
+        """Total constant cost."""
+        return sum(self.constant_of.values())
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns n."""
+        return len(self.lower)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows m."""
+        return len(self.row_lower)
+
+    def cost_by_cause(self, x: FloatArray) -> dict[str, float]:
+        """Return the money each cause takes in the solution ``x`` of shape (n,)."""
+        return {
+            cause: float(vector @ x) + self.constant_of.get(cause, 0.0)
+            for cause, vector in self.cost_of.items()
+        }
+
+    def row_range(self, name: str) -> slice:
+        """Return the rows of a group."""
+        group = next(g for g in self.rows if g.name == name)
+        return slice(group.start, group.start + group.size)
+
+    def column_range(self, name: str) -> slice:
+        """Return the columns of a group."""
+        group = next(g for g in self.columns if g.name == name)
+        return slice(group.start, group.start + group.size)
+
+    def column_names(self) -> list[str]:
+        """Return the name of each column, shape (n,)."""
+        return [g.member(i) for g in self.columns for i in range(g.size)]
+
+    def row_names(self) -> list[str]:
+        """Return the name of each row, shape (m,)."""
+        return [g.member(i) for g in self.rows for i in range(g.size)]
+
+    def activity(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` of shape (m,)."""
+        products = self.entry_value * x[self.entry_column]
+        sums = np.concatenate([[0.0], np.cumsum(products)])
+        return np.asarray(sums[self.row_start[1:]] - sums[self.row_start[:-1]])
+
+
+@dataclass
+class ProgramBuilder:
+    """Collects columns, rows and costs from the blocks, in the order they are written."""
+
+    _columns: list[Group] = field(default_factory=list)
+    _lower: list[FloatArray] = field(default_factory=list)
+    _upper: list[FloatArray] = field(default_factory=list)
+    _integer: list[NDArray[np.bool_]] = field(default_factory=list)
+    _rows: list[Group] = field(default_factory=list)
+    _row_lower: list[FloatArray] = field(default_factory=list)
+    _row_upper: list[FloatArray] = field(default_factory=list)
+    _entries: list[tuple[IndexArray, IndexArray, FloatArray]] = field(default_factory=list)
+    _costs: list[tuple[str, IndexArray, FloatArray]] = field(default_factory=list)
+    _constants: dict[str, float] = field(default_factory=dict)
+    _n_columns: int = 0
+    _n_rows: int = 0
+
+    def variables(
+        self,
+        name: str,
+        size: int,
+        *,
+        lower: ArrayLike = 0.0,
+        upper: ArrayLike,
+        integer: bool = False,
+    ) -> IndexArray:
+        """Add ``size`` columns and return their indices, shape (size,).
+
+        Bounds broadcast and must be finite: a free column hides errors and slows the solver.
+        """
+        low = np.broadcast_to(np.asarray(lower, dtype=float), (size,))
+        high = np.broadcast_to(np.asarray(upper, dtype=float), (size,))
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise ValueError(f"{name}: every bound is finite")
+        index = np.arange(self._n_columns, self._n_columns + size)
+        self._columns.append(Group(name, self._n_columns, size))
+        self._lower.append(low)
+        self._upper.append(high)
+        self._integer.append(np.full(size, integer))
+        self._n_columns += size
+        return index
+
+    def rows(
+        self,
+        label: str,
+        size: int,
+        terms: Sequence[Term],
+        *,
+        lower: ArrayLike = -np.inf,
+        upper: ArrayLike = np.inf,
+    ) -> None:
+        """Add ``size`` rows ``lower <= sum of terms <= upper`` under one label."""
+        if size == 0:
+            return
+        rows = np.arange(self._n_rows, self._n_rows + size)
+        for coefficient, columns in terms:
+            value = np.asarray(coefficient, dtype=float)
+            if value.ndim == 2:
+                at_row, at_column = np.nonzero(np.abs(value) > NEGLIGIBLE_COEFFICIENT)
+                self._entries.append((rows[at_row], columns[at_column], value[at_row, at_column]))
+            else:
+                self._entries.append((rows, columns, np.broadcast_to(value, (size,))))
+        self._rows.append(Group(label, self._n_rows, size))
+        self._row_lower.append(np.broadcast_to(np.asarray(lower, dtype=float), (size,)))
+        self._row_upper.append(np.broadcast_to(np.asarray(upper, dtype=float), (size,)))
+        self._n_rows += size
+
+    def cost(self, cause: str, columns: IndexArray, price: ArrayLike) -> None:
+        """Charge ``price`` (scalar or per column) for each unit of ``columns``."""
+        prices = np.broadcast_to(np.asarray(price, dtype=float), columns.shape)
+        self._costs.append((cause, columns, prices))
+
+    def constant(self, cause: str, money: float) -> None:
+        """Add a cost that no decision changes, so that a cause's sum means what it says."""
+        self._constants[cause] = self._constants.get(cause, 0.0) + money
+
+    def build(self) -> Program:
+        """Return the finished program; entries of one row and column are added up."""
+        row, column, value = (np.concatenate(part) for part in zip(*self._entries, strict=True))
+        place, where = np.unique(row * self._n_columns + column, return_inverse=True)
+        summed = np.bincount(where, weights=value, minlength=len(place))
+        kept = np.abs(summed) > NEGLIGIBLE_COEFFICIENT
+        place, summed = place[kept], summed[kept]
+        starts = np.searchsorted(place // self._n_columns, np.arange(self._n_rows + 1))
+        causes = dict.fromkeys([*(cause for cause, _, _ in self._costs), *self._constants])
+        cost_of = {cause: np.zeros(self._n_columns) for cause in causes}
+        for cause, columns, prices in self._costs:
+            np.add.at(cost_of[cause], columns, prices)
+        return Program(
+            columns=tuple(self._columns),
+            rows=tuple(self._rows),
+            lower=np.concatenate(self._lower),
+            upper=np.concatenate(self._upper),
+            integer=np.concatenate(self._integer),
+            row_lower=np.concatenate(self._row_lower),
+            row_upper=np.concatenate(self._row_upper),
+            row_start=starts.astype(np.int64),
+            entry_column=place % self._n_columns,
+            entry_value=np.asarray(summed, dtype=float),
+            cost_of=cost_of,
+            constant_of=dict(self._constants),
+        )

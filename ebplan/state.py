@@ -1,0 +1,83 @@
+"""The state of a site at one moment: what is running, what is on its way, what is stored."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ebplan.document import (
+    Document,
+    FieldFault,
+    Fraction,
+    NonNegative,
+    Part,
+    Timestamp,
+)
+from ebplan.site import MeasurementPoint
+
+
+class InTransit(Part):
+    """Instances between modes at the start of the plan."""
+
+    to: Literal["asleep", "awake"]
+    """Where they arrive."""
+    count: int = Field(ge=1)
+    """How many."""
+    remaining_s: NonNegative
+    """Seconds until they arrive."""
+
+
+class PoolState(Part):
+    """One pool at the start of the plan."""
+
+    active: int = Field(ge=0)
+    """Instances that take requests."""
+    drained: int = Field(default=0, ge=0)
+    """Instances awake without load."""
+    asleep: int = Field(default=0, ge=0)
+    """Instances asleep."""
+    in_transit: tuple[InTransit, ...] = ()
+    """Instances on their way."""
+    load_req_per_s: dict[str, NonNegative]
+    """Offered load by request class."""
+
+    @property
+    def total(self) -> int:
+        """Instances accounted for."""
+        return self.active + self.drained + self.asleep + sum(t.count for t in self.in_transit)
+
+
+class MeteredPower(Part):
+    """A measured power, with the point it was measured at."""
+
+    kw: float
+    """Power in kW; > 0 is drawn."""
+    measurement_point: MeasurementPoint
+    """Where the meter sits."""
+
+    @model_validator(mode="after")
+    def _at_the_connection_point(self) -> MeteredPower:
+        if self.measurement_point != "connection_point":
+            raise FieldFault(
+                field="measurement_point",
+                value=self.measurement_point,
+                allowed="connection_point",
+                remedy="give the meter reading at the connection point: the event is judged there, "
+                "and powers of different measurement points are not mixed",
+            )
+        return self
+
+
+class State(Document):
+    """What the site measures when the plan is made; plan time 0 is ``at``."""
+
+    kind: Literal["state"] = "state"
+    at: Timestamp
+    """When this was measured."""
+    soc: Fraction | None = None
+    """State of charge; needed where the site has a battery."""
+    grid: MeteredPower | None = None
+    """Meter reading; without it the fitted models say what the site draws."""
+    pools: dict[str, PoolState]
+    """Each pool of the site."""

@@ -1,0 +1,151 @@
+"""The non-uniform time grid: fine where power moves, coarse where it rests.
+
+A *step* is an interval over which powers are means; a *state* (energy, counts) belongs to the
+edge at the **start** of a step, with one more for the end of the horizon: flows have shape
+``(T,)``, states ``(T + 1,)``. Compute may change only at *epochs*, a subset of the step edges.
+Steps are cheap for the solver, epochs are not (docs/formulation.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from ebplan.document import FieldFault, Part
+
+FIRST_STEP_S = 0.1
+"""Shortest step: the resolution at which a fast response is judged."""
+GROWTH = 0.4
+"""A step may be this share of the time since the target last moved."""
+LONGEST_STEPS = 40
+"""No step is longer than the horizon divided by this."""
+RESPONSE_EPOCHS_S = (0.0, 1.0, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
+"""Epochs after the response is asked for: dense while the hand-off runs."""
+RELEASE_EPOCHS_S = (0.0, 5.0, 15.0, 30.0)
+"""Epochs after any later move of the target."""
+SAME_MOVE_S = 1.0
+"""Moves closer than this share their epochs: compute cannot follow them apart."""
+
+
+class TimeGrid(Part):
+    """Step edges in seconds from plan start, and the steps at which epochs begin."""
+
+    edges_s: tuple[float, ...] = Field(min_length=2)
+    """Step edges in seconds, strictly increasing from 0, shape (T + 1,)."""
+    epoch_steps: tuple[int, ...] = Field(min_length=1)
+    """Index of the first step of each epoch, strictly increasing from 0, shape (K,)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TimeGrid:
+        if self.edges_s[0] != 0.0 or bool(np.any(np.diff(self.edges_s) <= 0)):
+            raise FieldFault(
+                field="edges_s",
+                value=self.edges_s[:3],
+                allowed="strictly increasing from 0",
+                remedy="sort the edges and start at 0",
+            )
+        steps = self.epoch_steps
+        if steps[0] != 0 or bool(np.any(np.diff(steps) <= 0)) or steps[-1] >= self.n_steps:
+            raise FieldFault(
+                field="epoch_steps",
+                value=steps[:3],
+                allowed=f"strictly increasing from 0, below {self.n_steps}",
+                remedy="let each epoch begin at a step",
+            )
+        return self
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps T."""
+        return len(self.edges_s) - 1
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs K."""
+        return len(self.epoch_steps)
+
+    @property
+    def horizon_s(self) -> float:
+        """End of the last step in seconds."""
+        return self.edges_s[-1]
+
+    @property
+    def starts_s(self) -> NDArray[np.float64]:
+        """Start of each step in seconds, shape (T,)."""
+        return np.array(self.edges_s[:-1])
+
+    @property
+    def durations_s(self) -> NDArray[np.float64]:
+        """Duration of each step in seconds, shape (T,)."""
+        return np.diff(np.array(self.edges_s))
+
+    @property
+    def epoch_starts_s(self) -> NDArray[np.float64]:
+        """Start of each epoch in seconds, shape (K,)."""
+        return np.array(self.edges_s)[list(self.epoch_steps)]
+
+    @property
+    def epoch_durations_s(self) -> NDArray[np.float64]:
+        """Duration of each epoch in seconds, shape (K,)."""
+        return np.diff(np.append(self.epoch_starts_s, self.horizon_s))
+
+    @property
+    def epoch_of_step(self) -> NDArray[np.int64]:
+        """Epoch that each step belongs to, shape (T,)."""
+        return np.searchsorted(np.array(self.epoch_steps), np.arange(self.n_steps), "right") - 1
+
+
+def build_time_grid(
+    moves_s: Iterable[float], horizon_s: float, *, marks_s: Iterable[float] = ()
+) -> TimeGrid:
+    """Build a grid that is fine after each move of the target and coarse later.
+
+    Args:
+        moves_s: times at which the target moves (start, full activation, end).
+        horizon_s: end of the plan.
+        marks_s: further times that must be edges (the hand-off time).
+    """
+    moves = sorted({0.0, *(_ms(m) for m in moves_s if 0.0 <= m < horizon_s)})
+    marks = {_ms(m) for m in marks_s if 0.0 < m < horizon_s}
+    epochs = _epochs(moves, horizon_s)
+    fixed = sorted({*moves, *marks, *epochs, _ms(horizon_s)})
+    edges = [0.0]
+    for until in fixed[1:]:
+        origin = max(m for m in moves if m <= edges[-1])
+        edges.extend(_grow(edges[-1], until, origin, longest_s=horizon_s / LONGEST_STEPS))
+    steps = np.searchsorted(np.array(edges), epochs)
+    return TimeGrid(edges_s=tuple(edges), epoch_steps=tuple(steps.tolist()))
+
+
+def _grow(start: float, end: float, origin: float, *, longest_s: float) -> list[float]:
+    """Return edges after ``start`` up to and including ``end``."""
+    edges: list[float] = []
+    now = start
+    while now < end:
+        step = max(min(GROWTH * (now - origin), longest_s), FIRST_STEP_S)
+        now = end if end - now < 1.5 * step else _ms(now + step)
+        edges.append(now)
+    return edges
+
+
+def _epochs(moves: list[float], horizon_s: float) -> list[float]:
+    """Return epoch times: dense after each move, then twice as far each time."""
+    separate = [m for i, m in enumerate(moves) if i == 0 or m - moves[i - 1] >= SAME_MOVE_S]
+    times: list[float] = []
+    for i, move in enumerate(separate):
+        end = separate[i + 1] if i + 1 < len(separate) else horizon_s
+        offsets = RELEASE_EPOCHS_S if i > 0 and i + 1 == len(separate) else RESPONSE_EPOCHS_S
+        times.extend(_ms(move + o) for o in offsets if move + o < end)
+        offset = offsets[-1] * 2.0
+        while move + offset < end - 0.25 * offset:
+            times.append(_ms(move + offset))
+            offset *= 2.0
+    return times
+
+
+def _ms(t_s: float) -> float:
+    """Round to whole milliseconds, so that equal times are equal floats."""
+    return round(t_s * 1000.0) / 1000.0
