@@ -6,6 +6,7 @@ one, and to a state by file.
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +58,7 @@ def load_site(name: str, *, folder: Path | None = None) -> Site:
     if name in built_in_sites():
         return Site.parse((_BUILT_IN / f"{name}.json").read_bytes(), file=name)
     path = (folder or Path()) / name
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, False for every name that cannot be one
         raise InputError(
             field="site",
             value=name,

@@ -65,6 +65,7 @@ def main(debug: bool) -> None:
     type=FILE,
     help="Write the plan here, and its problem beside it (plan.json, plan.problem.json).",
 )
+@click.option("--commands", "as_commands", is_flag=True, help="Print the device commands.")
 @click.option("--plot", type=FILE, help="Draw the plan (.png, .svg or .pdf).")
 @click.option("--save-problem", type=FILE, help="Write the posed problem: the bug report.")
 @click.option("--save-lp", type=FILE, help="Write the model in LP format and do not solve.")
@@ -89,6 +90,7 @@ def solve(
     file: Path,
     as_json: bool,
     output: Path | None,
+    as_commands: bool,
     plot: Path | None,
     save_problem: Path | None,
     save_lp: Path | None,
@@ -116,6 +118,11 @@ def solve(
         plot_plan(plan, problem, plot)
     if as_json:
         click.echo(plan.to_json())
+    elif as_commands:
+        from ebplan.adapters import commands
+
+        for command in commands(plan):
+            click.echo(command.model_dump_json())
     else:
         from rich.console import Console
 

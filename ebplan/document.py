@@ -12,31 +12,61 @@ import json
 import os
 import tempfile
 import tomllib
-from datetime import datetime
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ebplan.errors import InputError
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION: Final = "1.0"
+
+
+class FieldFault(ValueError):
+    """Raised inside a validator when fields contradict each other; becomes an InputError."""
+
+    def __init__(self, *, field: str, value: object, allowed: str, remedy: str) -> None:
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+        self.remedy = remedy
+        super().__init__(f"{field}: {allowed}")
+
+
+def _moment(value: object) -> datetime:
+    """Read a time; left alone, pydantic takes any number for seconds since 1970."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        moment = None
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise FieldFault(
+            field="",
+            value=value,
+            allowed="a time with its zone, e.g. '2026-06-01T12:00:00+09:00'",
+            remedy="add the UTC offset" if isinstance(moment, datetime) else "write it in ISO 8601",
+        )
+    return moment
+
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Timestamp = AwareDatetime
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_moment)]
 
 __all__ = [
     "SCHEMA_VERSION",
     "Document",
+    "FieldFault",
     "Fraction",
     "NonNegative",
     "Part",
     "Positive",
     "Timestamp",
-    "datetime",
     "read_json",
     "read_toml",
     "write_atomically",
@@ -52,22 +82,30 @@ class Part(BaseModel):
 
     @classmethod
     def parse(cls, data: object, *, file: str | None = None, at: str = "") -> Self:
-        """Validate plain data; raise InputError for the first thing that is wrong."""
+        """Validate JSON (bytes), or plain data as JSON and TOML hold it.
+
+        A number given as text, or as true or false, is refused.
+
+        Args:
+            data: what to validate.
+            file: where it came from, for the error.
+            at: dotted path of the data within the file, for the error.
+
+        Raises:
+            InputError: for the first thing that is wrong; it tells how many more there are.
+        """
+        raw = data if isinstance(data, bytes) else json.dumps(data, default=_as_json)
         try:
-            return (
-                cls.model_validate_json(data)
-                if isinstance(data, bytes)
-                else cls.model_validate(data)
-            )
+            return cls.model_validate_json(raw, strict=True)
         except ValidationError as error:
-            raise _first_error(error, file=file, at=at) from None
+            raise _first_error(error, cls, file=file, at=at) from None
 
 
 class Document(Part):
     """A whole file. Subclasses add ``kind: Literal[...]``."""
 
-    schema_version: str = SCHEMA_VERSION
-    """Version of the document format."""
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    """Version of the document format that this ebplan reads and writes."""
 
     def to_json(self) -> str:
         """Return the document as JSON that parses back to an equal document."""
@@ -95,15 +133,36 @@ def read_json(path: Path) -> dict[str, Any]:
             file=str(path),
         )
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        data = dict(pairs)
+        if len(data) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise InputError(
+                field=next(name for name in names if names.count(name) > 1),
+                value="the field twice",
+                allowed="each field once",
+                remedy="remove one of the two",
+                file=str(path),
+            )
+        return data
+
     text = _read_text(path)
     try:
-        data = json.loads(text, parse_constant=refuse)
+        data = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise InputError(
             field=f"line {error.lineno} column {error.colno}",
-            value=error.doc[error.pos : error.pos + 20],
+            value=error.doc[error.pos : error.pos + 20] or None,
             allowed="JSON",
-            remedy=error.msg,
+            remedy=f"correct the syntax there ({error.msg})",
+            file=str(path),
+        ) from None
+    except (ValueError, RecursionError) as error:  # endless digits, endless brackets
+        raise InputError(
+            field="(file)",
+            value=str(error),
+            allowed="JSON that is not endlessly long or deep",
+            remedy="check what wrote the file",
             file=str(path),
         ) from None
     if not isinstance(data, dict):
@@ -137,85 +196,132 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise InputError(
             field="(file)",
-            value=getattr(error, "strerror", None) or "not UTF-8 text",
+            value=getattr(error, "strerror", None) or str(error),
             allowed="a readable UTF-8 file",
-            remedy="check the path",
+            remedy="check the path and the encoding",
             file=str(path),
         ) from None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never half of it."""
+    """Write a file so that a reader sees the old content or the new, never half of it.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
     raw = content.encode() if isinstance(content, str) else content
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ebplan-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(raw)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
     except OSError as error:
         raise InputError(
             field="(output)",
             value=error.strerror,
-            allowed="a path in a folder that exists and may be written",
+            allowed="a file in a folder that exists and may be written",
             remedy="create the folder or choose another path",
             file=str(path),
         ) from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(raw)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
+
+# --- errors in our words --------------------------------------------------------------------
 
 _ALLOWED = {
-    "greater_than": "> {gt}",
-    "greater_than_equal": ">= {ge}",
-    "less_than": "< {lt}",
-    "less_than_equal": "<= {le}",
+    "bool_type": "true or false",
+    "dict_type": "an object {{...}}",
     "finite_number": "a finite number",
-    "timezone_aware": "a time with its zone, e.g. 2026-06-01T12:00:00+09:00",
-    "extra_forbidden": "the fields of the schema only",
-    "missing": "this field",
+    "float_type": "a number, not text or true/false",
+    "greater_than": "> {gt:g}",
+    "greater_than_equal": ">= {ge:g}",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number, not text or true/false",
+    "json_invalid": "JSON ({error})",
+    "less_than": "< {lt:g}",
+    "less_than_equal": "<= {le:g}",
     "literal_error": "{expected}",
+    "missing": "a value",
+    "model_type": "an object {{...}}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "string_type": "text",
+    "too_long": "at most {max_length} item(s)",
     "too_short": "at least {min_length} item(s)",
+    "tuple_type": "a list [...]",
 }
 _REMEDY = {
-    "extra_forbidden": "remove the field or correct its name",
-    "missing": "add the field",
-    "timezone_aware": "add the UTC offset",
     "finite_number": "replace it by a measured or assumed value",
+    "missing": "add the field",
 }
 
 
-def _first_error(error: ValidationError, *, file: str | None, at: str) -> InputError:
+def _first_error(
+    error: ValidationError, model: type[BaseModel], *, file: str | None, at: str
+) -> InputError:
     """Turn pydantic's first complaint into our one line."""
     detail: ErrorDetails = error.errors(include_url=False)[0]
-    raised = detail.get("ctx", {}).get("error")
-    path = ".".join(part for part in (at, *map(str, detail["loc"])) if part)
-    if isinstance(raised, FieldFault):
-        where = ".".join(part for part in (path, raised.field) if part)
-        return InputError(
-            field=where, value=raised.value, allowed=raised.allowed, remedy=raised.remedy, file=file
+    kind, context = detail["type"], detail.get("ctx", {})
+    fault = context.get("error")
+    if not isinstance(fault, FieldFault):
+        schema = _schema_at(model, detail["loc"][:-1])
+        known = schema.get("properties", {})
+        name = str(detail["loc"][-1]) if detail["loc"] else ""
+        meaning = known.get(name, {}).get("description", "")
+        fault = FieldFault(
+            field="",
+            value=None if kind == "missing" else detail["input"],
+            allowed=_ALLOWED[kind].format(**context) if kind in _ALLOWED else detail["msg"],
+            remedy=_REMEDY.get(kind, "correct the value") + (meaning and f': "{meaning}"'),
         )
-    kind = detail["type"]
-    allowed = _ALLOWED.get(kind, detail["msg"]).format(**detail.get("ctx", {}))
-    value = "nothing" if kind == "missing" else detail["input"]
-    remedy = _REMEDY.get(kind, "correct the value")
+        if kind == "extra_forbidden":
+            close = get_close_matches(name, known, n=1)
+            fault.allowed = ", ".join(known) or "the fields of the schema"
+            fault.remedy = f"did you mean {close[0]!r}?" if close else "remove the field"
+    inside = (str(part) for part in detail["loc"] if part != "[key]")
+    path = ".".join(part for part in (at, *inside, fault.field) if part)
+    more = error.error_count() - 1
     return InputError(
-        field=path or "(file)", value=value, allowed=allowed, remedy=remedy, file=file
+        field=path or "(file)",
+        value=fault.value,
+        allowed=fault.allowed,
+        remedy=fault.remedy + (f" (and {more} more)" if more else ""),
+        file=file,
     )
 
 
-class FieldFault(ValueError):
-    """Raised inside a validator when fields contradict each other; becomes an InputError."""
+def _schema_at(model: type[BaseModel], path: tuple[int | str, ...]) -> dict[str, Any]:
+    """Return the JSON Schema of the object at a path; empty where it is none."""
+    whole = _schema(model)
 
-    def __init__(self, *, field: str, value: object, allowed: str, remedy: str) -> None:
-        self.field = field
-        self.value = value
-        self.allowed = allowed
-        self.remedy = remedy
-        super().__init__(f"{field}: {allowed}")
+    def resolved(part: Any) -> dict[str, Any]:
+        part = part.get("anyOf", [part])[0] if isinstance(part, dict) else {}
+        return dict(whole["$defs"][part["$ref"].rsplit("/", 1)[-1]] if "$ref" in part else part)
+
+    part = resolved(whole)
+    for key in path:
+        named = {**part.get("properties", {}), "": part.get("items")}
+        others = [*part.get("patternProperties", {}).values(), part.get("additionalProperties")]
+        part = resolved(named.get("" if isinstance(key, int) else key) or others[0])
+    return part
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _as_json(value: object) -> object:
+    """Say what JSON cannot: documents already read, and the times of TOML."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a document")

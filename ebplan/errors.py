@@ -41,10 +41,12 @@ class InputError(EbplanError):
     def line(self) -> str:
         """Return the error as the one line a person reads."""
         where = ": ".join(part for part in (self.file, self.field) if part)
-        shown = repr(self.value)
+        shown = "nothing" if self.value is None else repr(self.value)
         if len(shown) > 80:
             shown = shown[:77] + "..."
-        return f"{where}: got {shown}; allowed: {self.allowed}; remedy: {self.remedy}"
+        line = f"{where}: got {shown}; allowed: {self.allowed}; remedy: {self.remedy}"
+        # Names come from outside: a line break in one would make two lines of it.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
     def in_file(self, file: str) -> InputError:
         """Return the same error with the file it came from."""

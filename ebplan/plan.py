@@ -17,6 +17,9 @@ from ebplan.site import MeasurementPoint
 PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "armed"]
 """How the plan was found: proven to 0.1 %, with a larger gap, or by a rung without proof."""
 
+PRIORITY_CAUSES = ("firmness", "reserve")
+"""Costs that order what is given up last; nobody pays them."""
+
 OPTIMAL_GAP = 1e-3
 """Largest gap at which a plan is called optimal."""
 
@@ -103,7 +106,8 @@ class HandOffResult(Part):
     """When compute has taken over."""
 
     complete_s: float | None
-    """From when on |battery| <= 10 % of |target| until the end; None if never."""
+    """From when on |battery| <= 10 % of |target|, the target being met, until the end; None if
+    never."""
     asked_s: float | None
     """When it was asked for."""
 
@@ -168,3 +172,8 @@ class Plan(Document):
     explanation: tuple[str, ...]
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
+
+    @property
+    def money(self) -> float:
+        """The objective without the surcharges that only set priorities."""
+        return self.objective - sum(self.cost.get(cause, 0.0) for cause in PRIORITY_CAUSES)

@@ -76,13 +76,13 @@ def solve_problem(
     if method == "merit_order":
         plan = _merit_order_plan(problem, formulation)
     else:
-        solution = _solve(formulation, method, solver, time_limit_s)
-        status: Literal["optimal", "gap"] = "optimal" if solution.gap <= OPTIMAL_GAP else "gap"
+        solution = _solve(problem, formulation, method, solver, time_limit_s)
+        proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
         plan = extract_plan(
             problem,
             formulation,
             solution.x,
-            status=status,
+            status="optimal" if proven else "gap",
             bound=solution.bound,
             gap=solution.gap,
         )
@@ -99,10 +99,16 @@ def solve_problem(
 
 
 def _solve(
-    formulation: Formulation, method: Method, solver: str | None, time_limit_s: float | None
+    problem: Problem,
+    formulation: Formulation,
+    method: Method,
+    solver: str | None,
+    time_limit_s: float | None,
 ) -> Solution:
     if method == "highs":
-        return highs.solve(formulation.program, time_limit_s=time_limit_s)
+        # Under a limit the merit order is in hand before the solver is asked.
+        start = None if time_limit_s is None else merit_order(problem, formulation)
+        return highs.solve(formulation.program, time_limit_s=time_limit_s, start=start)
     from ebplan.solvers import cvxpy_door  # a second to import; only where it is asked for
 
     return cvxpy_door.solve(formulation.program, solver=solver, time_limit_s=time_limit_s)

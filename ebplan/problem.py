@@ -198,6 +198,8 @@ class Prices(Part):
     """Payment forgone and penalty for each kWh not delivered."""
     firmness_per_kwh: NonNegative
     """Surcharge that makes a shortfall dearer than every mechanism: the target is firm."""
+    early_shortfall_premium: Fraction = 0.0
+    """Share by which the surcharge is higher at the start of the event than at its end."""
     reserve_per_kwh: NonNegative
     """For each kWh of the deepest dip below the battery reserve."""
     handoff_excess_per_kwh: NonNegative
@@ -255,6 +257,12 @@ class Problem(Document):
                 remedy="absorb events are not planned yet",
             )
         return self
+
+    @property
+    def firmness_weight(self) -> NDArray[np.float64]:
+        """Weight of the firmness surcharge per step, falling to 1 at the event's end, (T,)."""
+        left = (self.event_end_s - self.grid.starts_s) / (self.event_end_s - self.event_start_s)
+        return 1.0 + self.prices.early_shortfall_premium * np.clip(left, 0.0, 1.0)
 
     @property
     def in_event(self) -> NDArray[np.bool_]:

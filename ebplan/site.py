@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
 
 MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
 MEASUREMENT_POINTS: tuple[MeasurementPoint, ...] = ("gpu", "node", "ac", "connection_point")
 """From the inside out; a loss stage leads from one to the next."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+"""Pools and classes are named in dotted paths and row labels: letters, digits, ``_``, ``-``."""
 
 DESCRIBED_MODES = ("active", "drained", "asleep")
 
@@ -125,7 +128,7 @@ class Pool(Part):
     """Sleep and wake timing."""
     prices: MechanismPrices
     """What each mechanism costs."""
-    classes: dict[str, RequestClass] = Field(min_length=1)
+    classes: dict[Name, RequestClass] = Field(min_length=1)
     """Request classes served."""
 
     @model_validator(mode="after")
@@ -275,7 +278,7 @@ class Site(Document):
     """The meter the event is judged at."""
     losses: tuple[LossStage, ...] = ()
     """Loss stages from the fitted models' measurement point to the connection point."""
-    pools: dict[str, Pool] = Field(min_length=1)
+    pools: dict[Name, Pool] = Field(min_length=1)
     """Pools by name."""
     battery: Battery | None = None
     """The battery, if there is one."""

@@ -23,11 +23,12 @@ GROWTH = 0.4
 LONGEST_STEPS = 40
 """No step is longer than the horizon divided by this."""
 RESPONSE_EPOCHS_S = (0.0, 1.0, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
-"""Epochs after the response is asked for: dense while the hand-off runs."""
+"""Epochs after the response begins, for one that is complete at once: dense while the hand-off
+runs. A response that rises over more than a minute stretches them."""
 RELEASE_EPOCHS_S = (0.0, 5.0, 15.0, 30.0)
-"""Epochs after any later move of the target."""
-SAME_MOVE_S = 1.0
-"""Moves closer than this share their epochs: compute cannot follow them apart."""
+"""Epochs after the end of the event."""
+NOTICE_EPOCHS_S = (60.0, 15.0)
+"""Epochs before the response begins, where there is notice: time to drain, sleep or wake."""
 
 
 class TimeGrid(Part):
@@ -99,51 +100,56 @@ class TimeGrid(Part):
 
 
 def build_time_grid(
-    moves_s: Iterable[float], horizon_s: float, *, marks_s: Iterable[float] = ()
+    *, begin_s: float, full_s: float, end_s: float, horizon_s: float, marks_s: Iterable[float] = ()
 ) -> TimeGrid:
-    """Build a grid that is fine after each move of the target and coarse later.
+    """Build a grid that is fine where the response begins and ends, and coarse elsewhere.
 
     Args:
-        moves_s: times at which the target moves (start, full activation, end).
+        begin_s: when the response begins.
+        full_s: when it is complete.
+        end_s: when it ends.
         horizon_s: end of the plan.
-        marks_s: further times that must be edges (the hand-off time).
+        marks_s: further times that must be edges (event start, hand-off time).
     """
-    moves = sorted({0.0, *(_ms(m) for m in moves_s if 0.0 <= m < horizon_s)})
-    marks = {_ms(m) for m in marks_s if 0.0 < m < horizon_s}
-    epochs = _epochs(moves, horizon_s)
-    fixed = sorted({*moves, *marks, *epochs, _ms(horizon_s)})
+    moves = [_ms(begin_s), _ms(end_s)]
+    marks = {_ms(m) for m in (full_s, *marks_s) if 0.0 < m < horizon_s}
+    epochs = _epochs(*moves, stretch=max((full_s - begin_s) / 60.0, 1.0), horizon_s=horizon_s)
+    fixed = sorted({0.0, *moves, *marks, *epochs, _ms(horizon_s)})
     edges = [0.0]
     for until in fixed[1:]:
-        origin = max(m for m in moves if m <= edges[-1])
-        edges.extend(_grow(edges[-1], until, origin, longest_s=horizon_s / LONGEST_STEPS))
+        since = min((edges[-1] - m for m in moves if m <= edges[-1]), default=np.inf)
+        edges.extend(_grow(edges[-1], until, since, longest_s=horizon_s / LONGEST_STEPS))
     steps = np.searchsorted(np.array(edges), epochs)
     return TimeGrid(edges_s=tuple(edges), epoch_steps=tuple(steps.tolist()))
 
 
-def _grow(start: float, end: float, origin: float, *, longest_s: float) -> list[float]:
+def _grow(start: float, end: float, since_s: float, *, longest_s: float) -> list[float]:
     """Return edges after ``start`` up to and including ``end``."""
     edges: list[float] = []
     now = start
     while now < end:
-        step = max(min(GROWTH * (now - origin), longest_s), FIRST_STEP_S)
+        step = max(min(GROWTH * (since_s + now - start), longest_s), FIRST_STEP_S)
         now = end if end - now < 1.5 * step else _ms(now + step)
         edges.append(now)
     return edges
 
 
-def _epochs(moves: list[float], horizon_s: float) -> list[float]:
-    """Return epoch times: dense after each move, then twice as far each time."""
-    separate = [m for i, m in enumerate(moves) if i == 0 or m - moves[i - 1] >= SAME_MOVE_S]
-    times: list[float] = []
-    for i, move in enumerate(separate):
-        end = separate[i + 1] if i + 1 < len(separate) else horizon_s
-        offsets = RELEASE_EPOCHS_S if i > 0 and i + 1 == len(separate) else RESPONSE_EPOCHS_S
-        times.extend(_ms(move + o) for o in offsets if move + o < end)
-        offset = offsets[-1] * 2.0
-        while move + offset < end - 0.25 * offset:
-            times.append(_ms(move + offset))
-            offset *= 2.0
-    return times
+def _epochs(begin_s: float, end_s: float, *, stretch: float, horizon_s: float) -> list[float]:
+    """Return epoch times: dense after the response begins and ends, then twice as far each."""
+    times = {0.0, *(begin_s - notice for notice in NOTICE_EPOCHS_S if begin_s > notice)}
+    # Compute cannot tell a response that begins within its first tenths from one at once.
+    origin = begin_s if begin_s >= RESPONSE_EPOCHS_S[1] else 0.0
+    offsets = [stretch * offset for offset in RESPONSE_EPOCHS_S]
+    for start, stop, dense in (
+        (origin, end_s, offsets),
+        (end_s, horizon_s, list(RELEASE_EPOCHS_S)),
+    ):
+        times.update(start + offset for offset in dense if start + offset < stop)
+        further = 2.0 * dense[-1]
+        while start + 1.25 * further < stop:
+            times.add(start + further)
+            further *= 2.0
+    return sorted({_ms(t) for t in times})
 
 
 def _ms(t_s: float) -> float:

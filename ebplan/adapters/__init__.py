@@ -1,1 +1,8 @@
-"""Who is told: a plan as device commands. Adapters see a plan, never a solver."""
+"""Who is told. Adapters stand on the ground: they see a plan, never a solver.
+
+``commands`` turns a plan into device-free commands in time order.
+"""
+
+from ebplan.adapters.commands import Command, commands
+
+__all__ = ["Command", "commands"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ebplan.document import FieldFault, NonNegative, Part, Positive
+from ebplan.document import FieldFault, Part, Positive
 
 FloatArray = NDArray[np.float64]
 Lines = tuple[tuple[float, float], ...]
@@ -68,7 +68,7 @@ class LoadCurve(Part):
         return np.asarray(self.idle_kw + duty * above)
 
     def tangent(self, utilisation: float) -> tuple[float, float]:
-        """Return ``(slope, intercept)`` of the tangent at ``utilisation``; it lies nowhere below."""
+        """Return ``(slope, intercept)`` of the tangent at ``utilisation``: nowhere below."""
         u = max(utilisation, self.one_request_utilisation)
         slope = sum(t.amplitude_kw * t.exponent * u ** (t.exponent - 1.0) for t in self.terms)
         return slope, float(self.power_kw(u)) - slope * u

@@ -1,7 +1,7 @@
 """What a person sees of a plan; here, what the terminal and the figure share.
 
-That is one time axis on which 100 ms and hours both read, the phases of a plan, the words for
-times and amounts, and one sentence that says what the plan does.
+That is one time axis on which 100 ms and hours both read, the phases of a plan, what its fleet is
+told in words, and one sentence that says what it does.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ COLOURS = {
     "shortfall": "#D55E00",
 }
 """Okabe and Ito's palette: told apart with every common colour vision."""
-SPARE_COLOURS = ("#56B4E9", "#F0E442", "#999999")
-"""For mechanisms that the palette does not name."""
+OTHER_COLOUR = "#56B4E9"
+"""For a mechanism that the palette does not name."""
 
-NOTICEABLE = 0.05
-"""Share of the peak target from which a mechanism is said to take part."""
+NOTICEABLE = 0.101
+"""Share of the peak target from which a mechanism is said to take part: just above the 10 % that a
+complete hand-off may leave to the battery."""
 ALONE = 0.95
 """Share of a response from which its carrier is said to act alone."""
 
@@ -41,21 +42,20 @@ SMALLEST_CAP_MOVE_W = 1.0
 _LINEAR_S = 0.1
 """Below this time the axis is linear, above it logarithmic: the shortest step of a plan."""
 _RECOVERY_SCALE = 0.4
-_NOTICE_SCALE = 0.2
+_NOTICE_SCALE = 0.25
 """Width of a decade after and before the event, against one within it."""
 _TICKS_S = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
-_TICK_DISTANCE = 0.055
-"""Smallest distance between two ticks, as a share of the axis."""
+_CHARACTER = 0.012
+"""Width of a character of a tick's label, as a share of the axis."""
 
 
 @dataclass(frozen=True)
 class EventAxis:
-    """A time axis that restarts its clock where the target moves.
+    """A time axis on which 100 ms and hours both read.
 
     Within the event the position of a time is ``asinh((t - start) / 0.1 s)``: linear up to the
-    shortest step, then the same width for each decade. Before the event and after its end the
-    same clock runs from the start backwards and from the end onwards, on a smaller scale, so that
-    the recovery of a long event stays visible.
+    shortest step, then the same width for each decade. The same clock runs backwards from the
+    start and onwards from the end, on a smaller scale: the recovery of a long event stays visible.
     """
 
     start_s: float
@@ -93,7 +93,7 @@ class EventAxis:
         return float((at - first) / (last - first))
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return times and their labels, in order, none too close to another.
+        """Return times and their labels, the most important first, none too close to another.
 
         Labels count from the start of the event; those with a plus count from its end.
         """
@@ -111,9 +111,12 @@ class EventAxis:
         kept: list[tuple[float, str]] = []
         for t_s, label in wanted:
             at = self.share(t_s)
-            if all(abs(at - self.share(other)) >= _TICK_DISTANCE for other, _ in kept):
+            if all(
+                abs(at - self.share(other)) >= _CHARACTER * (1.0 + (len(label) + len(text)) / 2.0)
+                for other, text in kept
+            ):
                 kept.append((t_s, label))
-        return sorted(kept)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def peak_kw(plan: Plan) -> float:
 
 def mechanism_names(plan: Plan) -> list[str]:
     """Return the mechanisms of a plan that move power at all, the known ones first."""
-    floor_kw = 1e-3 * peak_kw(plan)
+    floor_kw = 0.01 * peak_kw(plan)
     present = {
         name for step in plan.steps for name, kw in step.mechanisms.items() if abs(kw) > floor_kw
     }
@@ -154,18 +157,13 @@ def mechanism_kw(plan: Plan, name: str) -> FloatArray:
     return np.array([step.mechanisms.get(name, 0.0) for step in plan.steps])
 
 
-def colour_of(name: str, names: Iterable[str]) -> str:
-    """Return the colour of a mechanism, the same in every report."""
-    unknown = [other for other in names if other not in COLOURS]
-    return COLOURS.get(name) or SPARE_COLOURS[unknown.index(name) % len(SPARE_COLOURS)]
-
-
 def phases(plan: Plan, problem: Problem, *, at_most: int = 9) -> list[Phase]:
     """Merge adjacent steps in which the same things happen.
 
     Steps belong together while the same mechanisms take part in the same direction, within the
     same part of the plan (notice, event, recovery). Where that leaves more than ``at_most``
-    phases, what counts as taking part is doubled. The phases cover the plan without gaps.
+    phases, what counts as taking part is doubled, up to the whole target. The phases cover the
+    plan without gaps.
     """
     share = NOTICEABLE
     while True:
@@ -173,15 +171,16 @@ def phases(plan: Plan, problem: Problem, *, at_most: int = 9) -> list[Phase]:
         told = [_what_happens(step, problem, floor_kw) for step in plan.steps]
         cuts = [i for i in range(1, len(told)) if told[i] != told[i - 1]]
         if len(cuts) < at_most or share > 1.0:
+            bounds = [0, *cuts, len(told)]
             break
         share *= 2.0
-    bounds = [0, *cuts, len(told)]
     return [_phase(plan, _window(plan.steps[a].t_s, problem), a, b) for a, b in pairwise(bounds)]
 
 
 def _what_happens(step: Step, problem: Problem, floor_kw: float) -> tuple[object, ...]:
     """Return what two steps of the same phase have in common."""
-    parts = tuple(_sign(step.mechanisms[name], floor_kw) for name in sorted(step.mechanisms))
+    mechanisms = sorted(step.mechanisms.items())
+    parts = tuple(int(np.sign(kw)) if abs(kw) >= floor_kw else 0 for _, kw in mechanisms)
     target = round(step.target_kw / floor_kw)
     return _window(step.t_s, problem), parts, target, step.shortfall_kw > floor_kw
 
@@ -191,11 +190,6 @@ def _window(t_s: float, problem: Problem) -> str:
     if t_s < problem.event_start_s - 1e-9:
         return "notice"
     return "event" if t_s < problem.event_end_s - 1e-9 else "recovery"
-
-
-def _sign(kw: float, floor_kw: float) -> int:
-    """Return -1 or 1 for a noticeable power, else 0."""
-    return 0 if abs(kw) < floor_kw else int(math.copysign(1, kw))
 
 
 def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
@@ -208,11 +202,12 @@ def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
 
     names = sorted({name for step in plan.steps for name in step.mechanisms})
     mechanisms = {name: mean([s.mechanisms.get(name, 0.0) for s in steps]) for name in names}
+    target_kw = mean([step.target_kw for step in steps])
     return Phase(
         from_s=steps[0].t_s,
         to_s=steps[-1].t_s + steps[-1].duration_s,
-        who=_who(mechanisms, window, NOTICEABLE * peak_kw(plan)),
-        target_kw=mean([step.target_kw for step in steps]),
+        who=_who(mechanisms, target_kw, window, NOTICEABLE * peak_kw(plan)),
+        target_kw=target_kw,
         grid_kw=mean([step.grid_kw for step in steps]),
         mechanisms=mechanisms,
         shortfall_kw=mean([step.shortfall_kw for step in steps]),
@@ -220,10 +215,10 @@ def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
     )
 
 
-def _who(mechanisms: dict[str, float], window: str, floor_kw: float) -> str:
+def _who(mechanisms: dict[str, float], target_kw: float, window: str, floor_kw: float) -> str:
     """Say who moves the draw."""
     if all(abs(kw) < floor_kw for kw in mechanisms.values()):
-        return "at rest" if window != "event" else "no response"
+        return "at rest" if abs(target_kw) < floor_kw else "no response"
     if window != "event":
         return "preparation" if window == "notice" else "recovery"
     battery_kw = max(-mechanisms.get("battery", 0.0), 0.0)
@@ -231,7 +226,7 @@ def _who(mechanisms: dict[str, float], window: str, floor_kw: float) -> str:
     share = battery_kw / max(battery_kw + compute_kw, 1e-12)
     if share >= ALONE:
         return "battery alone"
-    return "compute alone" if battery_kw < floor_kw else "battery + compute"
+    return "compute carries" if battery_kw < floor_kw else "battery + compute"
 
 
 @dataclass(frozen=True)
@@ -264,8 +259,8 @@ def _actions(pool: PoolProblem, epochs: Iterable[PoolEpoch]) -> Iterator[Action]
         service = tuple(_admission_words(rejected, epoch))
         cap = _cap_words(pool, cap_w, epoch)
         if counts or service or cap:
-            alone = bool(cap) and not counts and not service and epoch.cap_w_per_gpu is not None
-            caps_w = (epoch.cap_w_per_gpu or 0.0,) if alone else ()
+            told_w = epoch.cap_w_per_gpu
+            caps_w = () if counts or service or told_w is None else (told_w,)
             words = counts + cap + service
             yield Action(pool.name, epoch.t_s, epoch.t_s, words, caps_w, epoch.active)
         if cap:
@@ -338,32 +333,32 @@ def message(plan: Plan, problem: Problem) -> str:
     if problem.battery is not None and max(s.battery_kw for s in event) > NOTICEABLE * peak_kw(
         plan
     ):
-        clauses.append(f"battery answers after {time_words(problem.battery.delay_s)}")
+        clauses.append(f"battery answers within {time_words(problem.battery.delay_s)}")
     clauses.extend(_who_carries(plan, problem, event))
-    short_kw = max(s.shortfall_kw for s in plan.steps)
-    if is_short(plan):
-        clauses.append(f"up to {power_words(short_kw)} fall short")
     sentence = ", ".join(clauses) or "nothing is asked"
-    return f"{sentence[0].upper()}{sentence[1:]}; cost {money_words(plan.objective, plan.currency)}"
+    return f"{sentence[0].upper()}{sentence[1:]}; cost {money_words(plan.money, plan.currency)}"
 
 
-def _who_carries(plan: Plan, problem: Problem, event: list[Step]) -> list[str]:
-    """Say which share of the energy asked for compute brings, from the hand-off on."""
-    complete_s = plan.handoff.complete_s
-    steps = [s for s in event if complete_s is None or s.t_s >= complete_s - 1e-9]
+def _who_carries(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[str]:
+    """Say which share of the energy asked for compute brings, from the hand-off on.
+
+    Without a hand-off, or where the target is not met, say it of the whole event.
+    """
+    handed_s = None if is_short(plan) else plan.handoff.complete_s
+    steps = [s for s in event if handed_s is None or s.t_s >= handed_s - 1e-9]
     asked_kws = -sum(s.target_kw * s.duration_s for s in steps)
     if asked_kws <= 0.0:
-        return []
-    battery_kws = sum(s.battery_kw * s.duration_s for s in steps)
-    moved_kws = sum((s.baseline_kw - s.grid_kw) * s.duration_s for s in steps)
-    compute = f"compute carries {100 * (moved_kws - battery_kws) / asked_kws:.0f} %"
-    of_asked = f"of {power_words(peak_kw(plan))}"
-    if complete_s is None:
-        return [
-            f"{compute} {of_asked}",
-            f"battery {100 * battery_kws / asked_kws:.0f} % on average",
-        ]
-    return [f"{compute} {of_asked} from {time_words(complete_s - problem.event_start_s)} on"]
+        return
+    battery = 100.0 * sum(s.battery_kw * s.duration_s for s in steps) / asked_kws
+    moved = 100.0 * sum((s.baseline_kw - s.grid_kw) * s.duration_s for s in steps) / asked_kws
+    asked = power_words(peak_kw(plan))
+    if handed_s is None:
+        yield f"compute brings {moved - battery:.0f} % and battery {battery:.0f} % of {asked}"
+    else:
+        since = time_words(handed_s - problem.event_start_s)
+        yield f"compute carries {moved - battery:.0f} % of {asked} after {since}"
+    if is_short(plan):
+        yield f"up to {power_words(max(s.shortfall_kw for s in plan.steps))} fall short"
 
 
 def is_short(plan: Plan) -> bool:
@@ -374,15 +369,15 @@ def is_short(plan: Plan) -> bool:
 def time_words(seconds: float) -> str:
     """Return a duration as a person says it: ``0.1 s``, ``31 s``, ``1 min 30 s``, ``3 h``."""
     sign, s = ("-", -seconds) if seconds < 0 else ("", seconds)
-    if s < 59.95:
+    if s < 59.5:
         digits = 0 if s >= 20 else 1 if s >= 1 else 2
         text = f"{s:.{digits}f}"
         return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text} s"
-    whole = round(s)
+    whole = round(s) if s < 3600.0 else 60 * round(s / 60.0)
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     parts = [f"{hours} h"] if hours else []
     parts += [f"{minutes} min"] if minutes else []
-    parts += [f"{rest} s"] if rest and not hours else []
+    parts += [f"{rest} s"] if rest else []
     return sign + " ".join(parts)
 
 

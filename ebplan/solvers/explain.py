@@ -103,60 +103,70 @@ def _why_this_mix(plan: Plan) -> list[str]:
 
 
 def _what_falls_short(plan: Plan) -> list[str]:
-    return [
+    sentences = [
         f"From {gap.from_s:g} s to {gap.to_s:g} s up to {gap.max_kw:.2f} kW "
         f"({gap.energy_kwh:.3f} kWh) are missing because {gap.reason}."
         for gap in plan.shortfall
     ]
+    lowest = min((s.soc for s in plan.steps if s.soc is not None), default=1.0)
+    if "reserve" in plan.cost and plan.cost["reserve"] > 0.0:
+        sentences.append(
+            f"The battery goes below its reserve, down to {lowest:.0%}: nothing else that acts in "
+            "time is left."
+        )
+    return sentences
 
 
 _LIMITS = {
     "cap_floor": "the lowest cap is reached",
-    "cap_frontier": "capped instances run at the highest utilisation planned for",
-    "reserve": "the battery is at its reserve",
+    "cap_frontier": "active instances run at the highest utilisation planned for",
     "import_limit": "the draw is at its import or rebound limit",
-    "handoff": "the battery carries its hand-off share",
+    "handoff": "the battery carries the whole share left to it after the hand-off",
     "min_utilisation": "instances run at the lowest utilisation that the models cover",
 }
+ACTIVE_ONLY = ("cap_floor", "cap_frontier", "min_utilisation")
+"""Limits of active instances: their rows hold with equality where there are none."""
 
 
 def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> list[str]:
     """Say which limits are reached, and from when to when."""
     program = formulation.program
     activity = program.activity(x)
-    spans: dict[str, tuple[float, float]] = {}
+    spans: dict[str, list[float]] = {}
     for group in program.rows:
         limit = next((key for key in _LIMITS if key in group.name.split(".")), None)
         if limit is None:
             continue
         rows = slice(group.start, group.start + group.size)
-        slack = np.minimum(
+        reached = np.minimum(
             program.row_upper[rows] - activity[rows], activity[rows] - program.row_lower[rows]
         )
-        reached = _times(problem, formulation, group.name, group.size)[slack < 1e-6]
-        if not _is_active(limit, formulation, x):
-            continue
-        if len(reached):
-            first, last = spans.get(limit, (np.inf, -np.inf))
-            spans[limit] = (min(first, reached.min()), max(last, reached.max()))
+        at_limit = reached < 1e-6
+        if limit in ACTIVE_ONLY:
+            at_limit &= _active(problem, formulation, x, group.name) > 0.5
+        for start, end in _spans(problem, group.name, group.size)[at_limit]:
+            spans.setdefault(limit, []).extend((start, end))
     return [
-        f"At its limit between {first:g} s and {last:g} s: {_LIMITS[limit]}."
-        for limit, (first, last) in spans.items()
+        f"Between {min(times):g} s and {max(times):g} s {_LIMITS[limit]}."
+        for limit, times in spans.items()
     ]
 
 
-def _is_active(limit: str, formulation: Formulation, x: FloatArray) -> bool:
-    """Rows of a pool hold with equality where nothing is active; that binds nobody."""
-    return limit in ("reserve", "import_limit", "handoff") or any(
-        x[counts.active].max() > 0.5 for counts in formulation.counts
-    )
+def _active(problem: Problem, formulation: Formulation, x: FloatArray, row_name: str) -> FloatArray:
+    """Return the active instances of the pool that a row group belongs to, shape (K,)."""
+    names = [pool.name for pool in problem.pools]
+    pool = next(i for i, name in enumerate(names) if row_name.startswith(f"{name}."))
+    return x[formulation.counts[pool].active]
 
 
-def _times(problem: Problem, formulation: Formulation, name: str, size: int) -> FloatArray:
-    """Return the time of each row of a group."""
+def _spans(problem: Problem, name: str, size: int) -> FloatArray:
+    """Return start and end of what each row of a group speaks of, shape (size, 2)."""
     grid = problem.grid
     if size == grid.n_epochs:
-        return grid.epoch_starts_s
-    if name == "handoff":
-        return grid.starts_s[problem.in_event][-size:]
-    return grid.starts_s[:size]
+        start, duration = grid.epoch_starts_s, grid.epoch_durations_s
+    elif name == "handoff":
+        start = grid.starts_s[problem.in_event][-size:]
+        duration = grid.durations_s[problem.in_event][-size:]
+    else:
+        start, duration = grid.starts_s, grid.durations_s
+    return np.column_stack([start, start + duration])

@@ -111,12 +111,13 @@ def _natural_kw(pool: PoolProblem, load: FloatArray, active: FloatArray) -> Floa
 
 
 def handoff_complete_s(steps: tuple[Step, ...]) -> float | None:
-    """Return from when on the battery carries at most 10 % of the target, to the end."""
+    """Return from when on the battery carries at most 10 % of a target that is met, to the end."""
     complete: float | None = None
     for step in steps:
         if step.target_kw >= 0.0:
             continue
-        if abs(step.battery_kw) > HANDED_OVER * abs(step.target_kw) + NOTHING_KW:
+        carried = abs(step.battery_kw) > HANDED_OVER * abs(step.target_kw) + NOTHING_KW
+        if carried or step.shortfall_kw > NOTHING_KW:
             complete = None
         elif complete is None:
             complete = step.t_s

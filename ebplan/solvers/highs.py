@@ -37,14 +37,15 @@ class Solution:
     x: FloatArray
     """Shape (n,)."""
     objective: float
-    bound: float
+    bound: float | None
+    """None where a limit ended the search before anything was proven."""
     seconds: float
     nodes: int
 
     @property
-    def gap(self) -> float:
-        """(objective - bound) / |objective|, at least 0."""
-        return relative_gap(self.objective, self.bound)
+    def gap(self) -> float | None:
+        """(objective - bound) / |objective|, at least 0; None without a bound."""
+        return None if self.bound is None else relative_gap(self.objective, self.bound)
 
 
 def relative_gap(objective: float, bound: float) -> float:
@@ -54,7 +55,11 @@ def relative_gap(objective: float, bound: float) -> float:
 
 
 def solve(
-    program: Program, *, time_limit_s: float | None = None, gap: float | None = None
+    program: Program,
+    *,
+    time_limit_s: float | None = None,
+    gap: float | None = None,
+    start: FloatArray | None = None,
 ) -> Solution:
     """Solve the program.
 
@@ -62,6 +67,7 @@ def solve(
         program: what to solve.
         time_limit_s: stop after this; the best point found so far is returned.
         gap: relative gap at which to stop; half of ``OPTIMAL_GAP`` if absent.
+        start: a feasible point to begin with, shape (n,): a limit then never ends empty-handed.
 
     Raises:
         NoPlanError: no feasible point was found.
@@ -69,6 +75,10 @@ def solve(
     solver = _load(program, {} if gap is None else {"mip_rel_gap": gap})
     if time_limit_s is not None:
         _set(solver, "time_limit", time_limit_s)
+    if start is not None:
+        known = highspy.HighsSolution()
+        known.col_value = start
+        solver.setSolution(known)
     solver.run()
     info = solver.getInfo()
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
@@ -80,10 +90,15 @@ def solve(
     return Solution(
         x=x,
         objective=objective,
-        bound=min(info.mip_dual_bound, objective) if program.integer.any() else objective,
+        bound=_bound(info, objective) if program.integer.any() else objective,
         seconds=solver.getRunTime(),
         nodes=max(info.mip_node_count, 0),
     )
+
+
+def _bound(info: Any, objective: float) -> float | None:
+    bound = min(info.mip_dual_bound, objective)
+    return bound if np.isfinite(bound) else None
 
 
 def row_duals(program: Program, x: FloatArray) -> FloatArray:

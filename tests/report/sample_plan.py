@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from sample_site import POOL, make_battery, make_pool
 
-from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
 from ebplan.plan import (
     CheckResult,
     ClassEpoch,
@@ -26,22 +27,12 @@ from ebplan.plan import (
     Shortfall,
     Step,
 )
-from ebplan.problem import (
-    BatteryProblem,
-    ClassProblem,
-    PoolProblem,
-    Prices,
-    Problem,
-    ValueSegment,
-)
-from ebplan.site import CongestionStep, Response
+from ebplan.problem import PoolProblem, Prices, Problem
 from ebplan.timegrid import TimeGrid, build_time_grid
 
 FloatArray = NDArray[np.float64]
 
-POOL = "chat"
 OTHER_KW = 0.6
-RECOVERY_S = 120.0
 RECHARGE_KW = 0.3
 EXTENSION_S = 1e-9
 START = datetime(2026, 7, 1, 3, 0, tzinfo=UTC)
@@ -59,12 +50,14 @@ class Command:
     """Batch load turned away in instance-equivalents."""
 
 
+@cache
 def under_frequency() -> tuple[Problem, Plan]:
     """Return 1.0 kW for 5 min: the battery at once, then consolidation and a cap."""
-    commands = (Command(0.0, 3), Command(3.0, 3, cap_w_per_gpu=410.0), Command(300.0, 4))
+    commands = (Command(0.0, 3), Command(3.0, 3, cap_w_per_gpu=437.0), Command(300.0, 4))
     return build("uf-2026-07-01", 1.0, 300.0, commands)
 
 
+@cache
 def curtailment() -> tuple[Problem, Plan]:
     """Return 1.3 kW for 3 h after half an hour's notice, with sleep and some rejection."""
     commands = (
@@ -78,86 +71,12 @@ def curtailment() -> tuple[Problem, Plan]:
     return build("curtail-17", 1.3, 10800.0, commands, notice_s=1800.0, status="rounded")
 
 
+@cache
 def infeasible() -> tuple[Problem, Plan]:
     """Return 3.2 kW for 15 min, which the fleet and a small battery cannot sustain."""
     commands = (Command(0.0, 3), Command(1.0, 3, cap_w_per_gpu=400.0), Command(900.0, 4))
     return build(
         "uf-too-much", 3.2, 900.0, commands, energy_kwh=0.6, start_soc=0.6, status="merit_order"
-    )
-
-
-def make_pool() -> PoolProblem:
-    """Return four instances of two GPUs at 0.48 utilisation."""
-    loss = 1.15
-    curve = LoadCurve(
-        idle_kw=0.24 * loss,
-        terms=(LoadTerm(amplitude_kw=0.738 * loss, exponent=0.083),),
-        one_request_utilisation=0.04,
-        valid_from_utilisation=1 / 3,
-    )
-    return PoolProblem(
-        name=POOL,
-        instances=4,
-        load_curve=curve,
-        cap_curve=CapCurve(full_kw=curve.full_kw, elasticity=1.1, floor_kw=0.8 * loss),
-        drained_kw=curve.idle_kw,
-        asleep_kw=0.15 * loss,
-        may_sleep=True,
-        min_utilisation=1 / 3,
-        max_utilisation=0.95,
-        route_response=Response(delay_s=1.0, time_constant_s=10.0),
-        cap_response=Response(delay_s=0.1, time_constant_s=0.4),
-        sleep_s=5.0,
-        wake_s=6.0,
-        min_asleep_s=30.0,
-        min_awake_s=30.0,
-        active_at_start=4,
-        drained_at_start=0,
-        asleep_at_start=0,
-        classes=(
-            ClassProblem(
-                name="interactive",
-                load=1.4,
-                requests_per_s_per_instance=15.9,
-                value_per_instance_s=0.8,
-                max_rejected=0.0,
-            ),
-            ClassProblem(
-                name="batch",
-                load=0.5,
-                requests_per_s_per_instance=15.9,
-                value_per_instance_s=0.02,
-                max_rejected=0.5,
-            ),
-        ),
-        congestion=(CongestionStep(above_utilisation=0.6, price_per_instance_h=30.0),),
-        cap_depth_per_kwh=12.0,
-        readiness_per_instance_h=6.0,
-        drain_per_instance=0.3,
-        wake_per_instance=0.5,
-        gpus_per_instance=2,
-        gpu_kw_per_kw=1 / loss,
-    )
-
-
-def make_battery(energy_kwh: float, start_soc: float) -> BatteryProblem:
-    """Return an LFP battery behind a 3 kW converter."""
-    return BatteryProblem(
-        energy_kwh=energy_kwh,
-        start_kwh=start_soc * energy_kwh,
-        min_kwh=0.1 * energy_kwh,
-        max_kwh=0.9 * energy_kwh,
-        reserve_kwh=0.3 * energy_kwh,
-        discharge_limit_kw=2.5,
-        charge_limit_kw=2.5,
-        droop_reserve_kw=0.5,
-        rated_kw=3.0,
-        loss_linear=0.01,
-        loss_quadratic=0.02,
-        cell_efficiency=0.975,
-        delay_s=0.1,
-        wear_per_kwh=15.0,
-        terminal=(ValueSegment(width_kwh=energy_kwh, price_per_kwh=30.0),),
     )
 
 
@@ -170,11 +89,14 @@ def build(
     notice_s: float = 0.0,
     energy_kwh: float = 2.0,
     start_soc: float = 0.6,
+    recovery_s: float = 120.0,
     status: PlanStatus = "optimal",
 ) -> tuple[Problem, Plan]:
     """Return a problem and a plan that does what ``commands`` say."""
     end_s = notice_s + duration_s
-    grid = build_time_grid((notice_s, end_s), end_s + RECOVERY_S)
+    grid = build_time_grid(
+        begin_s=notice_s, full_s=notice_s, end_s=end_s, horizon_s=end_s + recovery_s
+    )
     pool = make_pool()
     inside = (grid.starts_s >= notice_s - EXTENSION_S) & (grid.starts_s < end_s - EXTENSION_S)
     baseline_kw = OTHER_KW + pool.power_at_start_kw()
@@ -205,6 +127,13 @@ def build(
         ),
     )
     return problem, _answer(problem, _at_epochs(grid, notice_s, commands), status)
+
+
+@cache
+def everything() -> tuple[Problem, Plan]:
+    """Return a plan that uses every mechanism and still falls short: the widest table."""
+    commands = (Command(0.0, 3, rejected=0.4), Command(600.0, 3, cap_w_per_gpu=400.0))
+    return build("all", 3.2, 900.0, commands, energy_kwh=0.6, status="merit_order")
 
 
 def _at_epochs(grid: TimeGrid, start_s: float, commands: tuple[Command, ...]) -> list[Command]:

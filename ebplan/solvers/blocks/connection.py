@@ -107,7 +107,8 @@ def _add_target(
             upper=room,
         )
     builder.cost("shortfall", shortfall, problem.prices.shortfall_per_kwh * hours)
-    builder.cost("firmness", shortfall, problem.prices.firmness_per_kwh * hours)
+    firmness_per_kwh = problem.prices.firmness_per_kwh * problem.firmness_weight[asked]
+    builder.cost("firmness", shortfall, firmness_per_kwh * hours)
     return shortfall
 
 

@@ -1,0 +1,44 @@
+# Two commands on a fresh machine: `make solve` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: solve test check lint types layers bench comparison models clean
+
+solve: $(READY)
+	$(BIN)/ebplan solve examples/under_frequency.json
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: lint types layers
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks --write docs/performance.md
+
+comparison: $(READY)
+	$(BIN)/python -m benchmarks.comparison --write docs/comparison.md
+
+models: $(READY)
+	$(BIN)/python -m ebplan.models.fit
+
+clean:
+	rm -rf $(VENV)
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ebplan needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	touch $@

@@ -1,0 +1,114 @@
+"""How it is measured: one whole re-plan, phase by phase, and the yardstick beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.reference import TIME_LIMIT_S, Run, root_gap, run_highs
+from benchmarks.registry import HEAVY_REPEATS, Subject
+from ebplan.case import Case
+from ebplan.checker import check_plan
+from ebplan.plan import OPTIMAL_GAP
+from ebplan.pose import pose
+from ebplan.problem import Problem
+from ebplan.solvers import highs
+from ebplan.solvers.explain import explain
+from ebplan.solvers.extract import extract_plan
+from ebplan.solvers.formulation import formulate
+from ebplan.solvers.highs import Solution
+from ebplan.solvers.program import Program
+
+PHASES = ("pose", "build", "solve", "extract", "check")
+"""The phases of a re-plan, in order; extract includes the explanation with its second LP."""
+OUTSIDE_SOLVER = ("pose", "build", "extract", "check")
+
+
+@dataclass(frozen=True)
+class Replan:
+    """One re-plan, measured."""
+
+    seconds: dict[str, float]
+    """By phase."""
+    reference: Run
+    """HiGHS with its own options on the same arrays, right after."""
+    problem: Problem
+    program: Program
+    solution: Solution
+    checked: bool
+    """Whether the plan passed the check."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Several re-plans of one subject."""
+
+    subject: Subject
+    replans: tuple[Replan, ...]
+    root_gap: float
+    """Distance of the LP relaxation below the plan, as a share of its objective."""
+
+    def seconds(self, *phases: str) -> list[float]:
+        """Return the time of the phases together, by repeat."""
+        return [sum(r.seconds[phase] for phase in phases) for r in self.replans]
+
+    def reference_seconds(self) -> list[float]:
+        """Return the time of the yardstick, by repeat."""
+        return [replan.reference.seconds for replan in self.replans]
+
+    def solver_ratio(self) -> float:
+        """Return median solve time over the median of the yardstick."""
+        return float(np.median(self.seconds("solve")) / np.median(self.reference_seconds()))
+
+
+def replan(case: Case) -> Replan:
+    """Plan a case once and measure each phase."""
+    seconds = {}
+
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        began = perf_counter()
+        yield
+        seconds[name] = perf_counter() - began
+
+    with phase("pose"):
+        problem = pose(case.event, case.site, case.state)
+    with phase("build"):
+        formulation = formulate(problem)
+    with phase("solve"):
+        solution = highs.solve(formulation.program, time_limit_s=TIME_LIMIT_S)
+    proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
+    with phase("extract"):
+        plan = extract_plan(
+            problem,
+            formulation,
+            solution.x,
+            status="optimal" if proven else "gap",
+            bound=solution.bound,
+            gap=solution.gap,
+        )
+        explain(problem, plan, formulation, solution.x)
+    with phase("check"):
+        verdict = check_plan(problem, plan)
+    return Replan(
+        seconds=seconds,
+        reference=run_highs(formulation.program, {}),
+        problem=problem,
+        program=formulation.program,
+        solution=solution,
+        checked=verdict.ok,
+    )
+
+
+def measure(subject: Subject, repeats: int) -> Measurement:
+    """Plan a subject several times; the yardstick runs after each, under the same load."""
+    case = subject.build()
+    times = min(repeats, HEAVY_REPEATS) if subject.heavy else repeats
+    replans = tuple(replan(case) for _ in range(times))
+    first = replans[0]
+    gap = root_gap(first.program, first.solution.objective)
+    return Measurement(subject=subject, replans=replans, root_gap=gap)

@@ -1,0 +1,143 @@
+"""A plan as commands in time order, free of any vendor: what adapters carry out.
+
+At one instant commands stand in the order in which they are safe: capacity that comes is added
+before load moves, load moves before instances sleep, and the converter is told first of all,
+because it bridges whatever the others still need to settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ebplan.document import NonNegative, Part
+from ebplan.plan import Plan, PoolEpoch
+
+
+class ArmDroop(Part):
+    """Keep converter power free, both ways, for the droop armed in the converter."""
+
+    command: Literal["arm_droop"] = "arm_droop"
+    at_s: NonNegative
+    reserve_kw: NonNegative
+
+
+class HoldConnectionPoint(Part):
+    """Let the converter hold this draw at the connection point."""
+
+    command: Literal["hold_connection_point"] = "hold_connection_point"
+    at_s: NonNegative
+    grid_kw: float
+
+
+class Wake(Part):
+    """Wake sleeping instances; verify them before traffic returns."""
+
+    command: Literal["wake"] = "wake"
+    at_s: NonNegative
+    pool: str
+    count: int
+
+
+class Route(Part):
+    """Route requests to this many instances of the pool and drain the other awake ones."""
+
+    command: Literal["route"] = "route"
+    at_s: NonNegative
+    pool: str
+    active: int
+    drained: int
+
+
+class LimitAdmission(Part):
+    """Admit at most this rate of a request class; None lifts the limit."""
+
+    command: Literal["limit_admission"] = "limit_admission"
+    at_s: NonNegative
+    pool: str
+    request_class: str
+    req_per_s: NonNegative | None
+
+
+class CapPower(Part):
+    """Limit each GPU of the pool's active instances; None restores the requested limit."""
+
+    command: Literal["cap_power"] = "cap_power"
+    at_s: NonNegative
+    pool: str
+    w_per_gpu: float | None
+
+
+class Sleep(Part):
+    """Put drained instances to sleep, once nothing is in flight on them."""
+
+    command: Literal["sleep"] = "sleep"
+    at_s: NonNegative
+    pool: str
+    count: int
+
+
+Command = Annotated[
+    ArmDroop | HoldConnectionPoint | Wake | Route | LimitAdmission | CapPower | Sleep,
+    Field(discriminator="command"),
+]
+
+_ORDER = (
+    "arm_droop",
+    "hold_connection_point",
+    "wake",
+    "route",
+    "limit_admission",
+    "cap_power",
+    "sleep",
+)
+SAME_DRAW_KW = 1e-3
+"""A new draw is sent when it differs by more than a watt."""
+
+
+def commands(plan: Plan) -> tuple[Command, ...]:
+    """Return the commands of a plan, sorted by time and then by the safe order.
+
+    The first instant states everything; later ones only what changes.
+    """
+    listed = [*_converter(plan)]
+    for pool, epochs in plan.pools.items():
+        before: PoolEpoch | None = None
+        for epoch in epochs:
+            listed.extend(_fleet(pool, before, epoch))
+            before = epoch
+    return tuple(sorted(listed, key=lambda c: (c.at_s, _ORDER.index(c.command))))
+
+
+def _converter(plan: Plan) -> Iterator[Command]:
+    if plan.converter is None:
+        return
+    yield ArmDroop(at_s=0.0, reserve_kw=plan.converter.droop_reserve_kw)
+    held: float | None = None
+    for step in plan.steps:
+        if held is None or abs(step.grid_kw - held) > SAME_DRAW_KW:
+            held = step.grid_kw
+            yield HoldConnectionPoint(at_s=step.t_s, grid_kw=held)
+
+
+def _fleet(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[Command]:
+    if now.woken:
+        yield Wake(at_s=now.t_s, pool=pool, count=now.woken)
+    if now.put_to_sleep:
+        yield Sleep(at_s=now.t_s, pool=pool, count=now.put_to_sleep)
+    if before is None or (now.active, now.drained) != (before.active, before.drained):
+        yield Route(at_s=now.t_s, pool=pool, active=now.active, drained=now.drained)
+    if before is None or now.cap_w_per_gpu != before.cap_w_per_gpu:
+        yield CapPower(at_s=now.t_s, pool=pool, w_per_gpu=now.cap_w_per_gpu)
+    for name, requests in now.classes.items():
+        earlier = None if before is None else before.classes[name]
+        if earlier is None or requests != earlier:
+            limited = requests.rejected_req_per_s > 0.0
+            yield LimitAdmission(
+                at_s=now.t_s,
+                pool=pool,
+                request_class=name,
+                req_per_s=requests.served_req_per_s if limited else None,
+            )

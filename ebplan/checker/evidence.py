@@ -1,0 +1,262 @@
+"""A problem and a plan side by side as arrays, with the model curves written out once more.
+
+The curves are recomputed from their parameters on purpose: the checker shares no code with what
+made the plan. Names: T steps, K epochs, C request classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebplan.plan import Plan, PoolEpoch, Step
+from ebplan.problem import PoolProblem, Problem
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+INSTANT_S = 1e-9
+"""Two times this close are one: far below a step, far above the rounding of a sum of steps."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One breach of a law, before the law's name is put to it."""
+
+    at_s: float | None
+    amount: float
+    allowed: float
+    message: str
+
+
+def worst(
+    amount: FloatArray | float,
+    allowed: FloatArray | float,
+    at_s: FloatArray | float | None,
+    message: str,
+) -> list[Finding]:
+    """Return the worst breach, if any: where ``amount`` exceeds ``allowed`` most.
+
+    What is not a number breaks every law.
+    """
+    amounts = np.atleast_1d(np.asarray(amount, dtype=float))
+    limits = np.broadcast_to(np.asarray(allowed, dtype=float), amounts.shape)
+    beyond = np.where(np.isnan(amounts), np.inf, amounts - limits)
+    if amounts.size == 0 or not beyond.max() > 0.0:
+        return []
+    i = int(beyond.argmax())
+    when = None if at_s is None else float(np.broadcast_to(at_s, amounts.shape)[i])
+    return [Finding(when, _finite(amounts[i]), _finite(limits[i]), message)]
+
+
+def _finite(x: float) -> float:
+    return float(np.nan_to_num(x, nan=np.finfo(float).max))
+
+
+def load_curve_kw(pool: PoolProblem, utilisation: FloatArray) -> FloatArray:
+    """Return the uncapped power f(u): idle + sum a u^g, and linear in duty below one request."""
+    curve = pool.load_curve
+    first = curve.one_request_utilisation
+    law = np.zeros_like(utilisation)
+    for term in curve.terms:
+        law += term.amplitude_kw * np.maximum(utilisation, first) ** term.exponent
+    return curve.idle_kw + law * np.minimum(utilisation / first, 1.0)
+
+
+def saturated_kw(pool: PoolProblem) -> float:
+    """Return f(1)."""
+    return float(load_curve_kw(pool, np.ones(1))[0])
+
+
+def load_at_start(pool: PoolProblem) -> float:
+    """Return the load per active instance at the start, at most 1; 1 without active ones."""
+    offered = sum(c.load for c in pool.classes)
+    return min(offered / pool.active_at_start, 1.0) if pool.active_at_start else 1.0
+
+
+def capacity(pool: PoolProblem, power_kw: FloatArray) -> FloatArray:
+    """Return s(p): the power law where it is concave, else its tangent at full power."""
+    curve = pool.cap_curve
+    share = power_kw / curve.full_kw
+    if curve.elasticity <= 1.0:
+        return np.asarray(share**curve.elasticity)
+    return 1.0 + curve.elasticity * (share - 1.0)
+
+
+@dataclass(frozen=True)
+class PoolEvidence:
+    """One pool's columns, each of shape (K,) unless said otherwise."""
+
+    problem: PoolProblem
+    active: FloatArray
+    drained: FloatArray
+    asleep: FloatArray
+    in_transit: FloatArray
+    put_to_sleep: FloatArray
+    woken: FloatArray
+    utilisation: FloatArray
+    capacity_used: FloatArray
+    power_kw: FloatArray
+    cap_w_per_gpu: tuple[float | None, ...]
+    offered_req_per_s: FloatArray
+    """Shape (C, K)."""
+    served_req_per_s: FloatArray
+    """Shape (C, K)."""
+    rejected_req_per_s: FloatArray
+    """Shape (C, K)."""
+
+    @classmethod
+    def of(cls, problem: PoolProblem, epochs: tuple[PoolEpoch, ...]) -> PoolEvidence:
+        """Read the pool's epochs of a plan."""
+
+        def column(field: str) -> FloatArray:
+            return np.array([getattr(epoch, field) for epoch in epochs], dtype=float)
+
+        def by_class(field: str) -> FloatArray:
+            return np.array(
+                [[getattr(e.classes[c.name], field) for e in epochs] for c in problem.classes],
+                dtype=float,
+            )
+
+        return cls(
+            problem=problem,
+            active=column("active"),
+            drained=column("drained"),
+            asleep=column("asleep"),
+            in_transit=column("in_transit"),
+            put_to_sleep=column("put_to_sleep"),
+            woken=column("woken"),
+            utilisation=column("utilisation"),
+            capacity_used=column("capacity_used"),
+            power_kw=column("power_kw"),
+            cap_w_per_gpu=tuple(epoch.cap_w_per_gpu for epoch in epochs),
+            offered_req_per_s=by_class("offered_req_per_s"),
+            served_req_per_s=by_class("served_req_per_s"),
+            rejected_req_per_s=by_class("rejected_req_per_s"),
+        )
+
+    @cached_property
+    def rates(self) -> FloatArray:
+        """Requests per second of one instance-equivalent, shape (C, 1)."""
+        return np.array([[c.requests_per_s_per_instance] for c in self.problem.classes])
+
+    @cached_property
+    def load(self) -> FloatArray:
+        """Load served in instance-equivalents, from the requests served, shape (K,)."""
+        return np.asarray((self.served_req_per_s / self.rates).sum(axis=0))
+
+    @cached_property
+    def running(self) -> BoolArray:
+        """Epochs with active instances."""
+        return self.active > 0
+
+    @cached_property
+    def each_kw(self) -> FloatArray:
+        """Power of one active instance; full power where there is none."""
+        full = np.full_like(self.power_kw, self.problem.cap_curve.full_kw)
+        return np.divide(self.power_kw, self.active, out=full, where=self.running)
+
+    @cached_property
+    def each_load(self) -> FloatArray:
+        """Load of one active instance; 0 where there is none."""
+        return np.divide(self.load, self.active, out=np.zeros_like(self.load), where=self.running)
+
+    @cached_property
+    def natural_kw(self) -> FloatArray:
+        """Uncapped power of one active instance at its load."""
+        return load_curve_kw(self.problem, self.each_load)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A problem, a plan of the same shape, and the plan's columns, each of shape (T,)."""
+
+    problem: Problem
+    plan: Plan
+    pools: tuple[PoolEvidence, ...]
+    edges_s: FloatArray
+    """Shape (T + 1,)."""
+    hours: FloatArray
+    grid_kw: FloatArray
+    compute_kw: FloatArray
+    battery_kw: FloatArray
+    shortfall_kw: FloatArray
+    target_kw: FloatArray
+    baseline_kw: FloatArray
+    other_kw: FloatArray
+
+    @classmethod
+    def of(cls, problem: Problem, plan: Plan) -> Evidence:
+        """Lay a problem and a plan side by side; their shapes must agree."""
+
+        def column(field: str) -> FloatArray:
+            return np.array([getattr(step, field) for step in plan.steps], dtype=float)
+
+        edges_s = np.array(problem.grid.edges_s)
+        return cls(
+            problem=problem,
+            plan=plan,
+            pools=tuple(PoolEvidence.of(pool, plan.pools[pool.name]) for pool in problem.pools),
+            edges_s=edges_s,
+            hours=np.diff(edges_s) / 3600.0,
+            grid_kw=column("grid_kw"),
+            compute_kw=column("compute_kw"),
+            battery_kw=column("battery_kw"),
+            shortfall_kw=column("shortfall_kw"),
+            target_kw=np.array(problem.target_kw),
+            baseline_kw=np.array(problem.baseline_kw),
+            other_kw=np.array(problem.other_kw),
+        )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the plan."""
+        return self.plan.steps
+
+    @cached_property
+    def starts_s(self) -> FloatArray:
+        """Start of each step."""
+        return self.edges_s[:-1]
+
+    @cached_property
+    def epoch_starts_s(self) -> FloatArray:
+        """Start of each epoch, shape (K,)."""
+        return self.edges_s[list(self.problem.grid.epoch_steps)]
+
+    @cached_property
+    def epoch_s(self) -> FloatArray:
+        """Duration of each epoch, shape (K,)."""
+        return np.diff(np.append(self.epoch_starts_s, self.edges_s[-1]))
+
+    @cached_property
+    def epoch_of_step(self) -> NDArray[np.int64]:
+        """Epoch of each step."""
+        return np.searchsorted(self.epoch_starts_s, self.starts_s + INSTANT_S, "right") - 1
+
+    @cached_property
+    def asked(self) -> BoolArray:
+        """Steps in which a response is asked."""
+        return self.target_kw < 0.0
+
+    @cached_property
+    def in_window(self) -> BoolArray:
+        """Steps inside the event, also before its response is asked."""
+        begin, end = self.problem.event_start_s, self.problem.event_end_s
+        return (self.starts_s >= begin - INSTANT_S) & (self.starts_s < end - INSTANT_S)
+
+    @cached_property
+    def ceiling_kw(self) -> FloatArray:
+        """Highest draw that meets the target."""
+        return self.baseline_kw + self.target_kw
+
+    @cached_property
+    def stored_kwh(self) -> FloatArray | None:
+        """Energy in the battery at each edge as the plan states it, shape (T + 1,)."""
+        battery = self.problem.battery
+        if battery is None:
+            return None
+        soc = np.array([np.nan if s.soc is None else s.soc for s in self.steps])
+        return np.concatenate([[battery.start_kwh], soc * battery.energy_kwh])

@@ -1,0 +1,227 @@
+"""Replay a plan at fine steps: what the site would really do, instant by instant.
+
+Compute follows its settled inputs through the two response channels. In the event the converter
+holds the step's draw, within its limits and from its delay on; where the plan rests the battery it
+only keeps the draw at or under the target. Outside the event the battery does as planned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebplan.checker.evidence import (
+    INSTANT_S,
+    Evidence,
+    FloatArray,
+    PoolEvidence,
+    load_at_start,
+    load_curve_kw,
+    saturated_kw,
+)
+from ebplan.checker.tolerances import (
+    ENERGY_SHARE,
+    KERNEL_WEIGHT,
+    LOSS_GAP,
+    POWER_KW,
+    TRANSIENT_SHARE,
+)
+from ebplan.problem import BatteryProblem
+
+FINE_S = 0.05
+"""Fine step while the horizon is short."""
+COARSE_S = 0.25
+"""Fine step of a long horizon."""
+LONG_S = 600.0
+"""A horizon longer than this is long."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The plan replayed over N cells between fine times."""
+
+    times_s: FloatArray
+    """Fine times, shape (N + 1,); every step edge is among them."""
+    step: NDArray[np.int64]
+    """Step of each cell, shape (N,)."""
+    begin_kw: FloatArray
+    """Draw at the connection point where each cell begins, shape (N,)."""
+    end_kw: FloatArray
+    """Draw where each cell ends, as its step sees it, shape (N,)."""
+    compute_kw: FloatArray
+    """Mean compute power of each step, shape (T,)."""
+    compute_allowed_kw: FloatArray
+    """How far a truncated kernel may lie from it, shape (T,)."""
+    stored_kwh: FloatArray | None
+    """Energy in the battery at each step edge, shape (T + 1,)."""
+    stored_allowed_kwh: FloatArray | None
+    """How far the plan's step means may lie from it, shape (T + 1,)."""
+
+
+def replay(evidence: Evidence) -> Replay:
+    """Replay a plan."""
+    inputs = _channel_inputs(evidence)
+    times_s = _fine_times_s(evidence, [delay_s for delay_s, _ in inputs])
+    middle_s = (times_s[:-1] + times_s[1:]) / 2.0
+    step = np.searchsorted(evidence.edges_s, middle_s, "right") - 1
+    at_kw, energy_kws = _compute_power(evidence, inputs, times_s)
+    edge_cells = np.searchsorted(times_s, evidence.edges_s)
+    mean_kw = np.diff(energy_kws[edge_cells]) / np.diff(evidence.edges_s)
+    allowed_kw = sum(
+        (_truncation_kw(evidence, pool) for pool in evidence.pools), start=0.0 * mean_kw
+    )
+
+    cell_s = np.diff(times_s)
+    other_kw = evidence.other_kw[step]
+    cell_kw = np.diff(energy_kws) / cell_s + other_kw
+    begin_kw, end_kw = at_kw[:-1] + other_kw, at_kw[1:] + other_kw
+    battery = evidence.problem.battery
+    stored = stored_allowed = None
+    if battery is not None:
+        awake = middle_s >= evidence.problem.event_start_s + battery.delay_s
+        given = [
+            _battery_kw(evidence, battery, step, awake, kw) for kw in (begin_kw, cell_kw, end_kw)
+        ]
+        stored = _stored_kwh(battery, given[1], cell_s / 3600.0)[edge_cells]
+        stored_allowed = _stored_allowed_kwh(evidence, battery, step, cell_kw, given[1], allowed_kw)
+        begin_kw, end_kw = begin_kw - given[0], end_kw - given[2]
+    return Replay(
+        times_s=times_s,
+        step=step,
+        begin_kw=begin_kw,
+        end_kw=end_kw,
+        compute_kw=mean_kw,
+        compute_allowed_kw=allowed_kw,
+        stored_kwh=stored,
+        stored_allowed_kwh=stored_allowed,
+    )
+
+
+def settled_inputs_kw(evidence: Evidence, pool: PoolEvidence) -> tuple[FloatArray, FloatArray]:
+    """Return the settled slow and fast inputs: at the start, then by epoch, shape (K + 1,)."""
+    problem = pool.problem
+    active = np.concatenate([[problem.active_at_start], pool.active])
+    asleep = np.concatenate([[problem.asleep_at_start], pool.asleep])
+    natural_kw = load_curve_kw(problem, np.array([load_at_start(problem)]))
+    power_kw = np.concatenate([problem.active_at_start * natural_kw, pool.power_kw])
+    full_kw = saturated_kw(problem) * active
+    idle_kw = problem.drained_kw * (problem.instances - active - asleep)
+    return idle_kw + problem.asleep_kw * asleep + full_kw, power_kw - full_kw
+
+
+def _channel_inputs(evidence: Evidence) -> dict[tuple[float, float], FloatArray]:
+    """Sum the inputs of all pools that answer alike, by (delay, time constant) in seconds."""
+    inputs: dict[tuple[float, float], FloatArray] = {}
+    for pool in evidence.pools:
+        slow, fast = settled_inputs_kw(evidence, pool)
+        for response, kw in (
+            (pool.problem.route_response, slow),
+            (pool.problem.cap_response, fast),
+        ):
+            key = (response.delay_s, response.time_constant_s)
+            inputs[key] = inputs.get(key, 0.0) + kw
+    return inputs
+
+
+def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
+    """Return the fine times: evenly spaced, with every step edge and every kink of the power."""
+    horizon_s = float(evidence.edges_s[-1])
+    apart_s = FINE_S if horizon_s <= LONG_S else COARSE_S
+    battery = evidence.problem.battery
+    kinks = [evidence.epoch_starts_s + delay_s for delay_s in delays_s]
+    if battery is not None:
+        kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
+    even = np.arange(0.0, horizon_s, apart_s)
+    extra = np.concatenate([even, *kinks])
+    edges = evidence.edges_s
+    nearest = np.searchsorted(edges, extra).clip(1, len(edges) - 1)
+    gap = np.minimum(np.abs(extra - edges[nearest]), np.abs(extra - edges[nearest - 1]))
+    return np.unique(np.concatenate([edges, extra[(gap > INSTANT_S) & (extra < horizon_s)]]))
+
+
+def _compute_power(
+    evidence: Evidence, inputs: dict[tuple[float, float], FloatArray], times_s: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return compute power in kW and its integral in kW s at the fine times.
+
+    A change at an epoch arrives as 1 - exp(-x / T), whose integral is x - T (1 - exp(-x / T)),
+    x the time since the epoch less the delay.
+    """
+    power, integral = np.zeros_like(times_s), np.zeros_like(times_s)
+    for (delay_s, constant_s), kw in inputs.items():
+        changes = np.diff(kw)
+        power += kw[0]
+        integral += kw[0] * times_s
+        for epoch_s, change in zip(evidence.epoch_starts_s, changes, strict=True):
+            if change == 0.0:
+                continue
+            first = int(np.searchsorted(times_s, epoch_s + delay_s))
+            since = times_s[first:] - (epoch_s + delay_s)
+            arrived = -np.expm1(-since / constant_s)
+            power[first:] += change * arrived
+            integral[first:] += change * (since - constant_s * arrived)
+    return power, integral
+
+
+def _truncation_kw(evidence: Evidence, pool: PoolEvidence) -> FloatArray:
+    """Bound what folding small kernel weights into the current epoch changes, shape (T,)."""
+    total = np.zeros(len(evidence.epoch_starts_s))
+    for kw in settled_inputs_kw(evidence, pool):
+        apart = np.abs(kw[1:, None] - kw[None, :])
+        total += np.tril(apart, k=1).sum(axis=1)
+    return np.asarray(KERNEL_WEIGHT * total[evidence.epoch_of_step])
+
+
+def _battery_kw(
+    evidence: Evidence,
+    battery: BatteryProblem,
+    step: NDArray[np.int64],
+    awake: NDArray[np.bool_],
+    site_kw: FloatArray,
+) -> FloatArray:
+    """Return the battery power against the site's draw without it, by cell."""
+    planned = evidence.battery_kw
+    rests = np.abs(planned) <= POWER_KW
+    hold_kw = np.where(rests, evidence.ceiling_kw + evidence.shortfall_kw, evidence.grid_kw)
+    hold_kw = np.where(rests & ~evidence.asked, np.inf, hold_kw)
+    tracked = np.clip(site_kw - hold_kw[step], 0.0, battery.discharge_limit_kw)
+    return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
+
+
+def _loss_kw(battery: BatteryProblem, power_kw: FloatArray) -> FloatArray:
+    """Return the converter loss at AC power: b1 x + b2 x^2 / rated."""
+    x = np.abs(power_kw)
+    return battery.loss_linear * x + battery.loss_quadratic * x**2 / battery.rated_kw
+
+
+def _stored_kwh(battery: BatteryProblem, power_kw: FloatArray, hours: FloatArray) -> FloatArray:
+    """Return the energy in the cells at the ends of the given intervals and at their start."""
+    loss = _loss_kw(battery, power_kw)
+    eta = battery.cell_efficiency
+    from_cells_kw = np.where(power_kw > 0.0, (power_kw + loss) / eta, (power_kw + loss) * eta)
+    return np.concatenate([[0.0], -np.cumsum(from_cells_kw * hours)]) + battery.start_kwh
+
+
+def _stored_allowed_kwh(
+    evidence: Evidence,
+    battery: BatteryProblem,
+    step: NDArray[np.int64],
+    site_kw: FloatArray,
+    battery_kw: FloatArray,
+    truncation_kw: FloatArray,
+) -> FloatArray:
+    """Bound how far step means may lie from the replay at each step edge, shape (T + 1,)."""
+    first = np.searchsorted(step, np.arange(len(evidence.hours)))
+    spread_kw = np.maximum.reduceat(site_kw, first) - np.minimum.reduceat(site_kw, first)
+    at_limit = (battery_kw <= 0.0) | (battery_kw >= battery.discharge_limit_kw)
+    tracks = np.maximum.reduceat((~at_limit).astype(float), first) > 0.0
+    clipped = np.maximum.reduceat(at_limit.astype(float), first) > 0.0
+    # only where the converter both tracks and is clipped within one step does a mean mislead
+    transient_kw = np.where(evidence.in_window & tracks & clipped, TRANSIENT_SHARE * spread_kw, 0.0)
+    busy = (np.abs(evidence.battery_kw) > POWER_KW) | tracks
+    tangents_kw = LOSS_GAP * battery.loss_quadratic * battery.rated_kw
+    off_kw = np.where(busy, tangents_kw + truncation_kw + POWER_KW, 0.0) + transient_kw
+    off_kwh = np.cumsum(off_kw * evidence.hours) / battery.cell_efficiency
+    return np.concatenate([[0.0], off_kwh]) + ENERGY_SHARE * battery.energy_kwh

@@ -1,0 +1,206 @@
+"""Laws of the connection point and of the battery behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, worst
+from ebplan.checker.replay import Replay
+from ebplan.checker.tolerances import FIRST_JUDGED_S, POWER_KW, SHORTFALL_KWH, TIME_S
+from ebplan.plan import Shortfall
+
+HANDED_OVER = 0.1
+"""The battery is free when it carries at most this share of the target."""
+
+
+def balance(evidence: Evidence, _: Replay) -> list[Finding]:
+    """The draw is other load plus compute minus battery."""
+    off = evidence.grid_kw - (evidence.other_kw + evidence.compute_kw - evidence.battery_kw)
+    return worst(
+        np.abs(off), POWER_KW, evidence.starts_s, "grid_kw is not other + compute - battery"
+    )
+
+
+def mechanisms(evidence: Evidence, _: Replay) -> list[Finding]:
+    """The contributions of the mechanisms sum to the change of the draw."""
+    total = np.array([sum(step.mechanisms.values()) for step in evidence.steps])
+    off = np.abs(total - (evidence.grid_kw - evidence.baseline_kw))
+    message = "mechanisms do not sum to grid_kw - baseline_kw"
+    return worst(off, POWER_KW, evidence.starts_s, message)
+
+
+def target(evidence: Evidence, replay: Replay) -> list[Finding]:
+    """The replayed draw stays at or under baseline + target + shortfall, at every instant.
+
+    A step with a shortfall is judged by its mean: what compute draws above its own mean within
+    that step, a converter without room to spare cannot flatten. A step without is judged by its
+    worst instant.
+    """
+    battery = evidence.problem.battery
+    delay_s = 0.0 if battery is None else battery.delay_s
+    from_s = evidence.problem.event_start_s + max(FIRST_JUDGED_S, delay_s)
+    ceiling_kw = evidence.ceiling_kw + evidence.shortfall_kw
+    step, cell_s = replay.step, np.diff(replay.times_s)
+    judged = evidence.asked[step] & (replay.times_s[:-1] >= from_s - INSTANT_S)
+    highest_kw = np.maximum(replay.begin_kw, replay.end_kw)
+    middle_kws = (replay.begin_kw + replay.end_kw) / 2.0 * cell_s
+    judged_s = np.bincount(step, np.where(judged, cell_s, 0.0), len(ceiling_kw))
+    mean_kw = np.bincount(step, np.where(judged, middle_kws, 0.0), len(ceiling_kw))
+    mean_kw = np.divide(mean_kw, judged_s, out=np.full_like(mean_kw, -np.inf), where=judged_s > 0)
+    short = evidence.shortfall_kw > POWER_KW
+    draw_kw = np.where(short[step], np.minimum(highest_kw, mean_kw[step]), highest_kw)
+    above = np.where(judged, draw_kw - ceiling_kw[step], -np.inf)
+    allowed = POWER_KW + replay.compute_allowed_kw[step]
+    if not judged.any():
+        return []
+    return worst(above, allowed, replay.times_s[:-1], "draw above baseline + target + shortfall")
+
+
+def shortfall(evidence: Evidence, replay: Replay) -> list[Finding]:
+    """Each step owns up to what it misses: its mean at least, its worst instant at most.
+
+    Outside the event, and where the target is met throughout, that is nothing.
+    """
+    starts = evidence.starts_s
+    missed = np.where(evidence.asked, evidence.grid_kw - evidence.ceiling_kw, 0.0)
+    missed = np.maximum(missed, 0.0)
+    first = np.searchsorted(replay.step, np.arange(len(starts)))
+    highest_kw = np.maximum.reduceat(np.maximum(replay.begin_kw, replay.end_kw), first)
+    most = np.where(evidence.asked, np.maximum(highest_kw - evidence.ceiling_kw, missed), 0.0)
+    found = worst(
+        missed - evidence.shortfall_kw,
+        POWER_KW,
+        starts,
+        "shortfall_kw is less than grid - baseline - target",
+    )
+    return found + worst(
+        evidence.shortfall_kw - most,
+        POWER_KW + replay.compute_allowed_kw,
+        starts,
+        "shortfall_kw is more than what is missed at the worst instant of the step",
+    )
+
+
+def shortfall_intervals(evidence: Evidence, _: Replay) -> list[Finding]:
+    """The intervals hold the steps with a shortfall, once each, with their energy and maximum."""
+    starts, short = evidence.starts_s, evidence.shortfall_kw
+    covered = np.zeros(len(short))
+    found = []
+    for interval in evidence.plan.shortfall:
+        inside = (starts >= interval.from_s - TIME_S) & (starts < interval.to_s - TIME_S)
+        covered += inside
+        found += _interval_holds(evidence, interval, inside)
+    return found + worst(
+        np.where(short > POWER_KW, np.abs(covered - 1.0), np.maximum(covered - 1.0, 0.0)),
+        0.0,
+        starts,
+        "a step with a shortfall must lie in one shortfall interval",
+    )
+
+
+def _interval_holds(
+    evidence: Evidence, interval: Shortfall, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> list[Finding]:
+    at_s, short = interval.from_s, evidence.shortfall_kw
+    if not inside.any():
+        return [Finding(at_s, interval.to_s - at_s, 0.0, "a shortfall interval holds no step")]
+    first, last = np.flatnonzero(inside)[[0, -1]]
+    ends_s = np.array([evidence.edges_s[first], evidence.edges_s[last + 1]])
+    off_s = np.abs(ends_s - [interval.from_s, interval.to_s]).max()
+    energy_kwh = float((short * evidence.hours)[inside].sum())
+    highest_kw = float(short[inside].max())
+    found = worst(off_s, TIME_S, at_s, "a shortfall interval does not end at steps")
+    found += worst(
+        abs(interval.energy_kwh - energy_kwh),
+        min(SHORTFALL_KWH, POWER_KW * float(evidence.hours[inside].sum())),
+        at_s,
+        f"energy of a shortfall interval is {energy_kwh:g} kWh",
+    )
+    message = f"max_kw of a shortfall interval is {highest_kw:g} kW"
+    return found + worst(abs(interval.max_kw - highest_kw), POWER_KW, at_s, message)
+
+
+def export_limit(evidence: Evidence, _: Replay) -> list[Finding]:
+    """The site feeds in no more than it may."""
+    below = -evidence.problem.export_limit_kw - evidence.grid_kw
+    return worst(below, POWER_KW, evidence.starts_s, "feeds in above export_limit_kw")
+
+
+def handoff(evidence: Evidence, _: Replay) -> list[Finding]:
+    """``complete_s`` is the earliest step from which on compute meets the target by itself.
+
+    By itself: the battery carries at most a tenth of the target, and nothing falls short.
+    """
+    stated = evidence.plan.handoff.complete_s
+    carried, tenth = np.abs(evidence.battery_kw), HANDED_OVER * np.abs(evidence.target_kw)
+    # a plan may rest the battery exactly on the tenth: either reading of it is right
+    readings = []
+    for allowed in (-POWER_KW, 0.0, POWER_KW):
+        leaning = (carried > tenth + allowed) | (evidence.shortfall_kw > max(allowed, 0.0))
+        busy = np.flatnonzero(evidence.asked & leaning)
+        asked = np.flatnonzero(evidence.asked)
+        free = asked[asked > busy[-1]] if busy.size else asked
+        readings.append(float(evidence.starts_s[free[0]]) if free.size else None)
+    if any(_same_time(stated, reading) for reading in readings):
+        return []
+    whole_s = float(evidence.edges_s[-1])
+    off_s = whole_s if stated is None or readings[1] is None else abs(stated - readings[1])
+    return [Finding(stated, off_s, TIME_S, f"hand-off is complete at {readings[1]} s")]
+
+
+def _same_time(a: float | None, b: float | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return abs(a - b) <= TIME_S
+
+
+# --- battery ----------------------------------------------------------------------------------
+
+
+def battery_power(evidence: Evidence, _: Replay) -> list[Finding]:
+    """Battery power stays within the converter's limits; without a battery it is nothing."""
+    battery = evidence.problem.battery
+    discharge_kw = 0.0 if battery is None else battery.discharge_limit_kw
+    charge_kw = 0.0 if battery is None else battery.charge_limit_kw
+    beyond = np.maximum(evidence.battery_kw - discharge_kw, -charge_kw - evidence.battery_kw)
+    message = f"battery_kw outside {-charge_kw:g} to {discharge_kw:g} kW"
+    return worst(beyond, POWER_KW, evidence.starts_s, message)
+
+
+def battery_direction(evidence: Evidence, _: Replay) -> list[Finding]:
+    """Discharge only in the event and after the converter's delay, charge only outside it."""
+    battery = evidence.problem.battery
+    delay_s = 0.0 if battery is None else battery.delay_s
+    awake_s = evidence.problem.event_start_s + delay_s
+    may_discharge = evidence.in_window & (evidence.edges_s[1:] > awake_s + INSTANT_S)
+    power = evidence.battery_kw
+    discharges = np.where(may_discharge, 0.0, power)
+    charges = np.where(evidence.in_window, -power, 0.0)
+    found = worst(
+        discharges, POWER_KW, evidence.starts_s, "discharges outside the event or before it can"
+    )
+    return found + worst(charges, POWER_KW, evidence.starts_s, "charges inside the event")
+
+
+def battery_energy(evidence: Evidence, replay: Replay) -> list[Finding]:
+    """The state of charge is what the replayed battery leaves, and stands where a battery is."""
+    ends_s = evidence.edges_s[1:]
+    if replay.stored_kwh is None or replay.stored_allowed_kwh is None:
+        given = np.array([step.soc is not None for step in evidence.steps], dtype=float)
+        return worst(given, 0.0, ends_s, "a state of charge without a battery")
+    stated = evidence.stored_kwh
+    assert stated is not None  # the replay has energy only where the problem has a battery
+    off = np.abs(stated - replay.stored_kwh)
+    message = "soc is not what the replayed battery leaves, in kWh"
+    return worst(off, replay.stored_allowed_kwh, evidence.edges_s, message)
+
+
+def energy_limits(evidence: Evidence, replay: Replay) -> list[Finding]:
+    """The replayed energy stays within the battery's physical limits."""
+    battery = evidence.problem.battery
+    if battery is None or replay.stored_kwh is None or replay.stored_allowed_kwh is None:
+        return []
+    stored = replay.stored_kwh
+    beyond = np.maximum(battery.min_kwh - stored, stored - battery.max_kwh)
+    message = f"energy outside {battery.min_kwh:g} to {battery.max_kwh:g} kWh"
+    return worst(beyond, replay.stored_allowed_kwh, evidence.edges_s, message)

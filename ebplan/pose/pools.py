@@ -1,0 +1,232 @@
+"""A pool of the site and its state become numbers at the connection point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebplan.document import FieldFault
+from ebplan.errors import InputError
+from ebplan.models import library
+from ebplan.models.cap import CapModel
+from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.models.fleet import FleetModel
+from ebplan.problem import ArrivalCount, ClassProblem, PoolProblem
+from ebplan.site import Pool, Site
+from ebplan.state import PoolState, State
+
+
+@dataclass(frozen=True)
+class PosedPool:
+    """A posed pool, and what it adds to the rest of the problem."""
+
+    problem: PoolProblem
+    constant_loss_kw: float
+    """Losses that do not depend on what the pool does."""
+    caveats: tuple[str, ...]
+    """Where its models are used outside what their data cover."""
+
+
+def check_pools_match(site: Site, state: State) -> None:
+    """Refuse a state that does not speak of exactly the site's pools."""
+    if set(site.pools) != set(state.pools):
+        raise InputError(
+            field="state.pools",
+            value=sorted(state.pools),
+            allowed=f"the pools of the site: {sorted(site.pools)}",
+            remedy="give the state of each pool, and of no other",
+        )
+
+
+def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
+    """Return a pool at the connection point.
+
+    Raises:
+        InputError: models, site and state contradict each other or leave the models' ranges.
+    """
+    where = f"site.pools.{name}"
+    try:
+        fleet = library.load_fleet(pool.fleet_model)
+        cap = library.load_cap(pool.cap_model)
+        if cap.measurement_point != fleet.measurement_point:
+            raise FieldFault(
+                field="cap_model",
+                value=f"{cap.name} at {cap.measurement_point!r}",
+                allowed=f"a cap model at {fleet.measurement_point!r}, as {fleet.name}",
+                remedy="choose models of one measurement point; they are not mixed",
+            )
+        factor, offset_kw = site.loss_to_connection_point(fleet.measurement_point)
+        _check_counts(name, pool, state)
+        loads = _loads(name, pool, fleet, state)
+        curve = fleet.load_curve(_mix(pool, loads))
+        lowest = _lowest_utilisation(name, pool, curve, loads, state)
+    except FieldFault as fault:
+        at = "site" if fault.field == "losses" else where
+        raise InputError(
+            field=f"{at}.{fault.field}",
+            value=fault.value,
+            allowed=fault.allowed,
+            remedy=fault.remedy,
+        ) from None
+    # An instance that takes requests while there are none is drained.
+    active = state.active if sum(loads.values()) > 0.0 else 0
+    drained = state.active + state.drained - active
+    gpus = fleet.gpus_per_instance
+    idle_kw = fleet.idle_kw * factor
+    asleep_kw = (
+        idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu * gpus * factor
+    )
+    return PosedPool(
+        problem=PoolProblem(
+            name=name,
+            instances=pool.instances,
+            load_curve=curve.scaled(factor),
+            cap_curve=_cap_curve(pool, fleet, cap, curve, factor),
+            drained_kw=idle_kw,
+            asleep_kw=asleep_kw,
+            may_sleep="asleep" in pool.modes,
+            min_utilisation=lowest,
+            max_utilisation=pool.max_utilisation,
+            route_response=pool.route_response,
+            cap_response=pool.cap_response,
+            sleep_s=pool.sleep.sleep_s,
+            wake_s=pool.sleep.wake_s,
+            min_asleep_s=pool.sleep.min_asleep_s,
+            min_awake_s=pool.sleep.min_awake_s,
+            active_at_start=active,
+            drained_at_start=drained,
+            asleep_at_start=state.asleep,
+            arrivals=tuple(
+                ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
+            ),
+            classes=_pose_classes(pool, fleet, loads, active + drained, lowest),
+            congestion=pool.prices.congestion,
+            cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
+            readiness_per_instance_h=pool.prices.readiness_per_instance_h,
+            drain_per_instance=pool.prices.drain_per_instance,
+            wake_per_instance=pool.prices.wake_per_instance,
+            gpus_per_instance=gpus,
+            gpu_kw_per_kw=1.0 / factor,
+        ),
+        constant_loss_kw=offset_kw,
+        caveats=_caveats(name, pool, cap),
+    )
+
+
+def _caveats(name: str, pool: Pool, cap: CapModel) -> tuple[str, ...]:
+    """Say where a model is used outside what its data cover."""
+    caveats = []
+    others = sorted({c.workload for c in pool.classes.values()} - {cap.workload})
+    if others:
+        caveats.append(
+            f"Pool {name}: the cap model was read with {cap.workload} and is used for "
+            f"{', '.join(others)} at its cautious end."
+        )
+    if pool.allow_extrapolation:
+        caveats.append(
+            f"Pool {name}: loads and caps outside the range of the fitted models are allowed."
+        )
+    return tuple(caveats)
+
+
+def _check_counts(name: str, pool: Pool, state: PoolState) -> None:
+    if state.total != pool.instances:
+        raise InputError(
+            field=f"state.pools.{name}",
+            value=f"{state.total} instances",
+            allowed=f"active + drained + asleep + in_transit = {pool.instances}",
+            remedy="account for every instance of the pool",
+        )
+
+
+def _loads(name: str, pool: Pool, fleet: FleetModel, state: PoolState) -> dict[str, float]:
+    """Return each class's load in instance-equivalents."""
+    if set(state.load_req_per_s) != set(pool.classes):
+        raise InputError(
+            field=f"state.pools.{name}.load_req_per_s",
+            value=sorted(state.load_req_per_s),
+            allowed=f"the request classes of the pool: {sorted(pool.classes)}",
+            remedy="give the load of each class, and of no other",
+        )
+    return {
+        key: state.load_req_per_s[key] / fleet.capacity_req_per_s(requests.workload)
+        for key, requests in pool.classes.items()
+    }
+
+
+def _mix(pool: Pool, loads: dict[str, float]) -> dict[str, float]:
+    """Return each workload's share of the utilisation; equal shares where there is no load."""
+    total = sum(loads.values())
+    mix: dict[str, float] = {}
+    for key, requests in pool.classes.items():
+        share = loads[key] / total if total > 0.0 else 1.0 / len(loads)
+        mix[requests.workload] = mix.get(requests.workload, 0.0) + share
+    return mix
+
+
+def _lowest_utilisation(
+    name: str, pool: Pool, curve: LoadCurve, loads: dict[str, float], state: PoolState
+) -> float:
+    """Return the lowest utilisation that may be planned for, and hold the state to it."""
+    lowest = (
+        curve.one_request_utilisation if pool.allow_extrapolation else curve.valid_from_utilisation
+    )
+    total = sum(loads.values())
+    per_active = total / state.active if state.active else 0.0
+    if total > 0.0 and (total < lowest or per_active < lowest):
+        raise InputError(
+            field=f"state.pools.{name}.load_req_per_s",
+            value=f"utilisation {min(total, per_active):.3f} of an active instance",
+            allowed=f">= {lowest:.3f}, the lowest that the fleet model covers here",
+            remedy="drain instances first, or set allow_extrapolation on the pool"
+            if not pool.allow_extrapolation
+            else "drain instances first: less than one request is in flight per instance",
+        )
+    return lowest
+
+
+def _cap_curve(
+    pool: Pool, fleet: FleetModel, cap: CapModel, curve: LoadCurve, factor: float
+) -> CapCurve:
+    """Return the cautious cap curve, floored at the caps that the model covers."""
+    accepted_kw = pool.cap_range_w_per_gpu[0] / 1000.0
+    covered_kw = accepted_kw if pool.allow_extrapolation else cap.valid_from_kw_per_gpu
+    floor_kw = max(accepted_kw, covered_kw) * fleet.gpus_per_instance
+    at_model = cap.curve(
+        curve.full_kw,
+        min(floor_kw, float(curve.power_kw(curve.valid_from_utilisation))),
+        allow_extrapolation=pool.allow_extrapolation,
+    )
+    return CapCurve(
+        full_kw=at_model.full_kw * factor,
+        elasticity=at_model.elasticity,
+        floor_kw=at_model.floor_kw * factor,
+    )
+
+
+def _pose_classes(
+    pool: Pool, fleet: FleetModel, loads: dict[str, float], awake: int, lowest: float
+) -> tuple[ClassProblem, ...]:
+    """Return the classes; protected ones may be rejected only where no instance could serve."""
+    unprotected = sum(loads[key] for key, c in pool.classes.items() if not c.protected)
+    protected = sum(loads.values()) - unprotected
+    beyond = max(0.0, _unavoidable(pool, sum(loads.values()), awake, lowest) - unprotected)
+    share = min(beyond / protected, 1.0) if protected > 0.0 else 0.0
+    classes = []
+    for key, requests in pool.classes.items():
+        capacity = fleet.capacity_req_per_s(requests.workload)
+        classes.append(
+            ClassProblem(
+                name=key,
+                load=loads[key],
+                requests_per_s_per_instance=capacity,
+                value_per_instance_s=requests.value_per_request * capacity,
+                max_rejected=loads[key] * (share if requests.protected else 1.0),
+            )
+        )
+    return tuple(classes)
+
+
+def _unavoidable(pool: Pool, load: float, awake: int, lowest: float) -> float:
+    """Return the load that no choice of active instances, among those awake, can serve."""
+    counts = [n for n in range(1, awake + 1) if lowest * n <= load]
+    return min((max(0.0, load - pool.max_utilisation * n) for n in counts), default=load)

@@ -1,0 +1,247 @@
+"""A plan as a figure: the draw, who carries the response, and the battery, on one time axis.
+
+The axis is ``EventAxis``: 100 ms and hours both read on it. matplotlib is imported only when a
+figure is drawn, and never through pyplot, so that no global state is touched.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ebplan.document import write_atomically
+from ebplan.errors import InputError
+from ebplan.plan import Plan
+from ebplan.problem import Problem
+from ebplan.report import (
+    COLOURS,
+    OTHER_COLOUR,
+    EventAxis,
+    FloatArray,
+    is_short,
+    mechanism_kw,
+    mechanism_names,
+    message,
+    time_words,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+INK, GREY, SHADE = "#222222", "#777777", "#F1F1F1"
+STYLE: dict[Any, Any] = {
+    "axes.edgecolor": GREY,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9.0,
+    "hatch.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "ebplan",  # equal plans give equal files
+}
+
+
+def plot_plan(plan: Plan, problem: Problem, path: Path) -> None:
+    """Draw a plan into a file; the suffix chooses png, svg or pdf.
+
+    Raises:
+        InputError: another suffix, a folder that cannot be written, or no matplotlib.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(
+            field="(figure)",
+            value=path.name,
+            allowed=f"a name that ends in {', '.join(FORMATS)}",
+            remedy="choose one of these suffixes",
+            file=str(path),
+        )
+    figure = draw_plan(plan, problem)
+    from matplotlib import rc_context
+
+    undated = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
+    content = io.BytesIO()
+    with rc_context(STYLE), warnings.catch_warnings():
+        # an event's name may have characters that the font lacks; the rest is still worth seeing
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(content, format=suffix[1:], dpi=200, metadata=undated)
+    write_atomically(path, content.getvalue())
+
+
+def draw_plan(plan: Plan, problem: Problem) -> Figure:
+    """Return the figure of a plan, one panel above the other.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError(
+            field="(figure)",
+            value="matplotlib is not installed",
+            allowed="an installed matplotlib",
+            remedy="pip install ebplan[plot]",
+        ) from None
+
+    panels = [_draw_power, _draw_mechanisms] + [_draw_soc] * (problem.battery is not None)
+    heights = [3.0, 3.2, 1.7][: len(panels)]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8.4, 1.2 + 0.75 * sum(heights)), layout="constrained")
+        FigureCanvasAgg(figure)
+        all_axes = figure.subplots(
+            len(panels), 1, sharex=True, squeeze=False, height_ratios=heights
+        )[:, 0]
+        for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
+            _draw_event(axes, plan, problem)
+            panel(axes, plan, problem)
+            axes.set_title(f"({'abc'[number]}) {axes.get_title(loc='left')}", loc="left", size=9)
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
+        _draw_time_axis(all_axes[-1], problem)
+        _draw_title(figure, plan, problem)
+    return figure
+
+
+def _draw_title(figure: Figure, plan: Plan, problem: Problem) -> None:
+    """Put the message over the figure, and under it how far the plan is proven."""
+    gap = "no bound" if plan.gap is None else f"gap {100.0 * plan.gap:.2g} %"
+    check = "checked" if plan.check.ok else "CHECK FAILED"
+    length = time_words(problem.event_end_s - problem.event_start_s)
+    proof = f"{plan.event_id}, {length}: {plan.status.replace('_', ' ')}, {gap}, {check}"
+    lines = textwrap.wrap(message(plan, problem), 92)
+    title = figure.suptitle("\n".join(lines), x=0.01, ha="left", size=10.5, weight="bold")
+    title.set_parse_math(False)
+    note = figure.supxlabel(proof, x=0.99, ha="right", size=7.5, color=GREY)
+    note.set_parse_math(False)
+
+
+def _draw_event(axes: Axes, plan: Plan, problem: Problem) -> None:
+    """Shade the event and mark the hand-off."""
+    axes.axvspan(problem.event_start_s, problem.event_end_s, color=SHADE, zorder=0)
+    if plan.handoff.complete_s is not None:
+        axes.axvline(plan.handoff.complete_s, color=INK, linewidth=0.8, linestyle=":", zorder=4)
+
+
+def _draw_time_axis(axes: Axes, problem: Problem) -> None:
+    """Give the shared axis its compressive scale and its labels."""
+    axis = EventAxis.of(problem)
+    axes.set_xscale("function", functions=(axis.position, axis.time_s))
+    axes.set_xlim(0.0, axis.horizon_s)
+    ticks = sorted(axis.ticks())
+    axes.set_xticks([t_s for t_s, _ in ticks], [label for _, label in ticks])
+    axes.set_xlabel("Time since the start of the event (compressed; + after its end)")
+
+
+def _edges_s(plan: Plan) -> FloatArray:
+    """Return the step edges in seconds, shape (T + 1,)."""
+    last = plan.steps[-1]
+    return np.array([*(step.t_s for step in plan.steps), last.t_s + last.duration_s])
+
+
+def _column(plan: Plan, field: str) -> FloatArray:
+    """Return one number of every step, shape (T,)."""
+    return np.array([getattr(step, field) for step in plan.steps], dtype=float)
+
+
+def _draw_power(axes: Axes, plan: Plan, problem: Problem) -> None:
+    """Panel: baseline, what is asked, what is drawn."""
+    edges_s, grid_kw = _edges_s(plan), _column(plan, "grid_kw")
+    baseline_kw = _column(plan, "baseline_kw")
+    asked_kw = baseline_kw + _column(plan, "target_kw")
+    for kw, label, colour, width, line in (
+        (baseline_kw, "baseline", GREY, 1.0, "--"),
+        (grid_kw, "draw", COLOURS["battery"], 2.4, "-"),
+        (asked_kw, "asked", INK, 1.0, "-"),
+    ):
+        axes.stairs(
+            kw, edges_s, baseline=None, label=label, color=colour, linewidth=width, linestyle=line
+        )
+    low = float(min(grid_kw.min(), asked_kw.min()))
+    high = float(max(grid_kw.max(), baseline_kw.max()))
+    margin_kw = 0.12 * max(high - low, 0.05 * high)
+    axes.set_ylim(low - margin_kw, high + 1.8 * margin_kw)
+    axes.set_ylabel("Power in kW")
+    axes.set_title("Draw at the connection point", loc="left")
+    _annotate_handoff(axes, plan, problem, high + 0.9 * margin_kw)
+
+
+def _annotate_handoff(axes: Axes, plan: Plan, problem: Problem, at_kw: float) -> None:
+    """Say above the data and beside the line of the hand-off what it is."""
+    complete_s = plan.handoff.complete_s
+    if complete_s is None or complete_s <= problem.event_start_s:
+        return
+    covered = not any(one.to_s > complete_s for one in plan.shortfall)
+    what = "hand-off to compute complete" if covered else "battery stops"
+    left = EventAxis.of(problem).share(complete_s) > 0.5
+    axes.annotate(
+        f"{what} after {time_words(complete_s - problem.event_start_s)}",
+        (complete_s, at_kw),
+        xytext=(-5 if left else 5, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="center",
+        size=8,
+    )
+
+
+def _draw_mechanisms(axes: Axes, plan: Plan, problem: Problem) -> None:
+    """Panel: who carries the response; above zero lowers the draw, below zero raises it."""
+    edges_s, names = _edges_s(plan), mechanism_names(plan)
+    compute_first = sorted(names, key=lambda name: name == "battery")
+    above = np.zeros(len(plan.steps))
+    below = np.zeros(len(plan.steps))
+    for name in compute_first:
+        released_kw = -mechanism_kw(plan, name)
+        top, bottom = above + np.maximum(released_kw, 0.0), below + np.minimum(released_kw, 0.0)
+        for values, base, label in ((top, above, name.replace("_", " ")), (bottom, below, None)):
+            colour = COLOURS.get(name, OTHER_COLOUR)
+            axes.stairs(values, edges_s, baseline=base, color=colour, fill=True, label=label)
+        above, below = top, bottom
+    if is_short(plan):
+        # from what is delivered up to what is asked: mechanisms that raise the draw count against
+        delivered = above + below
+        axes.stairs(
+            delivered + _column(plan, "shortfall_kw"),
+            edges_s,
+            baseline=delivered,
+            fill=True,
+            facecolor="white",
+            edgecolor=COLOURS["shortfall"],
+            hatch="/////",
+            label="shortfall",
+        )
+    asked_kw = -_column(plan, "target_kw")
+    axes.stairs(asked_kw, edges_s, baseline=None, color=INK, linewidth=1.0, label="asked")
+    axes.axhline(0.0, color=GREY, linewidth=0.6)
+    axes.set_ylabel("Released in kW")
+    axes.set_title("Who carries the response (below zero: raises the draw)", loc="left")
+
+
+def _draw_soc(axes: Axes, plan: Plan, problem: Problem) -> None:
+    """Panel: state of charge with its limits and the reserve."""
+    battery = problem.battery
+    assert battery is not None, "drawn only for a site with a battery"
+    start = battery.start_kwh / battery.energy_kwh
+    soc = 100.0 * np.array([start, *_column(plan, "soc")])
+    axes.plot(_edges_s(plan), soc, color=COLOURS["battery"], linewidth=2.0, label="SoC")
+    low, reserve, high = (
+        100.0 * kwh / battery.energy_kwh
+        for kwh in (battery.min_kwh, battery.reserve_kwh, battery.max_kwh)
+    )
+    axes.axhline(
+        reserve, color=COLOURS["shortfall"], linewidth=1.0, linestyle="--", label="reserve"
+    )
+    axes.axhline(low, color=GREY, linewidth=1.0, label="limits")
+    axes.axhline(high, color=GREY, linewidth=1.0)
+    axes.set_ylim(min(low, soc.min()) - 5.0, max(high, soc.max()) + 5.0)
+    axes.set_ylabel("SoC in %")
+    reached = f"SoC {soc[0]:.1f} % at first, {soc.min():.1f} % at its lowest"
+    axes.set_title(f"Battery of {battery.energy_kwh:g} kWh: {reached}", loc="left")

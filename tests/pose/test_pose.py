@@ -1,0 +1,148 @@
+"""Posing: powers at the connection point, loads in instance-equivalents, order of last resort."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ebplan import Case, InputError, load_case
+from ebplan.models import library
+from ebplan.pose import pose
+from ebplan.problem import Problem
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "under_frequency.json"
+POOL = "llama70b"
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return load_case(EXAMPLE)
+
+
+def changed(case: Case, **paths: Any) -> Problem:
+    """Pose the example with fields changed; ``a__b`` names the path a.b."""
+    data = case.model_dump(mode="json")
+    for path, value in paths.items():
+        *parents, last = path.split("__")
+        place = data
+        for key in parents:
+            place = place[key]
+        place[last] = value
+    new = Case.parse(data)
+    return pose(new.event, new.site, new.state)
+
+
+def test_powers_are_carried_to_the_connection_point(case: Case) -> None:
+    """GPU -> node (+0.8 kW) -> AC (x 1.06) -> connection point (x 1.02)."""
+    problem = changed(case)
+    fleet = library.load_fleet("h200nvl-llama31-70b-bf16-tp2")
+    factor = 1.06 * 1.02
+    pool = problem.pools[0]
+    assert pool.drained_kw == pytest.approx(fleet.idle_kw * factor)
+    assert pool.full_kw == pytest.approx(fleet.load_curve({"short_input": 1.0}).full_kw * factor)
+    assert problem.other_kw[0] == pytest.approx(0.8 * factor)
+    assert pool.gpu_kw_per_kw == pytest.approx(1.0 / factor)
+
+
+def test_baseline_is_what_the_models_say_the_site_draws(case: Case) -> None:
+    problem = changed(case)
+    pool = problem.pools[0]
+    each = (28.0 + 7.0) / 4 / pool.classes[0].requests_per_s_per_instance
+    expected = problem.other_kw[0] + 4 * float(pool.load_curve.power_kw(each))
+    assert problem.baseline_kw[0] == pytest.approx(expected)
+
+
+def test_the_meter_settles_what_the_models_do_not_explain(case: Case) -> None:
+    metered = {"kw": 5.6, "measurement_point": "connection_point"}
+    problem = changed(case, state__grid=metered)
+    pools_kw = sum(pool.power_at_start_kw() for pool in problem.pools)
+    assert problem.baseline_kw[0] == pytest.approx(5.6)
+    assert problem.other_kw[0] == pytest.approx(5.6 - pools_kw)
+
+
+def test_a_meter_below_what_the_models_say_is_refused(case: Case) -> None:
+    metered = {"kw": 2.0, "measurement_point": "connection_point"}
+    with pytest.raises(InputError, match=r"state\.grid\.kw: got 2\.0"):
+        changed(case, state__grid=metered)
+
+
+def test_target_in_all_three_forms_is_one(case: Case) -> None:
+    base = changed(case).baseline_kw[0]
+    asked = [
+        min(changed(case, event__target=target).target_kw)
+        for target in (
+            {"delta_kw": -0.5},
+            {"fraction_of_baseline": -0.5 / base},
+            {"import_limit_kw": base - 0.5},
+        )
+    ]
+    assert asked == pytest.approx([-0.5] * 3)
+
+
+def test_a_rising_target_asks_the_deepest_value_of_each_step(case: Case) -> None:
+    shape = {"initial_delay_s": 10.0, "full_activation_s": 50.0, "recovery_s": 60.0}
+    problem = changed(case, event__response=shape)
+    ends = np.array(problem.grid.edges_s[1:])
+    asked = problem.in_event
+    expected = -np.clip((ends - 10.0) / 40.0, 0.0, 1.0)
+    assert np.array(problem.target_kw)[asked] == pytest.approx(expected[asked])
+    assert problem.grid.starts_s[asked][0] == 10.0
+    assert problem.grid.starts_s[asked][-1] < 300.0
+
+
+def test_an_instance_without_requests_is_drained(case: Case) -> None:
+    pool = changed(case, state__pools__llama70b__load_req_per_s={"interactive": 0, "batch": 0})
+    assert (pool.pools[0].active_at_start, pool.pools[0].drained_at_start) == (0, 4)
+
+
+def test_protected_requests_are_rejected_only_where_nobody_can_serve_them(case: Case) -> None:
+    problem = changed(case)
+    assert [c.max_rejected for c in problem.pools[0].classes] == [
+        0.0,
+        problem.pools[0].classes[1].load,
+    ]
+    # One instance awake serves 0.95 of the 2.2 offered: the rest must go, batch before interactive.
+    pools = {POOL: {"active": 1, "asleep": 3, "load_req_per_s": {"interactive": 28, "batch": 7}}}
+    pool = changed(case, state__pools=pools).pools[0]
+    interactive, batch = pool.classes
+    assert batch.max_rejected == pytest.approx(batch.load)
+    assert interactive.max_rejected == pytest.approx(pool.load - 0.95 - batch.load)
+
+
+def test_caveats_name_a_cap_model_of_another_workload(case: Case) -> None:
+    (caveat,) = changed(case).caveats
+    assert "medium_input" in caveat
+    assert "short_input" in caveat
+
+
+prices = st.floats(0.0, 1e4)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(penalty=prices, payment=prices, value=prices, cap=prices, handoff=prices)
+def test_last_resorts_are_dearer_than_every_mechanism(
+    penalty: float, payment: float, value: float, cap: float, handoff: float
+) -> None:
+    """Shortfall above reserve above: rejecting at the margin, capping, keeping the battery busy."""
+    problem = changed(
+        load_case(EXAMPLE),
+        event__penalty_per_kwh=penalty,
+        event__payment_per_kwh=payment,
+        site__pools__llama70b__classes__interactive__value_per_request=value,
+        site__pools__llama70b__prices__cap_depth_per_kwh=cap,
+        site__planning__handoff_excess_per_kwh=handoff,
+    )
+    pool, battery = problem.pools[0], problem.battery
+    assert battery is not None
+    flattest_kw = float(np.diff(pool.load_curve.power_kw(np.array([0.99, 1.0])))[0]) / 0.01
+    dearest_class = max(c.value_per_instance_s for c in pool.classes)
+    # The secant over the last twentieth of the load is slightly steeper than the last hundredth.
+    rejecting = 0.97 * dearest_class * 3600.0 / flattest_kw
+    reserve = problem.prices.reserve_per_kwh
+    shortfall = problem.prices.shortfall_per_kwh + problem.prices.firmness_per_kwh
+    assert reserve >= max(rejecting, cap, handoff)
+    # What a kWh of the reserve delivers is less than a kWh: it must still be cheaper.
+    assert shortfall * battery.cell_efficiency / 1.03 >= reserve

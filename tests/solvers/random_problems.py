@@ -1,0 +1,254 @@
+"""Small random problems, each the same for the same seed.
+
+They are stated directly as `Problem` documents, not posed from a site: a generator that went
+through the front door would never reach the corners of the formulation. What is random: one or two
+pools of one to three instances, two to four epochs, four to ten steps, sleep with its lead times,
+dwell and transit, both branches of the cap curve, congestion, battery, hand-off, baseline,
+rebound, and every price. A problem always has a feasible point: whatever cannot be served by the
+instances awake at the start may be turned away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import small_problems as small
+from hypothesis import strategies as st
+
+from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
+from ebplan.problem import (
+    ArrivalCount,
+    BatteryProblem,
+    ClassProblem,
+    PoolProblem,
+    Prices,
+    Problem,
+    ValueSegment,
+)
+from ebplan.site import CongestionStep, Response
+from ebplan.solvers.blocks.lens import cap_lines, load_lines
+
+Draw = np.random.Generator
+
+
+def random_problem(seed: int, **limits: Any) -> Problem:
+    """Return the problem of a seed.
+
+    Args:
+        seed: what everything random follows from.
+        limits: ``pools``, ``instances`` (per pool), ``epochs``: how many; ``steps_per_epoch``: at
+            most so many; ``battery``, ``sleep``: whether there is one. Random where absent.
+    """
+    rng = np.random.default_rng(seed)
+    edges, epoch_steps = _grid(rng, limits)
+    steps = len(edges) - 1
+    event_from = int(rng.integers(0, 2)) if steps > 2 else 0
+    event_to = steps - int(rng.integers(0, max(steps - event_from - 1, 1)))
+    n_pools = int(limits.get("pools", 1 + int(rng.random() < 0.25)))
+    sizes = rng.integers(1, 4 if n_pools == 1 else 3, size=n_pools)
+    pools = tuple(
+        _pool(rng, f"pool_{i}", int(limits.get("instances", size)), edges, limits)
+        for i, size in enumerate(sizes)
+    )
+    other_kw = float(rng.uniform(0.0, 2.0))
+    start_kw = other_kw + sum(p.power_at_start_kw() for p in pools)
+    baseline_kw = start_kw * (1.0 if rng.random() < 0.6 else float(rng.uniform(0.9, 1.1)))
+    delta_kw = -float(rng.uniform(0.05, 0.6)) * baseline_kw
+    target = np.zeros(steps)
+    target[event_from:event_to] = delta_kw
+    if event_to - event_from > 1 and rng.random() < 0.4:  # a ramp, or an initial delay
+        target[event_from] *= float(rng.choice([0.0, 0.5]))
+    limit = np.full(steps, baseline_kw * (1.5 if rng.random() < 0.7 else 0.98))
+    limit[event_to:] = baseline_kw * float(rng.uniform(0.95, 1.05))
+    has_battery = limits.get("battery", bool(rng.random() < 0.7))
+    hands_over = has_battery and rng.random() < 0.5
+    return small.problem(
+        edges_s=edges,
+        epoch_steps=epoch_steps,
+        event_id=f"random-{seed}",
+        event_start_s=edges[event_from],
+        event_end_s=edges[event_to],
+        target_kw=tuple(target.tolist()),
+        baseline_kw=(baseline_kw,) * steps,
+        other_kw=(other_kw,) * steps,
+        import_limit_kw=tuple(limit.tolist()),
+        export_limit_kw=float(rng.choice([0.0, 0.5, 5.0])),
+        handoff_from_s=float(rng.uniform(0.0, edges[-1])) if hands_over else None,
+        handoff_kw=float(rng.choice([0.0, 0.1])) * -delta_kw,
+        pools=pools,
+        battery=_battery(rng, edges) if has_battery else None,
+        prices=_prices(rng),
+    )
+
+
+problems = st.builds(random_problem, st.integers(0, 2**32 - 1))
+"""Hypothesis strategy of random problems."""
+
+
+def _grid(rng: Draw, limits: dict[str, Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    epochs = int(limits.get("epochs", rng.integers(2, 5)))
+    most = int(limits.get("steps_per_epoch", 4))
+    edges, epoch_steps = [0.0], []
+    for k in range(epochs):
+        epoch_steps.append(len(edges) - 1)
+        left = 10 - len(edges) + 1 - (epochs - k - 1)
+        least = 2 if k == 0 and epochs < 4 else 1
+        for _ in range(int(rng.integers(least, min(most, left) + 1))):
+            edges.append(edges[-1] + float(rng.choice([1.0, 7.0, 30.0, 60.0, 300.0, 900.0])))
+    while len(edges) < 5:
+        edges.append(edges[-1] + 60.0)
+    return tuple(edges), tuple(epoch_steps)
+
+
+def _pool(
+    rng: Draw, name: str, instances: int, edges: tuple[float, ...], limits: dict[str, Any]
+) -> PoolProblem:
+    curve = _load_curve(rng)
+    lowest = float(rng.choice([0.05, 0.2, 0.33]))
+    may_sleep = bool(limits.get("sleep", rng.random() < 0.6))
+    where = rng.choice(
+        ["active", "drained", "asleep", "to_awake", "to_asleep"],
+        size=instances,
+        p=[0.7, 0.1, 0.1, 0.05, 0.05] if may_sleep else [0.8, 0.2, 0.0, 0.0, 0.0],
+    ).tolist()
+    seconds = [0.0, 5.0, 60.0, 400.0]
+    draft = small.pool(
+        name=name,
+        load_curve=curve,
+        cap_curve=_cap_curve(rng, curve, lowest),
+        drained_kw=curve.idle_kw,
+        asleep_kw=curve.idle_kw * float(rng.uniform(0.2, 1.0)),
+        may_sleep=may_sleep,
+        min_utilisation=lowest,
+        max_utilisation=float(rng.uniform(0.7, 1.0)),
+        route_response=_response(rng, 15.0),
+        cap_response=_response(rng, 1.0),
+        sleep_s=float(rng.choice(seconds)),
+        wake_s=float(rng.choice(seconds)),
+        min_asleep_s=float(rng.choice(seconds)),
+        min_awake_s=float(rng.choice(seconds)),
+        active_at_start=where.count("active"),
+        drained_at_start=where.count("drained"),
+        asleep_at_start=where.count("asleep"),
+        arrivals=tuple(
+            ArrivalCount(to=to, count=1, at_s=float(rng.uniform(0.0, 1.1 * edges[-1])))
+            for to in ("awake", "asleep")
+            for _ in range(where.count(f"to_{to}"))
+        ),
+        congestion=_congestion(rng),
+        cap_depth_per_kwh=float(rng.choice([0.0, 5.0, 40.0])),
+        readiness_per_instance_h=float(rng.choice([0.0, 2.0, 20.0])),
+        drain_per_instance=float(rng.choice([0.0, 0.05, 0.5])),
+        wake_per_instance=float(rng.choice([0.0, 0.05, 0.5])),
+    )
+    return draft.model_copy(update={"classes": _classes(rng, draft)})
+
+
+def _classes(rng: Draw, pool: PoolProblem) -> tuple[ClassProblem, ...]:
+    load = float(rng.uniform(0.0, 0.9)) * pool.instances
+    share = float(rng.choice([0.0, 0.4, 1.0]))
+    open_to_all = tuple(
+        ClassProblem(
+            name=name,
+            load=part,
+            requests_per_s_per_instance=2.0,
+            value_per_instance_s=float(rng.choice([0.0, 0.003, 0.03])),
+            max_rejected=part,
+        )
+        for name, part in (("chat", share * load), ("batch", (1.0 - share) * load))
+    )
+    awake = pool.active_at_start + pool.drained_at_start
+    loaded = pool.model_copy(update={"classes": open_to_all})
+    if not any(_can_serve(loaded, share * load / n) for n in range(1, awake + 1)):
+        return open_to_all
+    return (open_to_all[0].model_copy(update={"max_rejected": 0.0}), open_to_all[1])
+
+
+def _can_serve(pool: PoolProblem, utilisation: float) -> bool:
+    """Return whether one instance can serve this load within the formulation's own lines."""
+    drawn_kw = min(slope * utilisation + rest for slope, rest in load_lines(pool))
+    capacity = min(slope * drawn_kw + rest for slope, rest in cap_lines(pool))
+    lowest, highest = pool.min_utilisation, pool.max_utilisation * capacity - 1e-6
+    return lowest <= utilisation <= highest and drawn_kw >= pool.cap_curve.floor_kw
+
+
+def _load_curve(rng: Draw) -> LoadCurve:
+    return LoadCurve(
+        idle_kw=float(rng.uniform(0.1, 0.4)),
+        terms=tuple(
+            LoadTerm(
+                amplitude_kw=float(rng.uniform(0.2, 0.6)), exponent=float(rng.uniform(0.03, 0.6))
+            )
+            for _ in range(int(rng.integers(1, 3)))
+        ),
+        one_request_utilisation=float(rng.uniform(0.01, 0.1)),
+        valid_from_utilisation=0.3,
+    )
+
+
+def _cap_curve(rng: Draw, curve: LoadCurve, lowest: float) -> CapCurve:
+    """Return a cap curve whose floor an instance at its lowest load can still draw."""
+    floor = float(rng.uniform(0.4, 0.95)) * float(curve.power_kw(lowest)) / curve.full_kw
+    elasticity = float(rng.choice([rng.uniform(0.2, 1.0), rng.uniform(1.0, 2.5)]))
+    return CapCurve(
+        full_kw=curve.full_kw,
+        elasticity=min(elasticity, 0.95 / (1.0 - floor)),
+        floor_kw=floor * curve.full_kw,
+    )
+
+
+def _response(rng: Draw, slowest_s: float) -> Response:
+    return Response(
+        delay_s=float(rng.choice([0.0, 0.3, 5.0])),
+        time_constant_s=float(rng.uniform(0.1, 1.0)) * slowest_s,
+    )
+
+
+def _congestion(rng: Draw) -> tuple[CongestionStep, ...]:
+    return tuple(
+        CongestionStep(above_utilisation=float(above), price_per_instance_h=float(price))
+        for above, price in ((rng.uniform(0.4, 0.7), 10.0), (rng.uniform(0.75, 0.95), 60.0))
+        if rng.random() < 0.6
+    )
+
+
+def _battery(rng: Draw, edges: tuple[float, ...]) -> BatteryProblem:
+    energy = float(rng.choice([0.05, 0.5, 3.0]))
+    low, high = 0.1 * energy, 0.95 * energy
+    share = np.sort(rng.uniform(0.1, 0.9, size=int(rng.integers(0, 3))))
+    widths = np.diff(np.r_[0.0, share, 1.0]) * energy
+    worth = np.sort(rng.uniform(0.0, 60.0, size=len(widths)))[::-1]
+    rated = float(rng.uniform(0.3, 3.0))
+    return BatteryProblem(
+        energy_kwh=energy,
+        start_kwh=float(rng.uniform(low, high)),
+        min_kwh=low,
+        max_kwh=high,
+        reserve_kwh=float(rng.uniform(0.0, 0.5)) * energy,
+        discharge_limit_kw=rated * float(rng.uniform(0.5, 1.0)),
+        charge_limit_kw=rated * float(rng.choice([0.0, 0.7])),
+        droop_reserve_kw=0.0,
+        rated_kw=rated,
+        loss_linear=float(rng.choice([0.0, 0.01])),
+        loss_quadratic=float(rng.choice([0.0, 0.03])),
+        cell_efficiency=float(rng.uniform(0.9, 1.0)),
+        delay_s=float(rng.choice([0.0, 0.1, edges[1]])),
+        wear_per_kwh=float(rng.choice([0.0, 8.0])),
+        terminal=tuple(
+            ValueSegment(width_kwh=float(w), price_per_kwh=float(p))
+            for w, p in zip(widths, worth, strict=True)
+        ),
+    )
+
+
+def _prices(rng: Draw) -> Prices:
+    return Prices(
+        energy_per_kwh=float(rng.choice([-6.0, 0.0, 15.0, 30.0])),
+        shortfall_per_kwh=float(rng.uniform(10.0, 400.0)),
+        firmness_per_kwh=float(rng.choice([0.0, 300.0])),
+        early_shortfall_premium=float(rng.choice([0.0, 0.05, 0.5])),
+        reserve_per_kwh=float(rng.uniform(0.0, 300.0)),
+        handoff_excess_per_kwh=float(rng.uniform(0.0, 100.0)),
+        overrun_per_kwh=float(rng.uniform(10.0, 400.0)),
+    )
