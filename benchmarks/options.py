@@ -16,7 +16,7 @@ from ebplan.pose import pose
 from ebplan.solvers.formulation import formulate
 from ebplan.solvers.highs import OPTIONS
 
-TIME_LIMIT_S = 15.0
+TIME_LIMIT_S = 10.0
 """A setting that takes longer has lost."""
 TRIED_ON = (
     "under_frequency",

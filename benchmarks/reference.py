@@ -16,7 +16,7 @@ import numpy as np
 from ebplan.solvers.highs import OPTIONS
 from ebplan.solvers.program import Program
 
-TIME_LIMIT_S = 60.0
+TIME_LIMIT_S = 20.0
 """No reference run takes longer."""
 SAME_TASK: dict[str, Any] = {
     "output_flag": False,

@@ -7,6 +7,7 @@ and what to do.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -67,6 +68,7 @@ __all__ = [
     "Part",
     "Positive",
     "Timestamp",
+    "check_writable",
     "read_json",
     "read_toml",
     "write_atomically",
@@ -121,34 +123,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file.
 
     Raises:
-        InputError: the file is missing, unreadable, not JSON, holds NaN, or is not an object.
+        InputError: the file is missing, unreadable, not JSON, not an object, or holds NaN or a
+            field twice.
     """
-
-    def refuse(token: str) -> float:
-        raise InputError(
-            field="(number)",
-            value=token,
-            allowed="finite numbers",
-            remedy="replace it by a measured or assumed value",
-            file=str(path),
-        )
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        data = dict(pairs)
-        if len(data) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise InputError(
-                field=next(name for name in names if names.count(name) > 1),
-                value="the field twice",
-                allowed="each field once",
-                remedy="remove one of the two",
-                file=str(path),
-            )
-        return data
-
     text = _read_text(path)
     try:
-        data = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
+        data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
+    except InputError as error:
+        raise error.in_file(str(path)) from None
     except json.JSONDecodeError as error:
         raise InputError(
             field=f"line {error.lineno} column {error.colno}",
@@ -172,6 +154,28 @@ def read_json(path: Path) -> dict[str, Any]:
             allowed="a JSON object",
             remedy='start the file with {"kind": ...}',
             file=str(path),
+        )
+    return data
+
+
+def _no_constant(token: str) -> float:
+    raise InputError(
+        field="(number)",
+        value=token,
+        allowed="finite numbers",
+        remedy="replace it by a measured or assumed value",
+    )
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise InputError(
+            field=next(name for name in names if names.count(name) > 1),
+            value="the field twice",
+            allowed="each field once",
+            remedy="remove one of the two",
         )
     return data
 
@@ -225,13 +229,29 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        raise InputError(
-            field="(output)",
-            value=error.strerror,
-            allowed="a file in a folder that exists and may be written",
-            remedy="create the folder or choose another path",
-            file=str(path),
-        ) from None
+        raise _unwritable(path, error.strerror) from None
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that cannot be written before the work whose result it shall hold.
+
+    Raises:
+        InputError: the path is a folder, or its folder does not exist or may not be written.
+    """
+    if path.is_dir():
+        raise _unwritable(path, os.strerror(errno.EISDIR))
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _unwritable(path, os.strerror(errno.EACCES if path.parent.exists() else errno.ENOENT))
+
+
+def _unwritable(path: Path, why: str | None) -> InputError:
+    return InputError(
+        field="(output)",
+        value=why,
+        allowed="a file in a folder that exists and may be written",
+        remedy="create the folder or choose another path",
+        file=str(path),
+    )
 
 
 # --- errors in our words --------------------------------------------------------------------

@@ -8,6 +8,8 @@ EbplanError
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class EbplanError(Exception):
     """Root of everything ebplan raises on purpose."""
@@ -48,9 +50,9 @@ class InputError(EbplanError):
         # Names come from outside: a line break in one would make two lines of it.
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
-    def in_file(self, file: str) -> InputError:
+    def in_file(self, file: str) -> Self:
         """Return the same error with the file it came from."""
-        return InputError(
+        return type(self)(
             field=self.field,
             value=self.value,
             allowed=self.allowed,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Literal
+
+import numpy as np
 
 from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
@@ -12,14 +15,20 @@ from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.site import Site
 from ebplan.solvers import highs
+from ebplan.solvers.decision import decide
 from ebplan.solvers.explain import explain
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.merit_order import merit_order
+from ebplan.solvers.transients import overshoots
 from ebplan.state import State
 
 Method = Literal["highs", "cvxpy", "merit_order"]
+
+
+MOST_ROUNDS = 10
+"""Rounds of watching further instants; each closes in on a peak, two or three are usual."""
 
 
 class Planner:
@@ -76,7 +85,7 @@ def solve_problem(
     if method == "merit_order":
         plan = _merit_order_plan(problem, formulation)
     else:
-        solution = _solve(problem, formulation, method, solver, time_limit_s)
+        formulation, solution = _solve(problem, formulation, method, solver, time_limit_s)
         proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
         plan = extract_plan(
             problem,
@@ -99,6 +108,29 @@ def solve_problem(
 
 
 def _solve(
+    problem: Problem,
+    formulation: Formulation,
+    method: Method,
+    solver: str | None,
+    time_limit_s: float | None,
+) -> tuple[Formulation, Solution]:
+    """Solve, and again with further instants watched while the draw peaks between the edges."""
+    until = None if time_limit_s is None else monotonic() + time_limit_s
+    watched: list[float] = []
+    for _ in range(MOST_ROUNDS):
+        left = None if until is None else max(until - monotonic(), 0.001)
+        solution = _solve_once(problem, formulation, method, solver, left)
+        granted = np.zeros(problem.grid.n_steps)
+        granted[problem.in_event] = solution.x[formulation.connection.shortfall]
+        more = overshoots(problem, decide(problem, formulation, solution.x), granted)
+        if not more:
+            break
+        watched += more
+        formulation = formulate(problem, instants_s=watched)
+    return formulation, solution
+
+
+def _solve_once(
     problem: Problem,
     formulation: Formulation,
     method: Method,

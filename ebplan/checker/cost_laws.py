@@ -174,7 +174,7 @@ def _chord_gap(pool: PoolEvidence) -> float:
         return 0.0
     lowest = curve.floor_kw / curve.full_kw
     bend = curve.elasticity * (1.0 - curve.elasticity) * lowest ** (curve.elasticity - 2.0)
-    return ((1.0 - lowest) / CAP_CHORDS) ** 2 / 8.0 * bend
+    return float(((1.0 - lowest) / CAP_CHORDS) ** 2 / 8.0 * bend)
 
 
 def capping(evidence: Evidence) -> Amount:

@@ -44,16 +44,16 @@ def worst(
     """
     amounts = np.atleast_1d(np.asarray(amount, dtype=float))
     limits = np.broadcast_to(np.asarray(allowed, dtype=float), amounts.shape)
-    beyond = np.where(np.isnan(amounts), np.inf, amounts - limits)
-    if amounts.size == 0 or not beyond.max() > 0.0:
+    beyond = amounts - limits
+    beyond = np.where(np.isnan(beyond), np.inf, beyond)
+    if amounts.size == 0 or beyond.max() <= 0.0:
         return []
     i = int(beyond.argmax())
     when = None if at_s is None else float(np.broadcast_to(at_s, amounts.shape)[i])
-    return [Finding(when, _finite(amounts[i]), _finite(limits[i]), message)]
-
-
-def _finite(x: float) -> float:
-    return float(np.nan_to_num(x, nan=np.finfo(float).max))
+    # a finding is written to a document, which holds finite numbers only
+    found = np.nan_to_num(amounts[i], nan=np.inf)
+    limit = np.nan_to_num(limits[i], nan=0.0, posinf=0.0)
+    return [Finding(when, float(np.nan_to_num(found)), float(limit), message)]
 
 
 def load_curve_kw(pool: PoolProblem, utilisation: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ input lies from the current one, it bounds the error of the compute power exactl
 COUNT_SHARE = 1e-5
 """Load and power per active instance, as a share of the bound.
 Covers counts that a solver leaves within 1e-6 of a whole number and that are then rounded.
-On one instance: ten milliwatts, and a request in a quarter of an hour."""
+On one instance: ten milliwatts, and about a request in two hours."""
 
 NATURAL_DRAW_SHARE = 2.1e-3
 """How far below the natural draw an instance may be planned without a cap, as a share of it.

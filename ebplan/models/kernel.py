@@ -35,10 +35,15 @@ def mean_weights(response: Response, grid: TimeGrid) -> FloatArray:
 
 def edge_weights(response: Response, grid: TimeGrid) -> FloatArray:
     """Return ``W`` of the value at each step edge, shape (T + 1, K + 1); column 0 is the start."""
-    edges = np.array(grid.edges_s)
-    since = np.maximum(edges[:, None] - grid.epoch_starts_s - response.delay_s, 0.0)
+    return instant_weights(response, grid, np.array(grid.edges_s))
+
+
+def instant_weights(response: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
+    """Return ``W`` of the value at any times, shape (len(times_s), K + 1); column 0 the start."""
+    starts = grid.epoch_starts_s
+    since = np.maximum(times_s[:, None] - starts - response.delay_s, 0.0)
     reached = -np.expm1(-since / response.time_constant_s)
-    current = np.append(grid.epoch_of_step, grid.n_epochs - 1)
+    current = np.searchsorted(starts, times_s + 1e-9, side="right") - 1
     return _weights(reached, current=current)
 
 

@@ -31,8 +31,7 @@ OTHER_COLOUR = "#56B4E9"
 """For a mechanism that the palette does not name."""
 
 NOTICEABLE = 0.101
-"""Share of the peak target from which a mechanism is said to take part: just above the 10 % that a
-complete hand-off may leave to the battery."""
+"""Share of the peak that counts: just above what a complete hand-off may leave to the battery."""
 ALONE = 0.95
 """Share of a response from which its carrier is said to act alone."""
 
@@ -148,8 +147,7 @@ def mechanism_names(plan: Plan) -> list[str]:
     present = {
         name for step in plan.steps for name, kw in step.mechanisms.items() if abs(kw) > floor_kw
     }
-    known = [name for name in COLOURS if name in present]
-    return known + sorted(present.difference(known))
+    return [n for n in COLOURS if n in present] + sorted(present.difference(COLOURS))
 
 
 def mechanism_kw(plan: Plan, name: str) -> FloatArray:

@@ -18,6 +18,7 @@ from ebplan.solvers.blocks.response import Weights, slow_input, start_inputs
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
+from ebplan.solvers.transients import peaks
 
 
 @dataclass
@@ -59,8 +60,8 @@ def complete(
         limit_kw = allowed * problem.battery.discharge_limit_kw
         discharge_kw = _put_battery(point, problem, problem.battery, need_kw * allowed)
     grid_kw = mean_kw - discharge_kw
-    worst_edge_kw = np.maximum(edge_kw[:-1], edge_kw[1:])
-    short_kw = np.maximum(grid_kw - ceiling, worst_edge_kw - ceiling - limit_kw)
+    peak_kw = peaks(problem, decisions)[0] + np.array(problem.other_kw)
+    short_kw = np.maximum(grid_kw - ceiling, peak_kw - ceiling - limit_kw)
     point.put("grid", grid_kw)
     point.put("shortfall", np.maximum(short_kw, 0.0)[asked])
     point.put("overrun", np.maximum(grid_kw - np.array(problem.import_limit_kw), 0.0))

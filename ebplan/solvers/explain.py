@@ -23,13 +23,19 @@ counted with the first."""
 def explain(
     problem: Problem, plan: Plan, formulation: Formulation, x: FloatArray
 ) -> tuple[str, ...]:
-    """Return the sentences of a plan found by the solver."""
-    sentences = [*_who_carries(plan), *_why_this_mix(plan), *_what_falls_short(plan)]
-    price = next_kw_price(problem, formulation, x)
-    sentences.append(
-        f"One more kW over the whole event would cost {price:.2f} {plan.currency} with the same "
-        "instances running."
-    )
+    """Return the sentences of a plan found by the solver; times count from the event's start."""
+    began_s = problem.event_start_s
+    sentences = [
+        *_who_carries(plan, began_s),
+        *_why_this_mix(plan),
+        *_what_falls_short(plan, began_s),
+    ]
+    if not plan.shortfall:
+        price = next_kw_price(problem, formulation, x)
+        sentences.append(
+            f"One more kW over the whole event would cost {price:,.2f} {plan.currency} with the "
+            "same instances running."
+        )
     sentences.extend(_what_binds(problem, formulation, x))
     return (*sentences, *problem.caveats)
 
@@ -63,14 +69,15 @@ def energy_by_mechanism_kwh(plan: Plan) -> dict[str, float]:
     return total
 
 
-def _who_carries(plan: Plan) -> list[str]:
+def _who_carries(plan: Plan, began_s: float) -> list[str]:
     asked = [step for step in plan.steps if step.target_kw < 0.0]
     target = -min(step.target_kw for step in asked)
     energy = energy_by_mechanism_kwh(plan)
     whole = sum(energy.values())
+    peak = max(asked, key=lambda step: step.battery_kw)
     sentences = [
-        f"The battery carries {asked[0].battery_kw:.2f} kW of {target:.2f} kW at "
-        f"{asked[0].t_s:g} s."
+        f"Of {target:.2f} kW asked, the battery carries at most {peak.battery_kw:.2f} kW, at "
+        f"{peak.t_s - began_s:g} s."
     ]
     compute = {name: kwh for name, kwh in energy.items() if name != "battery" and kwh > 5e-4}
     if compute and whole > 0.0:
@@ -79,10 +86,12 @@ def _who_carries(plan: Plan) -> list[str]:
             for name, kwh in sorted(compute.items(), key=lambda item: -item[1])
         )
         done = plan.handoff.complete_s
-        when = "never fully" if done is None else f"from {done:g} s on"
+        free = (
+            "never free within the event" if done is None else f"free from {done - began_s:g} s on"
+        )
         sentences.append(
             f"Of {whole:.3f} kWh kept from the grid, compute carries "
-            f"{sum(compute.values()) / whole:.0%} ({shares}); the battery is handed over {when}."
+            f"{sum(compute.values()) / whole:.0%} ({shares}); the battery is {free}."
         )
     return sentences
 
@@ -102,9 +111,9 @@ def _why_this_mix(plan: Plan) -> list[str]:
     return [f"Average cost in {plan.currency} per kWh kept from the grid: {listed}."]
 
 
-def _what_falls_short(plan: Plan) -> list[str]:
+def _what_falls_short(plan: Plan, began_s: float) -> list[str]:
     sentences = [
-        f"From {gap.from_s:g} s to {gap.to_s:g} s up to {gap.max_kw:.2f} kW "
+        f"From {gap.from_s - began_s:g} s to {gap.to_s - began_s:g} s up to {gap.max_kw:.2f} kW "
         f"({gap.energy_kwh:.3f} kWh) are missing because {gap.reason}."
         for gap in plan.shortfall
     ]
@@ -147,7 +156,8 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
         for start, end in _spans(problem, group.name, group.size)[at_limit]:
             spans.setdefault(limit, []).extend((start, end))
     return [
-        f"Between {min(times):g} s and {max(times):g} s {_LIMITS[limit]}."
+        f"Between {min(times) - problem.event_start_s:g} s and "
+        f"{max(times) - problem.event_start_s:g} s {_LIMITS[limit]}."
         for limit, times in spans.items()
     ]
 

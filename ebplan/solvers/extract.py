@@ -142,7 +142,12 @@ def _steps(
     grid_kw = other + compute - battery_kw
     mechanisms = _mechanisms(problem, decisions, battery_kw)
     target = np.array(problem.target_kw)
-    shortfall = np.where(target < 0.0, clean(grid_kw - baseline - target), 0.0)
+    shortfall = np.zeros(grid.n_steps)
+    asked = problem.in_event
+    # The program's shortfall also covers the peak inside a step that the mean hides.
+    shortfall[asked] = clean(
+        np.maximum((grid_kw - baseline - target)[asked], x[formulation.connection.shortfall])
+    )
     return tuple(
         Step(
             t_s=grid.edges_s[t],
@@ -210,7 +215,7 @@ def _class_epoch(requests: ClassProblem, rejected: float) -> ClassEpoch:
     rate, load = requests.requests_per_s_per_instance, requests.load
     return ClassEpoch(
         offered_req_per_s=load * rate,
-        served_req_per_s=(load - rejected) * rate,
+        served_req_per_s=max(load - rejected, 0.0) * rate,
         rejected_req_per_s=rejected * rate,
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import BatteryColumns, add_battery
@@ -30,8 +33,15 @@ class Formulation:
     connection: Connection
 
 
-def formulate(problem: Problem) -> Formulation:
-    """State the problem as a mixed-integer linear program."""
+def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulation:
+    """State the problem as a mixed-integer linear program.
+
+    Args:
+        problem: what to state.
+        instants_s: times inside steps at which the converter's limit is watched besides the step
+            edges (``solvers/transients.py`` finds those that matter).
+    """
+    watched = np.array(sorted(instants_s))
     builder = ProgramBuilder()
     grid = problem.grid
     counts, lenses, rejected = [], [], []
@@ -39,9 +49,9 @@ def formulate(problem: Problem) -> Formulation:
         counts.append(add_counts(builder, pool, grid))
         lenses.append(add_lens(builder, pool, grid, counts[-1]))
         rejected.append(add_service(builder, pool, grid, lenses[-1]))
-    compute = add_compute_power(builder, problem.pools, grid, counts, lenses)
+    compute = add_compute_power(builder, problem.pools, grid, counts, lenses, watched)
     battery = add_battery(builder, problem, problem.battery) if problem.battery else None
-    connection = add_connection(builder, problem, compute, battery)
+    connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),
         counts=tuple(counts),

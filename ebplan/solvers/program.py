@@ -144,7 +144,7 @@ class ProgramBuilder:
         upper: ArrayLike,
         integer: bool = False,
     ) -> IndexArray:
-        """Add ``size`` columns and return their indices, shape (size,).
+        """Add ``size`` columns and return their indices, shape (size,); none for size 0.
 
         Bounds broadcast and must be finite: a free column hides errors and slows the solver.
         """
@@ -153,6 +153,8 @@ class ProgramBuilder:
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise ValueError(f"{name}: every bound is finite")
         index = np.arange(self._n_columns, self._n_columns + size)
+        if size == 0:
+            return index
         self._columns.append(Group(name, self._n_columns, size))
         self._lower.append(low)
         self._upper.append(high)

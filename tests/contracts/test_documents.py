@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ebplan.case import Case, CaseFile, built_in_sites, load_case, load_site
-from ebplan.document import Document, read_json, write_atomically
+from ebplan.document import Document, check_writable, read_json, write_atomically
 from ebplan.errors import InputError
 from ebplan.models import library
 from ebplan.plan import Plan, Step
@@ -175,9 +175,16 @@ def test_a_write_that_breaks_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("path", ["nowhere/plan.json", "folder", "a" * 300])
+@pytest.mark.parametrize("path", ["nowhere/plan.json", "folder", "folder/file/plan.json"])
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"\(output\): got .*remedy: "):
-        write_atomically(tmp_path / path, "{}")
-    assert [entry.name for entry in tmp_path.rglob("*")] == ["folder"]
+    (tmp_path / "folder" / "file").touch()
+    for refuse in (check_writable, lambda path: write_atomically(path, "{}")):
+        with pytest.raises(InputError, match=r"\(output\): got .*remedy: "):
+            refuse(tmp_path / path)
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["folder", "file"]
+
+
+def test_a_path_that_can_be_written_is_let_through(tmp_path: Path) -> None:
+    check_writable(tmp_path / "plan.json")
+    assert not list(tmp_path.iterdir())

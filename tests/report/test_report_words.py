@@ -81,9 +81,15 @@ def test_message_is_computed_from_the_plan():
     problem, plan = under_frequency()
     handed_s = plan.handoff.complete_s
     assert handed_s is not None
+    steps = tuple(
+        s.model_copy(update={"battery_kw": s.battery_kw + 0.08 * (s.target_kw < 0.0)})
+        for s in plan.steps
+    )
+    plan = plan.model_copy(update={"steps": steps})
     late = [s for s in plan.steps if handed_s <= s.t_s < problem.event_end_s]
     compute_kws = -sum((s.grid_kw - s.baseline_kw + s.battery_kw) * s.duration_s for s in late)
     share = 100.0 * compute_kws / sum(s.duration_s for s in late)
+    assert 85.0 < share < 95.0
     text = message(plan, problem)
     assert f"compute carries {share:.0f} % of 1.00 kW after {time_words(handed_s)}" in text
     assert text.endswith(f"cost {plan.money:.2f} JPY")

@@ -55,6 +55,8 @@ def _state(problem: Problem) -> Statement:
     for pool in problem.pools:
         mean, edge = _pool(said, pool, problem.grid)
         compute_kw, compute_edge_kw = compute_kw + mean, compute_edge_kw + edge
+    # Nothing draws less than nothing, whatever the two channels' sum says for a moment.
+    said.constraints += [compute_kw >= 0.0, compute_edge_kw >= 0.0]
     grid_kw, limit_kw = np.array(problem.other_kw) + compute_kw, np.zeros(problem.grid.n_steps)
     if problem.battery is not None:
         given_kw, limit_kw = _battery(said, problem, problem.battery)

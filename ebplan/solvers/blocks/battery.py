@@ -112,9 +112,8 @@ def discharge_allowed(
     problem: Problem, battery: BatteryProblem
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return the steps in which the battery may discharge, shape (T,)."""
-    ends = np.array(problem.grid.edges_s[1:])
-    awake = ends > problem.event_start_s + battery.delay_s + 1e-9
-    return np.asarray(event_window(problem) & awake)
+    answers = problem.grid.starts_s >= problem.event_start_s + battery.delay_s - 1e-9
+    return np.asarray(event_window(problem) & answers)
 
 
 def _add_loss(builder: ProgramBuilder, battery: BatteryProblem, columns: BatteryColumns) -> None:

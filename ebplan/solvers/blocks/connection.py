@@ -10,13 +10,15 @@
 grid_balance       g_t = other_t + c_t + b_t - d_t
 release_target     g_t - x_t <= baseline_t + target_t                    event steps
 converter_limit    ce_t' + other_t - x_t <= baseline_t + target_t + d_max   both edges t' of step t
+                   ci_i + other_t - x_t <= baseline_t + target_t + d_max   instants i inside step t
 import_limit       g_t - o_t <= limit_t
 handoff            d_t - a_t <= d_handoff                                steps after the hand-off
 
 The plan hands the converter the *target* g_t, not a battery schedule: it tracks the residual
 within milliseconds. ``release_target`` and the battery's energy rows speak of step means;
-``converter_limit`` makes sure that the residual at both ends of a step, which bound it inside
-(the responses are monotone between epochs), stays within the converter's power.
+``converter_limit`` keeps the residual within the converter's power at both ends of a step, and
+at instants inside where a cap that is lifted fast and a count that falls slowly make a hump;
+``solvers/transients.py`` finds those.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import numpy as np
 from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import BatteryColumns, discharge_allowed
 from ebplan.solvers.blocks.response import ComputePower
-from ebplan.solvers.program import IndexArray, ProgramBuilder, Term
+from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ def add_connection(
     problem: Problem,
     compute: ComputePower,
     battery: BatteryColumns | None,
+    instants_s: FloatArray,
 ) -> Connection:
-    """Add balance, target, limits and hand-off."""
+    """Add balance, target, limits and hand-off; ``instants_s`` are those of ``compute.instant``."""
     steps = problem.grid.n_steps
     hours = problem.grid.durations_s / 3600.0
     prices = problem.prices
@@ -67,7 +70,7 @@ def add_connection(
     builder.rows("import_limit", steps, [(1.0, grid), (-1.0, overrun)], upper=limit)
     builder.cost("overrun", overrun, prices.overrun_per_kwh * hours)
 
-    shortfall = _add_target(builder, problem, compute, grid)
+    shortfall = _add_target(builder, problem, compute, grid, instants_s)
     if battery is not None and problem.handoff_from_s is not None:
         _add_handoff(builder, problem, battery)
     return Connection(grid=grid, shortfall=shortfall)
@@ -81,7 +84,11 @@ def highest_draw_kw(problem: Problem) -> float:
 
 
 def _add_target(
-    builder: ProgramBuilder, problem: Problem, compute: ComputePower, grid: IndexArray
+    builder: ProgramBuilder,
+    problem: Problem,
+    compute: ComputePower,
+    grid: IndexArray,
+    instants_s: FloatArray,
 ) -> IndexArray:
     asked = np.flatnonzero(problem.in_event)
     target = np.array(problem.target_kw)[asked]
@@ -106,6 +113,14 @@ def _add_target(
             [(1.0, compute.edge[edge]), (-1.0, shortfall)],
             upper=room,
         )
+    step = np.searchsorted(np.array(problem.grid.edges_s), instants_s, side="right") - 1
+    place = np.searchsorted(asked, step)
+    builder.rows(
+        "converter_limit.inside",
+        len(instants_s),
+        [(1.0, compute.instant), (-1.0, shortfall[place])],
+        upper=room[place],
+    )
     builder.cost("shortfall", shortfall, problem.prices.shortfall_per_kwh * hours)
     firmness_per_kwh = problem.prices.firmness_per_kwh * problem.firmness_weight[asked]
     builder.cost("firmness", shortfall, firmness_per_kwh * hours)

@@ -4,12 +4,14 @@
 |--------|--------------|----------------------------------------|----------|
 | c_t    | compute      | mean draw of all pools over step t, kW | (T,)     |
 | ce_t   | compute_edge | draw at step edge t, kW                | (T + 1,) |
+| ci_i   | compute_instant | draw at a watched instant i, kW     | (I,)     |
 
 slow input   X_k = p_D (N - A_k - S_k) + p_S S_k + f(1) A_k    counts: routing and draining
 fast input   Y_k = P_k - f(1) A_k                              load and caps
 
 compute_power        c_t  = sum_pools sum_k W^slow_tk X_k + W^fast_tk Y_k
 compute_edge_power   ce_t = the same with the weights at the edge
+compute_instant_power  ci_i = the same with the weights at the instant
 
 Instances in transit draw p_D. Weights: models/kernel.py.
 """
@@ -18,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ebplan.models.kernel import edge_weights, mean_weights
+from ebplan.models.kernel import edge_weights, instant_weights, mean_weights
 from ebplan.problem import PoolProblem
 from ebplan.site import Response
 from ebplan.solvers.blocks.counts import Counts
@@ -40,6 +43,8 @@ class ComputePower:
     """Shape (T,)."""
     edge: IndexArray
     """Shape (T + 1,)."""
+    instant: IndexArray
+    """Shape (I,)."""
 
 
 def add_compute_power(
@@ -48,8 +53,9 @@ def add_compute_power(
     grid: TimeGrid,
     counts: list[Counts],
     lenses: list[Lens],
+    instants_s: FloatArray,
 ) -> ComputePower:
-    """Add the draw of all pools, as step means and at step edges."""
+    """Add the draw of all pools, as step means, at step edges and at watched instants (I,)."""
     most_kw = sum(pool.instances * pool.full_kw for pool in pools)
 
     def add(name: str, label: str, size: int, weights: Weights) -> IndexArray:
@@ -73,6 +79,12 @@ def add_compute_power(
     return ComputePower(
         mean=add("compute", "compute_power", grid.n_steps, mean_weights),
         edge=add("compute_edge", "compute_edge_power", grid.n_steps + 1, edge_weights),
+        instant=add(
+            "compute_instant",
+            "compute_instant_power",
+            len(instants_s),
+            partial(instant_weights, times_s=instants_s),
+        ),
     )
 
 

@@ -1,0 +1,74 @@
+"""docs/formulation.md names what the code builds: no row and no variable is missing there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.subjects import example
+from ebplan.pose import pose
+from ebplan.solvers.formulation import Formulation, formulate
+
+PAGE = Path(__file__).parents[2] / "docs" / "formulation.md"
+
+
+@pytest.fixture(scope="module")
+def documented() -> set[str]:
+    """The names in code spans, without placeholders (POOL, CLASS, H, I)."""
+    spans = re.findall(r"`([^`\n]+)`", PAGE.read_text(encoding="utf-8"))
+    return {plain_name(re.sub(r"\b(POOL|CLASS|H|I)\b", "", span)) for span in spans}
+
+
+@pytest.fixture(scope="module")
+def formulated() -> tuple[Formulation, set[str]]:
+    """A formulated example, and the names of its pools and classes."""
+    case = example("under_frequency")
+    problem = pose(case.event, case.site, case.state)
+    own = {pool.name for pool in problem.pools}
+    own |= {requests.name for pool in problem.pools for requests in pool.classes}
+    return formulate(problem), own
+
+
+def plain_name(name: str, own: frozenset[str] | set[str] = frozenset()) -> str:
+    """Strip numbers and the case's own names: ``llama70b.natural_draw.2`` -> ``natural_draw``."""
+    return ".".join(p for p in name.split(".") if p and p not in own and not p.isdigit())
+
+
+def test_every_constraint_label_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]]
+) -> None:
+    formulation, own = formulated
+    labels = {plain_name(group.name, own) for group in formulation.program.rows}
+    assert labels - documented == set()
+
+
+def test_every_variable_group_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]]
+) -> None:
+    formulation, own = formulated
+    names = {plain_name(group.name, own) for group in formulation.program.columns}
+    assert names - documented == set()
+
+
+def test_every_cause_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]]
+) -> None:
+    formulation, _ = formulated
+    assert set(formulation.program.cost_of) - documented == set()
+
+
+def test_every_variable_is_bounded_and_only_counts_are_whole(
+    formulated: tuple[Formulation, set[str]],
+) -> None:
+    """What the page says of the program as a whole."""
+    formulation, own = formulated
+    program = formulation.program
+    whole = {
+        plain_name(group.name, own)
+        for group in program.columns
+        if program.integer[group.start : group.start + group.size].any()
+    }
+    assert whole == {"active", "drained", "asleep", "to_sleep", "to_wake"}
+    assert max(abs(program.lower).max(), abs(program.upper).max()) < float("inf")

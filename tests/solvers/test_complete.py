@@ -1,0 +1,108 @@
+"""Plans without a solver: any decision, completed in closed form, is a point of the program."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from count_walks import walks
+from random_problems import random_problem
+
+from ebplan.problem import PoolProblem, Problem
+from ebplan.solvers import highs
+from ebplan.solvers.blocks.lens import cap_lines, load_lines
+from ebplan.solvers.complete import complete
+from ebplan.solvers.decision import PoolDecision
+from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.merit_order import merit_order
+from ebplan.solvers.program import FloatArray
+
+TRIES = 200
+
+
+def broken_rows(formulation: Formulation, x: FloatArray) -> dict[str, float]:
+    """Return what a point breaks, by label, and by how much."""
+    program = formulation.program
+    activity = program.activity(x)
+    rows = np.maximum(program.row_lower - activity, activity - program.row_upper)
+    columns = np.maximum(program.lower - x, x - program.upper)
+    broken = {}
+    for groups, amounts in ((program.rows, rows), (program.columns, columns)):
+        for group in groups:
+            worst = float(amounts[group.start : group.start + group.size].max(initial=0.0))
+            if worst > 1e-6:
+                broken[group.name] = worst
+    return broken
+
+
+def random_decision(
+    rng: np.random.Generator, problem: Problem, pool: PoolProblem
+) -> PoolDecision | None:
+    """Return a random way to run the pool, or None where the drawn counts cannot carry the load."""
+    counts = None
+    paths = list(walks(pool, problem.grid.epoch_starts_s))
+    for _ in range(TRIES):
+        counts = paths[rng.integers(len(paths))]
+        operated = [_operate(rng, pool, n) for n in counts["active"]]
+        if all(point is not None for point in operated):
+            break
+    else:
+        return None
+    points = np.array([point for point in operated if point is not None])
+    turned_away = pool.load - points[:, 0]
+    rejected = {}
+    for requests in pool.classes:
+        part = np.minimum(turned_away, requests.max_rejected)
+        rejected[requests.name], turned_away = part, turned_away - part
+    whole = {name: np.array(values, dtype=float) for name, values in counts.items()}
+    return PoolDecision(
+        pool=pool, load=points[:, 0], power_kw=points[:, 1], rejected=rejected, **whole
+    )
+
+
+def _operate(
+    rng: np.random.Generator, pool: PoolProblem, active: int
+) -> tuple[float, float] | None:
+    """Return a random load and power of so many instances inside the lens."""
+    least = pool.load - sum(requests.max_rejected for requests in pool.classes)
+    if active == 0:
+        return (0.0, 0.0) if least <= 1e-12 else None
+    for _ in range(20):
+        low, high = max(least, pool.min_utilisation * active), min(pool.load, float(active))
+        if low > high:
+            return None
+        load = float(rng.uniform(low, high))
+        natural = active * min(a * load / active + b for a, b in load_lines(pool))
+        served = load / pool.max_utilisation / active
+        needed = active * max((served - b) / a for a, b in cap_lines(pool))
+        needed = max(needed, active * pool.cap_curve.floor_kw)
+        if needed <= natural:
+            return load, float(rng.uniform(needed, natural))
+    return None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_completed_decision_is_a_point_of_the_program(seed: int) -> None:
+    problem = random_problem(seed, instances=2, epochs=3)
+    formulation = formulate(problem)
+    rng = np.random.default_rng(seed)
+    decisions = [random_decision(rng, problem, pool) for pool in problem.pools]
+    if any(decision is None for decision in decisions):
+        pytest.skip("the random counts cannot carry the protected load")
+    x = complete(problem, formulation, tuple(d for d in decisions if d is not None))
+    assert broken_rows(formulation, x) == {}
+    cost = float(formulation.program.cost @ x) + formulation.program.constant
+    solution = highs.solve(formulation.program)
+    assert solution.bound is not None
+    assert cost >= solution.bound - 1e-6
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_merit_order_is_no_cheaper_than_the_optimum(seed: int) -> None:
+    problem = random_problem(seed)
+    formulation = formulate(problem)
+    x = merit_order(problem, formulation)
+    assert broken_rows(formulation, x) == {}
+    cost = float(formulation.program.cost @ x) + formulation.program.constant
+    solution = highs.solve(formulation.program)
+    assert solution.bound is not None
+    assert cost >= solution.bound - 1e-6

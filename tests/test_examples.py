@@ -1,0 +1,130 @@
+"""The examples do what their names say, through the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from click.testing import CliRunner
+
+from ebplan.case import load_case
+from ebplan.cli import main
+from ebplan.document import read_json
+from ebplan.plan import OPTIMAL_GAP, Plan, Step
+from ebplan.problem import Problem
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
+NAMES = [file.stem for file in EXAMPLES]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What ``ebplan solve -o`` and ``ebplan check`` make of an example."""
+
+    plan: Plan
+    problem: Problem
+    check_exit_code: int
+
+    def in_event(self) -> list[Step]:
+        """Return the steps of the event."""
+        inside = zip(self.plan.steps, self.problem.in_event, strict=True)
+        return [step for step, asked in inside if asked]
+
+    def energy_kwh(self, mechanism: str) -> float:
+        """Return what a mechanism keeps from the grid during the event."""
+        return sum(
+            -step.mechanisms.get(mechanism, 0.0) * step.duration_s / 3600.0
+            for step in self.in_event()
+        )
+
+
+@cache
+def solved(name: str) -> Solved:
+    file = next(file for file in EXAMPLES if file.stem == name)
+    with TemporaryDirectory() as folder:
+        plan_file = Path(folder) / "plan.json"
+        result = CliRunner().invoke(main, ["solve", str(file), "-o", str(plan_file)])
+        assert result.exit_code == 0, result.output
+        check = CliRunner().invoke(main, ["check", str(plan_file)])
+        return Solved(
+            plan=Plan.parse(read_json(plan_file)),
+            problem=Problem.parse(read_json(plan_file.with_name("plan.problem.json"))),
+            check_exit_code=check.exit_code,
+        )
+
+
+def test_there_are_examples() -> None:
+    assert {"curtailment_3h", "infeasible_target", "under_frequency"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_solved_to_proven_optimality(name: str) -> None:
+    one = solved(name)
+    assert one.check_exit_code == 0
+    assert one.plan.check.ok
+    assert one.plan.status == "optimal"
+    assert one.plan.gap is not None
+    assert 0.0 <= one.plan.gap <= OPTIMAL_GAP
+    assert one.plan.explanation
+    assert sum(one.plan.cost.values()) == pytest.approx(one.plan.objective)
+
+
+def test_under_frequency_is_covered_from_the_first_tenth_of_a_second() -> None:
+    one = solved("under_frequency")
+    battery = one.problem.battery
+    assert battery is not None
+    first = one.in_event()[0]
+    assert first.t_s <= max(0.1, battery.delay_s)
+    assert one.plan.shortfall == ()
+    for step in one.in_event():
+        assert step.shortfall_kw == 0.0
+        assert step.grid_kw <= step.baseline_kw + step.target_kw + 1e-6
+    assert -first.mechanisms["battery"] >= 0.9 * -first.target_kw, "the battery comes first"
+
+
+def test_under_frequency_is_handed_over_within_a_minute() -> None:
+    one = solved("under_frequency")
+    complete_s = one.plan.handoff.complete_s
+    assert complete_s is not None
+    assert complete_s <= 60.0
+    for step in one.in_event():
+        if step.t_s >= complete_s:
+            assert abs(step.battery_kw) <= 0.1 * abs(step.target_kw) + 1e-6
+
+
+def test_an_infeasible_target_falls_short_for_a_reason() -> None:
+    one = solved("infeasible_target")
+    assert one.plan.shortfall
+    for short in one.plan.shortfall:
+        assert short.energy_kwh > 0.0
+        assert short.to_s > short.from_s
+        assert len(short.reason.split()) >= 3
+    missing_kwh = sum(step.shortfall_kw * step.duration_s for step in one.in_event()) / 3600.0
+    assert sum(s.energy_kwh for s in one.plan.shortfall) == pytest.approx(missing_kwh, rel=1e-3)
+    assert one.plan.cost["shortfall"] > 0.0
+    for short in one.plan.shortfall:
+        assert any(short.reason in sentence for sentence in one.plan.explanation)
+
+
+def test_curtailment_is_carried_by_compute() -> None:
+    one = solved("curtailment_3h")
+    asked_kwh = sum(-step.target_kw * step.duration_s for step in one.in_event()) / 3600.0
+    battery_kwh = one.energy_kwh("battery")
+    names = {name for step in one.in_event() for name in step.mechanisms} - {"battery"}
+    compute_kwh = sum(one.energy_kwh(name) for name in names)
+    assert one.plan.shortfall == ()
+    assert compute_kwh >= 0.8 * asked_kwh
+    assert battery_kwh <= 0.2 * asked_kwh
+    assert compute_kwh + battery_kwh >= asked_kwh * (1.0 - 1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_a_case_of_the_built_in_site(name: str) -> None:
+    file = next(file for file in EXAMPLES if file.stem == name)
+    assert read_json(file)["site"] == "powerd-lab-phase-a"
+    case = load_case(file)
+    assert case.event.id == solved(name).plan.event_id
+    assert case.state.at == solved(name).plan.start
