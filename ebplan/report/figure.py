@@ -13,26 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ebplan.document import write_atomically
 from ebplan.errors import InputError
 from ebplan.plan import Plan
 from ebplan.problem import Problem
-from ebplan.report import (
-    COLOURS,
-    OTHER_COLOUR,
-    EventAxis,
-    FloatArray,
-    is_short,
-    mechanism_kw,
-    mechanism_names,
-    message,
-    time_words,
-)
+from ebplan.report.axis import EventAxis
+from ebplan.report.palette import COLOURS, OTHER_COLOUR
+from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message
+from ebplan.report.words import time_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+FloatArray = NDArray[np.float64]
 
 FORMATS = (".png", ".svg", ".pdf")
 INK, GREY, SHADE = "#222222", "#777777", "#F1F1F1"

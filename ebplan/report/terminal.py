@@ -19,24 +19,13 @@ from rich.text import Text
 
 from ebplan.plan import PRIORITY_CAUSES, Plan
 from ebplan.problem import Problem
-from ebplan.report import (
-    COLOURS,
-    OTHER_COLOUR,
-    EventAxis,
-    FloatArray,
-    decimals_for,
-    fleet_actions,
-    is_short,
-    mechanism_kw,
-    mechanism_names,
-    message,
-    money_words,
-    number_words,
-    peak_kw,
-    phases,
-    power_words,
-    time_words,
-)
+from ebplan.report.axis import EventAxis
+from ebplan.report.fleet_words import fleet_actions
+from ebplan.report.palette import COLOURS, OTHER_COLOUR
+from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message, peak_kw, phases
+from ebplan.report.words import decimals_for, money_words, number_words, power_words, time_words
+
+FloatArray = NDArray[np.float64]
 
 STATUS_WORDS = {
     "optimal": "optimal",

@@ -11,8 +11,10 @@ import pytest
 from sample_plan import Command, build, curtailment, infeasible, under_frequency
 
 from ebplan.errors import InputError
-from ebplan.report import EventAxis, message, time_words
+from ebplan.report.axis import EventAxis
 from ebplan.report.figure import draw_plan, plot_plan
+from ebplan.report.phases import message
+from ebplan.report.words import time_words
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the plot extra")
 SAMPLES = [under_frequency, curtailment, infeasible]

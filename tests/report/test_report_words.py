@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from sample_plan import POOL, Command, build, curtailment, infeasible, under_frequency
 
-from ebplan.report import EventAxis, fleet_actions, message, phases, power_words, time_words
+from ebplan.report.axis import EventAxis
+from ebplan.report.fleet_words import fleet_actions
+from ebplan.report.phases import message, phases
+from ebplan.report.words import power_words, time_words
 
 SAMPLES = [under_frequency, curtailment, infeasible]
 

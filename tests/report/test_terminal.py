@@ -12,7 +12,7 @@ from sample_plan import curtailment, everything, infeasible, under_frequency
 
 from ebplan.plan import CheckResult, Plan, Violation
 from ebplan.problem import Problem
-from ebplan.report import phases
+from ebplan.report.phases import phases
 from ebplan.report.terminal import print_plan
 
 SAMPLES = [under_frequency, curtailment, infeasible, everything]

@@ -1,0 +1,171 @@
+"""The phases of a plan, and one sentence that says what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebplan.plan import Plan, Step
+from ebplan.problem import Problem
+from ebplan.report.palette import COLOURS
+from ebplan.report.words import money_words, power_words, time_words
+
+FloatArray = NDArray[np.float64]
+
+NOTICEABLE = 0.101
+"""Share of the peak that counts: just above what a complete hand-off may leave to the battery."""
+ALONE = 0.95
+"""Share of a response from which its carrier is said to act alone."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Adjacent steps in which the same mechanisms act; powers are means over its duration."""
+
+    from_s: float
+    to_s: float
+    who: str
+    """Who carries the response, in words."""
+    target_kw: float
+    grid_kw: float
+    mechanisms: dict[str, float]
+    """Change of the draw by mechanism in kW."""
+    shortfall_kw: float
+    soc: float | None
+    """State of charge at the end of the phase."""
+
+
+def peak_kw(plan: Plan) -> float:
+    """Return the largest power asked for in kW, or moved where nothing is asked."""
+    asked_kw = max(abs(step.target_kw) for step in plan.steps)
+    return asked_kw or max(abs(step.grid_kw - step.baseline_kw) for step in plan.steps) or 1.0
+
+
+def mechanism_names(plan: Plan) -> list[str]:
+    """Return the mechanisms of a plan that move power at all, the known ones first."""
+    floor_kw = 0.01 * peak_kw(plan)
+    present = {
+        name for step in plan.steps for name, kw in step.mechanisms.items() if abs(kw) > floor_kw
+    }
+    return [n for n in COLOURS if n in present] + sorted(present.difference(COLOURS))
+
+
+def mechanism_kw(plan: Plan, name: str) -> FloatArray:
+    """Return the change of the draw by one mechanism in kW, shape (T,)."""
+    return np.array([step.mechanisms.get(name, 0.0) for step in plan.steps])
+
+
+def phases(plan: Plan, problem: Problem, *, at_most: int = 9) -> list[Phase]:
+    """Merge adjacent steps in which the same things happen.
+
+    Steps belong together while the same mechanisms take part in the same direction, within the
+    same part of the plan (notice, event, recovery). Where that leaves more than ``at_most``
+    phases, what counts as taking part is doubled, up to the whole target. The phases cover the
+    plan without gaps.
+    """
+    share = NOTICEABLE
+    while True:
+        floor_kw = share * peak_kw(plan)
+        told = [_what_happens(step, problem, floor_kw) for step in plan.steps]
+        cuts = [i for i in range(1, len(told)) if told[i] != told[i - 1]]
+        if len(cuts) < at_most or share > 1.0:
+            bounds = [0, *cuts, len(told)]
+            break
+        share *= 2.0
+    return [_phase(plan, _window(plan.steps[a].t_s, problem), a, b) for a, b in pairwise(bounds)]
+
+
+def _what_happens(step: Step, problem: Problem, floor_kw: float) -> tuple[object, ...]:
+    """Return what two steps of the same phase have in common."""
+    mechanisms = sorted(step.mechanisms.items())
+    parts = tuple(int(np.sign(kw)) if abs(kw) >= floor_kw else 0 for _, kw in mechanisms)
+    target = round(step.target_kw / floor_kw)
+    return _window(step.t_s, problem), parts, target, step.shortfall_kw > floor_kw
+
+
+def _window(t_s: float, problem: Problem) -> str:
+    """Return the part of the plan that a time belongs to."""
+    if t_s < problem.event_start_s - 1e-9:
+        return "notice"
+    return "event" if t_s < problem.event_end_s - 1e-9 else "recovery"
+
+
+def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
+    """Return steps ``first`` to ``last`` (exclusive) as one phase."""
+    steps = plan.steps[first:last]
+    seconds = np.array([step.duration_s for step in steps])
+
+    def mean(values: list[float]) -> float:
+        return float(np.average(values, weights=seconds))
+
+    names = sorted({name for step in plan.steps for name in step.mechanisms})
+    mechanisms = {name: mean([s.mechanisms.get(name, 0.0) for s in steps]) for name in names}
+    target_kw = mean([step.target_kw for step in steps])
+    return Phase(
+        from_s=steps[0].t_s,
+        to_s=steps[-1].t_s + steps[-1].duration_s,
+        who=_who(mechanisms, target_kw, window, NOTICEABLE * peak_kw(plan)),
+        target_kw=target_kw,
+        grid_kw=mean([step.grid_kw for step in steps]),
+        mechanisms=mechanisms,
+        shortfall_kw=mean([step.shortfall_kw for step in steps]),
+        soc=steps[-1].soc,
+    )
+
+
+def _who(mechanisms: dict[str, float], target_kw: float, window: str, floor_kw: float) -> str:
+    """Say who moves the draw."""
+    if all(abs(kw) < floor_kw for kw in mechanisms.values()):
+        return "at rest" if abs(target_kw) < floor_kw else "no response"
+    if window != "event":
+        return "preparation" if window == "notice" else "recovery"
+    battery_kw = max(-mechanisms.get("battery", 0.0), 0.0)
+    compute_kw = sum(max(-kw, 0.0) for name, kw in mechanisms.items() if name != "battery")
+    share = battery_kw / max(battery_kw + compute_kw, 1e-12)
+    if share >= ALONE:
+        return "battery alone"
+    return "compute carries" if battery_kw < floor_kw else "battery + compute"
+
+
+def message(plan: Plan, problem: Problem) -> str:
+    """Say in one sentence what the plan does, with numbers computed from it."""
+    event = [s for s in plan.steps if _window(s.t_s, problem) == "event"]
+    clauses = []
+    if problem.battery is not None and max(s.battery_kw for s in event) > NOTICEABLE * peak_kw(
+        plan
+    ):
+        clauses.append(f"battery answers within {time_words(problem.battery.delay_s)}")
+    clauses.extend(_who_carries(plan, problem, event))
+    sentence = ", ".join(clauses) or "nothing is asked"
+    return f"{sentence[0].upper()}{sentence[1:]}; cost {money_words(plan.money, plan.currency)}"
+
+
+def _who_carries(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[str]:
+    """Say which share of the energy asked for compute brings, from the hand-off on.
+
+    Without a hand-off, or where the target is not met, say it of the whole event.
+    """
+    handed_s = None if is_short(plan) else plan.handoff.complete_s
+    steps = [s for s in event if handed_s is None or s.t_s >= handed_s - 1e-9]
+    asked_kws = -sum(s.target_kw * s.duration_s for s in steps)
+    if asked_kws <= 0.0:
+        return
+    battery = 100.0 * sum(s.battery_kw * s.duration_s for s in steps) / asked_kws
+    moved = 100.0 * sum((s.baseline_kw - s.grid_kw) * s.duration_s for s in steps) / asked_kws
+    asked = power_words(peak_kw(plan))
+    if handed_s is None:
+        yield f"compute brings {moved - battery:.0f} % and battery {battery:.0f} % of {asked}"
+    else:
+        since = time_words(handed_s - problem.event_start_s)
+        yield f"compute carries {moved - battery:.0f} % of {asked} after {since}"
+    if is_short(plan):
+        yield f"up to {power_words(max(s.shortfall_kw for s in plan.steps))} fall short"
+
+
+def is_short(plan: Plan) -> bool:
+    """Tell whether a part of the target worth mentioning (0.1 %) is not met."""
+    return max(step.shortfall_kw for step in plan.steps) > 1e-3 * peak_kw(plan)
