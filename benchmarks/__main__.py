@@ -11,6 +11,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.options import TIME_LIMIT_S, TRIED_ON, measure_settings
 from benchmarks.phases import measure
 from benchmarks.processes import COMMANDS, measure_process
+from benchmarks.reference import TIME_LIMIT_S as SOLVE_LIMIT_S
 from benchmarks.registry import HEAVY_REPEATS, SUBJECTS, Subject
 from benchmarks.tables import options_table, process_table, size_table, time_table
 from benchmarks.traps import traps_table
@@ -30,10 +31,14 @@ SIZES = """\
 The LP gap at the root is how far the plain relaxation lies below the plan, as a share of the
 plan's objective; it says how good the formulation is before the solver adds cuts. `gap` is what
 is left when the solver stops."""
-TIMES = """\
-`extract` includes the explanation, which solves one more LP for the price of the next kW.
-`HiGHS defaults` is HiGHS on the same arrays, right after each run, with nothing set but threads
-and gap (and a limit of time); `ratio` is our median solve over its median."""
+TIMES = f"""\
+`watch` looks for peaks of the draw inside a step; where it finds one that nobody covers, the
+planner builds and solves another round, and the times are of all rounds together. `extract`
+includes the explanation, which solves one more LP for the price of the next kW. A solve is
+stopped after {SOLVE_LIMIT_S:g} s.
+
+`HiGHS defaults` is HiGHS on the same arrays, right after each solve, with nothing set but
+threads, gap and the same limit of time; `ratio` is our median solve over its median."""
 OPTIONS = f"""\
 HiGHS is deterministic, so each setting is run with several random seeds: a cell is the median
 and the slowest seed in milliseconds, of {HEAVY_REPEATS} seeds for `10 x 100`. Threads and gap

@@ -41,8 +41,9 @@ program and are held to the same checker.
 
 The objective holds two surcharges that only order what is given up last, *firmness* and
 *reserve*: nobody pays them. *Money* is the objective without them. Costs are against doing
-nothing, so energy that is not bought counts as negative. Prices are the assumed ones of the
-shipped site: ratios and signs carry over, amounts do not."""
+nothing, so energy that is not bought counts as negative. Hand-off times count from the start of
+the event; it is complete when the battery carries at most a tenth of the target. Prices are the
+assumed ones of the shipped site: ratios and signs carry over, amounts do not."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Pair:
     name: str
     depth: float
     """Deepest target as a share of the baseline."""
+    began_s: float
+    """Start of the event in seconds from plan start."""
     plans: dict[Method, Plan]
 
 
@@ -64,7 +67,7 @@ def compare(name: str, case: Case) -> Pair:
     problem = pose(case.event, case.site, case.state)
     depth = max(-t / b for t, b in zip(problem.target_kw, problem.baseline_kw, strict=True))
     plans = {method: solve_problem(problem, method=method) for method in METHODS}
-    return Pair(name=name, depth=depth, plans=plans)
+    return Pair(name=name, depth=depth, began_s=problem.event_start_s, plans=plans)
 
 
 def at_depth(case: Case, depth: float) -> Case:
@@ -90,8 +93,8 @@ def overview_table(pairs: Sequence[Pair]) -> list[str]:
                 f"{plan.objective:,.2f}",
                 f"{plan.money:,.2f}",
                 f"{missing_kwh:.3f}",
-                "never" if done is None else f"{done:g}",
-                "-" if asked is None else f"{asked:g}",
+                "never" if done is None else f"{done - pair.began_s:g}",
+                "-" if asked is None else f"{asked - pair.began_s:g}",
             )
         )
     return table(head, rows)

@@ -49,7 +49,7 @@ def _premium(outcomes: Sequence[Outcome]) -> str:
     verdict = "never cheaper than the mix" if ordered else "cheaper than the mix within its gap"
     return (
         f"Over {len(outcomes)} cases the rule is {verdict}. In money it costs "
-        f"{premium(*least_plans):.1%} more in `{least}` "
+        f"{premium(*least_plans):.2%} more in `{least}` "
         f"({_amounts(*least_plans)}) and {premium(*most_plans):.0%} more in `{most}` "
         f"({_amounts(*most_plans)}), the two ends of the range."
     )
@@ -102,7 +102,7 @@ def _shortfall(outcomes: Sequence[Outcome]) -> str:
     )
     return (
         f"Both meet the target in full in {len(outcomes) - len(short)} of {len(outcomes)} cases "
-        f"({listed}). The rule leaves more than a watt-hour more uncovered in {len(more)}."
+        f"({listed}). The rule misses over a watt-hour more than the mix in {len(more)}."
     )
 
 

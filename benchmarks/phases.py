@@ -13,19 +13,23 @@ from benchmarks.reference import TIME_LIMIT_S, Run, root_gap, run_highs
 from benchmarks.registry import HEAVY_REPEATS, Subject
 from ebplan.case import Case
 from ebplan.checker import check_plan
-from ebplan.plan import OPTIMAL_GAP
+from ebplan.plan import OPTIMAL_GAP, CheckResult
+from ebplan.planner import MOST_ROUNDS
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers import highs
+from ebplan.solvers.decision import decide
 from ebplan.solvers.explain import explain
 from ebplan.solvers.extract import extract_plan
-from ebplan.solvers.formulation import formulate
+from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.program import Program
+from ebplan.solvers.transients import overshoots
 
-PHASES = ("pose", "build", "solve", "extract", "check")
-"""The phases of a re-plan, in order; extract includes the explanation with its second LP."""
-OUTSIDE_SOLVER = ("pose", "build", "extract", "check")
+PHASES = ("pose", "build", "solve", "watch", "extract", "check")
+"""The phases of a re-plan, in order. Watch looks for peaks inside a step, after which the planner
+may build and solve again; extract includes the explanation with its LP for the next kW."""
+OUTSIDE_SOLVER = tuple(phase for phase in PHASES if phase != "solve")
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,14 @@ class Replan:
     """One re-plan, measured."""
 
     seconds: dict[str, float]
-    """By phase."""
-    reference: Run
-    """HiGHS with its own options on the same arrays, right after."""
+    """By phase, over all rounds."""
+    references: tuple[Run, ...]
+    """HiGHS with its own options on the same arrays, right after each round."""
     problem: Problem
     program: Program
     solution: Solution
-    checked: bool
-    """Whether the plan passed the check."""
+    verdict: CheckResult
+    """What the checker says of the plan."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Measurement:
 
     def reference_seconds(self) -> list[float]:
         """Return the time of the yardstick, by repeat."""
-        return [replan.reference.seconds for replan in self.replans]
+        return [sum(run.seconds for run in replan.references) for replan in self.replans]
 
     def solver_ratio(self) -> float:
         """Return median solve time over the median of the yardstick."""
@@ -66,21 +70,30 @@ class Measurement:
 
 
 def replan(case: Case) -> Replan:
-    """Plan a case once and measure each phase."""
-    seconds = {}
+    """Plan a case once, as ``ebplan.planner`` does, and measure each phase."""
+    seconds = dict.fromkeys(PHASES, 0.0)
 
     @contextmanager
     def phase(name: str) -> Iterator[None]:
         began = perf_counter()
         yield
-        seconds[name] = perf_counter() - began
+        seconds[name] += perf_counter() - began
 
     with phase("pose"):
         problem = pose(case.event, case.site, case.state)
-    with phase("build"):
-        formulation = formulate(problem)
-    with phase("solve"):
-        solution = highs.solve(formulation.program, time_limit_s=TIME_LIMIT_S)
+    watched: list[float] = []
+    references = []
+    for _ in range(MOST_ROUNDS):
+        with phase("build"):
+            formulation = formulate(problem, instants_s=watched)
+        with phase("solve"):
+            solution = highs.solve(formulation.program, time_limit_s=TIME_LIMIT_S)
+        references.append(run_highs(formulation.program, {}))
+        with phase("watch"):
+            more = _peaks_uncovered(problem, formulation, solution)
+        if not more:
+            break
+        watched += more
     proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
     with phase("extract"):
         plan = extract_plan(
@@ -96,12 +109,18 @@ def replan(case: Case) -> Replan:
         verdict = check_plan(problem, plan)
     return Replan(
         seconds=seconds,
-        reference=run_highs(formulation.program, {}),
+        references=tuple(references),
         problem=problem,
         program=formulation.program,
         solution=solution,
-        checked=verdict.ok,
+        verdict=verdict,
     )
+
+
+def _peaks_uncovered(problem: Problem, formulation: Formulation, solution: Solution) -> list[float]:
+    granted_kw = np.zeros(problem.grid.n_steps)
+    granted_kw[problem.in_event] = solution.x[formulation.connection.shortfall]
+    return overshoots(problem, decide(problem, formulation, solution.x), granted_kw)
 
 
 def measure(subject: Subject, repeats: int) -> Measurement:

@@ -20,7 +20,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def size_table(measured: Sequence[Measurement]) -> list[str]:
     """Return size and proof of each subject."""
     sizes_of = ("steps", "epochs", "rows", "columns", "whole", "nonzeros")
-    head = ("case", *sizes_of, "LP gap at root", "nodes", "gap", "checked")
+    head = ("case", *sizes_of, "LP gap at root", "rounds", "nodes", "gap", "checked")
     rows = []
     for m in measured:
         first = m.replans[0]
@@ -38,9 +38,10 @@ def size_table(measured: Sequence[Measurement]) -> list[str]:
                 m.subject.name,
                 *(f"{size:,}" for size in sizes),
                 _percent(m.root_gap),
+                str(len(first.references)),
                 str(solution.nodes),
                 _percent(solution.gap),
-                "yes" if all(replan.checked for replan in m.replans) else "NO",
+                "yes" if all(replan.verdict.ok for replan in m.replans) else "NO",
             )
         )
     return table(head, rows)
@@ -93,7 +94,7 @@ def _seeds_ms(runs: Sequence[Run]) -> str:
 
 
 def _reference_ms(m: Measurement) -> str:
-    unproven = [r.reference for r in m.replans if not r.reference.proven]
+    unproven = [run for replan in m.replans for run in replan.references if not run.proven]
     if not unproven:
         return _ms(m.reference_seconds())
     run = unproven[0]

@@ -99,9 +99,16 @@ def solve(
     time_limit: float | None,
 ) -> None:
     """Plan the event in FILE (an event or a saved problem) and show the plan."""
-    from ebplan.document import write_atomically
+    from ebplan.document import check_writable, write_atomically
 
     method, behind = _method(solver)
+    for path in (output, plot, save_problem, save_lp):
+        if path:
+            check_writable(path)
+    if plot:
+        from ebplan.report.figure import check_suffix
+
+        check_suffix(plot)
     problem = _load_problem(file)
     if save_problem:
         write_atomically(save_problem, problem.to_json())
@@ -197,6 +204,8 @@ def doctor() -> None:
 
 
 def _method(solver: str) -> tuple[Method, str | None]:
+    from ebplan.errors import InputError
+
     name, _, behind = solver.partition(":")
     methods: dict[str, Method] = {
         "highs": "highs",
@@ -204,8 +213,11 @@ def _method(solver: str) -> tuple[Method, str | None]:
         "merit-order": "merit_order",
     }
     if name not in methods or (behind and name != "cvxpy"):
-        raise click.BadParameter(
-            f"{solver!r}; allowed: highs, cvxpy, cvxpy:NAME, merit-order", param_hint="--solver"
+        raise InputError(
+            field="--solver",
+            value=solver,
+            allowed="highs, cvxpy, cvxpy:NAME, merit-order",
+            remedy="choose one of these",
         )
     return methods[name], behind or None
 
@@ -258,12 +270,17 @@ def _show_model(problem: Problem, save_lp: Path | None, print_model: str | None)
 def _solve(problem: Problem, method: Any, behind: str | None, time_limit: float | None) -> Plan:
     """Solve; where no plan passes the check, leave the problem behind as the bug report."""
     from ebplan.document import write_atomically
-    from ebplan.errors import NoPlanError
+    from ebplan.errors import InputError, NoPlanError
     from ebplan.planner import solve_problem
 
     try:
         return solve_problem(problem, method=method, solver=behind, time_limit_s=time_limit)
     except NoPlanError as error:
         report = Path(f"ebplan-problem-{problem.digest()[:8]}.json")
-        write_atomically(report, problem.to_json())
-        raise NoPlanError(f"{error} (saved as {report})", plan=error.plan) from None
+        try:
+            write_atomically(report, problem.to_json())
+        except InputError:
+            saved = "its problem could not be saved in this folder"
+        else:
+            saved = f"saved as {report}"
+        raise NoPlanError(f"{error} ({saved})", plan=error.plan) from None

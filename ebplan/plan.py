@@ -30,9 +30,11 @@ class Step(Part):
     t_s: NonNegative
     """Start, seconds from plan start."""
     duration_s: float = Field(gt=0.0)
+    """Length in seconds."""
     target_kw: float
     """Asked change against the baseline."""
     baseline_kw: float
+    """What the site would have drawn without the event."""
     grid_kw: float
     """Draw at the connection point: the set-point the converter holds."""
     compute_kw: float
@@ -51,18 +53,26 @@ class ClassEpoch(Part):
     """One request class in one epoch."""
 
     offered_req_per_s: NonNegative
+    """Requests that come."""
     served_req_per_s: NonNegative
+    """Requests that are served."""
     rejected_req_per_s: NonNegative
+    """Requests that are turned away."""
 
 
 class PoolEpoch(Part):
     """What a pool is told at one epoch; counts hold from its start."""
 
     t_s: NonNegative
+    """Start, seconds from plan start."""
     active: int = Field(ge=0)
+    """Instances that take requests."""
     drained: int = Field(ge=0)
+    """Instances awake without load."""
     asleep: int = Field(ge=0)
+    """Instances asleep."""
     in_transit: int = Field(ge=0)
+    """Instances falling asleep or waking."""
     put_to_sleep: int = Field(ge=0)
     """Sleep commands given at this epoch."""
     woken: int = Field(ge=0)
@@ -76,15 +86,20 @@ class PoolEpoch(Part):
     cap_w_per_gpu: float | None
     """Power limit for each GPU of an active instance; None where no cap is needed."""
     classes: dict[str, ClassEpoch]
+    """Request classes by name."""
 
 
 class Shortfall(Part):
     """An interval in which the target is not met."""
 
     from_s: NonNegative
+    """Start, seconds from plan start."""
     to_s: NonNegative
+    """End."""
     max_kw: NonNegative
+    """Largest shortfall within."""
     energy_kwh: NonNegative
+    """Energy not delivered."""
     reason: str
     """What limited the response."""
 
@@ -116,8 +131,11 @@ class ClassService(Part):
     """Requests of a class over the whole plan."""
 
     offered: NonNegative
+    """Requests that come."""
     served: NonNegative
+    """Requests that are served."""
     rejected: NonNegative
+    """Requests that are turned away."""
 
 
 class Violation(Part):
@@ -139,7 +157,9 @@ class CheckResult(Part):
     """The verdict of the independent checker."""
 
     ok: bool
+    """Whether every law holds."""
     violations: tuple[Violation, ...] = ()
+    """The laws that do not."""
 
 
 class Plan(Document):
@@ -147,12 +167,15 @@ class Plan(Document):
 
     kind: Literal["plan"] = "plan"
     event_id: str
+    """Identifier of the event."""
     start: Timestamp
     """Wall time of plan second 0."""
     currency: str
+    """ISO 4217 code of every money value."""
     measurement_point: MeasurementPoint = "connection_point"
     """Where every power of the plan is seen."""
     status: PlanStatus
+    """How the plan was found."""
     objective: float
     """Money the response costs against doing nothing."""
     bound: float | None
@@ -162,14 +185,21 @@ class Plan(Document):
     cost: dict[str, float]
     """By cause; the sum is ``objective``."""
     shortfall: tuple[Shortfall, ...]
+    """Where the target is not met, and why."""
     check: CheckResult
+    """Verdict of the independent checker."""
     handoff: HandOffResult
+    """When compute has taken over."""
     steps: tuple[Step, ...] = Field(min_length=1)
+    """Powers over time."""
     pools: dict[str, tuple[PoolEpoch, ...]]
+    """What each pool does, by epoch."""
     converter: Converter | None
+    """What the converter is told; None without a battery."""
     service: dict[str, dict[str, ClassService]]
     """By pool and request class."""
     explanation: tuple[str, ...]
+    """Who carries it, what binds, what more would cost, in sentences."""
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
 

@@ -86,17 +86,10 @@ def solve_problem(
         plan = _merit_order_plan(problem, formulation)
     else:
         formulation, solution = _solve(problem, formulation, method, solver, time_limit_s)
-        proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
-        plan = extract_plan(
-            problem,
-            formulation,
-            solution.x,
-            status="optimal" if proven else "gap",
-            bound=solution.bound,
-            gap=solution.gap,
-        )
-        sentences = explain(problem, plan, formulation, solution.x)
-        plan = plan.model_copy(update={"explanation": sentences})
+        if solution.bound is None:  # the search never got beyond the point it began with
+            plan = _merit_order_plan(problem, formulation)
+        else:
+            plan = _solved_plan(problem, formulation, solution)
     checked = plan.model_copy(update={"check": check_plan(problem, plan)})
     if not checked.check.ok:
         raise NoPlanError(
@@ -144,6 +137,20 @@ def _solve_once(
     from ebplan.solvers import cvxpy_door  # a second to import; only where it is asked for
 
     return cvxpy_door.solve(formulation.program, solver=solver, time_limit_s=time_limit_s)
+
+
+def _solved_plan(problem: Problem, formulation: Formulation, solution: Solution) -> Plan:
+    proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
+    plan = extract_plan(
+        problem,
+        formulation,
+        solution.x,
+        status="optimal" if proven else "gap",
+        bound=solution.bound,
+        gap=solution.gap,
+    )
+    sentences = explain(problem, plan, formulation, solution.x)
+    return plan.model_copy(update={"explanation": sentences})
 
 
 def _merit_order_plan(problem: Problem, formulation: Formulation) -> Plan:

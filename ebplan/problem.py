@@ -35,6 +35,7 @@ class ClassProblem(Part):
     """Load of one request class."""
 
     name: str
+    """Name of the class."""
     load: NonNegative
     """Offered load in instance-equivalents."""
     requests_per_s_per_instance: Positive
@@ -60,7 +61,9 @@ class PoolProblem(Part):
     """One pool: curves, counts, prices."""
 
     name: str
+    """Name of the pool."""
     instances: int = Field(ge=1)
+    """Number of instances."""
     load_curve: LoadCurve
     """Uncapped power of one instance against utilisation."""
     cap_curve: CapCurve
@@ -71,7 +74,7 @@ class PoolProblem(Part):
     """Power of one sleeping instance."""
     may_sleep: bool
     """Whether the planner may put instances to sleep."""
-    min_utilisation: Fraction
+    min_utilisation: float = Field(gt=0.0, le=1.0)
     """Lowest utilisation of an active instance."""
     max_utilisation: Fraction
     """Highest utilisation of the capacity that the power allows."""
@@ -84,19 +87,31 @@ class PoolProblem(Part):
     wake_s: NonNegative
     """From asleep to drained."""
     min_asleep_s: NonNegative
+    """Minimum time asleep."""
     min_awake_s: NonNegative
+    """Minimum time awake after a wake."""
     active_at_start: int = Field(ge=0)
+    """Instances that take requests when the plan starts."""
     drained_at_start: int = Field(ge=0)
+    """Instances awake without load when the plan starts."""
     asleep_at_start: int = Field(ge=0)
+    """Instances asleep when the plan starts."""
     arrivals: tuple[ArrivalCount, ...] = ()
     """In transit at the start."""
     classes: tuple[ClassProblem, ...] = Field(min_length=1)
+    """Request classes served."""
     congestion: tuple[CongestionStep, ...] = ()
+    """Price of slower answers by utilisation of the capacity that the power allows."""
     cap_depth_per_kwh: NonNegative
+    """Price of a kWh that a cap takes below the natural draw."""
     readiness_per_instance_h: NonNegative
+    """Price of an instance-hour less active than at the start."""
     drain_per_instance: NonNegative
+    """Price of draining an instance."""
     wake_per_instance: NonNegative
+    """Price of waking an instance."""
     gpus_per_instance: int = Field(ge=1)
+    """GPUs of one instance."""
     gpu_kw_per_kw: float = Field(gt=0.0, le=1.0)
     """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
 
@@ -142,29 +157,42 @@ class ValueSegment(Part):
     """Value of the energy left, one segment of it."""
 
     width_kwh: NonNegative
+    """Energy in the segment."""
     price_per_kwh: NonNegative
+    """Value of a kWh in it."""
 
 
 class BatteryProblem(Part):
     """Battery and converter; powers at the converter's AC side."""
 
     energy_kwh: Positive
+    """Energy between SoC 0 and 1."""
     start_kwh: NonNegative
     """Energy above SoC 0 when the plan starts."""
     min_kwh: NonNegative
+    """Lowest energy, a physical limit."""
     max_kwh: Positive
+    """Highest energy, a physical limit."""
     reserve_kwh: NonNegative
     """Energy to keep; going below is priced."""
     discharge_limit_kw: NonNegative
     """Converter limit less the droop reserve."""
     charge_limit_kw: NonNegative
+    """Converter limit less the droop reserve."""
     droop_reserve_kw: NonNegative
+    """Converter power kept free, both ways, for the armed droop."""
     rated_kw: Positive
+    """Rated power that the loss curve refers to."""
     loss_linear: Fraction
+    """Loss growing with power, as a share of it."""
     loss_quadratic: Fraction
+    """Loss growing with power squared, as a share of rated power at rated power."""
     cell_efficiency: float = Field(gt=0.5, le=1.0)
+    """One-way efficiency of the cells."""
     delay_s: NonNegative
+    """Response time of the converter."""
     wear_per_kwh: NonNegative
+    """Cycle wear per kWh taken out of the cells."""
     terminal: tuple[ValueSegment, ...] = Field(min_length=1)
     """Segments from empty upwards, prices not rising."""
 
@@ -194,6 +222,7 @@ class Prices(Part):
     """Money per kWh for what happens at the connection point."""
 
     energy_per_kwh: float
+    """Energy drawn."""
     shortfall_per_kwh: NonNegative
     """Payment forgone and penalty for each kWh not delivered."""
     firmness_per_kwh: NonNegative
@@ -213,12 +242,17 @@ class Problem(Document):
 
     kind: Literal["problem"] = "problem"
     event_id: str
+    """Identifier of the event."""
     start: Timestamp
     """Wall time of plan second 0."""
     currency: str
+    """ISO 4217 code of every money value."""
     grid: TimeGrid
+    """Steps and epochs."""
     event_start_s: NonNegative
+    """Start of the event."""
     event_end_s: Positive
+    """End of the event."""
     target_kw: tuple[float, ...]
     """Asked change against the baseline per step, <= 0 (release), shape (T,)."""
     baseline_kw: tuple[float, ...]
@@ -228,13 +262,17 @@ class Problem(Document):
     import_limit_kw: tuple[float, ...]
     """Draw allowed per step: the contract, and after the event the rebound limit; shape (T,)."""
     export_limit_kw: NonNegative
+    """Feed-in allowed."""
     handoff_from_s: NonNegative | None
     """From when the battery should be free; None where it need not be."""
     handoff_kw: NonNegative
     """Battery power still allowed then."""
     pools: tuple[PoolProblem, ...] = Field(min_length=1)
+    """Pools of serving instances."""
     battery: BatteryProblem | None
+    """The battery, if there is one."""
     prices: Prices
+    """What happens at the connection point, in money."""
     caveats: tuple[str, ...] = ()
     """Where models are used outside what their data cover, in sentences."""
 

@@ -104,13 +104,13 @@ def _target_kw(event: Event, baseline_kw: float) -> float:
     else:
         limit_kw = target.import_limit_kw or 0.0
         field, delta_kw = "event.target.import_limit_kw", limit_kw - baseline_kw
+    asked = next(value for value in target.model_dump().values() if value is not None)
     if delta_kw >= 0.0:
         raise InputError(
             field=field,
-            value=delta_kw,
-            allowed="a release: < 0 kW against the baseline",
-            remedy="absorb events (> 0) are not planned by this version; an import limit must lie "
-            "below the baseline",
+            value=asked,
+            allowed=f"a release: below the baseline of {baseline_kw:.3f} kW",
+            remedy="absorb events are not planned by this version; ask for less draw",
         )
     return delta_kw
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ebplan.document import FieldFault
 from ebplan.errors import InputError
@@ -13,6 +15,8 @@ from ebplan.models.fleet import FleetModel
 from ebplan.problem import ArrivalCount, ClassProblem, PoolProblem
 from ebplan.site import Pool, Site
 from ebplan.state import PoolState, State
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
     """
     where = f"site.pools.{name}"
     try:
-        fleet = library.load_fleet(pool.fleet_model)
-        cap = library.load_cap(pool.cap_model)
+        fleet = _named("fleet_model", library.load_fleet, pool.fleet_model)
+        cap = _named("cap_model", library.load_cap, pool.cap_model)
+        for key, requests in pool.classes.items():
+            _named(f"classes.{key}.workload", fleet.workload, requests.workload)
         if cap.measurement_point != fleet.measurement_point:
             raise FieldFault(
                 field="cap_model",
@@ -110,6 +116,16 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
         constant_loss_kw=offset_kw,
         caveats=_caveats(name, pool, cap),
     )
+
+
+def _named(field: str, look_up: Callable[[str], T], name: str) -> T:
+    """Look a name up; where it is unknown, the error names the pool's field."""
+    try:
+        return look_up(name)
+    except InputError as error:
+        raise FieldFault(
+            field=field, value=name, allowed=error.allowed, remedy=error.remedy
+        ) from None
 
 
 def _caveats(name: str, pool: Pool, cap: CapModel) -> tuple[str, ...]:

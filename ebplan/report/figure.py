@@ -43,11 +43,11 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def plot_plan(plan: Plan, problem: Problem, path: Path) -> None:
-    """Draw a plan into a file; the suffix chooses png, svg or pdf.
+def check_suffix(path: Path) -> str:
+    """Return the suffix of a figure's file, in lower case.
 
     Raises:
-        InputError: another suffix, a folder that cannot be written, or no matplotlib.
+        InputError: no figure is drawn in this format.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -58,6 +58,16 @@ def plot_plan(plan: Plan, problem: Problem, path: Path) -> None:
             remedy="choose one of these suffixes",
             file=str(path),
         )
+    return suffix
+
+
+def plot_plan(plan: Plan, problem: Problem, path: Path) -> None:
+    """Draw a plan into a file; the suffix chooses png, svg or pdf.
+
+    Raises:
+        InputError: another suffix, a folder that cannot be written, or no matplotlib.
+    """
+    suffix = check_suffix(path)
     figure = draw_plan(plan, problem)
     from matplotlib import rc_context
 

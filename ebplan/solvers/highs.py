@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import highspy
 import numpy as np
 
+from ebplan.document import write_atomically
 from ebplan.errors import NoPlanError
 from ebplan.plan import OPTIMAL_GAP
 from ebplan.solvers.program import FloatArray, Program
@@ -119,7 +121,11 @@ def write_lp(program: Program, path: Path) -> None:
         solver.passColName(i, _lp_name(name))
     for i, name in enumerate(program.row_names()):
         solver.passRowName(i, _lp_name(name))
-    solver.writeModel(str(path))
+    # HiGHS crashes where it cannot write, and takes the format from the suffix.
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.lp"
+        solver.writeModel(str(file))
+        write_atomically(path, file.read_bytes())
 
 
 def _lp_name(name: str) -> str:

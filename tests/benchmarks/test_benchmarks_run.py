@@ -62,9 +62,9 @@ def test_every_phase_runs_on_the_smallest() -> None:
     measured = measure(SMALLEST, 1)
     (replan,) = measured.replans
     assert set(replan.seconds) == set(PHASES)
-    assert replan.checked
-    assert replan.reference.proven
-    assert replan.reference.objective == pytest.approx(
+    assert replan.verdict.ok
+    assert replan.references[-1].proven
+    assert replan.references[-1].objective == pytest.approx(
         replan.solution.objective, rel=2.0 * OPTIMAL_GAP
     )
     assert 0.0 < measured.root_gap < 1.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.subjects import example
 from ebplan.pose import pose
+from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
 
 PAGE = Path(__file__).parents[2] / "docs" / "formulation.md"
@@ -28,7 +30,14 @@ def formulated() -> tuple[Formulation, set[str]]:
     problem = pose(case.event, case.site, case.state)
     own = {pool.name for pool in problem.pools}
     own |= {requests.name for pool in problem.pools for requests in pool.classes}
-    return formulate(problem), own
+    # One instant inside a step, so that the rows of watched instants stand there too.
+    return formulate(problem, instants_s=[middle_of_event_step(problem)]), own
+
+
+def middle_of_event_step(problem: Problem) -> float:
+    """Return an instant inside the last step of the event."""
+    last = np.flatnonzero(problem.in_event)[-1]
+    return float(problem.grid.starts_s[last] + 0.5 * problem.grid.durations_s[last])
 
 
 def plain_name(name: str, own: frozenset[str] | set[str] = frozenset()) -> str:

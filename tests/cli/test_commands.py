@@ -20,7 +20,6 @@ from ebplan.problem import Problem
 from ebplan.solvers.formulation import formulate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "under_frequency.json"
-BUG = pytest.mark.xfail
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +112,6 @@ def test_merit_order_is_never_called_optimal(solved: Solved) -> None:
     assert plan.objective >= solved.plan.bound
 
 
-@BUG(reason="status gap without a gap fails the check")
 def test_a_time_limit_still_gives_a_checked_plan() -> None:
     result = ebplan("solve", EXAMPLE, "--time-limit", "0.001", "--json")
     assert result.exit_code == 0
@@ -164,41 +162,19 @@ def test_print_model_names_every_constraint_and_does_not_solve(
     ("arguments", "says"),
     [
         (("--solver", "cvxpy:ABACUS"), "--solver: got 'cvxpy:ABACUS'; allowed: cvxpy:"),
-        pytest.param(
-            ("--solver", "abacus"),
-            "--solver: got 'abacus'; allowed: highs",
-            marks=BUG(reason="click's four lines instead of our one"),
-        ),
+        (("--solver", "abacus"), "--solver: got 'abacus'; allowed: highs"),
         (("-o", "nowhere/plan.json"), "(output): got 'No such file or directory'"),
         (("--save-problem", "nowhere/p.json"), "(output): got 'No such file or directory'"),
         (("--plot", "nowhere/plan.png"), "(output): got 'No such file or directory'"),
         (("--plot", "plan.bmp"), "plan.bmp: (figure): got 'plan.bmp'; allowed: a name that ends"),
-        pytest.param(
+        (
             ("--plot", "plan.bmp", "-o", "plan.json"),
             "plan.bmp: (figure): got 'plan.bmp'; allowed: a name that ends",
-            marks=BUG(reason="the plan is written before the suffix is looked at"),
         ),
-        pytest.param(
-            ("-o", "."),
-            "(output): got 'Is a directory'",
-            marks=BUG(reason="a traceback: '.' has no name to put .problem.json to"),
-        ),
-        pytest.param(
-            ("-o", "folder"),
-            "folder: (output): got 'Is a directory'",
-            marks=BUG(reason="folder.problem.json is left behind"),
-        ),
-        pytest.param(
-            ("--save-lp", "folder"),
-            "folder: (output): got 'Is a directory'",
-            marks=BUG(reason="HiGHS writes nothing and says nothing"),
-        ),
-        pytest.param(
-            ("--save-lp", "nowhere/model.lp"),
-            "(output): got 'No such file or directory'",
-            # HiGHS crashes the process here
-            marks=BUG(reason="segmentation fault in HiGHS", run=False),
-        ),
+        (("-o", "."), "(output): got 'Is a directory'"),
+        (("-o", "folder"), "folder: (output): got 'Is a directory'"),
+        (("--save-lp", "folder"), "folder: (output): got 'Is a directory'"),
+        (("--save-lp", "nowhere/model.lp"), "(output): got 'No such file or directory'"),
     ],
 )
 def test_an_option_that_cannot_be_met_is_one_line_and_no_file(

@@ -61,11 +61,7 @@ def one_line(result: Any, file: Path) -> str:
         ({"battery.cell_efficiency": 0.4}, "battery.cell_efficiency: got 0.4; allowed: > 0.5"),
         ({"start": "2026-06-01T12:00:00"}, "add the UTC offset"),
         ({"colour": "red"}, "colour: got 'red'"),
-        pytest.param(
-            {"pools.0.min_utilisation": 0.0},
-            "pools.0.min_utilisation: got 0.0",
-            marks=pytest.mark.xfail(reason="PoolProblem accepts 0, the lens divides by it"),
-        ),
+        ({"pools.0.min_utilisation": 0.0}, "pools.0.min_utilisation: got 0.0"),
     ],
 )
 def test_an_edited_problem_is_refused(tmp_path: Path, edit: dict[str, Any], says: str) -> None:

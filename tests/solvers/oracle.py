@@ -199,9 +199,7 @@ def _requests(said: Statement, pool: PoolProblem, grid: TimeGrid, load: Expressi
     for requests in pool.classes:
         rejected = cp.Variable(grid.n_epochs, nonneg=True)
         said.constraints += [rejected <= requests.max_rejected]
-        said.charge(
-            "rejected", requests.value_per_instance_s * (rejected @ grid.epoch_durations_s)
-        )
+        said.charge("rejected", requests.value_per_instance_s * (rejected @ grid.epoch_durations_s))
         turned_away = turned_away + rejected
     said.constraints += [cp.sum(load, axis=0) + turned_away == pool.load]
 
@@ -267,9 +265,9 @@ def _battery(
     """State the battery; return what it gives (net) and what it may give, by step."""
     grid, prices = problem.grid, problem.prices
     hours = grid.durations_s / 3600.0
-    starts, ends = grid.starts_s, np.array(grid.edges_s[1:])
+    starts = grid.starts_s
     event = (starts >= problem.event_start_s) & (starts < problem.event_end_s)
-    answers = event & (ends > problem.event_start_s + battery.delay_s + 1e-9)
+    answers = event & (starts >= problem.event_start_s + battery.delay_s - 1e-9)
     limit_kw = np.where(answers, battery.discharge_limit_kw, 0.0)
     discharge = cp.Variable(grid.n_steps, nonneg=True)
     charge = cp.Variable(grid.n_steps, nonneg=True)

@@ -25,9 +25,7 @@ AT_ONCE = Response(delay_s=0.0, time_constant_s=1e-3)
 """A channel that settles within a thousandth of a second: means over steps are settled powers."""
 
 
-def load_curve(
-    idle_kw: float = 0.2, amplitude_kw: float = 0.8, exponent: float = 0.1
-) -> LoadCurve:
+def load_curve(idle_kw: float = 0.2, amplitude_kw: float = 0.8, exponent: float = 0.1) -> LoadCurve:
     """Return a load curve with one term."""
     return LoadCurve(
         idle_kw=idle_kw,
@@ -54,9 +52,7 @@ def pool(**changes: Any) -> PoolProblem:
     numbers: dict[str, Any] = {
         "name": "pool",
         "load_curve": curve,
-        "cap_curve": CapCurve(
-            full_kw=curve.full_kw, elasticity=0.5, floor_kw=0.5 * curve.full_kw
-        ),
+        "cap_curve": CapCurve(full_kw=curve.full_kw, elasticity=0.5, floor_kw=0.5 * curve.full_kw),
         "drained_kw": curve.idle_kw,
         "asleep_kw": 0.5 * curve.idle_kw,
         "may_sleep": False,

@@ -49,8 +49,7 @@ def test_no_trajectory_of_counts_is_cheaper(seed: int, epochs: int, sleep: bool)
     program = formulate(problem).program
     solution = highs.solve(program, gap=1e-6)
     costs = [
-        cheapest_with(program, walk, pool.name)
-        for walk in walks(pool, problem.grid.epoch_starts_s)
+        cheapest_with(program, walk, pool.name) for walk in walks(pool, problem.grid.epoch_starts_s)
     ]
     moved = sum(abs(money) for money in program.cost_by_cause(solution.x).values())
     assert min(costs) == pytest.approx(solution.objective, abs=1e-5 * moved + 1e-6)

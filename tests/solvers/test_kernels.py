@@ -15,9 +15,7 @@ from ebplan.site import Response
 from ebplan.timegrid import TimeGrid, build_time_grid
 
 reproducible = settings(max_examples=60, deadline=None, derandomize=True)
-responses = st.builds(
-    Response, delay_s=st.floats(0.0, 20.0), time_constant_s=st.floats(0.05, 60.0)
-)
+responses = st.builds(Response, delay_s=st.floats(0.0, 20.0), time_constant_s=st.floats(0.05, 60.0))
 grids = st.builds(lambda seed: random_problem(seed).grid, st.integers(0, 999))
 
 
@@ -71,7 +69,9 @@ def test_weights_equal_a_fine_simulation(
         ahead = (now - (y[i] + dt * slope)) / constant_s
         y[i + 1] = y[i] + 0.5 * dt * (slope + ahead)
     at = np.rint(np.array(grid.edges_s) / dt).astype(int)
-    means = [0.5 * (y[a:b].mean() + y[a + 1 : b + 1].mean()) for a, b in zip(at, at[1:], strict=False)]
+    means = [
+        0.5 * (y[a:b].mean() + y[a + 1 : b + 1].mean()) for a, b in zip(at, at[1:], strict=False)
+    ]
     assert edge_weights(response, grid) @ inputs == pytest.approx(y[at], abs=2e-3)
     assert mean_weights(response, grid) @ inputs == pytest.approx(means, abs=2e-3)
 

@@ -91,7 +91,9 @@ def test_a_cheaper_mechanism_never_costs_more(price: str, problem: Problem) -> N
 @reproducible
 @given(problems)
 def test_less_wear_never_costs_more(problem: Problem) -> None:
-    assert_not_dearer(with_battery(problem, wear_per_kwh=1.0), with_battery(problem, wear_per_kwh=9.0))
+    assert_not_dearer(
+        with_battery(problem, wear_per_kwh=1.0), with_battery(problem, wear_per_kwh=9.0)
+    )
 
 
 @reproducible

@@ -1,5 +1,6 @@
 """A plan's commands: complete at the start, only changes later, in the safe order."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_nothing_is_said_twice(plan: Plan) -> None:
     routes = [c for c in commands(plan) if isinstance(c, Route)]
     assert all(
         (a.active, a.drained) != (b.active, b.drained)
-        for a, b in zip(routes, routes[1:], strict=False)
+        for a, b in itertools.pairwise(routes)
     )
 
 

@@ -1,0 +1,200 @@
+"""Corners of valid problems. What is not right yet stands here as an expected failure, named."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+import small_problems as small
+
+from ebplan.errors import InputError
+from ebplan.models.curves import CapCurve
+from ebplan.problem import ArrivalCount, Problem, ValueSegment
+from ebplan.solvers import highs
+from ebplan.solvers.complete import complete
+from ebplan.solvers.decision import decide
+from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.merit_order import merit_order
+from ebplan.solvers.transients import compute_kw_at
+
+SHORTFALL = small.prices(shortfall_per_kwh=100.0)
+LOADED = small.requests(load=1.0, value_per_instance_s=0.03)
+
+
+def fault(reason: str) -> pytest.MarkDecorator:
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+def optimal(problem: Problem) -> tuple[Formulation, np.ndarray, float]:
+    formulation = formulate(problem)
+    solution = highs.solve(formulation.program, gap=1e-6)
+    return formulation, solution.x, solution.objective
+
+
+@fault("no row says load <= rho * active: the lens is a cone where its curves do not cross")
+def test_no_load_is_served_without_an_active_instance() -> None:
+    # An ideal machine: power in proportion to load, and an elastic cap.
+    curve = small.load_curve(idle_kw=0.1, amplitude_kw=0.9, exponent=1.0)
+    pool = small.pool(
+        load_curve=curve,
+        cap_curve=CapCurve(full_kw=1.0, elasticity=1.8, floor_kw=0.5),
+        active_at_start=2,
+        drained_at_start=0,
+        max_utilisation=0.95,
+        classes=(LOADED,),
+    )
+    problem = small.problem(pools=(pool,), release_kw=0.3, prices=SHORTFALL)
+    formulation, x, _ = optimal(problem)
+    active, load = x[formulation.counts[0].active], x[formulation.lenses[0].load]
+    assert (load <= 0.95 * active + 1e-6).all()
+
+
+@fault("no row says power <= full * active: without a load line nothing bounds it")
+def test_no_instance_draws_more_than_at_saturation() -> None:
+    pool = small.pool(
+        active_at_start=2,
+        drained_at_start=0,
+        min_utilisation=1.0,
+        max_utilisation=1.0,
+        classes=(LOADED,),
+    )
+    problem = small.problem(pools=(pool,), prices=small.prices(energy_per_kwh=-10.0))
+    formulation, x, _ = optimal(problem)
+    active, power = x[formulation.counts[0].active], x[formulation.lenses[0].power]
+    assert (power <= pool.full_kw * active + 1e-6).all()
+
+
+@fault("load_lines spaces its points geometrically from zero")
+def test_an_instance_may_be_idle_and_active() -> None:
+    pool = small.pool(min_utilisation=0.0, active_at_start=1, drained_at_start=0)
+    assert optimal(small.problem(pools=(pool,)))[2] == pytest.approx(0.0)
+
+
+@fault("cap_lines draws lines through points that coincide")
+def test_a_pool_whose_cap_cannot_move() -> None:
+    pool = small.pool(cap_curve=CapCurve(full_kw=1.0, elasticity=0.5, floor_kw=1.0))
+    assert optimal(small.problem(pools=(pool,)))[2] == pytest.approx(0.0)
+
+
+@fault("nothing holds the terminal segments to the battery's energy: the rest must be thrown away")
+def test_value_segments_that_do_not_cover_the_battery_are_refused() -> None:
+    with pytest.raises(InputError):
+        Problem.parse(_with_terminal(ValueSegment(width_kwh=1.0, price_per_kwh=1.0)))
+
+
+@fault("prices that rise with energy make the value convex: the dear segment is filled first")
+def test_value_segments_with_rising_prices_are_refused() -> None:
+    cheap = ValueSegment(width_kwh=1.0, price_per_kwh=1.0)
+    dear = ValueSegment(width_kwh=1.0, price_per_kwh=50.0)
+    with pytest.raises(InputError):
+        Problem.parse(_with_terminal(cheap, dear))
+
+
+def _with_terminal(*segments: ValueSegment) -> object:
+    battery = small.battery().model_copy(update={"terminal": segments})
+    return small.problem().model_copy(update={"battery": battery}).model_dump()
+
+
+@fault("the two channels' sum dips below any real draw when a drained instance is activated capped")
+def test_activating_an_instance_releases_nothing() -> None:
+    # One instance at work, one drained. Before anything has settled, the draw cannot be lower than
+    # with both where they were or both where they go.
+    pool = small.pool(
+        load_curve=small.load_curve(idle_kw=0.2, amplitude_kw=0.8, exponent=0.5),
+        active_at_start=1,
+        drained_at_start=1,
+        classes=(small.requests(load=0.4, value_per_instance_s=1.0),),
+        route_response={"delay_s": 0.0, "time_constant_s": 600.0},
+    )
+    problem = small.problem(
+        edges_s=(0.0, 1.0, 60.0), release_kw=(0.0, 0.3), pools=(pool,), prices=SHORTFALL
+    )
+    formulation, x, _ = optimal(problem)
+    (decision,) = decide(problem, formulation, x)
+    settled = decision.power_kw + 0.2 * (2.0 - decision.active)
+    lowest = compute_kw_at(problem, (decision,), np.linspace(0.0, 60.0, 601)).min()
+    assert lowest >= min(pool.power_at_start_kw(), float(settled.min())) - 1e-6
+
+
+def test_a_swap_of_instances_drains_nobody() -> None:
+    """By the contract draining counts active instances, so that a swap is not charged."""
+    pool = small.pool(
+        active_at_start=1,
+        drained_at_start=0,
+        arrivals=(ArrivalCount(to="awake", count=1, at_s=0.0),),
+        drain_per_instance=5.0,
+        cap_depth_per_kwh=1000.0,
+        may_sleep=True,
+        min_awake_s=7200.0,
+        classes=(small.requests(load=0.5, max_rejected=0.0),),
+    )
+    problem = small.problem(
+        edges_s=(0.0, 60.0, 3600.0),
+        epoch_steps=(0, 1),
+        release_kw=(0.0, 0.05),
+        event_start_s=60.0,
+        pools=(pool,),
+        prices=SHORTFALL,
+    )
+    formulation, x, cost = optimal(problem)
+    assert x[formulation.counts[0].to_sleep].sum() == 1.0
+    assert formulation.program.cost_by_cause(x)["draining"] == pytest.approx(0.0)
+    assert cost == pytest.approx(oracle.optimum(problem), abs=1e-3)
+
+
+def test_a_hand_off_after_the_last_step_of_the_event_asks_nothing() -> None:
+    problem = small.problem(
+        release_kw=1.0, battery=small.battery(), handoff_from_s=1800.0, prices=SHORTFALL
+    )
+    assert optimal(problem)[2] == pytest.approx(0.0)
+
+
+@fault("complete() looks for the columns of a hand-off that the program does not have")
+def test_such_a_hand_off_can_be_completed_too() -> None:
+    problem = small.problem(
+        release_kw=1.0, battery=small.battery(), handoff_from_s=1800.0, prices=SHORTFALL
+    )
+    formulation, x, _ = optimal(problem)
+    complete(problem, formulation, decide(problem, formulation, x))
+
+
+@fault("merit order holds asleep and drained at the start's counts and forgets who arrives")
+def test_merit_order_counts_who_arrives() -> None:
+    pool = small.pool(
+        active_at_start=1,
+        drained_at_start=0,
+        arrivals=(ArrivalCount(to="awake", count=1, at_s=0.0),),
+    )
+    problem = small.problem(pools=(pool,))
+    formulation = formulate(problem)
+    program = formulation.program
+    x = merit_order(problem, formulation)
+    balance = program.row_range("pool.awake_balance")
+    assert program.activity(x)[balance] == pytest.approx(program.row_upper[balance])
+
+
+@fault("merit order never activates a drained instance, even for protected load")
+def test_merit_order_uses_drained_instances_for_protected_load() -> None:
+    pool = small.pool(
+        active_at_start=1,
+        drained_at_start=1,
+        classes=(small.requests(load=1.2, max_rejected=0.0),),
+    )
+    problem = small.problem(pools=(pool,))
+    formulation = formulate(problem)
+    x = merit_order(problem, formulation)
+    assert (x[formulation.counts[0].active] == 2.0).all()
+
+
+@fault("complete() discharges without regard to the feed-in limit, though it says otherwise")
+def test_a_completed_plan_feeds_in_no_more_than_allowed() -> None:
+    problem = small.problem(
+        release_kw=1.5,
+        other_kw=(1.0,),
+        battery=small.battery(),
+        export_limit_kw=0.0,
+        prices=SHORTFALL,
+    )
+    formulation = formulate(problem)
+    x = merit_order(problem, formulation)
+    assert x[formulation.connection.grid].min() >= -1e-9

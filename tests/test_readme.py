@@ -1,0 +1,69 @@
+"""The README shows what the commands really print, and its Python runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
+
+
+def refresh() -> object:
+    spec = importlib.util.spec_from_file_location("refresh", ROOT / "docs" / "refresh.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_plan_shown_is_the_plan_printed(readme: str, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Word for word; numbers within 2 %, since the last digits may differ between machines."""
+    module = refresh()
+    monkeypatch.setattr(module, "FIGURE", str(tmp_path / "plan.png"))
+    printed = module.printed_plan()  # type: ignore[attr-defined]
+    shown = module.PLAN_BLOCK.search(readme).group()  # type: ignore[attr-defined]
+    table = [line for line in shown.splitlines() if not set(line) & set("▁▂▃▄▅▆▇█━╸")]
+    again = [line for line in printed.splitlines() if not set(line) & set("▁▂▃▄▅▆▇█━╸")]
+    assert [NUMBER.sub("#", line) for line in table] == [NUMBER.sub("#", line) for line in again]
+    for was, now in zip(table, again, strict=True):
+        if "gap" in was:
+            continue
+        for a, b in zip(NUMBER.findall(was), NUMBER.findall(now), strict=True):
+            left, right = float(a.replace(",", "")), float(b.replace(",", ""))
+            assert left == pytest.approx(right, rel=0.02, abs=0.02), was
+
+
+def test_the_python_runs(readme: str) -> None:
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert code is not None
+    done = subprocess.run(
+        [sys.executable, "-c", code.group(1)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("optimal ")
+
+
+def test_every_link_leads_somewhere(readme: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)", readme)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_command_shown_exists(readme: str) -> None:
+    shown = set(re.findall(r"^\$ ebplan (\w+)", readme, re.MULTILINE))
+    done = subprocess.run(
+        [sys.executable, "-m", "ebplan", "--help"], capture_output=True, text=True, check=True
+    )
+    assert shown
+    assert all(f"  {verb} " in done.stdout for verb in shown)
