@@ -116,6 +116,26 @@ class PoolProblem(Part):
     """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
 
     @model_validator(mode="after")
+    def _physical(self) -> PoolProblem:
+        fast, slow = self.cap_response, self.route_response
+        if slow.delay_s < fast.delay_s or slow.time_constant_s < fast.time_constant_s:
+            raise FieldFault(
+                field="route_response",
+                value=f"delay {slow.delay_s:g} s, time constant {slow.time_constant_s:g} s",
+                allowed=f">= those of cap_response: {fast.delay_s:g} s, {fast.time_constant_s:g} s",
+                remedy="a drained instance settles no faster than a capped one: correct either",
+            )
+        lowest_kw = float(self.load_curve.power_kw(self.min_utilisation))
+        if self.cap_curve.floor_kw > lowest_kw * (1.0 + 1e-9):
+            raise FieldFault(
+                field="cap_curve.floor_kw",
+                value=self.cap_curve.floor_kw,
+                allowed=f"<= {lowest_kw:.4f}, the draw at min_utilisation",
+                remedy="lower the cap floor, or raise min_utilisation",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _everyone_is_somewhere(self) -> PoolProblem:
         there = self.active_at_start + self.drained_at_start + self.asleep_at_start
         there += sum(arrival.count for arrival in self.arrivals)
@@ -205,6 +225,19 @@ class BatteryProblem(Part):
         linear, quadratic = 1.0 + self.loss_linear, self.loss_quadratic / self.rated_kw
         root = np.sqrt(linear**2 + 4.0 * quadratic * max(dc_kw, 0.0))
         return float(2.0 * max(dc_kw, 0.0) / (linear + root))
+
+    @model_validator(mode="after")
+    def _value_is_concave(self) -> BatteryProblem:
+        prices = [segment.price_per_kwh for segment in self.terminal]
+        covered = sum(segment.width_kwh for segment in self.terminal)
+        if prices != sorted(prices, reverse=True) or covered < self.max_kwh - 1e-9:
+            raise FieldFault(
+                field="terminal",
+                value=f"prices {prices} over {covered:g} kWh",
+                allowed=f"prices not rising, segments covering max_kwh = {self.max_kwh:g}",
+                remedy="give the first kWh the highest value, and cover the whole battery",
+            )
+        return self
 
     @model_validator(mode="after")
     def _within_limits(self) -> BatteryProblem:

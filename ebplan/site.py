@@ -156,6 +156,14 @@ class Pool(Part):
                 allowed="> 0 where 'asleep' is a mode",
                 remedy="give the measured or assumed power, or remove 'asleep' from modes",
             )
+        fast, slow = self.cap_response, self.route_response
+        if slow.delay_s < fast.delay_s or slow.time_constant_s < fast.time_constant_s:
+            raise FieldFault(
+                field="route_response",
+                value=f"delay {slow.delay_s:g} s, time constant {slow.time_constant_s:g} s",
+                allowed=f">= those of cap_response: {fast.delay_s:g} s, {fast.time_constant_s:g} s",
+                remedy="a drained instance settles no faster than a capped one: correct either",
+            )
         low, high = self.cap_range_w_per_gpu
         if low >= high:
             raise FieldFault(

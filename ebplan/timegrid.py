@@ -111,10 +111,10 @@ def build_time_grid(
         horizon_s: end of the plan.
         marks_s: further times that must be edges (event start, hand-off time).
     """
-    moves = [_ms(begin_s), _ms(end_s)]
+    moves, horizon_s = [_ms(begin_s), _ms(end_s)], _ms(horizon_s)
     marks = {_ms(m) for m in (full_s, *marks_s) if 0.0 < m < horizon_s}
     epochs = _epochs(*moves, stretch=max((full_s - begin_s) / 60.0, 1.0), horizon_s=horizon_s)
-    fixed = sorted({0.0, *moves, *marks, *epochs, _ms(horizon_s)})
+    fixed = sorted({0.0, *moves, *marks, *epochs, horizon_s})
     edges = [0.0]
     for until in fixed[1:]:
         since = min((edges[-1] - m for m in moves if m <= edges[-1]), default=np.inf)

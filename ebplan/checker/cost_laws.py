@@ -23,7 +23,14 @@ from ebplan.checker.evidence import (
     worst,
 )
 from ebplan.checker.replay import Replay
-from ebplan.checker.tolerances import CAP_CHORDS, LOSS_GAP, MONEY, MONEY_SHARE, POWER_KW
+from ebplan.checker.tolerances import (
+    CAP_CHORDS,
+    LOSS_GAP,
+    MONEY,
+    MONEY_SHARE,
+    PLAN_SHARE,
+    POWER_KW,
+)
 
 
 @dataclass(frozen=True)
@@ -246,6 +253,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
 def cost(evidence: Evidence, _: Replay) -> list[Finding]:
     """Every cause costs what the plan's own numbers make it cost; a cause left out is nothing."""
     stated_by_cause = evidence.plan.cost
+    gross = sum(map(abs, stated_by_cause.values()))
     found = [
         Finding(None, 1.0, 0.0, f"unknown cause of cost {cause!r}")
         for cause in stated_by_cause
@@ -253,7 +261,7 @@ def cost(evidence: Evidence, _: Replay) -> list[Finding]:
     ]
     for cause, recompute in CAUSES.items():
         amount = recompute(evidence)
-        allowed = MONEY + MONEY_SHARE * amount.size
+        allowed = MONEY + MONEY_SHARE * amount.size + PLAN_SHARE * gross
         off = stated_by_cause.get(cause, 0.0) - amount.money
         allowed += amount.may_be_more if off > 0.0 else amount.may_be_less
         message = f"cost.{cause} is {amount.money:g}"

@@ -82,8 +82,8 @@ def capacity(pool: PoolProblem, power_kw: FloatArray) -> FloatArray:
     curve = pool.cap_curve
     share = power_kw / curve.full_kw
     if curve.elasticity <= 1.0:
-        return np.asarray(share**curve.elasticity)
-    return 1.0 + curve.elasticity * (share - 1.0)
+        return np.minimum(share**curve.elasticity, 1.0)
+    return np.minimum(1.0 + curve.elasticity * (share - 1.0), 1.0)
 
 
 @dataclass(frozen=True)

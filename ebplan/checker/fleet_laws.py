@@ -81,7 +81,10 @@ def transitions(evidence: Evidence, _: Replay) -> list[Finding]:
                 at_s,
                 f"{of.name}: {what} changes otherwise than by commands and arrivals",
             )
-        return found
+        drained_before = np.concatenate([[of.drained_at_start], pool.drained[:-1]])
+        undrained = pool.put_to_sleep - drained_before
+        message = f"{of.name}: an instance is put to sleep that was not drained before"
+        return found + worst(undrained, 0.0, at_s, message)
 
     return _each_pool(evidence, law)
 

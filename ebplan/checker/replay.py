@@ -29,6 +29,7 @@ from ebplan.checker.tolerances import (
     TRANSIENT_SHARE,
 )
 from ebplan.problem import BatteryProblem
+from ebplan.site import Response
 
 FINE_S = 0.05
 """Fine step while the horizon is short."""
@@ -62,11 +63,11 @@ class Replay:
 
 def replay(evidence: Evidence) -> Replay:
     """Replay a plan."""
-    inputs = _channel_inputs(evidence)
-    times_s = _fine_times_s(evidence, [delay_s for delay_s, _ in inputs])
+    start_kw, changes = _changes_by_response(evidence)
+    times_s = _fine_times_s(evidence, [delay_s for delay_s, _ in changes])
     middle_s = (times_s[:-1] + times_s[1:]) / 2.0
     step = np.searchsorted(evidence.edges_s, middle_s, "right") - 1
-    at_kw, energy_kws = _compute_power(evidence, inputs, times_s)
+    at_kw, energy_kws = _compute_power(evidence, start_kw, changes, times_s)
     edge_cells = np.searchsorted(times_s, evidence.edges_s)
     mean_kw = np.diff(energy_kws[edge_cells]) / np.diff(evidence.edges_s)
     allowed_kw = sum(
@@ -99,30 +100,27 @@ def replay(evidence: Evidence) -> Replay:
     )
 
 
-def settled_inputs_kw(evidence: Evidence, pool: PoolEvidence) -> tuple[FloatArray, FloatArray]:
-    """Return the settled slow and fast inputs: at the start, then by epoch, shape (K + 1,)."""
+def changes_kw(
+    evidence: Evidence, pool: PoolEvidence
+) -> tuple[float, list[tuple[Response, FloatArray]]]:
+    """Return a pool's draw at the start, and by response what each epoch adds to it, (K,).
+
+    Loads, caps and idle instances are followed by ``cap_response``. An instance that is drained
+    falls by ``route_response`` instead, from saturation to idle.
+    """
     problem = pool.problem
     active = np.concatenate([[problem.active_at_start], pool.active])
     asleep = np.concatenate([[problem.asleep_at_start], pool.asleep])
     natural_kw = load_curve_kw(problem, np.array([load_at_start(problem)]))
     power_kw = np.concatenate([problem.active_at_start * natural_kw, pool.power_kw])
-    full_kw = saturated_kw(problem) * active
-    idle_kw = problem.drained_kw * (problem.instances - active - asleep)
-    return idle_kw + problem.asleep_kw * asleep + full_kw, power_kw - full_kw
-
-
-def _channel_inputs(evidence: Evidence) -> dict[tuple[float, float], FloatArray]:
-    """Sum the inputs of all pools that answer alike, by (delay, time constant) in seconds."""
-    inputs: dict[tuple[float, float], FloatArray] = {}
-    for pool in evidence.pools:
-        slow, fast = settled_inputs_kw(evidence, pool)
-        for response, kw in (
-            (pool.problem.route_response, slow),
-            (pool.problem.cap_response, fast),
-        ):
-            key = (response.delay_s, response.time_constant_s)
-            inputs[key] = inputs.get(key, 0.0) + kw
-    return inputs
+    settled_kw = power_kw + problem.drained_kw * (problem.instances - active - asleep)
+    settled_kw += problem.asleep_kw * asleep
+    drained = np.maximum(active[:-1] - active[1:], 0.0)
+    kept_kw = (saturated_kw(problem) - problem.drained_kw) * drained
+    return float(settled_kw[0]), [
+        (problem.cap_response, np.diff(settled_kw) + kept_kw),
+        (problem.route_response, -kept_kw),
+    ]
 
 
 def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
@@ -141,20 +139,34 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     return np.unique(np.concatenate([edges, extra[(gap > INSTANT_S) & (extra < horizon_s)]]))
 
 
+def _changes_by_response(
+    evidence: Evidence,
+) -> tuple[float, dict[tuple[float, float], FloatArray]]:
+    """Sum the changes of all pools that answer alike, by (delay, time constant) in seconds."""
+    total_kw, changes = 0.0, dict[tuple[float, float], FloatArray]()
+    for pool in evidence.pools:
+        start_kw, parts = changes_kw(evidence, pool)
+        total_kw += start_kw
+        for response, kw in parts:
+            key = (response.delay_s, response.time_constant_s)
+            changes[key] = changes.get(key, 0.0) + kw
+    return total_kw, changes
+
+
 def _compute_power(
-    evidence: Evidence, inputs: dict[tuple[float, float], FloatArray], times_s: FloatArray
+    evidence: Evidence,
+    start_kw: float,
+    changes: dict[tuple[float, float], FloatArray],
+    times_s: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Return compute power in kW and its integral in kW s at the fine times.
 
     A change at an epoch arrives as 1 - exp(-x / T), whose integral is x - T (1 - exp(-x / T)),
     x the time since the epoch less the delay.
     """
-    power, integral = np.zeros_like(times_s), np.zeros_like(times_s)
-    for (delay_s, constant_s), kw in inputs.items():
-        changes = np.diff(kw)
-        power += kw[0]
-        integral += kw[0] * times_s
-        for epoch_s, change in zip(evidence.epoch_starts_s, changes, strict=True):
+    power, integral = np.full_like(times_s, start_kw), start_kw * times_s
+    for (delay_s, constant_s), kw in changes.items():
+        for epoch_s, change in zip(evidence.epoch_starts_s, kw, strict=True):
             if change == 0.0:
                 continue
             first = int(np.searchsorted(times_s, epoch_s + delay_s))
@@ -167,10 +179,10 @@ def _compute_power(
 
 def _truncation_kw(evidence: Evidence, pool: PoolEvidence) -> FloatArray:
     """Bound what folding small kernel weights into the current epoch changes, shape (T,)."""
-    total = np.zeros(len(evidence.epoch_starts_s))
-    for kw in settled_inputs_kw(evidence, pool):
-        apart = np.abs(kw[1:, None] - kw[None, :])
-        total += np.tril(apart, k=1).sum(axis=1)
+    start_kw, ((_, fast), (_, slow)) = changes_kw(evidence, pool)
+    settled = np.concatenate([[start_kw], start_kw + np.cumsum(fast + slow)])
+    apart = np.abs(settled[1:, None] - settled[None, :])
+    total = np.tril(apart, k=1).sum(axis=1) + np.cumsum(np.abs(slow))
     return np.asarray(KERNEL_WEIGHT * total[evidence.epoch_of_step])
 
 

@@ -60,6 +60,11 @@ MONEY_SHARE = 1e-5
 Covers solver tolerances on prices times quantities.
 A hundredth of a yen in a thousand."""
 
+PLAN_SHARE = 1e-9
+"""Money of a cause, as a share of the plan's money taken without sign.
+Covers a solver's tolerance on the whole objective, which may show in a cause that should be zero.
+A yen in a thousand million."""
+
 MONEY = 1e-6
 """Money of a cause or a plan, in its currency.
 Covers that amounts this small are left out of a plan.

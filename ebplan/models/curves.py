@@ -89,15 +89,16 @@ class LoadCurve(Part):
 class CapCurve(Part):
     """Capacity of one instance against the power it is allowed, as a share of its full capacity.
 
-        s(p) = min( (p / p_1)^g, 1 + g (p / p_1 - 1) )
+        s(p) = min( (p / p_1)^g, 1 + g (p / p_1 - 1), 1 )
 
-    ``p_1`` is the uncapped power at saturation, ``g`` the elasticity of throughput to power. For
-    ``g <= 1`` the power law rules; for ``g > 1`` the power law is convex and its tangent at
-    ``p_1``, which lies below it, is taken: the curve is concave and cautious either way.
+    ``p_1`` is the power from which on a cap costs nothing: the draw at the highest utilisation
+    planned for. ``g`` is the elasticity of throughput to power. For ``g <= 1`` the power law
+    rules; for ``g > 1`` the power law is convex and its tangent at ``p_1``, which lies below it,
+    is taken: the curve is concave and cautious either way.
     """
 
     full_kw: Positive
-    """Uncapped power at saturation in kW."""
+    """Power from which on the capacity is full, in kW."""
     elasticity: float = Field(gt=0.0, le=4.0)
     """d ln(throughput) / d ln(power) at full power."""
     floor_kw: Positive
@@ -124,7 +125,8 @@ class CapCurve(Part):
     def capacity(self, power_kw: float | FloatArray) -> FloatArray:
         """Return the capacity (1 = uncapped) at ``power_kw``, same shape."""
         ratio = np.asarray(power_kw, dtype=float) / self.full_kw
-        return np.minimum(ratio**self.elasticity, 1.0 + self.elasticity * (ratio - 1.0))
+        capped = np.minimum(ratio**self.elasticity, 1.0 + self.elasticity * (ratio - 1.0))
+        return np.minimum(capped, 1.0)
 
 
 def chords(x: Sequence[float] | FloatArray, y: FloatArray) -> Lines:

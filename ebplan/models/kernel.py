@@ -27,30 +27,46 @@ what a meter resolves; the row sums stay 1. It keeps a row at one to four entrie
 
 def mean_weights(response: Response, grid: TimeGrid) -> FloatArray:
     """Return ``W`` of the mean over each step, shape (T, K + 1); column 0 is the start."""
+    return _weights(_mean_reached(response, grid), current=grid.epoch_of_step)
+
+
+def weights_at(response: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
+    """Return ``W`` of the value at each time, shape (len(times_s), K + 1); column 0 the start."""
+    current = np.searchsorted(grid.epoch_starts_s, times_s + 1e-9, side="right") - 1
+    return _weights(_reached_at(response, grid, times_s), current=current)
+
+
+def mean_lag(fast: Response, slow: Response, grid: TimeGrid) -> FloatArray:
+    """Return what the slow response is behind the fast one, mean over each step, (T, K)."""
+    return _noticeable(_mean_reached(fast, grid) - _mean_reached(slow, grid))
+
+
+def lag_at(fast: Response, slow: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
+    """Return what the slow response is behind the fast one at each time, (len(times_s), K)."""
+    return _noticeable(_reached_at(fast, grid, times_s) - _reached_at(slow, grid, times_s))
+
+
+def _mean_reached(response: Response, grid: TimeGrid) -> FloatArray:
+    """Return the step response to each epoch, mean over each step, shape (T, K)."""
     edges = np.array(grid.edges_s)
     integral = _response_integral(response, edges[:, None] - grid.epoch_starts_s)
-    reached = np.diff(integral, axis=0) / grid.durations_s[:, None]
-    return _weights(reached, current=grid.epoch_of_step)
+    return np.asarray(np.diff(integral, axis=0) / grid.durations_s[:, None])
 
 
-def edge_weights(response: Response, grid: TimeGrid) -> FloatArray:
-    """Return ``W`` of the value at each step edge, shape (T + 1, K + 1); column 0 is the start."""
-    return instant_weights(response, grid, np.array(grid.edges_s))
-
-
-def instant_weights(response: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
-    """Return ``W`` of the value at any times, shape (len(times_s), K + 1); column 0 the start."""
-    starts = grid.epoch_starts_s
-    since = np.maximum(times_s[:, None] - starts - response.delay_s, 0.0)
-    reached = -np.expm1(-since / response.time_constant_s)
-    current = np.searchsorted(starts, times_s + 1e-9, side="right") - 1
-    return _weights(reached, current=current)
+def _reached_at(response: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
+    """Return the step response to each epoch at each time, shape (len(times_s), K)."""
+    since = np.maximum(times_s[:, None] - grid.epoch_starts_s - response.delay_s, 0.0)
+    return np.asarray(-np.expm1(-since / response.time_constant_s))
 
 
 def _response_integral(response: Response, since_s: FloatArray) -> FloatArray:
     """Return the integral of the step response from 0 to ``since_s``."""
     x = np.maximum(since_s - response.delay_s, 0.0)
     return x + response.time_constant_s * np.expm1(-x / response.time_constant_s)
+
+
+def _noticeable(lag: FloatArray) -> FloatArray:
+    return np.where(np.abs(lag) < NEGLIGIBLE_WEIGHT, 0.0, lag)
 
 
 def _weights(reached: FloatArray, *, current: NDArray[np.int64]) -> FloatArray:

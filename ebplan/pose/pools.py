@@ -208,7 +208,7 @@ def _cap_curve(
     covered_kw = accepted_kw if pool.allow_extrapolation else cap.valid_from_kw_per_gpu
     floor_kw = max(accepted_kw, covered_kw) * fleet.gpus_per_instance
     at_model = cap.curve(
-        curve.full_kw,
+        float(curve.power_kw(pool.max_utilisation)),
         min(floor_kw, float(curve.power_kw(curve.valid_from_utilisation))),
         allow_extrapolation=pool.allow_extrapolation,
     )

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.models.kernel import edge_weights, mean_weights
 from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.blocks.battery import discharge_allowed, event_window
-from ebplan.solvers.blocks.response import Weights, slow_input, start_inputs
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
-from ebplan.solvers.transients import peaks
+from ebplan.solvers.transients import compute_kw, peaks
 
 
 @dataclass
@@ -29,7 +27,9 @@ class _Point:
     x: FloatArray
 
     def put(self, name: str, values: FloatArray | float) -> None:
-        self.x[self.program.column_range(name)] = values
+        """Write a group; a group that the program does not need is passed over."""
+        if any(group.name == name for group in self.program.columns):
+            self.x[self.program.column_range(name)] = values
 
 
 def complete(
@@ -41,14 +41,12 @@ def complete(
     """
     program = formulation.program
     point = _Point(program, np.zeros(program.n_columns))
-    mean_kw = np.array(problem.other_kw)
-    edge_kw = np.append(mean_kw, mean_kw[-1])
     for decision in decisions:
         _put_decision(point, decision)
-        mean_kw = mean_kw + pool_power_kw(decision, mean_weights, problem)
-        edge_kw = edge_kw + pool_power_kw(decision, edge_weights, problem)
-    point.put("compute", mean_kw - np.array(problem.other_kw))
-    point.put("compute_edge", edge_kw - np.append(problem.other_kw, problem.other_kw[-1]))
+    mean_kw = compute_kw(problem, decisions, None)
+    point.put("compute", mean_kw)
+    point.put("compute_edge", compute_kw(problem, decisions, np.array(problem.grid.edges_s)))
+    mean_kw = mean_kw + np.array(problem.other_kw)
 
     ceiling = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     asked = problem.in_event
@@ -58,7 +56,9 @@ def complete(
     if problem.battery is not None:
         allowed = discharge_allowed(problem, problem.battery)
         limit_kw = allowed * problem.battery.discharge_limit_kw
-        discharge_kw = _put_battery(point, problem, problem.battery, need_kw * allowed)
+        may_feed_kw = np.maximum(mean_kw + problem.export_limit_kw, 0.0)
+        wanted_kw = np.minimum(need_kw * allowed, may_feed_kw)
+        discharge_kw = _put_battery(point, problem, problem.battery, wanted_kw)
     grid_kw = mean_kw - discharge_kw
     peak_kw = peaks(problem, decisions)[0] + np.array(problem.other_kw)
     short_kw = np.maximum(grid_kw - ceiling, peak_kw - ceiling - limit_kw)
@@ -71,24 +71,14 @@ def complete(
     return point.x
 
 
-def pool_power_kw(decision: PoolDecision, weights: Weights, problem: Problem) -> FloatArray:
-    """Return a pool's draw under a decision, as step means or at edges."""
-    pool = decision.pool
-    slow = slow_input(pool, decision.active, decision.asleep)
-    fast = decision.power_kw - pool.full_kw * decision.active
-    start_slow, start_fast = start_inputs(pool)
-    by_slow = weights(pool.route_response, problem.grid)
-    by_fast = weights(pool.cap_response, problem.grid)
-    return np.asarray(by_slow @ np.r_[start_slow, slow] + by_fast @ np.r_[start_fast, fast])
-
-
 def _put_decision(point: _Point, decision: PoolDecision) -> None:
     pool = decision.pool
     for name in ("active", "drained", "asleep", "to_sleep", "to_wake", "load"):
         point.put(f"{pool.name}.{name}", getattr(decision, name))
     point.put(f"{pool.name}.power", decision.power_kw)
-    before = np.r_[pool.active_at_start, decision.active[:-1]]
-    point.put(f"{pool.name}.newly_drained", np.maximum(before - decision.active, 0.0))
+    drained = decision.newly_drained()
+    point.put(f"{pool.name}.newly_drained", drained)
+    point.put(f"{pool.name}.not_drained", (drained == 0.0).astype(float))
     for name, rejected in decision.rejected.items():
         point.put(f"{pool.name}.rejected.{name}", rejected)
     capacity = decision.capacity()

@@ -31,6 +31,11 @@ class PoolDecision:
     rejected: dict[str, FloatArray]
     """Rejected load by class in instance-equivalents."""
 
+    def newly_drained(self) -> FloatArray:
+        """Return how many instances fewer are active than an epoch before, shape (K,)."""
+        before = np.r_[self.pool.active_at_start, self.active[:-1]]
+        return np.asarray(np.maximum(before - self.active, 0.0))
+
     def capacity(self) -> FloatArray:
         """Return the load that the active instances can serve at their power, shape (K,)."""
         active = self.active

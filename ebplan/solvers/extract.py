@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebplan.models.kernel import mean_weights
 from ebplan.plan import (
     CheckResult,
     ClassEpoch,
@@ -18,7 +17,7 @@ from ebplan.plan import (
     Step,
 )
 from ebplan.problem import ClassProblem, PoolProblem, Problem
-from ebplan.solvers.blocks.response import slow_input, start_inputs
+from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import NOTHING_KW, PoolDecision, clean, decide
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray
@@ -76,28 +75,26 @@ def contributions(problem: Problem, decision: PoolDecision) -> dict[str, FloatAr
     """Split the change of a pool's draw by mechanism, each of shape (T,) in kW.
 
     In the order in which they act on the state at the start: admission lowers the load of the
-    active instances, consolidation moves what is left onto fewer, the cap takes what remains
-    above the plan's power. Each is the change of the settled slow and fast inputs (response.py)
-    carried through the same weights, so the parts sum to the whole at every step.
+    active instances, consolidation moves what is left onto fewer (and waits for the drained ones
+    to settle), the cap takes what remains above the plan's power. Each is a change of the settled
+    draw carried through the same weights, so the parts sum to the whole at every step.
     """
     pool = decision.pool
-    start_active = float(pool.active_at_start)
-    full = pool.full_kw
-    natural_at_start = _natural_kw(pool, decision.load, np.full_like(decision.load, start_active))
-    natural = _natural_kw(pool, decision.load, decision.active)
-    slow_start, fast_start = start_inputs(pool)
-    slow = slow_input(pool, decision.active, decision.asleep)
-
-    fast_admission = natural_at_start - full * start_active
-    fast_consolidation = natural - full * decision.active
-    fast_cap = decision.power_kw - full * decision.active
-    by_slow = mean_weights(pool.route_response, problem.grid)[:, 1:]
-    by_fast = mean_weights(pool.cap_response, problem.grid)[:, 1:]
+    nobody_moved = np.full(len(decision.load), float(pool.active_at_start))
+    idle_kw = settled_draw_kw(pool, decision.active, decision.asleep, np.zeros(len(nobody_moved)))
+    idle_at_start_kw = pool.power_at_start_kw() - _natural_kw(
+        pool, np.array([pool.load]), nobody_moved[:1]
+    )
+    admitted_kw = idle_at_start_kw + _natural_kw(pool, decision.load, nobody_moved)
+    moved_kw = idle_kw + _natural_kw(pool, decision.load, decision.active)
+    capped_kw = idle_kw + decision.power_kw
+    fast, lag = response_weights(pool, problem.grid, None)
+    carry = fast[:, 1:]
+    settling_kw = lag @ ((pool.full_kw - pool.drained_kw) * decision.newly_drained())
     return {
-        "consolidation": by_slow @ (slow - slow_start)
-        + by_fast @ (fast_consolidation - fast_admission),
-        "power_cap": by_fast @ (fast_cap - fast_consolidation),
-        "admission": by_fast @ (fast_admission - fast_start),
+        "consolidation": carry @ (moved_kw - admitted_kw) + settling_kw,
+        "power_cap": carry @ (capped_kw - moved_kw),
+        "admission": carry @ (admitted_kw - pool.power_at_start_kw()),
     }
 
 

@@ -45,8 +45,9 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
     builder = ProgramBuilder()
     grid = problem.grid
     counts, lenses, rejected = [], [], []
+    drawing_pays = problem.prices.energy_per_kwh <= 0.0
     for pool in problem.pools:
-        counts.append(add_counts(builder, pool, grid))
+        counts.append(add_counts(builder, pool, grid, drawing_pays=drawing_pays))
         lenses.append(add_lens(builder, pool, grid, counts[-1]))
         rejected.append(add_service(builder, pool, grid, lenses[-1]))
     compute = add_compute_power(builder, problem.pools, grid, counts, lenses, watched)

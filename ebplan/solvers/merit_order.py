@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import PoolProblem, Problem
+from ebplan.solvers.blocks.counts import arriving_at_start
 from ebplan.solvers.complete import complete
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.formulation import Formulation
@@ -72,22 +73,31 @@ def _postures(pool: PoolProblem, enough_kw: float) -> Iterator[_Posture]:
 
 
 def _as_it_is(pool: PoolProblem) -> _Posture:
-    """Change nothing, unless the load exceeds what is active: then turn away what must be."""
-    rejected = {c.name: 0.0 for c in pool.classes}
-    excess = pool.load - pool.active_at_start * pool.max_utilisation
-    for requests in sorted(pool.classes, key=lambda c: c.value_per_instance_s):
-        rejected[requests.name] = min(max(excess, 0.0), requests.max_rejected)
-        excess -= rejected[requests.name]
-    return _at(pool, pool.active_at_start, rejected, cap_to_kw=None)
+    """Change as little as can be: turn away only what no instance awake could serve."""
+    nothing = {c.name: 0.0 for c in pool.classes}
+    for rejected in (nothing, *_rejections(pool)):
+        counts = _counts(pool, pool.load - sum(rejected.values()))
+        if counts:
+            return _at(pool, counts[0], rejected, cap_to_kw=None)
+    return _at(pool, 0, {c.name: c.load for c in pool.classes}, cap_to_kw=None)
 
 
 def _counts(pool: PoolProblem, load: float) -> list[int]:
-    """Return the counts of active instances that can serve the load, most first."""
-    return [
-        n
-        for n in range(pool.active_at_start, -1, -1)
-        if load <= pool.max_utilisation * n + 1e-12 and load >= pool.min_utilisation * n - 1e-12
-    ]
+    """Return the counts of active instances that can serve the load, least change first.
+
+    Fewer than at the start, most of them first; more only where the load asks for it.
+    """
+    start, awake = pool.active_at_start, pool.active_at_start + pool.drained_at_start
+    fewer = [n for n in range(start, -1, -1) if _can_serve(pool, load, n)]
+    return fewer or [n for n in range(start + 1, awake + 1) if _can_serve(pool, load, n)][:1]
+
+
+def _can_serve(pool: PoolProblem, load: float, active: int) -> bool:
+    """Tell whether uncapped instances can serve the load within the planned utilisation."""
+    if active == 0:
+        return load <= 1e-9
+    each = load / active
+    return pool.min_utilisation - 1e-12 <= each <= pool.max_utilisation + 1e-12
 
 
 def _rejections(pool: PoolProblem) -> Iterator[dict[str, float]]:
@@ -136,14 +146,14 @@ def _hold(problem: Problem, pool: PoolProblem, posture: _Posture) -> PoolDecisio
         return np.where(during, in_event, otherwise)
 
     active = held(float(posture.active), float(rest.active))
-    asleep = np.full(len(starts), float(pool.asleep_at_start))
+    awake, asleep = (np.cumsum(arriving) for arriving in arriving_at_start(pool, problem.grid))
+    awake += pool.active_at_start + pool.drained_at_start
     none = np.zeros(len(starts))
-    transit = pool.instances - pool.active_at_start - pool.drained_at_start - pool.asleep_at_start
     return PoolDecision(
         pool=pool,
         active=active,
-        drained=pool.instances - transit - active - asleep,
-        asleep=asleep,
+        drained=awake - active,
+        asleep=asleep + pool.asleep_at_start,
         to_sleep=none,
         to_wake=none,
         load=held(pool.load - sum(posture.rejected.values()), load),

@@ -1,20 +1,17 @@
-"""Transients inside a step: where the draw peaks between the edges.
+"""The draw in time under decisions, and where it peaks inside a step.
 
-A cap that is lifted acts within a second, a drained instance falls over many: together they make
-a hump that neither the mean nor the edges of a long step show. Where the converter has no power
-left to hide it, the instant of the peak is watched too.
+Load moved onto fewer instances acts within a second, a drained instance falls over many: together
+they make a hump that neither the mean nor the edges of a long step show. Where the converter has
+no power left to hide it, the instant of the peak is watched too.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
-from ebplan.models.kernel import instant_weights
 from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import discharge_allowed
-from ebplan.solvers.blocks.response import slow_input, start_inputs
+from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.program import FloatArray
 
@@ -24,20 +21,18 @@ UNDONE_KW = 1e-6
 """An overshoot below a milliwatt is rounding."""
 
 
-def compute_kw_at(
-    problem: Problem, decisions: tuple[PoolDecision, ...], times_s: FloatArray
+def compute_kw(
+    problem: Problem, decisions: tuple[PoolDecision, ...], times_s: FloatArray | None
 ) -> FloatArray:
-    """Return the draw of all pools at any times under decisions, same shape."""
-    total = np.zeros(len(times_s))
-    at = partial(instant_weights, grid=problem.grid, times_s=times_s)
+    """Return the draw of all pools under decisions: step means (T,), or at ``times_s``."""
+    draws = []
     for decision in decisions:
         pool = decision.pool
-        slow = slow_input(pool, decision.active, decision.asleep)
-        fast = decision.power_kw - pool.full_kw * decision.active
-        start_slow, start_fast = start_inputs(pool)
-        total += at(pool.route_response) @ np.r_[start_slow, slow]
-        total += at(pool.cap_response) @ np.r_[start_fast, fast]
-    return total
+        settled = settled_draw_kw(pool, decision.active, decision.asleep, decision.power_kw)
+        fast, lag = response_weights(pool, problem.grid, times_s)
+        held_back_kw = (pool.full_kw - pool.drained_kw) * decision.newly_drained()
+        draws.append(fast @ np.r_[pool.power_at_start_kw(), settled] + lag @ held_back_kw)
+    return np.asarray(np.sum(draws, axis=0))
 
 
 def peaks(problem: Problem, decisions: tuple[PoolDecision, ...]) -> tuple[FloatArray, FloatArray]:
@@ -46,7 +41,7 @@ def peaks(problem: Problem, decisions: tuple[PoolDecision, ...]) -> tuple[FloatA
     for _ in range(2):
         width = spans[:, 1:] - spans[:, :1]
         times = spans[:, :1] + width * np.linspace(0.0, 1.0, SAMPLES)
-        draw = compute_kw_at(problem, decisions, times.ravel()).reshape(times.shape)
+        draw = compute_kw(problem, decisions, times.ravel()).reshape(times.shape)
         best = draw.argmax(axis=1)
         rows = np.arange(len(times))
         around = (np.maximum(best - 1, 0), np.minimum(best + 1, SAMPLES - 1))

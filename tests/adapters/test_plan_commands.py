@@ -42,8 +42,7 @@ def test_commands_replay_to_the_plan(plan: Plan) -> None:
 def test_nothing_is_said_twice(plan: Plan) -> None:
     routes = [c for c in commands(plan) if isinstance(c, Route)]
     assert all(
-        (a.active, a.drained) != (b.active, b.drained)
-        for a, b in itertools.pairwise(routes)
+        (a.active, a.drained) != (b.active, b.drained) for a, b in itertools.pairwise(routes)
     )
 
 

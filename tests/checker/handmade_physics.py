@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from handmade_problem import EDGES_S, EPOCHS_S, Decision, natural_kw
 
 from ebplan.problem import BatteryProblem, PoolProblem
+from ebplan.site import Response
 
 SAMPLES = 200
 
@@ -33,33 +34,34 @@ def power_each_kw(pool: PoolProblem, told: Decision) -> float:
 
 def capacity_each(pool: PoolProblem, told: Decision) -> float:
     ratio = power_each_kw(pool, told) / pool.cap_curve.full_kw
-    return min(
-        math.pow(ratio, pool.cap_curve.elasticity), 1.0 + pool.cap_curve.elasticity * (ratio - 1.0)
-    )
+    elasticity = pool.cap_curve.elasticity
+    return min(math.pow(ratio, elasticity), 1.0 + elasticity * (ratio - 1.0), 1.0)
 
 
 def pool_power_kw(pool: PoolProblem, story: Sequence[Decision], t_s: float) -> float:
     """Return a pool's power at an instant, from each epoch's change and its response."""
-    full_kw = natural_kw(pool, 1.0)
+    held_back_kw = natural_kw(pool, 1.0) - pool.drained_kw
 
-    def slow(active: int, asleep: int) -> float:
+    def settled(active: int, asleep: int, active_kw: float) -> float:
         idle = pool.instances - active - asleep
-        return idle * pool.drained_kw + asleep * pool.asleep_kw + active * full_kw
+        return active_kw + idle * pool.drained_kw + asleep * pool.asleep_kw
+
+    def arrived(response: Response, since_s: float) -> float:
+        x = since_s - response.delay_s
+        return 1.0 - math.exp(-x / response.time_constant_s) if x > 0.0 else 0.0
 
     active = pool.active_at_start
     offered = sum(c.load for c in pool.classes)
     before_kw = active * natural_kw(pool, min(offered / active, 1.0)) if active else 0.0
-    inputs = [(slow(active, pool.asleep_at_start), before_kw - active * full_kw)]
-    inputs += [
-        (slow(d.active, d.asleep), d.active * (power_each_kw(pool, d) - full_kw)) for d in story
-    ]
-    power_kw = sum(inputs[0])
+    levels = [settled(active, pool.asleep_at_start, before_kw)]
+    levels += [settled(d.active, d.asleep, d.active * power_each_kw(pool, d)) for d in story]
+    counts = [active, *(d.active for d in story)]
+    power_kw = levels[0]
     for k, epoch_s in enumerate(EPOCHS_S):
-        for channel, response in enumerate((pool.route_response, pool.cap_response)):
-            since_s = t_s - epoch_s - response.delay_s
-            if since_s > 0.0:
-                arrived = 1.0 - math.exp(-since_s / response.time_constant_s)
-                power_kw += (inputs[k + 1][channel] - inputs[k][channel]) * arrived
+        fast = arrived(pool.cap_response, t_s - epoch_s)
+        slow = arrived(pool.route_response, t_s - epoch_s)
+        drained = max(counts[k] - counts[k + 1], 0)
+        power_kw += (levels[k + 1] - levels[k]) * fast + drained * held_back_kw * (fast - slow)
     return power_kw
 
 

@@ -79,7 +79,7 @@ def make_pool(**changes: object) -> PoolProblem:
         may_sleep=True,
         min_utilisation=0.3,
         max_utilisation=0.95,
-        route_response=Response(delay_s=0.0, time_constant_s=6.0),
+        route_response=Response(delay_s=0.5, time_constant_s=6.0),
         cap_response=Response(delay_s=0.2, time_constant_s=0.4),
         sleep_s=10.0,
         wake_s=6.0,

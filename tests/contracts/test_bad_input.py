@@ -198,7 +198,12 @@ WRONG_TOGETHER: list[tuple[str, object, str, str]] = [
     ("event.start", "2026-06-01T12:00:00+10:00", "event.start", "at or after state.at"),
     ("event.duration_s", 14_400, "event.duration_s", "max_horizon_s = 14400 s (here 14460 s)"),
     ("event.target", {"delta_kw": 0.5}, "event.target.delta_kw", "not planned"),
-    ("event.target", {"fraction_of_baseline": 0}, "event.target.fraction_of_baseline", "below the baseline"),
+    (
+        "event.target",
+        {"fraction_of_baseline": 0},
+        "event.target.fraction_of_baseline",
+        "below the baseline",
+    ),
     ("event.target", {"import_limit_kw": 7}, "event.target.import_limit_kw", "below the baseline"),
     ("site.losses", [], "site.losses", "declare the loss stage"),
     ("site.losses.1.inner", "gpu", "site.losses.0", "one stage from each point"),

@@ -26,6 +26,7 @@ class Walk:
 
 def walks(pool: PoolProblem, epoch_s: FloatArray) -> Iterator[dict[str, list[int]]]:
     """Yield every trajectory of counts that lead times, dwell and start allow."""
+    arrivals: list[tuple[float, int, str]]
     arrivals = [(_on_epoch(epoch_s, a.at_s), a.count, a.to) for a in pool.arrivals]
     start = Walk(arrivals=arrivals)
     awake = pool.active_at_start + pool.drained_at_start
@@ -40,7 +41,8 @@ def _extend(
         yield walk.counts
         return
     most = pool.instances + 1
-    for sleep in range(most if pool.may_sleep else 1):
+    drained = walk.counts["drained"][-1] if k else pool.drained_at_start
+    for sleep in range(min(most, drained + 1) if pool.may_sleep else 1):
         for wake in range(most):
             arrivals = [
                 *walk.arrivals,

@@ -55,8 +55,6 @@ def _state(problem: Problem) -> Statement:
     for pool in problem.pools:
         mean, edge = _pool(said, pool, problem.grid)
         compute_kw, compute_edge_kw = compute_kw + mean, compute_edge_kw + edge
-    # Nothing draws less than nothing, whatever the two channels' sum says for a moment.
-    said.constraints += [compute_kw >= 0.0, compute_edge_kw >= 0.0]
     grid_kw, limit_kw = np.array(problem.other_kw) + compute_kw, np.zeros(problem.grid.n_steps)
     if problem.battery is not None:
         given_kw, limit_kw = _battery(said, problem, problem.battery)
@@ -73,40 +71,57 @@ def _pool(said: Statement, pool: PoolProblem, grid: TimeGrid) -> tuple[Expressio
     shape = (pool.instances, grid.n_epochs)
     active, drained, asleep, falling, waking = (cp.Variable(shape, boolean=True) for _ in range(5))
     said.constraints += [active + drained + asleep + falling + waking == 1]
-    _modes(said, pool, grid, active + drained, asleep, falling, waking)
+    _modes(said, pool, grid, active + drained, drained, asleep, falling, waking)
     utilisation, power = cp.Variable(shape, nonneg=True), cp.Variable(shape, nonneg=True)
     _operation(said, pool, active, utilisation, power)
     _requests(said, pool, grid, utilisation)
     _prices_of_operation(said, pool, grid, active, utilisation, power)
 
-    full, hours = pool.load_curve.full_kw, grid.epoch_durations_s / 3600.0
-    active_count = cp.sum(active, axis=0)
-    before = cp.hstack([[float(pool.active_at_start)], active_count[:-1]])
-    said.charge("draining", pool.drain_per_instance * cp.sum(cp.pos(before - active_count)))
-    missing = pool.active_at_start - active_count
+    start = _start(pool, grid.epoch_starts_s)
+    leaves, enters = cp.Variable(shape, boolean=True), cp.Variable(shape, boolean=True)
+    before = cp.hstack([start["active"][:, None], active[:, :-1]])
+    said.constraints += [active - before == enters - leaves]
+    # A router moves load off some instances or onto some, it does not exchange one for another.
+    fewer = cp.Variable((1, grid.n_epochs), boolean=True)
+    said.constraints += [leaves <= np.ones((pool.instances, 1)) @ fewer]
+    said.constraints += [enters <= 1 - np.ones((pool.instances, 1)) @ fewer]
+    hours = grid.epoch_durations_s / 3600.0
+    missing = pool.active_at_start - cp.sum(active, axis=0)
+    said.charge("draining", pool.drain_per_instance * cp.sum(leaves))
     said.charge("readiness", pool.readiness_per_instance_h * (missing @ hours))
+    return _draw(pool, grid, (active, asleep, leaves), power)
 
-    # Routing moves an instance between idle and full power; load and cap take the rest from full.
-    slow = cp.sum(
-        pool.drained_kw * (1 - active - asleep) + pool.asleep_kw * asleep + full * active, axis=0
+
+def _draw(
+    pool: PoolProblem,
+    grid: TimeGrid,
+    modes: tuple[Expression, Expression, Expression],
+    power: Expression,
+) -> tuple[Expression, Expression]:
+    """Return a pool's draw: what is settled follows fast, who leaves service falls slowly."""
+    active, asleep, leaves = modes
+    settled = cp.sum(
+        power + pool.drained_kw * (1 - active - asleep) + pool.asleep_kw * asleep, axis=0
     )
-    fast = cp.sum(power - full * active, axis=0)
-    n, u = pool.active_at_start, pool.load
-    idle = pool.instances - n - pool.asleep_at_start
-    slow_start = pool.drained_kw * idle + pool.asleep_kw * pool.asleep_at_start + full * n
-    each = float(pool.load_curve.power_kw(min(u / n, 1.0))) if n else 0.0
-    fast_start = n * (each - full)
+    n = pool.active_at_start
+    settled_start = pool.drained_kw * (pool.instances - n - pool.asleep_at_start)
+    settled_start += pool.asleep_kw * pool.asleep_at_start
+    if n:
+        settled_start += n * float(pool.load_curve.power_kw(min(pool.load / n, 1.0)))
+    # Whoever leaves at an epoch still draws what the slow lag holds back of its fall from full.
+    fall = (pool.load_curve.full_kw - pool.drained_kw) * cp.sum(leaves, axis=0)
     draws = []
-    for at in (0, 1):
-        by_slow = simulate_lag(pool.route_response, grid)[at]
-        by_fast = simulate_lag(pool.cap_response, grid)[at]
-        draws.append(
-            by_slow[:, 0] * slow_start
-            + by_slow[:, 1:] @ slow
-            + by_fast[:, 0] * fast_start
-            + by_fast[:, 1:] @ fast
-        )
+    for fast, slow in zip(
+        simulate_lag(pool.cap_response, grid), simulate_lag(pool.route_response, grid), strict=True
+    ):
+        held_back = unit_steps(fast) - unit_steps(slow)
+        draws.append(fast[:, 0] * settled_start + fast[:, 1:] @ settled + held_back @ fall)
     return draws[0], draws[1]
+
+
+def unit_steps(weights: FloatArray) -> FloatArray:
+    """Return the response to a unit step at each epoch: the weights of all inputs from it on."""
+    return np.cumsum(weights[:, :0:-1], axis=1)[:, ::-1]
 
 
 def _modes(
@@ -114,11 +129,15 @@ def _modes(
     pool: PoolProblem,
     grid: TimeGrid,
     awake: Expression,
+    drained: Expression,
     asleep: Expression,
     falling: Expression,
     waking: Expression,
 ) -> None:
-    """Follow each instance through sleep and wake, with lead times and minimum stays."""
+    """Follow each instance through sleep and wake, with lead times and minimum stays.
+
+    Only who was drained an epoch before is put to sleep: nothing in flight is cut off.
+    """
     t = grid.epoch_starts_s
     shape = (pool.instances, grid.n_epochs)
     sleep, wake = cp.Variable(shape, boolean=True), cp.Variable(shape, boolean=True)
@@ -139,7 +158,9 @@ def _modes(
     for k in range(len(t)):
         awake_before = awake[:, k - 1] if k else start["awake"]
         asleep_before = asleep[:, k - 1] if k else start["asleep"]
+        drained_before = drained[:, k - 1] if k else start["drained"]
         said.constraints += [
+            sleep[:, k] <= drained_before,
             awake[:, k] == awake_before - sleep[:, k] + arrives["awake"][k],
             asleep[:, k] == asleep_before - wake[:, k] + arrives["asleep"][k],
             falling[:, k] == travels["asleep"][k],
@@ -155,7 +176,7 @@ def _modes(
 
 def _start(pool: PoolProblem, epoch_s: FloatArray) -> dict[str, NDArray[Any]]:
     """Give every instance its place at the start; arrivals by epoch, -1 for none."""
-    modes = ["awake"] * (pool.active_at_start + pool.drained_at_start)
+    modes = ["active"] * pool.active_at_start + ["drained"] * pool.drained_at_start
     modes += ["asleep"] * pool.asleep_at_start
     due = {"awake": [-1] * len(modes), "asleep": [-1] * len(modes)}
     for arrival in pool.arrivals:
@@ -164,7 +185,9 @@ def _start(pool: PoolProblem, epoch_s: FloatArray) -> dict[str, NDArray[Any]]:
             for to in due:
                 due[to].append(_first_epoch(epoch_s, arrival.at_s) if to == arrival.to else -1)
     return {
-        "awake": np.array([m == "awake" for m in modes], dtype=float),
+        "active": np.array([m == "active" for m in modes], dtype=float),
+        "drained": np.array([m == "drained" for m in modes], dtype=float),
+        "awake": np.array([m in ("active", "drained") for m in modes], dtype=float),
         "asleep": np.array([m == "asleep" for m in modes], dtype=float),
         "to_awake": np.array(due["awake"]),
         "to_asleep": np.array(due["asleep"]),

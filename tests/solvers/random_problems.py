@@ -105,7 +105,7 @@ def _pool(
     rng: Draw, name: str, instances: int, edges: tuple[float, ...], limits: dict[str, Any]
 ) -> PoolProblem:
     curve = _load_curve(rng)
-    lowest = float(rng.choice([0.05, 0.2, 0.33]))
+    lowest, highest = float(rng.choice([0.05, 0.2, 0.33])), float(rng.uniform(0.7, 1.0))
     may_sleep = bool(limits.get("sleep", rng.random() < 0.6))
     where = rng.choice(
         ["active", "drained", "asleep", "to_awake", "to_asleep"],
@@ -116,14 +116,13 @@ def _pool(
     draft = small.pool(
         name=name,
         load_curve=curve,
-        cap_curve=_cap_curve(rng, curve, lowest),
+        cap_curve=_cap_curve(rng, curve, lowest, highest),
         drained_kw=curve.idle_kw,
         asleep_kw=curve.idle_kw * float(rng.uniform(0.2, 1.0)),
         may_sleep=may_sleep,
         min_utilisation=lowest,
-        max_utilisation=float(rng.uniform(0.7, 1.0)),
-        route_response=_response(rng, 15.0),
-        cap_response=_response(rng, 1.0),
+        max_utilisation=highest,
+        **_responses(rng),
         sleep_s=float(rng.choice(seconds)),
         wake_s=float(rng.choice(seconds)),
         min_asleep_s=float(rng.choice(seconds)),
@@ -187,22 +186,28 @@ def _load_curve(rng: Draw) -> LoadCurve:
     )
 
 
-def _cap_curve(rng: Draw, curve: LoadCurve, lowest: float) -> CapCurve:
+def _cap_curve(rng: Draw, curve: LoadCurve, lowest: float, highest: float) -> CapCurve:
     """Return a cap curve whose floor an instance at its lowest load can still draw."""
-    floor = float(rng.uniform(0.4, 0.95)) * float(curve.power_kw(lowest)) / curve.full_kw
+    full_kw = float(curve.power_kw(highest))
+    floor = float(rng.uniform(0.4, 0.95)) * float(curve.power_kw(lowest)) / full_kw
     elasticity = float(rng.choice([rng.uniform(0.2, 1.0), rng.uniform(1.0, 2.5)]))
     return CapCurve(
-        full_kw=curve.full_kw,
+        full_kw=full_kw,
         elasticity=min(elasticity, 0.95 / (1.0 - floor)),
-        floor_kw=floor * curve.full_kw,
+        floor_kw=floor * full_kw,
     )
 
 
-def _response(rng: Draw, slowest_s: float) -> Response:
-    return Response(
-        delay_s=float(rng.choice([0.0, 0.3, 5.0])),
-        time_constant_s=float(rng.uniform(0.1, 1.0)) * slowest_s,
-    )
+def _responses(rng: Draw) -> dict[str, Response]:
+    """Return how power follows: a drained instance never faster than a capped one."""
+    delay_s, constant_s = float(rng.choice([0.0, 0.3, 2.0])), float(rng.uniform(0.1, 1.0))
+    return {
+        "cap_response": Response(delay_s=delay_s, time_constant_s=constant_s),
+        "route_response": Response(
+            delay_s=delay_s + float(rng.choice([0.0, 5.0])),
+            time_constant_s=constant_s + float(rng.choice([0.0, rng.uniform(0.0, 15.0)])),
+        ),
+    }
 
 
 def _congestion(rng: Draw) -> tuple[CongestionStep, ...]:

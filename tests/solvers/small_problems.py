@@ -52,7 +52,7 @@ def pool(**changes: Any) -> PoolProblem:
     numbers: dict[str, Any] = {
         "name": "pool",
         "load_curve": curve,
-        "cap_curve": CapCurve(full_kw=curve.full_kw, elasticity=0.5, floor_kw=0.5 * curve.full_kw),
+        "cap_curve": CapCurve(full_kw=curve.full_kw, elasticity=0.5, floor_kw=0.4 * curve.full_kw),
         "drained_kw": curve.idle_kw,
         "asleep_kw": 0.5 * curve.idle_kw,
         "may_sleep": False,

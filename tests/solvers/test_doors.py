@@ -25,7 +25,8 @@ def test_cvxpy_finds_the_same_optimum(seed: int, solver: str) -> None:
     program = formulate(random_problem(seed)).program
     direct = highs.solve(program, gap=1e-6)
     door = cvxpy_door.solve(program, solver=solver)
-    assert direct.bound is not None and door.bound is not None
+    assert direct.bound is not None
+    assert door.bound is not None
     assert door.bound <= direct.objective + 1e-6
     assert direct.bound <= door.objective + 1e-6
     assert worst_violation(program, door.x) < 1e-5
@@ -46,6 +47,7 @@ def test_scipy_finds_the_same_optimum(seed: int) -> None:
         options={"mip_rel_gap": 1e-6},
     )
     direct = highs.solve(program, gap=1e-6)
+    assert answer.fun is not None
     assert answer.fun + program.constant == pytest.approx(direct.objective, rel=1e-5, abs=1e-5)
 
 

@@ -6,11 +6,12 @@ import pytest
 import small_problems as small
 
 from ebplan.models.curves import CapCurve
-from ebplan.problem import PoolProblem, Problem, ValueSegment
+from ebplan.problem import ArrivalCount, PoolProblem, Problem, ValueSegment
 from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
 
 HOUR = (0.0, 3600.0)
+ASLEEP_NOW = ArrivalCount(to="asleep", count=1, at_s=0.0)
 NOTICE = (0.0, 360.0, 3600.0)
 """A tenth of an hour before the event: compute has settled when it begins."""
 
@@ -84,7 +85,7 @@ def test_stored_energy_is_sold_from_the_cheap_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "reserve_price, expected",
+    ("reserve_price", "expected"),
     [(25.0, {"reserve": 12.5}), (35.0, {"shortfall": 15.0})],
 )
 def test_reserve_is_entered_where_that_is_cheaper(
@@ -99,7 +100,7 @@ def test_reserve_is_entered_where_that_is_cheaper(
 
 
 @pytest.mark.parametrize(
-    "excess_price, expected",
+    ("excess_price", "expected"),
     [(50.0, {"handoff": 22.5}), (200.0, {"shortfall": 45.0})],
 )
 def test_handoff_is_charged_from_its_time_on(
@@ -156,7 +157,7 @@ def pair(**changes: object) -> PoolProblem:
 
 
 @pytest.mark.parametrize(
-    "cap_price, expected",
+    ("cap_price", "expected"),
     [
         (40.0, {"draining": 0.5, "readiness": 2.0, "capping": 1.3726}),
         (20.0, {"capping": 2.0}),
@@ -184,7 +185,7 @@ def test_consolidation_or_cap_whichever_is_cheaper(
 
 
 @pytest.mark.parametrize(
-    "asked_kw, expected",
+    ("asked_kw", "expected"),
     [(0.02, {"capping": 0.2}), (0.1, {"capping": 0.76, "rejected": 1.728})],
 )
 def test_requests_are_turned_away_when_nothing_else_is_left(
@@ -197,7 +198,7 @@ def test_requests_are_turned_away_when_nothing_else_is_left(
     # 0.64 has the slope 0.8 / (2 x 0.8) = 0.5: natural draw 0.84 - 0.024 = 0.816, 0.076 kW capped.
     one = small.pool(
         load_curve=small.load_curve(idle_kw=0.2, amplitude_kw=0.8, exponent=0.5),
-        cap_curve=CapCurve(full_kw=1.0, elasticity=1.0, floor_kw=0.5),
+        cap_curve=CapCurve(full_kw=1.0, elasticity=1.0, floor_kw=0.4),
         max_utilisation=0.8,
         active_at_start=1,
         drained_at_start=0,
@@ -219,7 +220,7 @@ def test_congestion_is_charged_above_the_threshold_of_the_capacity() -> None:
     # of load answers slower, for an hour at 6.
     one = small.pool(
         load_curve=small.load_curve(idle_kw=0.2, amplitude_kw=0.8, exponent=0.5),
-        cap_curve=CapCurve(full_kw=1.0, elasticity=1.0, floor_kw=0.5),
+        cap_curve=CapCurve(full_kw=1.0, elasticity=1.0, floor_kw=0.4),
         active_at_start=1,
         drained_at_start=0,
         classes=(small.requests(load=0.64, max_rejected=0.0),),
@@ -228,7 +229,7 @@ def test_congestion_is_charged_above_the_threshold_of_the_capacity() -> None:
     assert cost(small.problem(pools=(one,))) == approx(congestion=1.32)
 
 
-@pytest.mark.parametrize("sleep_s, expected", [(400.0, {}), (401.0, {"shortfall": 8.6111})])
+@pytest.mark.parametrize(("sleep_s", "expected"), [(400.0, {}), (401.0, {"shortfall": 8.6111})])
 def test_an_instance_falls_asleep_by_the_next_epoch_or_not_at_all(
     sleep_s: float, expected: dict[str, float]
 ) -> None:
@@ -243,6 +244,100 @@ def test_an_instance_falls_asleep_by_the_next_epoch_or_not_at_all(
         prices=small.prices(shortfall_per_kwh=100.0),
     )
     assert cost(problem) == approx(**expected)
+
+
+@pytest.mark.parametrize(("min_awake_s", "expected"), [(400.0, {}), (401.0, {"shortfall": 8.6111})])
+def test_who_just_woke_stays_awake(min_awake_s: float, expected: dict[str, float]) -> None:
+    # As above, but it arrives awake at 0 s and falls asleep at once when told: at 400 s it has been
+    # awake for 400 s.
+    problem = small.problem(
+        edges_s=(0.0, 400.0, 500.0, 3600.0),
+        epoch_steps=(0, 1),
+        release_kw=(0.0, 0.0, 0.1),
+        event_start_s=500.0,
+        pools=(
+            small.pool(
+                may_sleep=True,
+                min_awake_s=min_awake_s,
+                drained_at_start=0,
+                arrivals=(ArrivalCount(to="awake", count=1, at_s=0.0),),
+            ),
+        ),
+        prices=small.prices(shortfall_per_kwh=100.0),
+    )
+    assert cost(problem) == approx(**expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rejected"),
+    [
+        ({"asleep_at_start": 1, "wake_s": 400.0}, 2.0),
+        ({"asleep_at_start": 1, "wake_s": 401.0}, 18.0),
+        ({"arrivals": (ASLEEP_NOW,), "min_asleep_s": 400.0}, 2.0),
+        ({"arrivals": (ASLEEP_NOW,), "min_asleep_s": 401.0}, 18.0),
+    ],
+    ids=["wakes in time", "wakes too late", "slept long enough", "sleeps too long"],
+)
+def test_nobody_serves_before_it_is_awake(changes: dict[str, object], rejected: float) -> None:
+    # Half an instance of load, turned away at 0.01 per second: 0.5 x 0.01 x 400 = 2 until the
+    # epoch at 400 s, 0.5 x 0.01 x 3600 = 18 where the instance is not awake by then.
+    pool = small.pool(
+        drained_at_start=0,
+        classes=(small.requests(load=0.5, value_per_instance_s=0.01),),
+        **changes,
+    )
+    problem = small.problem(
+        edges_s=(0.0, 400.0, 3600.0), epoch_steps=(0, 1), release_kw=(0.0, 0.0), pools=(pool,)
+    )
+    assert cost(problem) == approx(rejected=rejected)
+
+
+@pytest.mark.parametrize(("min_asleep_s", "rejected"), [(1050.0, 5.5), (1051.0, 18.0)])
+def test_who_is_put_to_sleep_stays_asleep(min_asleep_s: float, rejected: float) -> None:
+    # One instance at u = 0.5 draws 0.2 + 0.8 x 0.5^0.1 = 0.946 kW; 0.8 kW is asked from 100 s to
+    # 1100 s, which only sleep (0.1 kW) gives. Drained at 0 s, put to sleep at 50 s: its load is
+    # turned away for 1100 s, at 0.005 per second, where it may wake then, and otherwise to the end.
+    pool = small.pool(
+        active_at_start=1,
+        drained_at_start=0,
+        may_sleep=True,
+        min_asleep_s=min_asleep_s,
+        classes=(small.requests(load=0.5, value_per_instance_s=0.01),),
+    )
+    problem = small.problem(
+        edges_s=(0.0, 50.0, 100.0, 1100.0, 3600.0),
+        epoch_steps=(0, 1, 3),
+        release_kw=(0.0, 0.0, 0.8, 0.0),
+        event_start_s=100.0,
+        event_end_s=1100.0,
+        pools=(pool,),
+        prices=small.prices(shortfall_per_kwh=10_000.0),
+    )
+    assert cost(problem) == approx(rejected=rejected)
+
+
+@pytest.mark.parametrize(("min_awake_s", "rejected"), [(2000.0, 8.5), (2001.0, 18.0)])
+def test_who_is_woken_stays_awake(min_awake_s: float, rejected: float) -> None:
+    # Asleep at the start; from 2100 s on only sleep meets the target. Woken at 0 s it serves until
+    # it is drained at 1900 s, if it may sleep at 2000 s: 1700 s of load turned away, at 0.005 per
+    # second; otherwise it is never woken.
+    pool = small.pool(
+        drained_at_start=0,
+        asleep_at_start=1,
+        may_sleep=True,
+        min_awake_s=min_awake_s,
+        classes=(small.requests(load=0.5, value_per_instance_s=0.01),),
+    )
+    problem = small.problem(
+        edges_s=(0.0, 1900.0, 2000.0, 2100.0, 3600.0),
+        epoch_steps=(0, 1, 2),
+        release_kw=(0.0, 0.0, 0.0, 0.1),
+        baseline_kw=(10.2,) * 4,
+        event_start_s=2100.0,
+        pools=(pool,),
+        prices=small.prices(shortfall_per_kwh=10_000.0),
+    )
+    assert cost(problem) == approx(rejected=rejected)
 
 
 def test_a_draw_above_the_import_limit_is_paid_for() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import oracle
 import pytest
@@ -10,13 +12,24 @@ from hypothesis import strategies as st
 from random_problems import random_problem
 
 from ebplan.models import kernel
-from ebplan.models.kernel import NEGLIGIBLE_WEIGHT, edge_weights, mean_weights
+from ebplan.models.kernel import (
+    NEGLIGIBLE_WEIGHT,
+    FloatArray,
+    lag_at,
+    mean_lag,
+    mean_weights,
+    weights_at,
+)
 from ebplan.site import Response
 from ebplan.timegrid import TimeGrid, build_time_grid
 
 reproducible = settings(max_examples=60, deadline=None, derandomize=True)
 responses = st.builds(Response, delay_s=st.floats(0.0, 20.0), time_constant_s=st.floats(0.05, 60.0))
 grids = st.builds(lambda seed: random_problem(seed).grid, st.integers(0, 999))
+
+
+def edge_weights(response: Response, grid: TimeGrid) -> FloatArray:
+    return weights_at(response, grid, np.array(grid.edges_s))
 
 
 @reproducible
@@ -50,7 +63,7 @@ def test_what_is_cut_is_negligible(response: Response, grid: TimeGrid) -> None:
         assert np.abs(cut - exact).max() <= NEGLIGIBLE_WEIGHT * grid.n_epochs
 
 
-@pytest.mark.parametrize("delay_s, constant_s", [(0.0, 0.4), (1.5, 4.0), (20.0, 10.0)])
+@pytest.mark.parametrize(("delay_s", "constant_s"), [(0.0, 0.4), (1.5, 4.0), (20.0, 10.0)])
 def test_weights_equal_a_fine_simulation(
     delay_s: float, constant_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,11 +82,23 @@ def test_weights_equal_a_fine_simulation(
         ahead = (now - (y[i] + dt * slope)) / constant_s
         y[i + 1] = y[i] + 0.5 * dt * (slope + ahead)
     at = np.rint(np.array(grid.edges_s) / dt).astype(int)
-    means = [
-        0.5 * (y[a:b].mean() + y[a + 1 : b + 1].mean()) for a, b in zip(at, at[1:], strict=False)
-    ]
+    means = [0.5 * (y[a:b].mean() + y[a + 1 : b + 1].mean()) for a, b in itertools.pairwise(at)]
     assert edge_weights(response, grid) @ inputs == pytest.approx(y[at], abs=2e-3)
     assert mean_weights(response, grid) @ inputs == pytest.approx(means, abs=2e-3)
+
+
+@reproducible
+@given(responses, responses, grids)
+def test_the_lag_is_what_the_slow_step_is_behind(
+    one: Response, other: Response, grid: TimeGrid
+) -> None:
+    fast_mean, fast_edge = (oracle.unit_steps(w) for w in oracle.simulate_lag(one, grid))
+    slow_mean, slow_edge = (oracle.unit_steps(w) for w in oracle.simulate_lag(other, grid))
+    edges = np.array(grid.edges_s)
+    assert np.abs(mean_lag(one, other, grid) - (fast_mean - slow_mean)).max() <= NEGLIGIBLE_WEIGHT
+    assert np.abs(lag_at(one, other, grid, edges) - (fast_edge - slow_edge)).max() <= (
+        NEGLIGIBLE_WEIGHT
+    )
 
 
 times = st.floats(0.0, 4000.0).map(lambda t: round(t, 3))
@@ -98,3 +123,12 @@ def test_the_grid_has_an_edge_at_every_move(
     assert grid.durations_s.sum() == pytest.approx(horizon_s)
     assert grid.epoch_durations_s.sum() == pytest.approx(horizon_s)
     assert (np.diff(grid.epoch_of_step) >= 0).all()
+
+
+def test_a_grid_whose_times_are_not_whole_milliseconds() -> None:
+    # A state measured between two milliseconds, 30 s of event, 15 s of recovery.
+    begin_s = 116.1094
+    grid = build_time_grid(
+        begin_s=begin_s, full_s=begin_s, end_s=begin_s + 30.0, horizon_s=begin_s + 45.0
+    )
+    assert grid.horizon_s == pytest.approx(begin_s + 45.0, abs=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_cost_charged_twice_is_charged_twice() -> None:
 
 
 @pytest.mark.parametrize("bounds", [{"upper": np.inf}, {"lower": -np.inf, "upper": 1.0}])
-def test_an_infinite_bound_is_refused(bounds: dict[str, float]) -> None:
+def test_an_infinite_bound_is_refused(bounds: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="free: every bound is finite"):
         ProgramBuilder().variables("free", 2, **bounds)
 

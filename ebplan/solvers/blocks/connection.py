@@ -17,7 +17,7 @@ handoff            d_t - a_t <= d_handoff                                steps a
 The plan hands the converter the *target* g_t, not a battery schedule: it tracks the residual
 within milliseconds. ``release_target`` and the battery's energy rows speak of step means;
 ``converter_limit`` keeps the residual within the converter's power at both ends of a step, and
-at instants inside where a cap that is lifted fast and a count that falls slowly make a hump;
+at instants inside where load that moves fast and an instance that drains slowly make a hump;
 ``solvers/transients.py`` finds those.
 """
 

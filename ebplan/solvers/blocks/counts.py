@@ -13,13 +13,18 @@ Identical instances are counted, never told apart: that removes the symmetry and
 
 awake_balance    A_k + D_k = A_{k-1} + D_{k-1} - s_k + sum_{k': wakes at k} w_{k'} + arriving_k
 asleep_balance   S_k = S_{k-1} - w_k + sum_{k': asleep at k} s_{k'} + arriving_k
+drained_first    s_k <= D_{k-1}
 min_awake        sum_{arrivals awake in (t_k - min_awake, t_k]} <= A_k + D_k
 min_asleep       sum_{arrivals asleep in (t_k - min_asleep, t_k]} <= S_k
 drained_count    r_k >= A_{k-1} - A_k
+drains_for_real  r_k <= A_{k-1} - A_k + N x_k,  r_k <= N (1 - x_k)   where drawing power is paid
 
 A command given at epoch k' takes effect at the first epoch at or after ``t_k' + lead``: capacity
-counts late, never early. Active to drained and back is free of lead: it is a router weight.
+counts late, never early. Only an instance that was drained an epoch before is put to sleep: what it
+has in flight would be cut off. Active to drained and back is free of lead: it is a router weight.
 What is in transit at the start stands on the right-hand side.
+A drained instance draws power a while longer: where energy costs nothing or is paid for, only a
+binary x_k keeps the program from draining in name only.
 The dwell rows are the aggregated minimum up-time rows of Rajan and Takriti (IBM RC23628, 2005).
 """
 
@@ -48,8 +53,17 @@ class Counts:
     newly_drained: IndexArray
 
 
-def add_counts(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid) -> Counts:
-    """Add one pool's counts and the costs of moving and of missing instances."""
+def add_counts(
+    builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, *, drawing_pays: bool
+) -> Counts:
+    """Add one pool's counts and the costs of moving and of missing instances.
+
+    Args:
+        builder: where to add them.
+        pool: the pool.
+        grid: steps and epochs.
+        drawing_pays: energy costs nothing or less.
+    """
     epochs, most = grid.n_epochs, pool.instances
     sleepers = most if pool.may_sleep else 0
     dormant = pool.asleep_at_start + sum(a.count for a in pool.arrivals if a.to == "asleep")
@@ -95,6 +109,12 @@ def add_counts(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid) -> Co
         lower=balance,
         upper=balance,
     )
+    builder.rows(
+        f"{pool.name}.drained_first",
+        epochs,
+        [(now, counts.to_sleep), (-before, counts.drained)],
+        upper=first * pool.drained_at_start,
+    )
     recent = window(grid, pool.min_awake_s)
     builder.rows(
         f"{pool.name}.min_awake",
@@ -115,6 +135,13 @@ def add_counts(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid) -> Co
         [(now, counts.newly_drained), (now - before, counts.active)],
         lower=first * pool.active_at_start,
     )
+    if drawing_pays:
+        still = builder.variables(f"{pool.name}.not_drained", epochs, upper=1, integer=True)
+        fewer = first * pool.active_at_start
+        terms = [(now, counts.newly_drained), (now - before, counts.active), (-most * now, still)]
+        builder.rows(f"{pool.name}.drains_for_real.0", epochs, terms, upper=fewer)
+        terms = [(now, counts.newly_drained), (most * now, still)]
+        builder.rows(f"{pool.name}.drains_for_real.1", epochs, terms, upper=most)
     builder.cost("draining", counts.newly_drained, pool.drain_per_instance)
     builder.cost("waking", counts.to_wake, pool.wake_per_instance)
     missing = pool.readiness_per_instance_h / SECONDS_PER_HOUR * grid.epoch_durations_s

@@ -11,15 +11,16 @@ load and power stay linear together. Curves: models/curves.py.
 | v_k    | cap_depth  | power a cap takes below the natural draw, kW   | (K,)  |
 
 natural_draw     P_k <= f_h U_k + g_h A_k                 lines h through the load curve
-cap_frontier     U_k <= rho (a_h P_k + b_h A_k)           lines h through the cap curve
+cap_frontier     U_k <= rho (a_h P_k + b_h A_k)           lines h of the cap curve, the last is 1
 cap_floor        P_k >= p_min A_k
 min_utilisation  U_k >= u_min A_k
+full_draw        P_k <= f(1) A_k                          nothing is drawn where nothing is active
 congestion_i     q_ik >= U_k - rho_i (a_h P_k + b_h A_k)  priced: slower answers
 cap_depth        v_k >= (alpha U_k + beta A_k) - P_k      priced: slower tokens
 
 rho is the highest utilisation planned for. (alpha, beta) is the tangent of the load curve at the
 utilisation of the start: it lies nowhere below the curve, so no cap is free, and next to nothing
-above it where instances are operated (6 W per instance at saturation from a start at 0.55). A cap
+above it where instances are operated (13 W per instance at saturation from a start at 0.55). A cap
 above the natural draw is worth nothing, because P_k <= f(U_k) already.
 """
 
@@ -84,6 +85,12 @@ def add_lens(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts:
         [(1.0, lens.load), (-pool.min_utilisation, counts.active)],
         lower=0.0,
     )
+    builder.rows(
+        f"{pool.name}.full_draw",
+        epochs,
+        [(1.0, lens.power), (-pool.full_kw, counts.active)],
+        upper=0.0,
+    )
     _price_congestion(builder, pool, grid, counts, lens)
     _price_cap_depth(builder, pool, grid, counts, lens)
     return lens
@@ -93,22 +100,24 @@ def load_lines(pool: PoolProblem) -> Lines:
     """Return lines whose minimum interpolates the load curve from below."""
     spread = np.geomspace(pool.min_utilisation, 1.0, CURVE_LINES + 1)
     if pool.instances <= EXACT_COUNTS:
-        inner = pool.load / np.arange(1, pool.instances + 1)
+        inner = np.r_[pool.load / np.arange(1, pool.instances + 1), pool.max_utilisation]
         spread = spread[[0, -1]]
     else:
-        inner = np.array([pool.utilisation_at_start])
+        inner = np.array([pool.utilisation_at_start, pool.max_utilisation])
     inside = inner[(inner > pool.min_utilisation * 1.001) & (inner < 0.999)]
     points = np.unique(np.r_[spread, inside])
     return chords(points, pool.load_curve.power_kw(points))
 
 
 def cap_lines(pool: PoolProblem) -> Lines:
-    """Return lines whose minimum interpolates the cap curve from below."""
+    """Return lines whose minimum interpolates the cap curve from below; the last one is 1."""
     curve = pool.cap_curve
+    if curve.floor_kw >= curve.full_kw:
+        return ((0.0, 1.0),)  # no cap that binds is allowed
     # From elasticity 1 on the cautious curve is one straight line.
     pieces = 1 if curve.elasticity >= 1.0 else CURVE_LINES
     points = np.linspace(curve.floor_kw, curve.full_kw, pieces + 1)
-    return chords(points, curve.capacity(points))
+    return (*chords(points, curve.capacity(points)), (0.0, 1.0))
 
 
 def _price_congestion(
