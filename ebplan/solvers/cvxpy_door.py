@@ -61,6 +61,9 @@ def solve(
     ]
     problem = cp.Problem(cp.Minimize(program.cost @ x + program.constant), constraints)
     problem.solve(solver=name, **options)
+    if problem.status == cp.INFEASIBLE and name == "HIGHS":
+        # A problem is always feasible; presolve calls some of them infeasible (solvers/highs.py).
+        problem.solve(solver=name, **options, presolve="off")
     # cvxpy reports zeros as a value when a limit is hit before a feasible point is known.
     if problem.status != cp.OPTIMAL or x.value is None:
         raise NoPlanError(f"{name} through cvxpy found no proven plan: {problem.status}")

@@ -135,11 +135,11 @@ def test_nobody_is_drained_in_name_to_draw_paid_power() -> None:
     assert cost == pytest.approx(0.0, abs=1e-3)
 
 
-@fault("a swap of instances is not a drain: no row holds to_sleep to drained and newly drained")
+@fault("dwell is kept by count: one who must stay awake lends its place to one at work")
 def test_who_falls_asleep_was_drained_first() -> None:
-    # The instance at work is put to sleep while another, just arrived and bound to stay awake,
-    # takes its requests: the count of active instances stays, the drain is neither charged nor
-    # does the power fall slowly.
+    # One instance at work, another just arrived and bound to stay awake. By count the drained one
+    # is put to sleep; by its dwell it may not, so it takes over the requests and the one at work
+    # sleeps. That drain is neither charged nor does the power fall slowly.
     pool = small.pool(
         active_at_start=1,
         drained_at_start=0,

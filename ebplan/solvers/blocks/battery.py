@@ -33,7 +33,7 @@ import numpy as np
 from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.program import IndexArray, ProgramBuilder
 
-TANGENTS_AT = (0.125, 0.375, 0.625, 0.875)
+TANGENTS_AT = (0.0, 0.125, 0.375, 0.625, 0.875)
 """Where the loss curve is touched, as a share of rated power: the loss is then underestimated by
 at most b2 / 64 of rated power, 0.03 % at b2 = 2 %."""
 

@@ -101,7 +101,6 @@ def load_lines(pool: PoolProblem) -> Lines:
     spread = np.geomspace(pool.min_utilisation, 1.0, CURVE_LINES + 1)
     if pool.instances <= EXACT_COUNTS:
         inner = np.r_[pool.load / np.arange(1, pool.instances + 1), pool.max_utilisation]
-        spread = spread[[0, -1]]
     else:
         inner = np.array([pool.utilisation_at_start, pool.max_utilisation])
     inside = inner[(inner > pool.min_utilisation * 1.001) & (inner < 0.999)]
