@@ -306,7 +306,7 @@ def _battery(
         energy[1:] <= battery.max_kwh,
         loss <= (linear + quadratic) * through,
     ]
-    for eighth in (1, 3, 5, 7):  # tangents of the loss curve in the middle of four equal parts
+    for eighth in (0, 1, 3, 5, 7):  # tangents at nothing and in the middle of four equal parts
         at = eighth / 8.0 * battery.rated_kw
         value = linear * at + quadratic * at**2 / battery.rated_kw
         slope = linear + 2.0 * quadratic * at / battery.rated_kw
