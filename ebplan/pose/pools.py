@@ -188,6 +188,13 @@ def _lowest_utilisation(
     )
     total = sum(loads.values())
     per_active = total / state.active if state.active else 0.0
+    if pool.max_utilisation <= lowest:
+        raise FieldFault(
+            field="max_utilisation",
+            value=pool.max_utilisation,
+            allowed=f"> {lowest:.3f}, the lowest utilisation that is planned for",
+            remedy="leave less headroom, or set allow_extrapolation on the pool",
+        )
     if total > 0.0 and (total < lowest or per_active < lowest):
         raise InputError(
             field=f"state.pools.{name}.load_req_per_s",

@@ -74,7 +74,8 @@ def _who_carries(plan: Plan, began_s: float) -> list[str]:
     target = -min(step.target_kw for step in asked)
     energy = energy_by_mechanism_kwh(plan)
     whole = sum(energy.values())
-    peak = max(asked, key=lambda step: step.battery_kw)
+    most_kw = max(step.battery_kw for step in asked)
+    peak = next(step for step in asked if step.battery_kw >= most_kw - 1e-3)
     sentences = [
         f"Of {target:.2f} kW asked, the battery carries at most {peak.battery_kw:.2f} kW, at "
         f"{peak.t_s - began_s:g} s."
