@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench comparison models clean
+.PHONY: solve test check lint types layers bench comparison models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -32,6 +32,11 @@ comparison: $(READY)
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit
+	$(BIN)/python -m ebplan.models.sensitivity > docs/models/sensitivity.md.new
+	mv docs/models/sensitivity.md.new docs/models/sensitivity.md
+
+docs: $(READY)
+	$(BIN)/python docs/refresh.py
 
 clean:
 	rm -rf $(VENV)
