@@ -7,6 +7,7 @@ refused. Everything heavy is imported where it is used, so that ``ebplan --help`
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,17 @@ def solve(
     from ebplan.document import check_writable, write_atomically
 
     method, behind = _method(solver)
+    _refuse_together(
+        shown_model={"--save-lp": save_lp, "--print-model": print_model},
+        plan_output={"--json": as_json, "-o": output, "--commands": as_commands, "--plot": plot},
+    )
+    if time_limit is not None and (method == "merit_order" or not math.isfinite(time_limit)):
+        raise click.UsageError("--time-limit is a finite number of seconds for a solver.")
+    if any(
+        p is not None and p.resolve() == file.resolve()
+        for p in (output, plot, save_problem, save_lp)
+    ):
+        raise click.UsageError(f"{file} is what is solved: write somewhere else.")
     for path in (output, plot, save_problem, save_lp):
         if path:
             check_writable(path)
@@ -196,11 +208,21 @@ def doctor() -> None:
     from platform import platform, python_version
 
     click.echo(f"ebplan {__version__}, Python {python_version()}, {platform()}")
-    for name in ("highspy", "numpy", "pydantic", "rich", "matplotlib", "scipy", "pandas", "cvxpy"):
+    for name in ("highspy", "numpy", "pydantic", "rich", "matplotlib", "scipy", "cvxpy"):
         try:
             click.echo(f"  {name:12s} {version(name)}")
         except PackageNotFoundError:
             click.echo(f"  {name:12s} not installed")
+
+
+def _refuse_together(shown_model: dict[str, Any], plan_output: dict[str, Any]) -> None:
+    """Refuse options that would be ignored beside one another."""
+    model = [name for name, value in shown_model.items() if value]
+    outputs = [name for name, value in plan_output.items() if value]
+    if model and outputs:
+        raise click.UsageError(f"{model[0]} does not solve: leave out {', '.join(outputs)}.")
+    if plan_output["--json"] and plan_output["--commands"]:
+        raise click.UsageError("--json and --commands both print: choose one.")
 
 
 def _method(solver: str) -> tuple[Method, str | None]:

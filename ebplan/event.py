@@ -22,6 +22,14 @@ EventType = Literal[
 ]
 
 
+SMALLEST_KW = 1e-3
+"""A smaller change drowns in rounding."""
+RELEASING = ("under_frequency", "congestion_curtailment", "import_limit")
+"""Kinds that ask for less draw; the others for more."""
+EITHER_WAY = ("demand_response", "price_window")
+"""Kinds that may ask for either."""
+
+
 class Target(Part):
     """Size of the response: exactly one of the fields."""
 
@@ -35,6 +43,13 @@ class Target(Part):
     @model_validator(mode="after")
     def _exactly_one(self) -> Target:
         given = {name: v for name, v in self.model_dump().items() if v is not None}
+        if 0.0 < abs(self.delta_kw or 0.0) < SMALLEST_KW:
+            raise FieldFault(
+                field="delta_kw",
+                value=self.delta_kw,
+                allowed=f"{SMALLEST_KW:g} kW or more, either way",
+                remedy="ask for a change that a meter can see; kW, not W or MW",
+            )
         if len(given) != 1:
             raise FieldFault(
                 field="",
@@ -55,7 +70,7 @@ class ResponseShape(Part):
     recovery_s: Positive = 60.0
     """Seconds after the end that the plan still covers."""
     rebound_limit_kw: NonNegative = 0.5
-    """How far above the baseline the site may draw after the end."""
+    """How far above the baseline the site may draw before the start of a release and after it."""
 
     @model_validator(mode="after")
     def _ordered(self) -> ResponseShape:
@@ -117,12 +132,27 @@ class Event(Part):
     """When compute should have taken over; none where the battery may carry the whole."""
     baseline: Baseline = Baseline()
     """How the baseline is found."""
-    tolerance: Fraction = 0.0
-    """Share of the target by which the response may fall short before settlement counts it."""
     payment_per_kwh: NonNegative = 0.0
     """Paid for each kWh delivered, in the site's currency."""
     penalty_per_kwh: NonNegative = 0.0
     """Charged for each kWh not delivered."""
+
+    @model_validator(mode="after")
+    def _asks_in_its_direction(self) -> Event:
+        asked = self.target.delta_kw
+        if asked is None:
+            asked = self.target.fraction_of_baseline
+        releases = self.target.import_limit_kw is not None or (asked is not None and asked < 0.0)
+        wanted = "release" if self.type in RELEASING else "absorb"
+        either = self.type in EITHER_WAY or asked == 0.0
+        if not either and (wanted == "release") != releases:
+            raise FieldFault(
+                field="type",
+                value=self.type,
+                allowed=f"a target that fits: {self.type} asks to {wanted}",
+                remedy="correct the type, or the sign of the target (< 0 releases, > 0 absorbs)",
+            )
+        return self
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Event:

@@ -7,6 +7,7 @@ draw: a mechanism that lowers it by 0.4 kW stands as -0.4.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -22,6 +23,16 @@ PRIORITY_CAUSES = ("firmness", "reserve")
 
 OPTIMAL_GAP = 1e-3
 """Largest gap at which a plan is called optimal."""
+
+
+def money_gap(objective: float, bound: float, cost: Mapping[str, float]) -> float:
+    """Return (objective - bound) / |money|, at least 0; money leaves the surcharges out.
+
+    A distance of a millionth counts as nothing.
+    """
+    money = sum(cost.values()) - sum(cost.get(cause, 0.0) for cause in PRIORITY_CAUSES)
+    apart = max(objective - bound, 0.0)
+    return 0.0 if apart <= 1e-6 else apart / max(abs(money), 1e-9)
 
 
 class Step(Part):
@@ -58,6 +69,10 @@ class ClassEpoch(Part):
     """Requests that are served."""
     rejected_req_per_s: NonNegative
     """Requests that are turned away."""
+    deferred_req_per_s: float = 0.0
+    """Requests put off (> 0), or served from the backlog (< 0)."""
+    backlog_requests: NonNegative = 0.0
+    """Requests waiting at the end of the epoch."""
 
 
 class PoolEpoch(Part):
@@ -136,6 +151,10 @@ class ClassService(Part):
     """Requests that are served."""
     rejected: NonNegative
     """Requests that are turned away."""
+    backlog_at_start: NonNegative = 0.0
+    """Requests waiting when the plan starts."""
+    backlog_at_end: NonNegative = 0.0
+    """Requests waiting when it ends."""
 
 
 class Violation(Part):
@@ -181,7 +200,7 @@ class Plan(Document):
     bound: float | None
     """No plan on this grid costs less."""
     gap: float | None
-    """(objective - bound) / |objective|."""
+    """(objective - bound) / |money|: what is not proven, as a share of the money."""
     cost: dict[str, float]
     """By cause; the sum is ``objective``."""
     shortfall: tuple[Shortfall, ...]

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import Literal
-
-import numpy as np
 
 from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
 from ebplan.event import Event
-from ebplan.plan import OPTIMAL_GAP, Plan
+from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.site import Site
-from ebplan.solvers import highs
-from ebplan.solvers.decision import decide
 from ebplan.solvers.explain import explain
 from ebplan.solvers.extract import extract_plan
-from ebplan.solvers.formulation import Formulation, formulate
-from ebplan.solvers.highs import Solution
+from ebplan.solvers.formulation import formulate
 from ebplan.solvers.merit_order import merit_order
-from ebplan.solvers.transients import overshoots
+from ebplan.solvers.search import (
+    Method,
+    finer_gap,
+    gap_of,
+    objective,
+    peaks_to_watch,
+    settle,
+    solve_once,
+)
 from ebplan.state import State
 
-Method = Literal["highs", "cvxpy", "merit_order"]
-
+__all__ = ["Method", "Planner", "solve_problem"]
 
 MOST_ROUNDS = 10
 """Rounds of watching further instants; each closes in on a peak, two or three are usual."""
@@ -79,88 +80,65 @@ def solve_problem(
         time_limit_s: stop improving after this.
 
     Raises:
-        NoPlanError: no plan was found, or the one found failed the check.
+        NoPlanError: neither the optimised plan nor the merit order's passed the check.
     """
-    formulation = formulate(problem)
     if method == "merit_order":
-        plan = _merit_order_plan(problem, formulation)
-    else:
-        formulation, solution = _solve(problem, formulation, method, solver, time_limit_s)
-        if solution.bound is None:  # the search never got beyond the point it began with
-            plan = _merit_order_plan(problem, formulation)
-        else:
-            plan = _solved_plan(problem, formulation, solution)
+        return _checked(problem, _merit_order_plan(problem))
+    try:
+        return _checked(problem, _optimised_plan(problem, method, solver, time_limit_s))
+    except NoPlanError as error:
+        plan = _merit_order_plan(problem)
+        sentence = f"The optimised plan was not used: {error}."
+        plan = plan.model_copy(update={"explanation": (*plan.explanation, sentence)})
+        return _checked(problem, plan)
+
+
+def _checked(problem: Problem, plan: Plan) -> Plan:
+    """Return the plan with the checker's verdict.
+
+    Raises:
+        NoPlanError: the plan breaks a law.
+    """
     checked = plan.model_copy(update={"check": check_plan(problem, plan)})
     if not checked.check.ok:
-        raise NoPlanError(
-            "the plan failed the check: "
-            + "; ".join(violation.message for violation in checked.check.violations),
-            plan=checked,
-        )
+        broken = "; ".join(violation.message for violation in checked.check.violations)
+        raise NoPlanError(f"the plan failed the check: {broken}", plan=checked)
     return checked
 
 
-def _solve(
-    problem: Problem,
-    formulation: Formulation,
-    method: Method,
-    solver: str | None,
-    time_limit_s: float | None,
-) -> tuple[Formulation, Solution]:
-    """Solve, and again with further instants watched while the draw peaks between the edges."""
+def _optimised_plan(
+    problem: Problem, method: Method, solver: str | None, time_limit_s: float | None
+) -> Plan:
+    """Solve, and again where the draw peaks between the edges or surcharges hide the money.
+
+    Raises:
+        NoPlanError: the solver found no feasible point in time.
+    """
     until = None if time_limit_s is None else monotonic() + time_limit_s
     watched: list[float] = []
+    gap: float | None = None
     for _ in range(MOST_ROUNDS):
-        left = None if until is None else max(until - monotonic(), 0.001)
-        solution = _solve_once(problem, formulation, method, solver, left)
-        granted = np.zeros(problem.grid.n_steps)
-        granted[problem.in_event] = solution.x[formulation.connection.shortfall]
-        more = overshoots(problem, decide(problem, formulation, solution.x), granted)
-        if not more:
-            break
-        watched += more
+        left_s = None if until is None else max(until - monotonic(), 0.001)
         formulation = formulate(problem, instants_s=watched)
-    return formulation, solution
+        solution = solve_once(problem, formulation, method, solver, left_s, gap)
+        x = settle(problem, formulation, solution.x)
+        watched += (more := peaks_to_watch(problem, formulation, solution.x))
+        apart = gap_of(formulation, x, solution.bound)
+        gap = finer_gap(formulation, x, apart) if method == "highs" else None
+        if (not more and gap is None) or (until is not None and monotonic() >= until):
+            break
+    if solution.bound is None:  # the search never got beyond the point it began with
+        return _merit_order_plan(problem)
+    bound = min(solution.bound, objective(formulation, x))
+    proven = apart is not None and apart <= OPTIMAL_GAP
+    status: PlanStatus = "optimal" if proven else "gap"
+    plan = extract_plan(problem, formulation, x, status=status, bound=bound, gap=apart)
+    return plan.model_copy(update={"explanation": explain(problem, plan, formulation, x)})
 
 
-def _solve_once(
-    problem: Problem,
-    formulation: Formulation,
-    method: Method,
-    solver: str | None,
-    time_limit_s: float | None,
-) -> Solution:
-    if method == "highs":
-        # Under a limit the merit order is in hand before the solver is asked.
-        start = None if time_limit_s is None else merit_order(problem, formulation)
-        return highs.solve(formulation.program, time_limit_s=time_limit_s, start=start)
-    from ebplan.solvers import cvxpy_door  # a second to import; only where it is asked for
-
-    return cvxpy_door.solve(formulation.program, solver=solver, time_limit_s=time_limit_s)
-
-
-def _solved_plan(problem: Problem, formulation: Formulation, solution: Solution) -> Plan:
-    proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
-    plan = extract_plan(
-        problem,
-        formulation,
-        solution.x,
-        status="optimal" if proven else "gap",
-        bound=solution.bound,
-        gap=solution.gap,
-    )
-    sentences = explain(problem, plan, formulation, solution.x)
-    return plan.model_copy(update={"explanation": sentences})
-
-
-def _merit_order_plan(problem: Problem, formulation: Formulation) -> Plan:
-    plan = extract_plan(
-        problem,
-        formulation,
-        merit_order(problem, formulation),
-        status="merit_order",
-        bound=None,
-        gap=None,
-    )
-    sentence = "Least impact first: consolidate, then cap, then turn requests away; not optimised."
+def _merit_order_plan(problem: Problem) -> Plan:
+    formulation = formulate(problem)
+    x = merit_order(problem, formulation)
+    plan = extract_plan(problem, formulation, x, status="merit_order", bound=None, gap=None)
+    sentence = "Least impact first, not optimised: the whitepaper's rule, without a solver."
     return plan.model_copy(update={"explanation": (sentence,)})

@@ -31,6 +31,17 @@ class ArrivalCount(Part):
     """When they arrive."""
 
 
+class DeferralProblem(Part):
+    """Work of a class that may wait; work is instance-equivalents times seconds."""
+
+    deadline_s: Positive
+    """Longest wait."""
+    price_per_work_h: NonNegative
+    """Money for one unit of work waiting an hour."""
+    backlog_at_start: NonNegative = 0.0
+    """Work waiting when the plan starts."""
+
+
 class ClassProblem(Part):
     """Load of one request class."""
 
@@ -44,6 +55,8 @@ class ClassProblem(Part):
     """Money lost per second for one instance-equivalent of rejected load."""
     max_rejected: NonNegative
     """Load that may be rejected, in instance-equivalents."""
+    deferral: DeferralProblem | None = None
+    """How its requests may wait; None where they may not."""
 
     @model_validator(mode="after")
     def _rejects_at_most_the_load(self) -> ClassProblem:
@@ -194,7 +207,7 @@ class BatteryProblem(Part):
     max_kwh: Positive
     """Highest energy, a physical limit."""
     reserve_kwh: NonNegative
-    """Energy to keep; going below is priced."""
+    """Energy to keep; going below, or further below, is priced."""
     discharge_limit_kw: NonNegative
     """Converter limit less the droop reserve."""
     charge_limit_kw: NonNegative
@@ -216,15 +229,22 @@ class BatteryProblem(Part):
     terminal: tuple[ValueSegment, ...] = Field(min_length=1)
     """Segments from empty upwards, prices not rising."""
 
-    def loss_kw(self, power_kw: float) -> float:
-        """Return the converter loss at an AC power: ``b1 x + b2 x^2 / rated``."""
-        return self.loss_linear * power_kw + self.loss_quadratic * power_kw**2 / self.rated_kw
+    @property
+    def kept_kwh(self) -> float:
+        """Energy below which a dip is priced: the reserve, or what there is of it."""
+        return min(self.reserve_kwh, self.start_kwh)
 
-    def power_for_kw(self, dc_kw: float) -> float:
-        """Return the AC power that takes ``dc_kw`` out of the DC side: solves x + loss(x) = dc."""
-        linear, quadratic = 1.0 + self.loss_linear, self.loss_quadratic / self.rated_kw
-        root = np.sqrt(linear**2 + 4.0 * quadratic * max(dc_kw, 0.0))
-        return float(2.0 * max(dc_kw, 0.0) / (linear + root))
+    @model_validator(mode="after")
+    def _rated_for_its_limits(self) -> BatteryProblem:
+        most = max(self.discharge_limit_kw, self.charge_limit_kw)
+        if most > self.rated_kw:
+            raise FieldFault(
+                field="rated_kw",
+                value=self.rated_kw,
+                allowed=f">= the converter's limits, {most:g}",
+                remedy="raise the rating or lower the limits",
+            )
+        return self
 
     @model_validator(mode="after")
     def _value_is_concave(self) -> BatteryProblem:
@@ -287,7 +307,7 @@ class Problem(Document):
     event_end_s: Positive
     """End of the event."""
     target_kw: tuple[float, ...]
-    """Asked change against the baseline per step, <= 0 (release), shape (T,)."""
+    """Asked change against the baseline per step: all <= 0 releases, all >= 0 absorbs; (T,)."""
     baseline_kw: tuple[float, ...]
     """Baseline at the connection point per step, shape (T,)."""
     other_kw: tuple[float, ...]
@@ -320,14 +340,19 @@ class Problem(Document):
                     allowed=f"{steps}, one per step",
                     remedy="give one value per step",
                 )
-        if max(self.target_kw) > 0.0:
+        if min(self.target_kw) < 0.0 < max(self.target_kw):
             raise FieldFault(
                 field="target_kw",
-                value=max(self.target_kw),
-                allowed="<= 0: release",
-                remedy="absorb events are not planned yet",
+                value=f"{min(self.target_kw):g} to {max(self.target_kw):g}",
+                allowed="one direction: all <= 0 (release) or all >= 0 (absorb)",
+                remedy="plan each direction as an event of its own",
             )
         return self
+
+    @property
+    def direction(self) -> int:
+        """1 where the event absorbs, -1 where it releases (or asks nothing)."""
+        return 1 if max(self.target_kw) > 0.0 else -1
 
     @property
     def firmness_weight(self) -> NDArray[np.float64]:
@@ -338,7 +363,7 @@ class Problem(Document):
     @property
     def in_event(self) -> NDArray[np.bool_]:
         """Steps in which a response is asked, shape (T,)."""
-        return np.array(self.target_kw) < 0.0
+        return np.asarray(np.array(self.target_kw) != 0.0)
 
     @property
     def after_event(self) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ class LossStage(Part):
     factor: float = Field(ge=1.0, le=3.0)
     """Losses that grow with the load."""
     offset_kw: NonNegative = 0.0
-    """Losses that do not."""
+    """Losses that do not, once for the site."""
 
 
 class Assumption(Part):
@@ -90,6 +90,15 @@ class MechanismPrices(Part):
     """Effort and risk of one wake."""
 
 
+class Deferral(Part):
+    """Requests that may wait: put off in an event, worked off when there is room."""
+
+    deadline_s: Positive
+    """Longest wait."""
+    price_per_request_h: NonNegative
+    """Money for a request waiting an hour."""
+
+
 class RequestClass(Part):
     """Requests of one kind and value served by a pool."""
 
@@ -99,6 +108,8 @@ class RequestClass(Part):
     """Protected requests are never rejected while an instance can serve them."""
     value_per_request: NonNegative
     """Money lost when a request is rejected."""
+    deferral: Deferral | None = None
+    """How its requests may wait; they may not where this is absent."""
 
 
 class Pool(Part):
@@ -224,6 +235,14 @@ class Battery(Part):
                 value=self.reserve_soc,
                 allowed=f"soc_min = {self.soc_min} to soc_max = {self.soc_max}",
                 remedy="correct the SoC limits",
+            )
+        most = max(self.discharge_limit_kw, self.charge_limit_kw)
+        if most > self.converter_rated_kw:
+            raise FieldFault(
+                field="converter_rated_kw",
+                value=self.converter_rated_kw,
+                allowed=f">= the converter's limits, {most:g}",
+                remedy="raise the rating or lower the limits",
             )
         limit = min(self.discharge_limit_kw, self.charge_limit_kw)
         if self.droop_reserve_kw > limit:

@@ -41,6 +41,8 @@ class PoolState(Part):
     """Instances on their way."""
     load_req_per_s: dict[str, NonNegative]
     """Offered load by request class."""
+    backlog_requests: dict[str, NonNegative] = Field(default_factory=dict)
+    """Requests waiting, by request class; classes that may not wait have none."""
 
     @property
     def total(self) -> int:

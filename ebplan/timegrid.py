@@ -100,12 +100,19 @@ class TimeGrid(Part):
 
 
 def build_time_grid(
-    *, begin_s: float, full_s: float, end_s: float, horizon_s: float, marks_s: Iterable[float] = ()
+    *,
+    start_s: float,
+    begin_s: float,
+    full_s: float,
+    end_s: float,
+    horizon_s: float,
+    marks_s: Iterable[float] = (),
 ) -> TimeGrid:
     """Build a grid that is fine where the response begins and ends, and coarse elsewhere.
 
     Args:
-        begin_s: when the response begins.
+        start_s: when the event starts.
+        begin_s: when its response begins.
         full_s: when it is complete.
         end_s: when it ends.
         horizon_s: end of the plan.
@@ -113,7 +120,13 @@ def build_time_grid(
     """
     moves, horizon_s = [_ms(begin_s), _ms(end_s)], _ms(horizon_s)
     marks = {_ms(m) for m in (full_s, *marks_s) if 0.0 < m < horizon_s}
-    epochs = _epochs(*moves, stretch=max((full_s - begin_s) / 60.0, 1.0), horizon_s=horizon_s)
+    # Compute cannot tell a response that begins within a second from one that begins at once, and
+    # what is agreed (the hand-off) counts from the start.
+    at_once = begin_s - start_s < RESPONSE_EPOCHS_S[1]
+    origin_s = _ms(start_s) if at_once else moves[0]
+    epochs = _epochs(
+        origin_s, moves[1], stretch=max((full_s - begin_s) / 60.0, 1.0), horizon_s=horizon_s
+    )
     fixed = sorted({0.0, *moves, *marks, *epochs, horizon_s})
     edges = [0.0]
     for until in fixed[1:]:
@@ -137,11 +150,9 @@ def _grow(start: float, end: float, since_s: float, *, longest_s: float) -> list
 def _epochs(begin_s: float, end_s: float, *, stretch: float, horizon_s: float) -> list[float]:
     """Return epoch times: dense after the response begins and ends, then twice as far each."""
     times = {0.0, *(begin_s - notice for notice in NOTICE_EPOCHS_S if begin_s > notice)}
-    # Compute cannot tell a response that begins within its first tenths from one at once.
-    origin = begin_s if begin_s >= RESPONSE_EPOCHS_S[1] else 0.0
     offsets = [stretch * offset for offset in RESPONSE_EPOCHS_S]
     for start, stop, dense in (
-        (origin, end_s, offsets),
+        (begin_s, end_s, offsets),
         (end_s, horizon_s, list(RELEASE_EPOCHS_S)),
     ):
         times.update(start + offset for offset in dense if start + offset < stop)

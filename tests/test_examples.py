@@ -57,7 +57,12 @@ def solved(name: str) -> Solved:
 
 
 def test_there_are_examples() -> None:
-    assert {"curtailment_3h", "infeasible_target", "under_frequency"} <= set(NAMES)
+    assert {
+        "curtailment_3h",
+        "infeasible_target",
+        "surplus_absorb",
+        "under_frequency",
+    } <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,6 +124,27 @@ def test_curtailment_is_carried_by_compute() -> None:
     assert compute_kwh >= 0.8 * asked_kwh
     assert battery_kwh <= 0.2 * asked_kwh
     assert compute_kwh + battery_kwh >= asked_kwh * (1.0 - 1e-6)
+
+
+def test_a_surplus_is_absorbed_by_an_instance_put_to_work_and_by_the_battery() -> None:
+    one = solved("surplus_absorb")
+    (pool,) = one.problem.pools
+    (epochs,) = one.plan.pools.values()
+    assert max(epoch.active for epoch in epochs) > pool.active_at_start
+    assert one.energy_kwh("consolidation") < 0.0
+    assert one.energy_kwh("battery") < 0.0
+    assert one.plan.shortfall == ()
+    for step in one.in_event():
+        assert step.grid_kw >= step.baseline_kw + step.target_kw - 1e-6
+
+
+def test_a_surplus_fills_the_battery() -> None:
+    one = solved("surplus_absorb")
+    before, after = one.in_event()[0], one.in_event()[-1]
+    assert all(step.battery_kw <= 0.0 for step in one.in_event()), "no discharge inside the event"
+    assert before.soc is not None
+    assert after.soc is not None
+    assert after.soc > before.soc
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ebplan.document import NonNegative, Part
-from ebplan.plan import Plan, PoolEpoch
+from ebplan.plan import ClassEpoch, Plan, PoolEpoch
 
 
 class ArmDroop(Part):
@@ -25,7 +25,11 @@ class ArmDroop(Part):
 
 
 class HoldConnectionPoint(Part):
-    """Let the converter hold this draw at the connection point."""
+    """Let the converter hold this draw at the connection point from ``at_s`` on.
+
+    It is the time at which the draw holds: send the set-point the converter's delay earlier, or let
+    the armed droop answer.
+    """
 
     command: Literal["hold_connection_point"] = "hold_connection_point"
     at_s: NonNegative
@@ -61,6 +65,16 @@ class LimitAdmission(Part):
     req_per_s: NonNegative | None
 
 
+class PaceBacklog(Part):
+    """Put this rate of a class's requests into the backlog, or (< 0) serve it from there."""
+
+    command: Literal["pace_backlog"] = "pace_backlog"
+    at_s: NonNegative
+    pool: str
+    request_class: str
+    req_per_s: float
+
+
 class CapPower(Part):
     """Limit each GPU of the pool's active instances; None restores the requested limit."""
 
@@ -80,7 +94,7 @@ class Sleep(Part):
 
 
 Command = Annotated[
-    ArmDroop | HoldConnectionPoint | Wake | Route | LimitAdmission | CapPower | Sleep,
+    ArmDroop | HoldConnectionPoint | Wake | Route | LimitAdmission | PaceBacklog | CapPower | Sleep,
     Field(discriminator="command"),
 ]
 
@@ -90,6 +104,7 @@ _ORDER = (
     "wake",
     "route",
     "limit_admission",
+    "pace_backlog",
     "cap_power",
     "sleep",
 )
@@ -133,11 +148,15 @@ def _fleet(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[Comm
         yield CapPower(at_s=now.t_s, pool=pool, w_per_gpu=now.cap_w_per_gpu)
     for name, requests in now.classes.items():
         earlier = None if before is None else before.classes[name]
-        if earlier is None or requests != earlier:
-            limited = requests.rejected_req_per_s > 0.0
-            yield LimitAdmission(
-                at_s=now.t_s,
-                pool=pool,
-                request_class=name,
-                req_per_s=requests.served_req_per_s if limited else None,
-            )
+        admitted = _admitted(requests)
+        if earlier is None or admitted != _admitted(earlier):
+            yield LimitAdmission(at_s=now.t_s, pool=pool, request_class=name, req_per_s=admitted)
+        put_off = requests.deferred_req_per_s
+        if put_off != (0.0 if earlier is None else earlier.deferred_req_per_s):
+            yield PaceBacklog(at_s=now.t_s, pool=pool, request_class=name, req_per_s=put_off)
+
+
+def _admitted(requests: ClassEpoch) -> float | None:
+    """Return the rate admitted to service or backlog; None where nothing is turned away."""
+    turned_away = requests.rejected_req_per_s
+    return requests.offered_req_per_s - turned_away if turned_away > 0.0 else None

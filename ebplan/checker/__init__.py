@@ -40,6 +40,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     fleet_laws.utilisation,
     fleet_laws.cap_set_point,
     fleet_laws.requests,
+    fleet_laws.backlog,
     fleet_laws.service,
     fleet_laws.compute_power,
     site_laws.balance,

@@ -30,6 +30,7 @@ from ebplan.checker.tolerances import (
     MONEY_SHARE,
     PLAN_SHARE,
     POWER_KW,
+    UNDONE_KW,
 )
 
 
@@ -48,6 +49,12 @@ class Amount:
 
 def _sum(terms: FloatArray, **allowed: float) -> Amount:
     return Amount(float(terms.sum()), float(np.abs(terms).sum()), **allowed)
+
+
+def _slack(evidence: Evidence, money_per_h: FloatArray, price: float | FloatArray) -> Amount:
+    """Return the cost of a slack; a plan may leave a milliwatt of it out."""
+    undone = float(np.sum(price * UNDONE_KW * evidence.hours))
+    return _sum(money_per_h * evidence.hours, may_be_less=undone)
 
 
 def _over_pools(evidence: Evidence, of: Callable[[PoolEvidence, FloatArray], Amount]) -> Amount:
@@ -73,7 +80,7 @@ def energy(evidence: Evidence) -> Amount:
 def shortfall(evidence: Evidence) -> Amount:
     """Payment forgone and penalty."""
     price = evidence.problem.prices.shortfall_per_kwh
-    return _sum(price * evidence.shortfall_kw * evidence.hours)
+    return _slack(evidence, price * evidence.shortfall_kw, price)
 
 
 def firmness(evidence: Evidence) -> Amount:
@@ -82,14 +89,15 @@ def firmness(evidence: Evidence) -> Amount:
     left_s = problem.event_end_s - evidence.starts_s
     left = np.clip(left_s / (problem.event_end_s - problem.event_start_s), 0.0, 1.0)
     price = prices.firmness_per_kwh * (1.0 + prices.early_shortfall_premium * left)
-    return _sum(price * evidence.shortfall_kw * evidence.hours)
+    return _slack(evidence, price * evidence.shortfall_kw, price)
 
 
 def overrun(evidence: Evidence) -> Amount:
     """Energy above the import or rebound limit."""
     limit_kw = np.array(evidence.problem.import_limit_kw)
     above_kw = np.maximum(evidence.grid_kw - limit_kw, 0.0)
-    return _sum(evidence.problem.prices.overrun_per_kwh * above_kw * evidence.hours)
+    price = evidence.problem.prices.overrun_per_kwh
+    return _slack(evidence, price * above_kw, price)
 
 
 # --- the battery ------------------------------------------------------------------------------
@@ -128,7 +136,8 @@ def reserve(evidence: Evidence) -> Amount:
     if battery is None or stored is None:
         return Amount(0.0, 0.0)
     # the energy at the start is no decision of the plan
-    dip_kwh = max(0.0, battery.reserve_kwh - float(stored[1:].min()))
+    kept_kwh = min(battery.reserve_kwh, battery.start_kwh)
+    dip_kwh = max(0.0, kept_kwh - float(stored[1:].min()))
     price = evidence.problem.prices.reserve_per_kwh
     return Amount(price * dip_kwh, price * battery.reserve_kwh)
 
@@ -139,11 +148,38 @@ def handoff(evidence: Evidence) -> Amount:
     if problem.handoff_from_s is None:
         return Amount(0.0, 0.0)
     late = evidence.asked & (evidence.starts_s >= problem.handoff_from_s - INSTANT_S)
-    beyond_kw = np.where(late, np.maximum(evidence.battery_kw - problem.handoff_kw, 0.0), 0.0)
-    return _sum(problem.prices.handoff_excess_per_kwh * beyond_kw * evidence.hours)
+    beyond_kw = np.where(
+        late, np.maximum(np.abs(evidence.battery_kw) - problem.handoff_kw, 0.0), 0.0
+    )
+    price = problem.prices.handoff_excess_per_kwh
+    return _slack(evidence, price * beyond_kw, price)
 
 
 # --- the fleet --------------------------------------------------------------------------------
+
+
+def delay(evidence: Evidence) -> Amount:
+    """Work waiting, by the hour; what is left at the end as if it waited to its deadline.
+
+    Counted against leaving what waits at the start where it is: working it off is a credit.
+    """
+    seconds = evidence.epoch_s
+
+    def of(pool: PoolEvidence, _: FloatArray) -> Amount:
+        terms = [np.zeros(1)]
+        for c, requests in enumerate(pool.problem.classes):
+            if requests.deferral is None:
+                continue
+            put_off = pool.deferred_req_per_s[c] / requests.requests_per_s_per_instance
+            start = requests.deferral.backlog_at_start
+            work = start + np.concatenate([[0.0], np.cumsum(put_off * seconds)])
+            waited = ((work[:-1] + work[1:]) / 2.0 - start) * seconds
+            left = (work[-1] - start) * requests.deferral.deadline_s
+            price_per_s = requests.deferral.price_per_work_h / 3600.0
+            terms.append(price_per_s * np.append(waited, left))
+        return _sum(np.concatenate(terms))
+
+    return _over_pools(evidence, of)
 
 
 def rejected(evidence: Evidence) -> Amount:
@@ -208,7 +244,7 @@ def readiness(evidence: Evidence) -> Amount:
     def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
         problem = pool.problem
         missing = problem.active_at_start - pool.active
-        return _sum(problem.readiness_per_instance_h * missing * hours)
+        return _sum(problem.readiness_per_instance_h * np.maximum(missing, 0.0) * hours)
 
     return _over_pools(evidence, of)
 
@@ -234,6 +270,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
         energy,
         wear,
         stored_energy,
+        delay,
         rejected,
         congestion,
         capping,

@@ -123,6 +123,10 @@ def grid(evidence: Evidence, _: Replay) -> list[Finding]:
     return found
 
 
+SURCHARGES = ("firmness", "reserve")
+"""Causes that only say what is given up last."""
+
+
 def bound(evidence: Evidence, _: Replay) -> list[Finding]:
     """The bound lies nowhere above the objective, and the gap is theirs."""
     plan = evidence.plan
@@ -137,13 +141,14 @@ def bound(evidence: Evidence, _: Replay) -> list[Finding]:
         None,
         f"bound {plan.bound:g} lies above the objective {plan.objective:g}",
     )
-    # a bound above the objective by rounding is a gap of nothing
-    gap_money = max(plan.objective - plan.bound, 0.0)
+    # a bound above the objective by rounding is a gap of nothing; surcharges are no money
+    apart = max(plan.objective - plan.bound, 0.0)
+    money = abs(plan.objective - sum(plan.cost.get(cause, 0.0) for cause in SURCHARGES))
     return found + worst(
-        abs(plan.gap * size - gap_money),
+        abs(plan.gap * money - apart),
         MONEY + RATIO * size,
         None,
-        f"gap {plan.gap:g} is not (objective - bound) / |objective|",
+        f"gap {plan.gap:g} is not (objective - bound) / |objective less surcharges|",
     )
 
 

@@ -107,6 +107,10 @@ class PoolEvidence:
     """Shape (C, K)."""
     rejected_req_per_s: FloatArray
     """Shape (C, K)."""
+    deferred_req_per_s: FloatArray
+    """Put off (> 0) or worked off (< 0), shape (C, K)."""
+    backlog_requests: FloatArray
+    """Waiting at the end of each epoch, shape (C, K)."""
 
     @classmethod
     def of(cls, problem: PoolProblem, epochs: tuple[PoolEpoch, ...]) -> PoolEvidence:
@@ -136,6 +140,8 @@ class PoolEvidence:
             offered_req_per_s=by_class("offered_req_per_s"),
             served_req_per_s=by_class("served_req_per_s"),
             rejected_req_per_s=by_class("rejected_req_per_s"),
+            deferred_req_per_s=by_class("deferred_req_per_s"),
+            backlog_requests=by_class("backlog_requests"),
         )
 
     @cached_property
@@ -239,7 +245,7 @@ class Evidence:
     @cached_property
     def asked(self) -> BoolArray:
         """Steps in which a response is asked."""
-        return self.target_kw < 0.0
+        return np.asarray(self.target_kw != 0.0)
 
     @cached_property
     def in_window(self) -> BoolArray:
@@ -248,8 +254,18 @@ class Evidence:
         return (self.starts_s >= begin - INSTANT_S) & (self.starts_s < end - INSTANT_S)
 
     @cached_property
-    def ceiling_kw(self) -> FloatArray:
-        """Highest draw that meets the target."""
+    def releases(self) -> bool:
+        """Whether the event asks for less draw; otherwise it asks for more."""
+        return not bool((self.target_kw > 0.0).any())
+
+    @cached_property
+    def sign(self) -> float:
+        """1 where a higher draw misses the target (release), -1 where a lower one does."""
+        return 1.0 if self.releases else -1.0
+
+    @cached_property
+    def aim_kw(self) -> FloatArray:
+        """The draw that just meets the target: highest to release, lowest to absorb."""
         return self.baseline_kw + self.target_kw
 
     @cached_property

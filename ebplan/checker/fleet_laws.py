@@ -17,6 +17,7 @@ from ebplan.checker.evidence import (
 )
 from ebplan.checker.replay import Replay
 from ebplan.checker.tolerances import (
+    BACKLOG_REQUESTS,
     CAP_W,
     COUNT_SHARE,
     NATURAL_DRAW_SHARE,
@@ -254,12 +255,15 @@ def requests(evidence: Evidence, _: Replay) -> list[Finding]:
         load = rate * np.array([[c.load] for c in of.classes])
         most = rate * np.array([[c.max_rejected] for c in of.classes])
         offered, served = pool.offered_req_per_s, pool.served_req_per_s
-        rejected = pool.rejected_req_per_s
+        rejected, put_off = pool.rejected_req_per_s, pool.deferred_req_per_s
         allowed = RATE_SHARE * rate
         found = []
         for amount, message in (
             (np.abs(offered - load), "offered requests are not the load of the problem"),
-            (np.abs(offered - served - rejected), "offered is not served plus rejected"),
+            (
+                np.abs(offered - served - rejected - put_off),
+                "offered is not served plus rejected plus deferred",
+            ),
             (rejected - most, "more requests rejected than allowed"),
             (-np.minimum(served, rejected), "negative requests"),
         ):
@@ -269,6 +273,40 @@ def requests(evidence: Evidence, _: Replay) -> list[Finding]:
                 at_s,
                 f"{of.name}: {message}, in instance-equivalents",
             )
+        return found
+
+    return _each_pool(evidence, law)
+
+
+def backlog(evidence: Evidence, _: Replay) -> list[Finding]:
+    """What is put off waits, is worked off, and never waits beyond its deadline.
+
+    Work is served in the order in which it came: it is in time as long as what waits at the end
+    of an epoch came within the last deadline. A class that may not wait puts nothing off.
+    """
+    seconds = evidence.epoch_s
+
+    def law(pool: PoolEvidence, at_s: FloatArray) -> list[Finding]:
+        found = []
+        for c, of in enumerate(pool.problem.classes):
+            name = f"{pool.problem.name}.{of.name}"
+            put_off, stated = pool.deferred_req_per_s[c], pool.backlog_requests[c]
+            rate = of.requests_per_s_per_instance
+            if of.deferral is None:
+                found += worst(np.abs(put_off) + stated, 0.0, at_s, f"{name}: may not wait")
+                continue
+            start = of.deferral.backlog_at_start * rate
+            waiting = start + np.cumsum(put_off * seconds)
+            allowed = BACKLOG_REQUESTS + RATE_SHARE * (start + rate * of.load * seconds.sum())
+            off = np.abs(stated - waiting)
+            found += worst(off, allowed, at_s, f"{name}: backlog is not what was put off")
+            found += worst(-waiting, allowed, at_s, f"{name}: more worked off than waits")
+            ends = at_s + seconds
+            latest = ends[:, None] - of.deferral.deadline_s
+            came_s = np.minimum(ends[None, :], ends[:, None]) - np.maximum(at_s[None, :], latest)
+            came = pool.offered_req_per_s[c] - pool.rejected_req_per_s[c]
+            most = start + np.maximum(came_s, 0.0) @ came
+            found += worst(waiting - most, allowed, at_s, f"{name}: waits beyond its deadline")
         return found
 
     return _each_pool(evidence, law)
@@ -289,6 +327,15 @@ def service(evidence: Evidence, _: Replay) -> list[Finding]:
                     f"{pool.problem.name}.{of.name}: {what} requests {stated:g}, not {total:g}"
                 )
                 found += worst(abs(stated - total), allowed, None, message)
+            start = 0.0 if of.deferral is None else of.deferral.backlog_at_start
+            ends = (start * of.requests_per_s_per_instance, float(pool.backlog_requests[c, -1]))
+            stated_ends = (
+                stated_by_class[of.name].backlog_at_start,
+                stated_by_class[of.name].backlog_at_end,
+            )
+            for what, at_end, said in zip(("start", "end"), ends, stated_ends, strict=True):
+                message = f"{pool.problem.name}.{of.name}: backlog at the {what} is {at_end:g}"
+                found += worst(abs(said - at_end), BACKLOG_REQUESTS, None, message)
     return found
 
 

@@ -35,6 +35,8 @@ FINE_S = 0.05
 """Fine step while the horizon is short."""
 COARSE_S = 0.25
 """Fine step of a long horizon."""
+SOON_S = np.geomspace(0.01, 4.0, 20)
+"""Further fine times after each kink of the power, where it moves fastest."""
 LONG_S = 600.0
 """A horizon longer than this is long."""
 
@@ -85,6 +87,9 @@ def replay(evidence: Evidence) -> Replay:
         given = [
             _battery_kw(evidence, battery, step, awake, kw) for kw in (begin_kw, cell_kw, end_kw)
         ]
+        # Where the target is missed anyway, the converter shifts energy within the step at most.
+        short = evidence.shortfall_kw[step] > POWER_KW
+        given[1] = np.where(short, evidence.battery_kw[step], given[1])
         stored = _stored_kwh(battery, given[1], cell_s / 3600.0)[edge_cells]
         stored_allowed = _stored_allowed_kwh(evidence, battery, step, cell_kw, given[1], allowed_kw)
         begin_kw, end_kw = begin_kw - given[0], end_kw - given[2]
@@ -116,6 +121,8 @@ def changes_kw(
     settled_kw = power_kw + problem.drained_kw * (problem.instances - active - asleep)
     settled_kw += problem.asleep_kw * asleep
     drained = np.maximum(active[:-1] - active[1:], 0.0)
+    # power not shed yet counts against a release and is no help to an absorb
+    drained = drained if evidence.releases else 0.0 * drained
     kept_kw = (saturated_kw(problem) - problem.drained_kw) * drained
     return float(settled_kw[0]), [
         (problem.cap_response, np.diff(settled_kw) + kept_kw),
@@ -132,7 +139,8 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     if battery is not None:
         kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
     even = np.arange(0.0, horizon_s, apart_s)
-    extra = np.concatenate([even, *kinks])
+    soon = [kink + after_s for kink in kinks for after_s in SOON_S]
+    extra = np.concatenate([even, *kinks, *soon])
     edges = evidence.edges_s
     nearest = np.searchsorted(edges, extra).clip(1, len(edges) - 1)
     gap = np.minimum(np.abs(extra - edges[nearest]), np.abs(extra - edges[nearest - 1]))
@@ -194,11 +202,13 @@ def _battery_kw(
     site_kw: FloatArray,
 ) -> FloatArray:
     """Return the battery power against the site's draw without it, by cell."""
-    planned = evidence.battery_kw
+    planned, sign = evidence.battery_kw, evidence.sign
+    limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
     rests = np.abs(planned) <= POWER_KW
-    hold_kw = np.where(rests, evidence.ceiling_kw + evidence.shortfall_kw, evidence.grid_kw)
-    hold_kw = np.where(rests & ~evidence.asked, np.inf, hold_kw)
-    tracked = np.clip(site_kw - hold_kw[step], 0.0, battery.discharge_limit_kw)
+    barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
+    hold_kw = np.where(rests, barely_kw, evidence.grid_kw)
+    hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)
+    tracked = sign * np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
     return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
 
 
@@ -227,7 +237,9 @@ def _stored_allowed_kwh(
     """Bound how far step means may lie from the replay at each step edge, shape (T + 1,)."""
     first = np.searchsorted(step, np.arange(len(evidence.hours)))
     spread_kw = np.maximum.reduceat(site_kw, first) - np.minimum.reduceat(site_kw, first)
-    at_limit = (battery_kw <= 0.0) | (battery_kw >= battery.discharge_limit_kw)
+    limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
+    given_kw = evidence.sign * battery_kw
+    at_limit = (given_kw <= 0.0) | (given_kw >= limit_kw)
     tracks = np.maximum.reduceat((~at_limit).astype(float), first) > 0.0
     clipped = np.maximum.reduceat(at_limit.astype(float), first) > 0.0
     # only where the converter both tracks and is clipped within one step does a mean mislead

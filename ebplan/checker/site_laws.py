@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, worst
+from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, FloatArray, worst
 from ebplan.checker.replay import Replay
 from ebplan.checker.tolerances import FIRST_JUDGED_S, POWER_KW, SHORTFALL_KWH, TIME_S
 from ebplan.plan import Shortfall
@@ -30,30 +30,25 @@ def mechanisms(evidence: Evidence, _: Replay) -> list[Finding]:
 
 
 def target(evidence: Evidence, replay: Replay) -> list[Finding]:
-    """The replayed draw stays at or under baseline + target + shortfall, at every instant.
-
-    A step with a shortfall is judged by its mean: what compute draws above its own mean within
-    that step, a converter without room to spare cannot flatten. A step without is judged by its
-    worst instant.
-    """
+    """The replayed draw meets baseline + target but for the shortfall, at every instant."""
     battery = evidence.problem.battery
     delay_s = 0.0 if battery is None else battery.delay_s
     from_s = evidence.problem.event_start_s + max(FIRST_JUDGED_S, delay_s)
-    ceiling_kw = evidence.ceiling_kw + evidence.shortfall_kw
-    step, cell_s = replay.step, np.diff(replay.times_s)
+    # a draw that misses the target is positive, whichever way the event asks
+    missed_kw = [evidence.sign * (kw - evidence.aim_kw[replay.step]) for kw in _ends(replay)]
+    step = replay.step
     judged = evidence.asked[step] & (replay.times_s[:-1] >= from_s - INSTANT_S)
-    highest_kw = np.maximum(replay.begin_kw, replay.end_kw)
-    middle_kws = (replay.begin_kw + replay.end_kw) / 2.0 * cell_s
-    judged_s = np.bincount(step, np.where(judged, cell_s, 0.0), len(ceiling_kw))
-    mean_kw = np.bincount(step, np.where(judged, middle_kws, 0.0), len(ceiling_kw))
-    mean_kw = np.divide(mean_kw, judged_s, out=np.full_like(mean_kw, -np.inf), where=judged_s > 0)
-    short = evidence.shortfall_kw > POWER_KW
-    draw_kw = np.where(short[step], np.minimum(highest_kw, mean_kw[step]), highest_kw)
-    above = np.where(judged, draw_kw - ceiling_kw[step], -np.inf)
+    worst_kw = np.maximum(*missed_kw)
+    above = np.where(judged, worst_kw - evidence.shortfall_kw[step], -np.inf)
     allowed = POWER_KW + replay.compute_allowed_kw[step]
     if not judged.any():
         return []
-    return worst(above, allowed, replay.times_s[:-1], "draw above baseline + target + shortfall")
+    return worst(
+        above,
+        allowed,
+        replay.times_s[:-1],
+        "draw misses baseline + target by more than the shortfall",
+    )
 
 
 def shortfall(evidence: Evidence, replay: Replay) -> list[Finding]:
@@ -62,23 +57,31 @@ def shortfall(evidence: Evidence, replay: Replay) -> list[Finding]:
     Outside the event, and where the target is met throughout, that is nothing.
     """
     starts = evidence.starts_s
-    missed = np.where(evidence.asked, evidence.grid_kw - evidence.ceiling_kw, 0.0)
+    sign, aim_kw = evidence.sign, evidence.aim_kw
+    missed = np.where(evidence.asked, sign * (evidence.grid_kw - aim_kw), 0.0)
     missed = np.maximum(missed, 0.0)
     first = np.searchsorted(replay.step, np.arange(len(starts)))
-    highest_kw = np.maximum.reduceat(np.maximum(replay.begin_kw, replay.end_kw), first)
-    most = np.where(evidence.asked, np.maximum(highest_kw - evidence.ceiling_kw, missed), 0.0)
+    ends_kw = [sign * (kw - aim_kw[replay.step]) for kw in _ends(replay)]
+    worst_kw = np.maximum.reduceat(np.maximum(*ends_kw), first)
+    most = np.where(evidence.asked, np.maximum(worst_kw, missed), 0.0)
     found = worst(
         missed - evidence.shortfall_kw,
         POWER_KW,
         starts,
-        "shortfall_kw is less than grid - baseline - target",
+        "shortfall_kw is less than what the step's mean misses of baseline + target",
     )
+    # between two fine times the draw may peak by as much as it moves from one to the next
+    moves_kw = np.maximum.reduceat(np.abs(replay.end_kw - replay.begin_kw), first)
     return found + worst(
         evidence.shortfall_kw - most,
-        POWER_KW + replay.compute_allowed_kw,
+        POWER_KW + replay.compute_allowed_kw + moves_kw,
         starts,
         "shortfall_kw is more than what is missed at the worst instant of the step",
     )
+
+
+def _ends(replay: Replay) -> tuple[FloatArray, FloatArray]:
+    return replay.begin_kw, replay.end_kw
 
 
 def shortfall_intervals(evidence: Evidence, _: Replay) -> list[Finding]:
@@ -168,18 +171,19 @@ def battery_power(evidence: Evidence, _: Replay) -> list[Finding]:
 
 
 def battery_direction(evidence: Evidence, _: Replay) -> list[Finding]:
-    """Discharge only in the event and after the converter's delay, charge only outside it."""
+    """The battery answers only in the event, from the converter's delay on, and one way.
+
+    To release it discharges there and charges only outside; to absorb, the other way round.
+    """
     battery = evidence.problem.battery
     delay_s = 0.0 if battery is None else battery.delay_s
     awake_s = evidence.problem.event_start_s + delay_s
-    may_discharge = evidence.in_window & (evidence.edges_s[1:] > awake_s + INSTANT_S)
-    power = evidence.battery_kw
-    discharges = np.where(may_discharge, 0.0, power)
-    charges = np.where(evidence.in_window, -power, 0.0)
-    found = worst(
-        discharges, POWER_KW, evidence.starts_s, "discharges outside the event or before it can"
-    )
-    return found + worst(charges, POWER_KW, evidence.starts_s, "charges inside the event")
+    may_answer = evidence.in_window & (evidence.edges_s[1:] > awake_s + INSTANT_S)
+    power = evidence.sign * evidence.battery_kw
+    answers = np.where(may_answer, 0.0, power)
+    opposes = np.where(evidence.in_window, -power, 0.0)
+    found = worst(answers, POWER_KW, evidence.starts_s, "answers outside the event or too early")
+    return found + worst(opposes, POWER_KW, evidence.starts_s, "works against the event")
 
 
 def battery_energy(evidence: Evidence, replay: Replay) -> list[Finding]:

@@ -20,6 +20,11 @@ KERNEL_WEIGHT = 1e-4
 Covers the truncation of the step-response kernel; multiplied by how far that epoch's settled
 input lies from the current one, it bounds the error of the compute power exactly."""
 
+UNDONE_KW = 1e-6
+"""A shortfall, overrun or hand-off excess that a plan may leave out, in kW.
+Covers a solver's feasibility tolerance in slacks that are priced by the thousand.
+A milliwatt."""
+
 COUNT_SHARE = 1e-5
 """Load and power per active instance, as a share of the bound.
 Covers counts that a solver leaves within 1e-6 of a whole number and that are then rounded.
@@ -45,10 +50,10 @@ TRANSIENT_SHARE = 0.25
 Covers that a plan knows step means: the mean of max(0, x) exceeds max(0, mean x) by at most a
 quarter of the range of x. It counts only in steps where the converter is at a limit or at zero."""
 
-ENERGY_SHARE = 1e-6
+ENERGY_SHARE = 2e-6
 """Energy in the battery, as a share of its size.
 Covers rounding over a hundred steps.
-On 10 kWh: a hundredth of a watt-hour."""
+On 10 kWh: a fiftieth of a watt-hour."""
 
 CAP_CHORDS = 4
 """Fewest chords through the cap curve, between floor and full power, with which congestion is
@@ -79,6 +84,11 @@ RATE_SHARE = 1e-6
 """Requests per second and requests, as a share of the offered ones.
 Covers the conversion between instance-equivalents and requests.
 One request in a million."""
+
+BACKLOG_REQUESTS = 2e-3
+"""Requests waiting.
+Covers that less than a thousandth of a request counts as none.
+A fiftieth of a second of one instance's work is a hundred times that."""
 
 SHORTFALL_KWH = 1e-6
 """Energy of a shortfall interval, in kWh.

@@ -21,19 +21,18 @@ from ebplan.timegrid import TimeGrid
 FloatArray = NDArray[np.float64]
 
 NEGLIGIBLE_WEIGHT = 1e-4
-"""Weights below this are folded into the current epoch: 0.01 % of a channel's input, far below
-what a meter resolves; the row sums stay 1. It keeps a row at one to four entries."""
+"""Weights below this are folded into the largest one of their row: 0.01 % of a channel's input, far
+below what a meter resolves; the row sums stay 1. It keeps a row at one to four entries."""
 
 
 def mean_weights(response: Response, grid: TimeGrid) -> FloatArray:
     """Return ``W`` of the mean over each step, shape (T, K + 1); column 0 is the start."""
-    return _weights(_mean_reached(response, grid), current=grid.epoch_of_step)
+    return _weights(_mean_reached(response, grid))
 
 
 def weights_at(response: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
     """Return ``W`` of the value at each time, shape (len(times_s), K + 1); column 0 the start."""
-    current = np.searchsorted(grid.epoch_starts_s, times_s + 1e-9, side="right") - 1
-    return _weights(_reached_at(response, grid, times_s), current=current)
+    return _weights(_reached_at(response, grid, times_s))
 
 
 def mean_lag(fast: Response, slow: Response, grid: TimeGrid) -> FloatArray:
@@ -69,7 +68,7 @@ def _noticeable(lag: FloatArray) -> FloatArray:
     return np.where(np.abs(lag) < NEGLIGIBLE_WEIGHT, 0.0, lag)
 
 
-def _weights(reached: FloatArray, *, current: NDArray[np.int64]) -> FloatArray:
+def _weights(reached: FloatArray) -> FloatArray:
     """Turn responses to each epoch's change into weights of each epoch's input."""
     rows = len(reached)
     padded = np.hstack([np.ones((rows, 1)), reached, np.zeros((rows, 1))])
@@ -77,5 +76,5 @@ def _weights(reached: FloatArray, *, current: NDArray[np.int64]) -> FloatArray:
     small = np.abs(weights) < NEGLIGIBLE_WEIGHT
     folded = np.where(small, weights, 0.0).sum(axis=1)
     weights[small] = 0.0
-    weights[np.arange(rows), current + 1] += folded
+    weights[np.arange(rows), weights.argmax(axis=1)] += folded
     return weights

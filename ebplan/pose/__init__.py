@@ -32,9 +32,17 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     check_pools_match(site, state)
     posed = [pose_pool(name, pool, site, state.pools[name]) for name, pool in site.pools.items()]
     pools = tuple(p.problem for p in posed)
-    constant_loss_kw = sum(p.constant_loss_kw for p in posed)
+    # Losses that do not depend on load belong to the site, however many pools it has.
+    constant_loss_kw = sum({p.measured_at: p.constant_loss_kw for p in posed}.values())
     other_kw = _other_load_kw(site, state, pools, constant_loss_kw)
     draw_kw = other_kw + sum(pool.power_at_start_kw() for pool in pools)
+    if draw_kw > site.connection_point.import_limit_kw:
+        raise InputError(
+            field="site.connection_point.import_limit_kw",
+            value=site.connection_point.import_limit_kw,
+            allowed=f">= {draw_kw:.3f} kW, what the site draws when the plan starts",
+            remedy="correct the contract, the load or the loss stages",
+        )
     baseline_kw = draw_kw if event.baseline.kw is None else event.baseline.kw
     delta_kw = _target_kw(event, baseline_kw)
 
@@ -42,6 +50,7 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     delay_s = site.battery.converter_delay_s if site.battery else 0.0
     handoff_s = start_s + event.handoff.by_s if event.handoff else None
     grid = build_time_grid(
+        start_s=start_s,
         begin_s=start_s + shape.initial_delay_s,
         full_s=start_s + shape.full_activation_s,
         end_s=end_s,
@@ -50,9 +59,10 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     )
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
-    after = edges[:-1] >= end_s - 1e-9
+    apart = (edges[:-1] >= end_s - 1e-9) | (edges[:-1] < start_s - 1e-9)
     limit = site.connection_point.import_limit_kw
-    rebound = min(limit, baseline_kw + shape.rebound_limit_kw)
+    # Around a release the draw may exceed the baseline a little: to prepare, and to recover.
+    rebound = min(limit, baseline_kw + shape.rebound_limit_kw) if delta_kw < 0.0 else limit
     return Problem(
         event_id=event.id,
         start=state.at,
@@ -63,10 +73,10 @@ def pose(event: Event, site: Site, state: State) -> Problem:
         target_kw=tuple(_target_steps(event, delta_kw, start_s, edges).tolist()),
         baseline_kw=(baseline_kw,) * steps,
         other_kw=(other_kw,) * steps,
-        import_limit_kw=tuple(np.where(after, rebound, limit).tolist()),
+        import_limit_kw=tuple(np.where(apart, rebound, limit).tolist()),
         export_limit_kw=site.connection_point.export_limit_kw,
         handoff_from_s=handoff_s,
-        handoff_kw=0.0 if event.handoff is None else event.handoff.battery_fraction * -delta_kw,
+        handoff_kw=0.0 if event.handoff is None else event.handoff.battery_fraction * abs(delta_kw),
         pools=pools,
         battery=None if site.battery is None else pose_battery(site.battery, state),
         prices=pose_prices(event, site, pools),
@@ -104,13 +114,12 @@ def _target_kw(event: Event, baseline_kw: float) -> float:
     else:
         limit_kw = target.import_limit_kw or 0.0
         field, delta_kw = "event.target.import_limit_kw", limit_kw - baseline_kw
-    asked = next(value for value in target.model_dump().values() if value is not None)
-    if delta_kw >= 0.0:
+    if delta_kw == 0.0 or (target.import_limit_kw is not None and delta_kw > 0.0):
         raise InputError(
             field=field,
-            value=asked,
-            allowed=f"a release: below the baseline of {baseline_kw:.3f} kW",
-            remedy="absorb events are not planned by this version; ask for less draw",
+            value=next(value for value in target.model_dump().values() if value is not None),
+            allowed=f"not 0; an import limit below the baseline of {baseline_kw:.3f} kW",
+            remedy="ask for less draw (< 0, release) or more (> 0, absorb)",
         )
     return delta_kw
 

@@ -12,8 +12,8 @@ from ebplan.models import library
 from ebplan.models.cap import CapModel
 from ebplan.models.curves import CapCurve, LoadCurve
 from ebplan.models.fleet import FleetModel
-from ebplan.problem import ArrivalCount, ClassProblem, PoolProblem
-from ebplan.site import Pool, Site
+from ebplan.problem import ArrivalCount, ClassProblem, DeferralProblem, PoolProblem
+from ebplan.site import Pool, RequestClass, Site
 from ebplan.state import PoolState, State
 
 T = TypeVar("T")
@@ -25,7 +25,9 @@ class PosedPool:
 
     problem: PoolProblem
     constant_loss_kw: float
-    """Losses that do not depend on what the pool does."""
+    """Losses between its models' measurement point and the meter that no load changes."""
+    measured_at: str
+    """Measurement point of its models."""
     caveats: tuple[str, ...]
     """Where its models are used outside what their data cover."""
 
@@ -64,7 +66,7 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
         _check_counts(name, pool, state)
         loads = _loads(name, pool, fleet, state)
         curve = fleet.load_curve(_mix(pool, loads))
-        lowest = _lowest_utilisation(name, pool, curve, loads, state)
+        lowest = _lowest_utilisation(name, pool, fleet, curve, loads, state)
     except FieldFault as fault:
         at = "site" if fault.field == "losses" else where
         raise InputError(
@@ -81,6 +83,7 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
     asleep_kw = (
         idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu * gpus * factor
     )
+    classes = _pose_classes(pool, fleet, loads, state.backlog_requests, active + drained, lowest)
     return PosedPool(
         problem=PoolProblem(
             name=name,
@@ -104,7 +107,7 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
             arrivals=tuple(
                 ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
             ),
-            classes=_pose_classes(pool, fleet, loads, active + drained, lowest),
+            classes=classes,
             congestion=pool.prices.congestion,
             cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
             readiness_per_instance_h=pool.prices.readiness_per_instance_h,
@@ -114,7 +117,8 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
             gpu_kw_per_kw=1.0 / factor,
         ),
         constant_loss_kw=offset_kw,
-        caveats=_caveats(name, pool, cap),
+        measured_at=fleet.measurement_point,
+        caveats=_caveats(name, pool, fleet, cap, curve, classes),
     )
 
 
@@ -128,14 +132,34 @@ def _named(field: str, look_up: Callable[[str], T], name: str) -> T:
         ) from None
 
 
-def _caveats(name: str, pool: Pool, cap: CapModel) -> tuple[str, ...]:
-    """Say where a model is used outside what its data cover."""
+def _caveats(
+    name: str,
+    pool: Pool,
+    fleet: FleetModel,
+    cap: CapModel,
+    curve: LoadCurve,
+    classes: tuple[ClassProblem, ...],
+) -> tuple[str, ...]:
+    """Say where a model is used outside what its data cover, or the load does not fit."""
     caveats = []
+    served = zip(pool.classes.values(), classes, strict=True)
+    if any(c.protected and part.max_rejected > 0.0 for c, part in served):
+        caveats.append(
+            f"Pool {name}: the load does not fit the instances awake, event or not; protected "
+            "requests are turned away because of that."
+        )
     others = sorted({c.workload for c in pool.classes.values()} - {cap.workload})
     if others:
         caveats.append(
             f"Pool {name}: the cap model was read with {cap.workload} and is used for "
             f"{', '.join(others)} at its cautious end."
+        )
+    natural_w = float(curve.power_kw(pool.max_utilisation)) * 1000.0 / fleet.gpus_per_instance
+    covered_w = cap.valid_to_kw_per_gpu * 1000.0
+    if natural_w > covered_w:
+        caveats.append(
+            f"Pool {name}: the cap model covers caps up to {covered_w:.0f} W per GPU, the natural "
+            f"draw reaches {natural_w:.0f} W; in between it is extrapolated."
         )
     if pool.allow_extrapolation:
         caveats.append(
@@ -163,6 +187,14 @@ def _loads(name: str, pool: Pool, fleet: FleetModel, state: PoolState) -> dict[s
             allowed=f"the request classes of the pool: {sorted(pool.classes)}",
             remedy="give the load of each class, and of no other",
         )
+    for key, waiting in state.backlog_requests.items():
+        if waiting > 0.0 and (key not in pool.classes or pool.classes[key].deferral is None):
+            raise InputError(
+                field=f"state.pools.{name}.backlog_requests.{key}",
+                value=waiting,
+                allowed="requests waiting only in classes of the pool that have a deferral",
+                remedy="give the class a deferral in the site, or leave its backlog out",
+            )
     return {
         key: state.load_req_per_s[key] / fleet.capacity_req_per_s(requests.workload)
         for key, requests in pool.classes.items()
@@ -180,7 +212,12 @@ def _mix(pool: Pool, loads: dict[str, float]) -> dict[str, float]:
 
 
 def _lowest_utilisation(
-    name: str, pool: Pool, curve: LoadCurve, loads: dict[str, float], state: PoolState
+    name: str,
+    pool: Pool,
+    fleet: FleetModel,
+    curve: LoadCurve,
+    loads: dict[str, float],
+    state: PoolState,
 ) -> float:
     """Return the lowest utilisation that may be planned for, and hold the state to it."""
     lowest = (
@@ -188,6 +225,23 @@ def _lowest_utilisation(
     )
     total = sum(loads.values())
     per_active = total / state.active if state.active else 0.0
+    gpus = fleet.gpus_per_instance
+    natural_w = float(curve.power_kw(pool.max_utilisation)) * 1000.0 / gpus
+    if natural_w > pool.cap_range_w_per_gpu[1]:
+        raise FieldFault(
+            field="cap_range_w_per_gpu",
+            value=pool.cap_range_w_per_gpu,
+            allowed=f"a highest limit of at least {natural_w:.0f} W, the natural draw of a GPU",
+            remedy="correct the limits, or fit the fleet model under the limit that is set",
+        )
+    lightest_w = float(curve.power_kw(lowest)) * 1000.0 / gpus
+    if pool.cap_range_w_per_gpu[0] > lightest_w:
+        raise FieldFault(
+            field="cap_range_w_per_gpu",
+            value=pool.cap_range_w_per_gpu,
+            allowed=f"a lowest limit of at most {lightest_w:.0f} W, the least a loaded GPU draws",
+            remedy="read the limits from the device, in W; a cap above the draw does nothing",
+        )
     if pool.max_utilisation <= lowest:
         raise FieldFault(
             field="max_utilisation",
@@ -227,7 +281,12 @@ def _cap_curve(
 
 
 def _pose_classes(
-    pool: Pool, fleet: FleetModel, loads: dict[str, float], awake: int, lowest: float
+    pool: Pool,
+    fleet: FleetModel,
+    loads: dict[str, float],
+    backlog: dict[str, float],
+    awake: int,
+    lowest: float,
 ) -> tuple[ClassProblem, ...]:
     """Return the classes; protected ones may be rejected only where no instance could serve."""
     unprotected = sum(loads[key] for key, c in pool.classes.items() if not c.protected)
@@ -244,9 +303,22 @@ def _pose_classes(
                 requests_per_s_per_instance=capacity,
                 value_per_instance_s=requests.value_per_request * capacity,
                 max_rejected=loads[key] * (share if requests.protected else 1.0),
+                deferral=_pose_deferral(requests, capacity, backlog.get(key, 0.0)),
             )
         )
     return tuple(classes)
+
+
+def _pose_deferral(
+    requests: RequestClass, capacity_req_per_s: float, waiting: float
+) -> DeferralProblem | None:
+    if requests.deferral is None:
+        return None
+    return DeferralProblem(
+        deadline_s=requests.deferral.deadline_s,
+        price_per_work_h=requests.deferral.price_per_request_h * capacity_req_per_s,
+        backlog_at_start=waiting / capacity_req_per_s,
+    )
 
 
 def _unavoidable(pool: Pool, load: float, awake: int, lowest: float) -> float:

@@ -6,43 +6,64 @@ from ebplan.event import Event
 from ebplan.problem import PoolProblem, Prices
 from ebplan.site import Site
 
-FIRM_ABOVE_MECHANISMS = 1.3
-"""Shortfall costs this much more than the dearest mechanism, so that the target is firm. Energy
-from the reserve loses some 10 % on its way out and must still be cheaper than a shortfall."""
+MARGIN = 1.1
+"""Each tier lies this much above the one below: more than the rounding of a solver, and little
+enough to keep its numbers in range."""
 EARLY_SHORTFALL_PREMIUM = 0.1
 """Where energy runs out, spreading the shortfall thin saves a few per cent of converter loss and
 the response would fail from the start. This share, above any difference in loss, delivers what is
 asked now and leaves what is missing to the end, where it may still be found."""
-RESERVE_ABOVE_MECHANISMS = 1.1
-"""The reserve costs this much more than the dearest mechanism, so that it is not bought out."""
 
 
 def pose_prices(event: Event, site: Site, pools: tuple[PoolProblem, ...]) -> Prices:
-    """Return the prices: a shortfall is dearer than the reserve, and that than any mechanism."""
-    dearest = max(_dearest_mechanism_per_kwh(pool) for pool in pools)
+    """Return the prices: a shortfall is dearer than the reserve, and that than any mechanism.
+
+    The order holds by construction: the dearest mechanism is computed from the pools, a kWh of
+    the reserve costs more than a kWh of it, and a kWh missing costs more than all of the reserve
+    that would have delivered it.
+    """
+    event_h = event.duration_s / 3600.0
+    dearest = max(_dearest_mechanism_per_kwh(pool, event_h) for pool in pools)
     dearest = max(dearest, site.planning.handoff_excess_per_kwh, abs(site.energy_price_per_kwh))
     shortfall = event.payment_per_kwh + event.penalty_per_kwh
-    reserve = RESERVE_ABOVE_MECHANISMS * dearest
-    firmness = max(FIRM_ABOVE_MECHANISMS * dearest - shortfall, 0.0)
+    reserve = MARGIN * dearest
+    firm = MARGIN * reserve / _least_delivered(site)
     return Prices(
         energy_per_kwh=site.energy_price_per_kwh,
         shortfall_per_kwh=shortfall,
-        firmness_per_kwh=firmness,
+        firmness_per_kwh=max(firm - shortfall, 0.0),
         early_shortfall_premium=EARLY_SHORTFALL_PREMIUM,
         reserve_per_kwh=reserve,
         handoff_excess_per_kwh=site.planning.handoff_excess_per_kwh,
-        overrun_per_kwh=shortfall + firmness,
+        # The contract of the connection point comes before the event, even before an early one.
+        overrun_per_kwh=MARGIN * (1.0 + EARLY_SHORTFALL_PREMIUM) * max(firm, shortfall),
     )
 
 
-def _dearest_mechanism_per_kwh(pool: PoolProblem) -> float:
-    """Return the highest price of a kWh released by turning load away.
+def _least_delivered(site: Site) -> float:
+    """Return the least share of a kWh in the cells that reaches the connection point.
 
-    Rejecting dU of load without draining saves f'(u) dU, least at u = 1 where the load curve is
-    flattest; every other mechanism is cheaper.
+    At full power, where the next kW loses most: eta / (1 + b1 + 2 b2).
+    """
+    battery = site.battery
+    if battery is None:
+        return 1.0
+    steepest = battery.converter_loss_linear + 2.0 * battery.converter_loss_quadratic
+    return battery.cell_efficiency / (1.0 + steepest)
+
+
+def _dearest_mechanism_per_kwh(pool: PoolProblem, event_h: float) -> float:
+    """Return a price per kWh that no mechanism of the pool exceeds in the event.
+
+    Turning dU of load away without draining saves f'(u) dU, least at u = 1 where the load curve is
+    flattest. Taking an instance out of service saves f(1) - p_D for the event, at the price of a
+    drain, a wake and its readiness.
     """
     step = 0.05
     slope_kw = (pool.full_kw - float(pool.load_curve.power_kw(1.0 - step))) / step
     value_per_s = max((c.value_per_instance_s for c in pool.classes), default=0.0)
     congestion_per_s = sum(c.price_per_instance_h for c in pool.congestion) / 3600.0
-    return max((value_per_s + congestion_per_s) * 3600.0 / slope_kw, pool.cap_depth_per_kwh)
+    turning_away = (value_per_s + congestion_per_s) * 3600.0 / slope_kw
+    moving = (pool.drain_per_instance + pool.wake_per_instance) / event_h
+    out_of_service = (moving + pool.readiness_per_instance_h) / (pool.full_kw - pool.drained_kw)
+    return turning_away + out_of_service + pool.cap_depth_per_kwh

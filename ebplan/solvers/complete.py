@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import BatteryProblem, Problem
-from ebplan.solvers.blocks.battery import discharge_allowed, event_window
-from ebplan.solvers.decision import PoolDecision
+from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
+from ebplan.solvers.decision import PoolDecision, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.transients import compute_kw, peaks
@@ -33,54 +33,73 @@ class _Point:
 
 
 def complete(
-    problem: Problem, formulation: Formulation, decisions: tuple[PoolDecision, ...]
+    problem: Problem,
+    formulation: Formulation,
+    decisions: tuple[PoolDecision, ...],
+    battery_kw: FloatArray | None = None,
 ) -> FloatArray:
     """Return the point of the program that carries out the decisions, shape (n,).
 
-    The battery covers the response from the start of the event and is not recharged afterwards.
+    Args:
+        problem: the problem.
+        formulation: its program.
+        decisions: what each pool does.
+        battery_kw: what the battery is to do, shape (T,), > 0 discharges; if absent it answers
+            the event as far as it can and rests otherwise. Energy limits hold either way.
     """
     program = formulation.program
     point = _Point(program, np.zeros(program.n_columns))
     for decision in decisions:
-        _put_decision(point, decision)
+        _put_decision(point, problem, decision)
     mean_kw = compute_kw(problem, decisions, None)
     point.put("compute", mean_kw)
     point.put("compute_edge", compute_kw(problem, decisions, np.array(problem.grid.edges_s)))
+    watched = np.array(formulation.instants_s)
+    point.put("compute_instant", compute_kw(problem, decisions, watched))
     mean_kw = mean_kw + np.array(problem.other_kw)
 
-    ceiling = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    sign = -problem.direction
+    aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     asked = problem.in_event
-    need_kw = np.where(asked, np.maximum(mean_kw - ceiling, 0.0), 0.0)
-    discharge_kw = np.zeros_like(need_kw)
-    limit_kw = np.zeros_like(need_kw)
+    given_kw, limit_kw = np.zeros_like(mean_kw), np.zeros_like(mean_kw)
     if problem.battery is not None:
-        allowed = discharge_allowed(problem, problem.battery)
-        limit_kw = allowed * problem.battery.discharge_limit_kw
-        may_feed_kw = np.maximum(mean_kw + problem.export_limit_kw, 0.0)
-        wanted_kw = np.minimum(need_kw * allowed, may_feed_kw)
-        discharge_kw = _put_battery(point, problem, problem.battery, wanted_kw)
-    grid_kw = mean_kw - discharge_kw
+        limit_kw = response_limit_kw(problem, problem.battery)
+        if battery_kw is None:
+            need_kw = np.where(asked, np.clip(sign * (mean_kw - aim), 0.0, limit_kw), 0.0)
+            battery_kw = sign * need_kw
+        battery_kw = np.minimum(battery_kw, np.maximum(mean_kw + problem.export_limit_kw, 0.0))
+        given_kw = _put_battery(point, problem, problem.battery, battery_kw)
+    grid_kw = mean_kw - given_kw
     peak_kw = peaks(problem, decisions)[0] + np.array(problem.other_kw)
-    short_kw = np.maximum(grid_kw - ceiling, peak_kw - ceiling - limit_kw)
+    short_kw = np.maximum(sign * (grid_kw - aim), sign * (peak_kw - aim) - limit_kw)
     point.put("grid", grid_kw)
-    point.put("shortfall", np.maximum(short_kw, 0.0)[asked])
-    point.put("overrun", np.maximum(grid_kw - np.array(problem.import_limit_kw), 0.0))
+    point.put("shortfall", clean(short_kw[asked]))
+    point.put("overrun", clean(grid_kw - np.array(problem.import_limit_kw)))
     if problem.battery is not None and problem.handoff_from_s is not None:
         late = asked & (problem.grid.starts_s >= problem.handoff_from_s - 1e-9)
-        point.put("handoff_excess", np.maximum(discharge_kw - problem.handoff_kw, 0.0)[late])
+        point.put("handoff_excess", clean(np.abs(given_kw[late]) - problem.handoff_kw))
     return point.x
 
 
-def _put_decision(point: _Point, decision: PoolDecision) -> None:
+def _put_decision(point: _Point, problem: Problem, decision: PoolDecision) -> None:
     pool = decision.pool
     for name in ("active", "drained", "asleep", "to_sleep", "to_wake", "load"):
         point.put(f"{pool.name}.{name}", getattr(decision, name))
     point.put(f"{pool.name}.power", decision.power_kw)
     drained = decision.newly_drained()
     point.put(f"{pool.name}.newly_drained", drained)
+    missing = np.maximum(pool.active_at_start - decision.active, 0.0)
+    point.put(f"{pool.name}.missing", missing)
     point.put(f"{pool.name}.not_drained", (drained == 0.0).astype(float))
     for name, rejected in decision.rejected.items():
         point.put(f"{pool.name}.rejected.{name}", rejected)
+    seconds = problem.grid.epoch_durations_s
+    for requests in pool.classes:
+        if requests.deferral is not None:
+            put_off = decision.deferred.get(requests.name, np.zeros(len(seconds)))
+            point.put(f"{pool.name}.deferred.{requests.name}", put_off)
+            waiting = requests.deferral.backlog_at_start + np.cumsum(seconds * put_off)
+            point.put(f"{pool.name}.backlog.{requests.name}", waiting)
     capacity = decision.capacity()
     for i, step in enumerate(pool.congestion):
         above = np.maximum(decision.load - step.above_utilisation * capacity, 0.0)
@@ -93,24 +112,30 @@ def _put_decision(point: _Point, decision: PoolDecision) -> None:
 def _put_battery(
     point: _Point, problem: Problem, battery: BatteryProblem, wanted_kw: FloatArray
 ) -> FloatArray:
-    """Discharge what is wanted as far as power, energy and feed-in allow; return it, (T,)."""
+    """Give (> 0) or take what is wanted as far as the energy allows; return it, shape (T,)."""
     hours = problem.grid.durations_s / 3600.0
-    discharge = np.minimum(wanted_kw, battery.discharge_limit_kw)
+    eta, lines = battery.cell_efficiency, loss_lines(battery)
+    given, loss = np.zeros_like(wanted_kw), np.zeros_like(wanted_kw)
     energy = np.empty(len(hours) + 1)
     energy[0] = battery.start_kwh
-    loss = np.zeros_like(discharge)
     for t, duration_h in enumerate(hours):
-        available_kw = (energy[t] - battery.min_kwh) * battery.cell_efficiency / duration_h
-        if discharge[t] + battery.loss_kw(discharge[t]) > available_kw:
-            discharge[t] = battery.power_for_kw(available_kw)
-        loss[t] = battery.loss_kw(discharge[t])
-        energy[t + 1] = energy[t] - duration_h * (discharge[t] + loss[t]) / battery.cell_efficiency
-    assert not discharge[~event_window(problem)].any()
-    point.put("discharge", discharge)
+        if wanted_kw[t] > 0.0:
+            dc_kw = max(energy[t] - battery.min_kwh, 0.0) * eta / duration_h
+            most_kw = min((dc_kw - above) / (1.0 + slope) for slope, above in lines)
+            given[t] = min(wanted_kw[t], most_kw)
+        elif wanted_kw[t] < 0.0:
+            dc_kw = max(battery.max_kwh - energy[t], 0.0) / eta / duration_h
+            most_kw = max((dc_kw + above) / (1.0 - slope) for slope, above in lines)
+            given[t] = -min(-wanted_kw[t], most_kw)
+        loss[t] = max(slope * abs(given[t]) + above for slope, above in lines)
+        out_kw = given[t] + loss[t]
+        energy[t + 1] = energy[t] - duration_h * (out_kw / eta if given[t] > 0.0 else out_kw * eta)
+    point.put("discharge", np.maximum(given, 0.0))
+    point.put("charge", np.maximum(-given, 0.0))
     point.put("loss", loss)
     point.put("energy", energy)
-    point.put("reserve_dip", max(0.0, battery.reserve_kwh - float(energy.min())))
+    point.put("reserve_dip", max(0.0, battery.kept_kwh - float(energy.min())))
     widths = np.array([segment.width_kwh for segment in battery.terminal])
     filled = np.clip(energy[-1] - np.r_[0.0, np.cumsum(widths)[:-1]], 0.0, widths)
     point.put("energy_left", filled)
-    return discharge
+    return given

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ebplan.errors import InputError, NoPlanError
@@ -18,15 +20,14 @@ def solve(
     Args:
         program: what to solve.
         solver: cvxpy's name of the solver; HIGHS if absent.
-        time_limit_s: only for HIGHS; others take their limits in their own words.
+        time_limit_s: give up after this.
 
     Raises:
-        InputError: cvxpy or the solver is not installed, or the limit cannot be passed on.
+        InputError: cvxpy or the solver is not installed, or proves nothing.
         NoPlanError: no optimal point was found.
     """
     try:
         import cvxpy as cp
-        from scipy.sparse import csr_array
     except ImportError:
         raise InputError(
             field="--solver",
@@ -35,14 +36,49 @@ def solve(
             remedy="pip install 'ebplan[cvxpy]'",
         ) from None
     name = (solver or "HIGHS").upper()
-    if name not in cp.installed_solvers():
+    known = [s for s in SOLVERS if s in cp.installed_solvers()]
+    if name not in known:
         raise InputError(
             field="--solver",
             value=f"cvxpy:{name}",
-            allowed=", ".join(f"cvxpy:{s}" for s in cp.installed_solvers()),
-            remedy="install the solver or choose another",
+            allowed=", ".join(f"cvxpy:{s}" for s in known),
+            remedy="choose one of these, or install another that solves whole numbers to a gap: "
+            + ", ".join(SOLVERS),
         )
     options = _options(name, time_limit_s)
+    problem, x = _state(program)
+    problem.solve(solver=name, **options)
+    if problem.status == cp.INFEASIBLE and name == "HIGHS":
+        # A problem is always feasible; presolve calls some of them infeasible (solvers/highs.py).
+        problem.solve(solver=name, **options, presolve="off")
+    # cvxpy reports zeros as a value when a limit is hit before a feasible point is known.
+    if problem.status != cp.OPTIMAL or x.value is None:
+        raise NoPlanError(f"{name} through cvxpy found no proven plan: {problem.status}")
+    point = np.array(x.value)
+    point[program.integer] = np.round(point[program.integer])
+    objective = float(problem.value)
+    # These solvers end "optimal" at the gap that was asked for: the bound follows from it.
+    bound = objective - GAP * abs(objective) if program.integer.any() else objective
+    return Solution(
+        x=point,
+        objective=objective,
+        bound=bound,
+        seconds=float(problem.solver_stats.solve_time or 0.0),
+        nodes=0,
+    )
+
+
+GAP = 0.5 * OPTIMAL_GAP
+"""Relative gap asked of the solver."""
+SOLVERS = ("HIGHS", "SCIP", "SCIPY")
+"""Solvers of whole numbers that are told the gap; any other's "optimal" would prove nothing."""
+
+
+def _state(program: Program) -> tuple[Any, Any]:
+    """State the program in cvxpy; return its problem and its variable."""
+    import cvxpy as cp
+    from scipy.sparse import csr_array
+
     integer = np.flatnonzero(program.integer)
     x = cp.Variable(program.n_columns, integer=(integer,) if len(integer) else False)
     matrix = csr_array(
@@ -59,44 +95,15 @@ def solve(
         matrix[at_most] @ x <= program.row_upper[at_most],
         matrix[at_least] @ x >= program.row_lower[at_least],
     ]
-    problem = cp.Problem(cp.Minimize(program.cost @ x + program.constant), constraints)
-    problem.solve(solver=name, **options)
-    if problem.status == cp.INFEASIBLE and name == "HIGHS":
-        # A problem is always feasible; presolve calls some of them infeasible (solvers/highs.py).
-        problem.solve(solver=name, **options, presolve="off")
-    # cvxpy reports zeros as a value when a limit is hit before a feasible point is known.
-    if problem.status != cp.OPTIMAL or x.value is None:
-        raise NoPlanError(f"{name} through cvxpy found no proven plan: {problem.status}")
-    point = np.array(x.value)
-    point[program.integer] = np.round(point[program.integer])
-    objective = float(problem.value)
-    # "optimal" is up to the gap that was asked for: the bound follows from it.
-    bound = objective - GAP * abs(objective) if len(integer) else objective
-    return Solution(
-        x=point,
-        objective=objective,
-        bound=bound,
-        seconds=float(problem.solver_stats.solve_time or 0.0),
-        nodes=0,
-    )
-
-
-GAP = 0.5 * OPTIMAL_GAP
-"""Relative gap asked of the solver."""
+    return cp.Problem(cp.Minimize(program.cost @ x + program.constant), constraints), x
 
 
 def _options(name: str, time_limit_s: float | None) -> dict[str, object]:
-    if name == "HIGHS":
-        limit = {} if time_limit_s is None else {"time_limit": time_limit_s}
-        return {"mip_rel_gap": GAP, **limit}
+    """Return the options in the solver's own words."""
     if name == "SCIP":
         limit = {} if time_limit_s is None else {"limits/time": time_limit_s}
         return {"scip_params": {"limits/gap": GAP, **limit}}
+    options: dict[str, object] = {"mip_rel_gap": GAP}
     if time_limit_s is not None:
-        raise InputError(
-            field="--time-limit",
-            value=time_limit_s,
-            allowed="with highs, cvxpy:HIGHS and cvxpy:SCIP",
-            remedy="leave the limit out",
-        )
-    return {}
+        options["time_limit"] = time_limit_s
+    return options if name == "HIGHS" else {"scipy_options": options}

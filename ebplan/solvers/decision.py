@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class PoolDecision:
     """Settled power of the active instances."""
     rejected: dict[str, FloatArray]
     """Rejected load by class in instance-equivalents."""
+    deferred: dict[str, FloatArray] = field(default_factory=dict)
+    """Load put off (> 0) or worked off (< 0) by class, in instance-equivalents."""
 
     def newly_drained(self) -> FloatArray:
         """Return how many instances fewer are active than an epoch before, shape (K,)."""
@@ -46,7 +48,7 @@ class PoolDecision:
 def decide(problem: Problem, formulation: Formulation, x: FloatArray) -> tuple[PoolDecision, ...]:
     """Return what each pool does in a solution ``x``."""
     parts = zip(
-        problem.pools, formulation.counts, formulation.lenses, formulation.rejected, strict=True
+        problem.pools, formulation.counts, formulation.lenses, formulation.services, strict=True
     )
     return tuple(
         PoolDecision(
@@ -58,10 +60,16 @@ def decide(problem: Problem, formulation: Formulation, x: FloatArray) -> tuple[P
             to_wake=np.round(x[counts.to_wake]),
             load=clean(x[lens.load]),
             power_kw=clean(x[lens.power]),
-            rejected={name: clean(x[columns]) for name, columns in rejected.items()},
+            rejected={name: clean(x[columns]) for name, columns in service.rejected.items()},
+            deferred={name: round_off(x[columns]) for name, columns in service.deferred.items()},
         )
-        for pool, counts, lens, rejected in parts
+        for pool, counts, lens, service in parts
     )
+
+
+def round_off(values: FloatArray) -> FloatArray:
+    """Cut the solver's rounding next to zero, on either side of it."""
+    return np.where(np.abs(values) < NOTHING_KW, 0.0, values)
 
 
 def clean(values: FloatArray) -> FloatArray:

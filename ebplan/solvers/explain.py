@@ -15,9 +15,14 @@ COSTS_OF = {
     "consolidation": ("draining", "waking", "readiness", "congestion"),
     "power_cap": ("capping",),
     "admission": ("rejected",),
+    "deferral": ("delay",),
 }
 """Which costs a mechanism causes; congestion is caused by consolidation and caps together and
 counted with the first."""
+COSTS_OF_ABSORBING = COSTS_OF | {"consolidation": ("draining", "waking")}
+"""The same to absorb: an instance put to work takes congestion away."""
+ABSORBING_NAMES = {"consolidation": "instances put to work", "deferral": "backlog worked off"}
+"""What mechanisms are called that do the reverse of what they are named after."""
 
 
 def explain(
@@ -27,8 +32,8 @@ def explain(
     began_s = problem.event_start_s
     sentences = [
         *_who_carries(plan, began_s),
-        *_why_this_mix(plan),
-        *_what_falls_short(plan, began_s),
+        *_why_this_mix(plan, problem.direction),
+        *_what_falls_short(plan, problem),
     ]
     if not plan.shortfall:
         price = next_kw_price(problem, formulation, x)
@@ -51,39 +56,43 @@ def next_kw_price(problem: Problem, formulation: Formulation, x: FloatArray) -> 
     price = 0.0
     for group in program.rows:
         rows = slice(group.start, group.start + group.size)
-        if group.name.startswith(("release_target", "converter_limit")):
+        if group.name.startswith(("release_target", "absorb_target", "converter_limit")):
             price -= float(duals[rows].sum())
         elif group.name == "handoff":
-            share = problem.handoff_kw / -min(problem.target_kw)
+            share = problem.handoff_kw / max(map(abs, problem.target_kw))
             price += share * float(duals[rows].sum())
     return price
 
 
 def energy_by_mechanism_kwh(plan: Plan) -> dict[str, float]:
-    """Return the energy each mechanism kept from the grid during the event."""
+    """Return the energy each mechanism moved during the event, in the direction asked for."""
     total: dict[str, float] = {}
     for step in plan.steps:
-        if step.target_kw < 0.0:
+        if step.target_kw != 0.0:
+            hours = np.sign(step.target_kw) * step.duration_s / 3600.0
             for name, kw in step.mechanisms.items():
-                total[name] = total.get(name, 0.0) - kw * step.duration_s / 3600.0
+                total[name] = total.get(name, 0.0) + kw * hours
     return total
 
 
 def _who_carries(plan: Plan, began_s: float) -> list[str]:
-    asked = [step for step in plan.steps if step.target_kw < 0.0]
-    target = -min(step.target_kw for step in asked)
+    asked = [step for step in plan.steps if step.target_kw != 0.0]
+    target = max(abs(step.target_kw) for step in asked)
     energy = energy_by_mechanism_kwh(plan)
     whole = sum(energy.values())
-    most_kw = max(step.battery_kw for step in asked)
-    peak = next(step for step in asked if step.battery_kw >= most_kw - 1e-3)
+    most_kw = max(abs(step.battery_kw) for step in asked)
+    peak = next(step for step in asked if abs(step.battery_kw) >= most_kw - 1e-3)
+    absorbs = asked[0].target_kw > 0.0
+    carries = "takes up" if absorbs else "carries"
+    moved = "absorbed" if absorbs else "kept from the grid"
     sentences = [
-        f"Of {target:.2f} kW asked, the battery carries at most {peak.battery_kw:.2f} kW, at "
-        f"{peak.t_s - began_s:g} s."
+        f"Of {target:.2f} kW asked, the battery {carries} at most {abs(peak.battery_kw):.2f} kW, "
+        f"at {peak.t_s - began_s:g} s."
     ]
     compute = {name: kwh for name, kwh in energy.items() if name != "battery" and kwh > 5e-4}
     if compute and whole > 0.0:
         shares = ", ".join(
-            f"{name.replace('_', ' ')} {kwh / whole:.0%}"
+            f"{_name(name, absorbs)} {kwh / whole:.0%}"
             for name, kwh in sorted(compute.items(), key=lambda item: -item[1])
         )
         done = plan.handoff.complete_s
@@ -91,35 +100,48 @@ def _who_carries(plan: Plan, began_s: float) -> list[str]:
             "never free within the event" if done is None else f"free from {done - began_s:g} s on"
         )
         sentences.append(
-            f"Of {whole:.3f} kWh kept from the grid, compute carries "
+            f"Of {whole:.3f} kWh {moved}, compute {carries} "
             f"{sum(compute.values()) / whole:.0%} ({shares}); the battery is {free}."
         )
     return sentences
 
 
-def _why_this_mix(plan: Plan) -> list[str]:
+def _name(mechanism: str, absorbs: bool) -> str:
+    name = mechanism.replace("_", " ")
+    return ABSORBING_NAMES.get(mechanism, name) if absorbs else name
+
+
+def _why_this_mix(plan: Plan, direction: int) -> list[str]:
     """Order the mechanisms used by what a kWh from them costs."""
+    absorbs = direction > 0
+    costs_of = COSTS_OF_ABSORBING if absorbs else COSTS_OF
     prices = {}
     for name, kwh in energy_by_mechanism_kwh(plan).items():
-        if kwh > 5e-4 and name in COSTS_OF:
-            prices[name] = sum(plan.cost.get(cause, 0.0) for cause in COSTS_OF[name]) / kwh
+        if kwh > 5e-4 and name in costs_of:
+            prices[name] = sum(plan.cost.get(cause, 0.0) for cause in costs_of[name]) / kwh
     if len(prices) < 2:
         return []
+    # a price below zero, which only the energy left in the battery explains
+    stored = " (it keeps energy of value)" if absorbs and prices.get("battery", 0.0) < 0.0 else ""
     listed = ", ".join(
-        f"{name.replace('_', ' ')} {price:.0f}"
+        f"{_name(name, absorbs)} {price:.0f}{stored if name == 'battery' else ''}"
         for name, price in sorted(prices.items(), key=lambda item: item[1])
     )
-    return [f"Average cost in {plan.currency} per kWh kept from the grid: {listed}."]
+    moved = "absorbed, without the price of the energy" if absorbs else "kept from the grid"
+    return [f"Average cost in {plan.currency} per kWh {moved}: {listed}."]
 
 
-def _what_falls_short(plan: Plan, began_s: float) -> list[str]:
+def _what_falls_short(plan: Plan, problem: Problem) -> list[str]:
+    began_s = problem.event_start_s
     sentences = [
         f"From {gap.from_s - began_s:g} s to {gap.to_s - began_s:g} s up to {gap.max_kw:.2f} kW "
         f"({gap.energy_kwh:.3f} kWh) are missing because {gap.reason}."
         for gap in plan.shortfall
     ]
     lowest = min((s.soc for s in plan.steps if s.soc is not None), default=1.0)
-    if "reserve" in plan.cost and plan.cost["reserve"] > 0.0:
+    if plan.cost.get("reserve", 0.0) > 0.0 and problem.direction > 0:
+        sentences.append(f"The battery is below its reserve, at {lowest:.0%} at its lowest.")
+    elif plan.cost.get("reserve", 0.0) > 0.0:
         sentences.append(
             f"The battery goes below its reserve, down to {lowest:.0%}: nothing else that acts in "
             "time is left."
@@ -134,6 +156,10 @@ _LIMITS = {
     "handoff": "the battery carries the whole share left to it after the hand-off",
     "min_utilisation": "instances run at the lowest utilisation that the models cover",
 }
+_ABSORBING_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
+"""The same to absorb: no rebound is limited afterwards."""
+AT_LIMIT = 1e-3
+"""A watt, or a thousandth of an instance, from a limit is at it."""
 ACTIVE_ONLY = ("cap_floor", "cap_frontier", "min_utilisation")
 """Limits of active instances: their rows hold with equality where there are none."""
 
@@ -141,8 +167,9 @@ ACTIVE_ONLY = ("cap_floor", "cap_frontier", "min_utilisation")
 def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> list[str]:
     """Say which limits are reached, and from when to when."""
     program = formulation.program
+    limits = _LIMITS if problem.direction < 0 else _ABSORBING_LIMITS
     activity = program.activity(x)
-    spans: dict[str, list[float]] = {}
+    spans: dict[str, list[tuple[float, float]]] = {}
     for group in program.rows:
         limit = next((key for key in _LIMITS if key in group.name.split(".")), None)
         if limit is None:
@@ -151,16 +178,32 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
         reached = np.minimum(
             program.row_upper[rows] - activity[rows], activity[rows] - program.row_lower[rows]
         )
-        at_limit = reached < 1e-6
+        at_limit = reached < AT_LIMIT
         if limit in ACTIVE_ONLY:
             at_limit &= _active(problem, formulation, x, group.name) > 0.5
         for start, end in _spans(problem, group.name, group.size)[at_limit]:
-            spans.setdefault(limit, []).extend((start, end))
+            spans.setdefault(limit, []).append((float(start), float(end)))
     return [
-        f"Between {min(times) - problem.event_start_s:g} s and "
-        f"{max(times) - problem.event_start_s:g} s {_LIMITS[limit]}."
-        for limit, times in spans.items()
+        f"{_when(times, problem.event_start_s)} {limits[limit]}." for limit, times in spans.items()
     ]
+
+
+MOSTLY = 0.75
+"""Share of the time from which the longest span stands for all."""
+
+
+def _when(spans: list[tuple[float, float]], began_s: float) -> str:
+    """Say when, joining spans that touch; the longest is named and the others counted."""
+    joined: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1] + 1e-6:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    start, end = max(joined, key=lambda span: span[1] - span[0])
+    whole = sum(b - a for a, b in joined)
+    more = "" if end - start >= MOSTLY * whole else f" (and {len(joined) - 1} more times)"
+    return f"Between {start - began_s:g} s and {end - began_s:g} s{more}"
 
 
 def _active(problem: Problem, formulation: Formulation, x: FloatArray, row_name: str) -> FloatArray:

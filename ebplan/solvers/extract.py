@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ebplan.plan import (
@@ -16,7 +18,7 @@ from ebplan.plan import (
     Shortfall,
     Step,
 )
-from ebplan.problem import ClassProblem, PoolProblem, Problem
+from ebplan.problem import BatteryProblem, ClassProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import NOTHING_KW, PoolDecision, clean, decide
 from ebplan.solvers.formulation import Formulation
@@ -25,6 +27,8 @@ from ebplan.solvers.program import FloatArray
 NATURAL_DRAW_MARGIN = 0.002
 """A power this close to the natural draw needs no cap: the piecewise-linear load curve lies up to
 0.2 % below the law, and a cap within it would only trim noise."""
+AT_LIMIT_KW = 1e-3
+"""A watt (or a watt-hour) from a limit is at it."""
 HANDED_OVER = 0.1
 """The battery is free when it carries at most this share of the target."""
 
@@ -74,10 +78,10 @@ def extract_plan(
 def contributions(problem: Problem, decision: PoolDecision) -> dict[str, FloatArray]:
     """Split the change of a pool's draw by mechanism, each of shape (T,) in kW.
 
-    In the order in which they act on the state at the start: admission lowers the load of the
-    active instances, consolidation moves what is left onto fewer (and waits for the drained ones
-    to settle), the cap takes what remains above the plan's power. Each is a change of the settled
-    draw carried through the same weights, so the parts sum to the whole at every step.
+    In the order in which they act on the state at the start: admission and deferral change the
+    load of the active instances, consolidation moves what is left onto fewer (and waits for the
+    drained ones to settle), the cap takes what remains above the plan's power. Each is a change of
+    the settled draw carried through the same weights, so the parts sum to the whole at every step.
     """
     pool = decision.pool
     nobody_moved = np.full(len(decision.load), float(pool.active_at_start))
@@ -85,17 +89,22 @@ def contributions(problem: Problem, decision: PoolDecision) -> dict[str, FloatAr
     idle_at_start_kw = pool.power_at_start_kw() - _natural_kw(
         pool, np.array([pool.load]), nobody_moved[:1]
     )
-    admitted_kw = idle_at_start_kw + _natural_kw(pool, decision.load, nobody_moved)
+    put_off = np.sum([np.zeros(len(nobody_moved)), *decision.deferred.values()], axis=0)
+    admitted_kw = idle_at_start_kw + _natural_kw(pool, decision.load + put_off, nobody_moved)
+    deferred_kw = idle_at_start_kw + _natural_kw(pool, decision.load, nobody_moved)
     moved_kw = idle_kw + _natural_kw(pool, decision.load, decision.active)
     capped_kw = idle_kw + decision.power_kw
-    fast, lag = response_weights(pool, problem.grid, None)
+    fast, lag = response_weights(pool, problem.grid, None, problem.direction)
     carry = fast[:, 1:]
     settling_kw = lag @ ((pool.full_kw - pool.drained_kw) * decision.newly_drained())
-    return {
-        "consolidation": carry @ (moved_kw - admitted_kw) + settling_kw,
+    parts = {
+        "consolidation": carry @ (moved_kw - deferred_kw) + settling_kw,
         "power_cap": carry @ (capped_kw - moved_kw),
         "admission": carry @ (admitted_kw - pool.power_at_start_kw()),
     }
+    if decision.deferred:
+        parts["deferral"] = carry @ (deferred_kw - admitted_kw)
+    return parts
 
 
 def _natural_kw(pool: PoolProblem, load: FloatArray, active: FloatArray) -> FloatArray:
@@ -111,7 +120,7 @@ def handoff_complete_s(steps: tuple[Step, ...]) -> float | None:
     """Return from when on the battery carries at most 10 % of a target that is met, to the end."""
     complete: float | None = None
     for step in steps:
-        if step.target_kw >= 0.0:
+        if step.target_kw == 0.0:
             continue
         carried = abs(step.battery_kw) > HANDED_OVER * abs(step.target_kw) + NOTHING_KW
         if carried or step.shortfall_kw > NOTHING_KW:
@@ -143,7 +152,10 @@ def _steps(
     asked = problem.in_event
     # The program's shortfall also covers the peak inside a step that the mean hides.
     shortfall[asked] = clean(
-        np.maximum((grid_kw - baseline - target)[asked], x[formulation.connection.shortfall])
+        np.maximum(
+            -problem.direction * (grid_kw - baseline - target)[asked],
+            x[formulation.connection.shortfall],
+        )
     )
     return tuple(
         Step(
@@ -199,22 +211,40 @@ def _epochs(problem: Problem, decision: PoolDecision) -> tuple[PoolEpoch, ...]:
                 capacity_used=_capacity_used(pool, load, power, active),
                 power_kw=power,
                 cap_w_per_gpu=_cap_w_per_gpu(pool, load, power, active),
-                classes={
-                    c.name: _class_epoch(c, float(decision.rejected[c.name][k]))
-                    for c in pool.classes
-                },
+                classes={c.name: _class_epoch(problem, decision, c, k) for c in pool.classes},
             )
         )
     return tuple(epochs)
 
 
-def _class_epoch(requests: ClassProblem, rejected: float) -> ClassEpoch:
+def _class_epoch(
+    problem: Problem, decision: PoolDecision, requests: ClassProblem, k: int
+) -> ClassEpoch:
     rate, load = requests.requests_per_s_per_instance, requests.load
+    rejected = float(decision.rejected[requests.name][k])
+    put_off = _put_off(problem, decision, requests)
+    served = load - rejected - float(put_off[k])
     return ClassEpoch(
         offered_req_per_s=load * rate,
-        served_req_per_s=max(load - rejected, 0.0) * rate,
+        served_req_per_s=served * rate if served > NOTHING_KW else 0.0,
         rejected_req_per_s=rejected * rate,
+        deferred_req_per_s=float(put_off[k]) * rate,
+        backlog_requests=_waiting(problem, requests, put_off)[k + 1],
     )
+
+
+def _put_off(problem: Problem, decision: PoolDecision, requests: ClassProblem) -> FloatArray:
+    """Return the load of a class put off (> 0) or worked off (< 0), shape (K,)."""
+    return decision.deferred.get(requests.name, np.zeros(problem.grid.n_epochs))
+
+
+def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> list[float]:
+    """Return the requests waiting at the start and at the end of each epoch, K + 1 values."""
+    start = 0.0 if requests.deferral is None else requests.deferral.backlog_at_start
+    work = start + np.r_[0.0, np.cumsum(put_off * problem.grid.epoch_durations_s)]
+    # A thousandth of a request is rounding of the solver.
+    waiting = work * requests.requests_per_s_per_instance
+    return [float(w) for w in np.where(waiting < 1e-3, 0.0, waiting)]
 
 
 def _capacity_used(pool: PoolProblem, load: float, power_kw: float, active: int) -> float:
@@ -231,7 +261,8 @@ def _cap_w_per_gpu(pool: PoolProblem, load: float, power_kw: float, active: int)
     natural_kw = float(pool.load_curve.power_kw(load / active))
     if each_kw >= natural_kw * (1.0 - NATURAL_DRAW_MARGIN):
         return None
-    return each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance
+    # Drivers take whole watts; a tenth is finer than any of them.
+    return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
 
 
 def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService]:
@@ -241,8 +272,14 @@ def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService
         rate = requests.requests_per_s_per_instance
         offered = requests.load * rate * float(seconds.sum())
         rejected = float(decision.rejected[requests.name] @ seconds) * rate
+        put_off = _put_off(problem, decision, requests)
+        waiting = _waiting(problem, requests, put_off)
         service[requests.name] = ClassService(
-            offered=offered, served=offered - rejected, rejected=rejected
+            offered=offered,
+            served=max(offered - rejected - float(put_off @ seconds) * rate, 0.0),
+            rejected=rejected,
+            backlog_at_start=waiting[0],
+            backlog_at_end=waiting[-1],
         )
     return service
 
@@ -274,26 +311,39 @@ def _shortfalls(
 
 def _why_short(run: list[Step], decisions: tuple[PoolDecision, ...], problem: Problem) -> str:
     """Name what was exhausted while the target was missed."""
-    reasons = []
-    battery = problem.battery
+    battery, reasons = problem.battery, []
     if battery is None:
         reasons.append("the site has no battery")
     else:
-        if run[0].t_s + 1e-9 < problem.event_start_s + battery.delay_s:
-            reasons.append(f"the converter answers after {battery.delay_s:g} s")
-        if max(s.battery_kw for s in run) >= battery.discharge_limit_kw - 1e-3:
-            reasons.append(f"the converter is at its limit of {battery.discharge_limit_kw:g} kW")
-        lowest = min(s.soc for s in run if s.soc is not None) * battery.energy_kwh
-        if lowest <= battery.min_kwh + 1e-3:
-            reasons.append(f"the battery is empty ({battery.min_kwh:g} kWh left)")
-    if min(s.grid_kw for s in run) <= -problem.export_limit_kw + 1e-3:
-        reasons.append(f"the site may not feed in more than {problem.export_limit_kw:g} kW")
-    kept = [
-        f"{name}.{c.name}"
-        for d in decisions
-        for name, c in ((d.pool.name, c) for c in d.pool.classes)
-        if c.max_rejected < c.load
-    ]
-    if kept:
-        reasons.append(f"protected requests are kept ({', '.join(kept)})")
+        reasons.extend(_battery_is_spent(run, battery, problem))
+    if problem.direction < 0:
+        if min(s.grid_kw for s in run) <= -problem.export_limit_kw + AT_LIMIT_KW:
+            reasons.append(f"the site may not feed in more than {problem.export_limit_kw:g} kW")
+        kept = [
+            f"{d.pool.name}.{c.name}"
+            for d in decisions
+            for c in d.pool.classes
+            if c.max_rejected < c.load
+        ]
+        if kept:
+            reasons.append(f"protected requests are kept ({', '.join(kept)})")
+    else:
+        limits = dict(zip(problem.grid.edges_s[:-1], problem.import_limit_kw, strict=True))
+        if any(step.grid_kw >= limits[step.t_s] - AT_LIMIT_KW for step in run):
+            reasons.append(f"the site may not draw more than {limits[run[0].t_s]:g} kW")
     return "; ".join(reasons) or "no mechanism is left that acts in time"
+
+
+def _battery_is_spent(run: list[Step], battery: BatteryProblem, problem: Problem) -> Iterator[str]:
+    """Yield what keeps the battery from giving or taking more."""
+    releases = problem.direction < 0
+    limit_kw = battery.discharge_limit_kw if releases else battery.charge_limit_kw
+    if run[0].t_s + 1e-9 < problem.event_start_s + battery.delay_s:
+        yield f"the converter answers after {battery.delay_s:g} s"
+    if max(abs(s.battery_kw) for s in run) >= limit_kw - AT_LIMIT_KW:
+        yield f"the converter is at its limit of {limit_kw:g} kW"
+    stored = [s.soc * battery.energy_kwh for s in run if s.soc is not None]
+    if releases and min(stored) <= battery.min_kwh + AT_LIMIT_KW:
+        yield f"the battery is empty ({battery.min_kwh:g} kWh left)"
+    if not releases and max(stored) >= battery.max_kwh - AT_LIMIT_KW:
+        yield f"the battery is full ({battery.max_kwh:g} kWh)"

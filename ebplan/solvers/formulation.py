@@ -13,8 +13,8 @@ from ebplan.solvers.blocks.connection import Connection, add_connection
 from ebplan.solvers.blocks.counts import Counts, add_counts
 from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
-from ebplan.solvers.blocks.service import add_service
-from ebplan.solvers.program import IndexArray, Program, ProgramBuilder
+from ebplan.solvers.blocks.service import Service, add_service
+from ebplan.solvers.program import Program, ProgramBuilder
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class Formulation:
     """By pool."""
     lenses: tuple[Lens, ...]
     """By pool."""
-    rejected: tuple[dict[str, IndexArray], ...]
-    """By pool, then class."""
+    services: tuple[Service, ...]
+    """By pool."""
     compute: ComputePower
     battery: BatteryColumns | None
     connection: Connection
+    instants_s: tuple[float, ...]
+    """Instants watched inside steps."""
 
 
 def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulation:
@@ -44,21 +46,24 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
     watched = np.array(sorted(instants_s))
     builder = ProgramBuilder()
     grid = problem.grid
-    counts, lenses, rejected = [], [], []
+    counts, lenses, services = [], [], []
     drawing_pays = problem.prices.energy_per_kwh <= 0.0
     for pool in problem.pools:
         counts.append(add_counts(builder, pool, grid, drawing_pays=drawing_pays))
         lenses.append(add_lens(builder, pool, grid, counts[-1]))
-        rejected.append(add_service(builder, pool, grid, lenses[-1]))
-    compute = add_compute_power(builder, problem.pools, grid, counts, lenses, watched)
+        services.append(add_service(builder, pool, grid, lenses[-1]))
+    compute = add_compute_power(
+        builder, problem.pools, grid, counts, lenses, watched, problem.direction
+    )
     battery = add_battery(builder, problem, problem.battery) if problem.battery else None
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),
         counts=tuple(counts),
         lenses=tuple(lenses),
-        rejected=tuple(rejected),
+        services=tuple(services),
         compute=compute,
         battery=battery,
         connection=connection,
+        instants_s=tuple(float(t) for t in watched),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import Any
 
 import highspy
@@ -52,17 +53,6 @@ class Solution:
     seconds: float
     nodes: int
 
-    @property
-    def gap(self) -> float | None:
-        """(objective - bound) / |objective|, at least 0; None without a bound."""
-        return None if self.bound is None else relative_gap(self.objective, self.bound)
-
-
-def relative_gap(objective: float, bound: float) -> float:
-    """Return (objective - bound) / |objective|, at least 0; 0 where both are next to nothing."""
-    distance = max(objective - bound, 0.0)
-    return 0.0 if distance <= 1e-6 else distance / max(abs(objective), 1e-9)
-
 
 def solve(
     program: Program,
@@ -83,9 +73,10 @@ def solve(
         NoPlanError: no feasible point was found.
     """
     options = {} if gap is None else {"mip_rel_gap": gap}
-    if time_limit_s is not None:
-        options["time_limit"] = time_limit_s
+    until = None if time_limit_s is None else monotonic() + time_limit_s
     for retry in RETRIES:
+        if until is not None:
+            options["time_limit"] = max(until - monotonic(), 0.001)
         solver = _load(program, {**options, **retry})
         if start is not None:
             known = highspy.HighsSolution()

@@ -2,8 +2,9 @@
 
 The rule of the whitepaper (finding 3): start with the operation of least impact and escalate as
 far as the asked depth requires. Here: consolidate onto fewer instances while headroom lasts, cap
-what remains active, then turn unprotected requests away, cheapest first. The battery bridges.
-The decision is held from the start of the event to its end.
+what remains active, put requests off that may wait, then turn unprotected ones away, cheapest
+first. To absorb, drained instances go back to work and what waits is worked off. The battery
+bridges. The decision is held from the start of the event to its end.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers.blocks.counts import arriving_at_start
@@ -20,8 +22,21 @@ from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray
 
-ADMISSION_STEPS = 20
-"""Shares of a class that are tried when requests are turned away."""
+SHARES = np.linspace(0.05, 1.0, 20)
+"""Shares of a class that are tried when requests are put off or turned away."""
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """What becomes of the load offered to a pool, in instance-equivalents by class."""
+
+    rejected: dict[str, float]
+    deferred: dict[str, float]
+    """Put off (> 0) or worked off (< 0); only classes that may wait."""
+
+    def served(self, pool: PoolProblem) -> float:
+        """Return the load that is left to serve."""
+        return pool.load - sum(self.rejected.values()) - sum(self.deferred.values())
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class _Posture:
 
     active: int
     power_kw: float
-    rejected: dict[str, float]
+    demand: _Demand
     draw_kw: float
 
 
@@ -38,21 +53,25 @@ def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
     """Return the point of the program that the escalation rule chooses, shape (n,)."""
     handed_over_kw = problem.handoff_kw if problem.handoff_from_s is not None else 0.0
     start_kw = max(problem.other_kw) + sum(p.power_at_start_kw() for p in problem.pools)
-    ceiling_kw = min(np.array(problem.baseline_kw) + np.array(problem.target_kw))
-    missing_kw = start_kw - ceiling_kw - handed_over_kw
+    aims_kw = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    aim_kw = float(aims_kw[np.argmax(np.abs(problem.target_kw))])
+    missing_kw = -problem.direction * (start_kw - aim_kw) - handed_over_kw
     decisions = []
+    # Where no epoch begins inside the event nothing is held, and any duration does.
+    held_s = float(problem.grid.epoch_durations_s[_during(problem)].sum()) or 1.0
+    answer = _escalate if problem.direction < 0 else _take_up
     for pool in problem.pools:
-        posture = _escalate(pool, missing_kw)
-        missing_kw -= pool.power_at_start_kw() - posture.draw_kw
+        posture = answer(pool, missing_kw, held_s)
+        missing_kw -= problem.direction * (posture.draw_kw - pool.power_at_start_kw())
         decisions.append(_hold(problem, pool, posture))
     return complete(problem, formulation, tuple(decisions))
 
 
-def _escalate(pool: PoolProblem, missing_kw: float) -> _Posture:
+def _escalate(pool: PoolProblem, missing_kw: float, held_s: float) -> _Posture:
     """Return the first posture, in order of impact, that releases what is missing."""
     enough_kw = pool.power_at_start_kw() - missing_kw
     deepest = None
-    for posture in _postures(pool, enough_kw):
+    for posture in _postures(pool, enough_kw, held_s):
         if posture.draw_kw <= enough_kw + 1e-9:
             return posture
         if deepest is None or posture.draw_kw < deepest.draw_kw:
@@ -60,26 +79,46 @@ def _escalate(pool: PoolProblem, missing_kw: float) -> _Posture:
     return deepest or _as_it_is(pool)
 
 
-def _postures(pool: PoolProblem, enough_kw: float) -> Iterator[_Posture]:
+def _take_up(pool: PoolProblem, missing_kw: float, held_s: float) -> _Posture:
+    """Return the posture with as few more instances at work as absorb what is missing."""
+    posture = _as_it_is(pool)
+    for active in range(posture.active + 1, pool.active_at_start + pool.drained_at_start + 1):
+        if posture.draw_kw - pool.power_at_start_kw() >= missing_kw:
+            return posture
+        if _can_serve(pool, posture.demand.served(pool), active):
+            posture = _at(pool, active, posture.demand, cap_to_kw=None)
+    room = pool.max_utilisation * posture.active - posture.demand.served(pool)
+    worked_off = {}
+    for requests in pool.classes:
+        if requests.deferral is not None:
+            worked_off[requests.name] = -min(requests.deferral.backlog_at_start / held_s, room)
+            room += worked_off[requests.name]
+    demand = _Demand(rejected=posture.demand.rejected, deferred=worked_off)
+    return _at(pool, posture.active, demand, cap_to_kw=None)
+
+
+def _postures(pool: PoolProblem, enough_kw: float, held_s: float) -> Iterator[_Posture]:
     """Yield postures from the least impact to the most."""
-    nothing = {c.name: 0.0 for c in pool.classes}
     yield _as_it_is(pool)
     for active in _counts(pool, pool.load):
-        yield _at(pool, active, nothing, cap_to_kw=None)
-    for rejected in (nothing, *_rejections(pool)):
-        load = pool.load - sum(rejected.values())
-        for active in _counts(pool, load)[-1:]:
-            yield _at(pool, active, rejected, cap_to_kw=enough_kw)
+        yield _at(pool, active, _everything(pool), cap_to_kw=None)
+    for demand in (_everything(pool), *_less_and_less(pool, held_s)):
+        for active in _counts(pool, demand.served(pool))[-1:]:
+            yield _at(pool, active, demand, cap_to_kw=enough_kw)
 
 
 def _as_it_is(pool: PoolProblem) -> _Posture:
     """Change as little as can be: turn away only what no instance awake could serve."""
-    nothing = {c.name: 0.0 for c in pool.classes}
-    for rejected in (nothing, *_rejections(pool)):
-        counts = _counts(pool, pool.load - sum(rejected.values()))
+    for demand in (_everything(pool), *_turned_away(pool, {})):
+        counts = _counts(pool, demand.served(pool))
         if counts:
-            return _at(pool, counts[0], rejected, cap_to_kw=None)
-    return _at(pool, 0, {c.name: c.load for c in pool.classes}, cap_to_kw=None)
+            return _at(pool, counts[0], demand, cap_to_kw=None)
+    nothing = _Demand(rejected={c.name: c.load for c in pool.classes}, deferred={})
+    return _at(pool, 0, nothing, cap_to_kw=None)
+
+
+def _everything(pool: PoolProblem) -> _Demand:
+    return _Demand(rejected={c.name: 0.0 for c in pool.classes}, deferred={})
 
 
 def _counts(pool: PoolProblem, load: float) -> list[int]:
@@ -97,23 +136,44 @@ def _can_serve(pool: PoolProblem, load: float, active: int) -> bool:
     if active == 0:
         return load <= 1e-9
     each = load / active
-    return pool.min_utilisation - 1e-12 <= each <= pool.max_utilisation + 1e-12
+    if not pool.min_utilisation - 1e-12 <= each <= pool.max_utilisation + 1e-12:
+        return False
+    capacity = float(pool.cap_curve.capacity(float(pool.load_curve.power_kw(each))))
+    return each <= pool.max_utilisation * capacity + 1e-12
 
 
-def _rejections(pool: PoolProblem) -> Iterator[dict[str, float]]:
-    """Yield what is turned away: more and more of the cheapest class, then of the next."""
-    rejected = {c.name: 0.0 for c in pool.classes}
+def _less_and_less(pool: PoolProblem, held_s: float) -> Iterator[_Demand]:
+    """Yield demands that leave less to serve: first by putting off, then by turning away."""
+    deferred: dict[str, float] = {}
+    waiting = [(c.deferral.price_per_work_h, c) for c in pool.classes if c.deferral is not None]
+    if any(_as_it_is(pool).demand.rejected.values()):
+        waiting = []  # overloaded anyway: what is put off would not be worked off in time
+    for _, requests in sorted(waiting, key=lambda pair: pair[0]):
+        assert requests.deferral is not None
+        # Held for the whole event, no request waits longer than its deadline.
+        most = requests.load * min(1.0, requests.deferral.deadline_s / held_s)
+        for share in SHARES:
+            deferred = {**deferred, requests.name: float(share) * most}
+            yield _Demand(rejected=_everything(pool).rejected, deferred=deferred)
+    yield from _turned_away(pool, deferred)
+
+
+def _turned_away(pool: PoolProblem, deferred: dict[str, float]) -> Iterator[_Demand]:
+    """Yield demands with more and more of the cheapest class turned away, then of the next."""
+    rejected = _everything(pool).rejected
     for requests in sorted(pool.classes, key=lambda c: c.value_per_instance_s):
-        for share in np.linspace(0.0, 1.0, ADMISSION_STEPS + 1)[1:]:
-            rejected = {**rejected, requests.name: float(share) * requests.max_rejected}
-            yield rejected
+        name, put_off = requests.name, deferred.get(requests.name, 0.0)
+        for share in SHARES if requests.max_rejected > 0.0 else ():
+            rejected = {**rejected, name: float(share) * requests.max_rejected}
+            if put_off:
+                # The same share of what is still admitted waits, so that it keeps its deadline.
+                deferred = {**deferred, name: put_off * (1.0 - rejected[name] / requests.load)}
+            yield _Demand(rejected=rejected, deferred=deferred)
 
 
-def _at(
-    pool: PoolProblem, active: int, rejected: dict[str, float], *, cap_to_kw: float | None
-) -> _Posture:
+def _at(pool: PoolProblem, active: int, demand: _Demand, *, cap_to_kw: float | None) -> _Posture:
     """Return the posture with these instances; capped no deeper than the load allows."""
-    load = pool.load - sum(rejected.values())
+    load = demand.served(pool)
     idle_kw = pool.drained_kw * (pool.instances - active - pool.asleep_at_start)
     idle_kw += pool.asleep_kw * pool.asleep_at_start
     power_kw = 0.0
@@ -122,7 +182,7 @@ def _at(
         if cap_to_kw is not None:
             lowest_kw = active * _lowest_power_kw(pool, load / active)
             power_kw = min(power_kw, max(cap_to_kw - idle_kw, lowest_kw))
-    return _Posture(active=active, power_kw=power_kw, rejected=rejected, draw_kw=power_kw + idle_kw)
+    return _Posture(active=active, power_kw=power_kw, demand=demand, draw_kw=power_kw + idle_kw)
 
 
 def _lowest_power_kw(pool: PoolProblem, utilisation: float) -> float:
@@ -135,12 +195,18 @@ def _lowest_power_kw(pool: PoolProblem, utilisation: float) -> float:
     return max(curve.floor_kw, float(by_power_law), float(by_tangent))
 
 
+def _during(problem: Problem) -> NDArray[np.bool_]:
+    """Return the epochs in which a posture is held: those that begin inside the event, (K,)."""
+    starts = problem.grid.epoch_starts_s
+    return (starts >= problem.event_start_s - 1e-9) & (starts < problem.event_end_s - 1e-9)
+
+
 def _hold(problem: Problem, pool: PoolProblem, posture: _Posture) -> PoolDecision:
     """Hold the posture from the start of the event to its end, and the start's otherwise."""
     starts = problem.grid.epoch_starts_s
-    during = (starts >= problem.event_start_s - 1e-9) & (starts < problem.event_end_s - 1e-9)
+    during = _during(problem)
     rest = _as_it_is(pool)
-    load = pool.load - sum(rest.rejected.values())
+    told = posture.demand
 
     def held(in_event: float, otherwise: float) -> FloatArray:
         return np.where(during, in_event, otherwise)
@@ -156,9 +222,10 @@ def _hold(problem: Problem, pool: PoolProblem, posture: _Posture) -> PoolDecisio
         asleep=asleep + pool.asleep_at_start,
         to_sleep=none,
         to_wake=none,
-        load=held(pool.load - sum(posture.rejected.values()), load),
+        load=held(told.served(pool), rest.demand.served(pool)),
         power_kw=held(posture.power_kw, rest.power_kw),
         rejected={
-            c.name: held(posture.rejected[c.name], rest.rejected[c.name]) for c in pool.classes
+            c.name: held(told.rejected[c.name], rest.demand.rejected[c.name]) for c in pool.classes
         },
+        deferred={name: held(put_off, 0.0) for name, put_off in told.deferred.items()},
     )

@@ -10,13 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from ebplan.problem import Problem
-from ebplan.solvers.blocks.battery import discharge_allowed
+from ebplan.solvers.blocks.battery import response_limit_kw
 from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.program import FloatArray
 
-SAMPLES = 33
-"""Samples between two kinks of the draw, and again around the highest of them."""
+FROM_THE_KINK = np.r_[0.0, np.geomspace(1e-5, 1.0, 48)]
+"""First samples between two kinks of the draw, as shares of the span: responses are fastest right
+after a kink, and a hump of half a second must be seen in an hour."""
+SAMPLES, ROUNDS = 17, 2
+"""Samples around the highest so far, and how often."""
 UNDONE_KW = 1e-6
 """An overshoot below a milliwatt is rounding."""
 
@@ -29,27 +32,31 @@ def compute_kw(
     for decision in decisions:
         pool = decision.pool
         settled = settled_draw_kw(pool, decision.active, decision.asleep, decision.power_kw)
-        fast, lag = response_weights(pool, problem.grid, times_s)
+        fast, lag = response_weights(pool, problem.grid, times_s, problem.direction)
         held_back_kw = (pool.full_kw - pool.drained_kw) * decision.newly_drained()
         draws.append(fast @ np.r_[pool.power_at_start_kw(), settled] + lag @ held_back_kw)
     return np.asarray(np.sum(draws, axis=0))
 
 
 def peaks(problem: Problem, decisions: tuple[PoolDecision, ...]) -> tuple[FloatArray, FloatArray]:
-    """Return the highest draw of the pools within each step and when it occurs, each (T,)."""
+    """Return the draw of the pools that is hardest to hide within each step, and when, each (T,).
+
+    The highest where the event releases, the lowest where it absorbs.
+    """
+    sign = -problem.direction
     spans, step = _smooth_spans(problem)
-    for _ in range(2):
+    for share in (FROM_THE_KINK, *(np.linspace(0.0, 1.0, SAMPLES),) * ROUNDS):
         width = spans[:, 1:] - spans[:, :1]
-        times = spans[:, :1] + width * np.linspace(0.0, 1.0, SAMPLES)
-        draw = compute_kw(problem, decisions, times.ravel()).reshape(times.shape)
-        best = draw.argmax(axis=1)
+        times = spans[:, :1] + width * share
+        draw = sign * compute_kw(problem, decisions, times.ravel()).reshape(times.shape)
+        best, last = draw.argmax(axis=1), len(share) - 1
         rows = np.arange(len(times))
-        around = (np.maximum(best - 1, 0), np.minimum(best + 1, SAMPLES - 1))
+        around = (np.maximum(best - 1, 0), np.minimum(best + 1, last))
         spans = np.column_stack([times[rows, around[0]], times[rows, around[1]]])
     peak_kw, at_s = draw[rows, best], times[rows, best]
     order = np.lexsort((peak_kw, step))
-    last = np.flatnonzero(np.diff(np.append(step[order], problem.grid.n_steps)))
-    return peak_kw[order][last], at_s[order][last]
+    highest = np.flatnonzero(np.diff(np.append(step[order], problem.grid.n_steps)))
+    return sign * peak_kw[order][highest], at_s[order][highest]
 
 
 def overshoots(
@@ -63,12 +70,12 @@ def overshoots(
         shortfall_kw: shortfall granted in each step, shape (T,).
     """
     peak_kw, at_s = peaks(problem, decisions)
-    ceiling = np.array(problem.baseline_kw) + np.array(problem.target_kw)
-    room_kw = ceiling - np.array(problem.other_kw) + shortfall_kw
+    sign = -problem.direction
+    aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    room_kw = sign * (aim - np.array(problem.other_kw)) + shortfall_kw
     if problem.battery is not None:
-        allowed = discharge_allowed(problem, problem.battery)
-        room_kw = room_kw + np.where(allowed, problem.battery.discharge_limit_kw, 0.0)
-    over = problem.in_event & (peak_kw > room_kw + UNDONE_KW)
+        room_kw = room_kw + response_limit_kw(problem, problem.battery)
+    over = problem.in_event & (sign * peak_kw > room_kw + UNDONE_KW)
     return [float(t) for t in at_s[over]]
 
 

@@ -14,6 +14,7 @@ from handmade_physics import (
     power_each_kw,
     samples,
     served,
+    work_waiting,
 )
 from handmade_problem import EDGES_S, EPOCHS_S, STORY, Decision
 
@@ -35,15 +36,17 @@ def make_plan(
     problem: Problem,
     stories: dict[str, Sequence[Decision]] | None = None,
     *,
-    charge_kw: float = 0.2,
+    before_kw: float = 0.2,
     short_by_mean: bool = False,
 ) -> Plan:
     """Return the plan of the stories, by pool, with everything that follows from them.
 
-    A step's shortfall is that of its worst instant, or else that of its mean.
+    Before the event the battery works the other way with ``before_kw``: it takes before a release
+    and gives before an absorb. A step's shortfall is that of its worst instant, or else that of
+    its mean.
     """
     stories = stories or {"chat": STORY}
-    steps = make_steps(problem, stories, charge_kw, short_by_mean=short_by_mean)
+    steps = make_steps(problem, stories, before_kw, short_by_mean=short_by_mean)
     cost = make_cost(problem, stories, steps)
     objective = sum(cost.values())
     battery = problem.battery
@@ -53,18 +56,14 @@ def make_plan(
         currency=problem.currency,
         status="optimal",
         objective=objective,
-        bound=objective * (1.0 - 5e-4),
-        gap=5e-4,
+        **proven(cost, gap=5e-4),
         cost=cost,
         shortfall=make_shortfalls(steps),
         check=CheckResult(ok=False),
         handoff=HandOffResult(complete_s=complete_s(steps), asked_s=problem.handoff_from_s),
         steps=steps,
         pools={
-            pool.name: tuple(
-                make_epoch(pool, t, told)
-                for t, told in zip(EPOCHS_S, stories[pool.name], strict=True)
-            )
+            pool.name: tuple(make_epoch(pool, stories[pool.name], k) for k in range(len(EPOCHS_S)))
             for pool in problem.pools
         },
         converter=battery
@@ -79,41 +78,56 @@ def make_plan(
     )
 
 
+def proven(cost: dict[str, float], *, gap: float) -> dict[str, float]:
+    """Return bound and gap: a share of the money, without the surcharges that nobody pays."""
+    money = sum(paid for cause, paid in cost.items() if cause not in ("firmness", "reserve"))
+    return {"bound": sum(cost.values()) - gap * abs(money), "gap": gap}
+
+
 def make_steps(
     problem: Problem,
     stories: dict[str, Sequence[Decision]],
-    charge_kw: float,
+    before_kw: float,
     *,
     short_by_mean: bool,
 ) -> tuple[Step, ...]:
     battery = problem.battery
     stored_kwh = battery.start_kwh if battery else 0.0
+    absorbs = max(problem.target_kw) > 0.0
 
     def draw_kw(t_s: float) -> float:
         """Return the draw of the site without its battery; other load is constant here."""
-        pools = (pool_power_kw(pool, stories[pool.name], t_s) for pool in problem.pools)
+        pools = (
+            pool_power_kw(pool, stories[pool.name], t_s, absorbs=absorbs) for pool in problem.pools
+        )
         return problem.other_kw[0] + sum(pools)
+
+    def missed_kw(draw_kw: float, aim_kw: float) -> float:
+        return aim_kw - draw_kw if absorbs else draw_kw - aim_kw
 
     steps = []
     for t, (begin_s, end_s) in enumerate(pairwise(EDGES_S)):
         samples_kw = samples(draw_kw, begin_s, end_s)
         site_kw = sum(samples_kw) / len(samples_kw)
-        asked = problem.target_kw[t] < 0.0
-        ceiling_kw = problem.baseline_kw[t] + problem.target_kw[t]
-        available_kw = battery_kw = 0.0
+        asked = problem.target_kw[t] != 0.0
+        aim_kw = problem.baseline_kw[t] + problem.target_kw[t]
+        available_kw = answer_kw = 0.0
         if battery and begin_s < problem.event_start_s and not asked:
-            battery_kw = -charge_kw
+            answer_kw = -before_kw
         if battery and asked and end_s > 5.0 + battery.delay_s:
-            available_kw = battery.discharge_limit_kw
-            battery_kw = min(max(site_kw - ceiling_kw, 0.0), available_kw)
+            available_kw = battery.charge_limit_kw if absorbs else battery.discharge_limit_kw
+            answer_kw = min(max(missed_kw(site_kw, aim_kw), 0.0), available_kw)
+        battery_kw = -answer_kw if absorbs else answer_kw
         if battery:
             out_kw = battery_kw + loss_kw(battery, abs(battery_kw))
             eta = battery.cell_efficiency
             out_kw *= 1.0 / eta if out_kw > 0.0 else eta
             stored_kwh -= out_kw * (end_s - begin_s) / 3600.0
         grid_kw = site_kw - battery_kw
-        worst_kw = max(draw_kw(begin_s), draw_kw(end_s), *samples_kw) - available_kw
-        missed_kw = (grid_kw if short_by_mean else max(worst_kw, grid_kw)) - ceiling_kw
+        instants_kw = (draw_kw(begin_s), draw_kw(end_s), *samples_kw)
+        worst_kw = max(missed_kw(kw, aim_kw) for kw in instants_kw) - available_kw
+        by_mean_kw = missed_kw(grid_kw, aim_kw)
+        short_kw = by_mean_kw if short_by_mean else max(worst_kw, by_mean_kw)
         steps.append(
             Step(
                 t_s=begin_s,
@@ -128,20 +142,21 @@ def make_steps(
                     "battery": -battery_kw,
                     "compute": site_kw - problem.baseline_kw[t],
                 },
-                shortfall_kw=missed_kw if asked and missed_kw > 1e-9 else 0.0,
+                shortfall_kw=short_kw if asked and short_kw > 1e-9 else 0.0,
             )
         )
     return tuple(steps)
 
 
-def make_epoch(pool: PoolProblem, t_s: float, told: Decision) -> PoolEpoch:
+def make_epoch(pool: PoolProblem, story: Sequence[Decision], k: int) -> PoolEpoch:
+    told = story[k]
     each_kw = power_each_kw(pool, told)
     load = served(pool, told)
     cap_w = None
     if told.power_each_kw is not None:
         cap_w = each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance
     return PoolEpoch(
-        t_s=t_s,
+        t_s=EPOCHS_S[k],
         active=told.active,
         drained=told.drained,
         asleep=told.asleep,
@@ -152,14 +167,19 @@ def make_epoch(pool: PoolProblem, t_s: float, told: Decision) -> PoolEpoch:
         capacity_used=load / told.active / capacity_each(pool, told) if told.active else 0.0,
         power_kw=told.active * each_kw,
         cap_w_per_gpu=cap_w,
-        classes={
-            c.name: ClassEpoch(
-                offered_req_per_s=c.load * c.requests_per_s_per_instance,
-                served_req_per_s=(c.load - away) * c.requests_per_s_per_instance,
-                rejected_req_per_s=away * c.requests_per_s_per_instance,
-            )
-            for c, away in zip(pool.classes, told.rejected, strict=True)
-        },
+        classes={c.name: make_class(pool, story, k, i) for i, c in enumerate(pool.classes)},
+    )
+
+
+def make_class(pool: PoolProblem, story: Sequence[Decision], k: int, i: int) -> ClassEpoch:
+    of, away, put_off = pool.classes[i], story[k].rejected[i], story[k].deferred[i]
+    rate = of.requests_per_s_per_instance
+    return ClassEpoch(
+        offered_req_per_s=of.load * rate,
+        served_req_per_s=(of.load - away - put_off) * rate,
+        rejected_req_per_s=away * rate,
+        deferred_req_per_s=put_off * rate,
+        backlog_requests=max(work_waiting(pool, story, i)[k + 1], 0.0) * rate,
     )
 
 
@@ -171,8 +191,13 @@ def make_service(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, Clas
             d.rejected[i] * rate * s for d, s in zip(story, epoch_durations_s(), strict=True)
         )
         offered = c.load * rate * EDGES_S[-1]
+        work = work_waiting(pool, story, i)
         service[c.name] = ClassService(
-            offered=offered, served=offered - rejected, rejected=rejected
+            offered=offered,
+            served=offered - rejected - (work[-1] - work[0]) * rate,
+            rejected=rejected,
+            backlog_at_start=work[0] * rate,
+            backlog_at_end=max(work[-1], 0.0) * rate,
         )
     return service
 
@@ -195,7 +220,7 @@ def make_shortfalls(steps: tuple[Step, ...]) -> tuple[Shortfall, ...]:
 def complete_s(steps: tuple[Step, ...]) -> float | None:
     """Walk back from the end of the event while compute meets the target by itself."""
     earliest = None
-    for s in reversed([s for s in steps if s.target_kw < 0.0]):
+    for s in reversed([s for s in steps if s.target_kw]):
         if abs(s.battery_kw) > 0.1 * abs(s.target_kw) or s.shortfall_kw > 1e-6:
             break
         earliest = s.t_s

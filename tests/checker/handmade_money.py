@@ -10,6 +10,7 @@ from handmade_physics import (
     loss_kw,
     power_each_kw,
     served,
+    work_waiting,
 )
 from handmade_problem import Decision, natural_kw
 
@@ -46,7 +47,7 @@ def battery_cost(
         h, d = s.duration_s / 3600.0, max(s.battery_kw, 0.0)
         wear += battery.wear_per_kwh * (d + loss_kw(battery, d)) / battery.cell_efficiency * h
         if problem.handoff_from_s is not None and s.t_s >= problem.handoff_from_s:
-            excess_kw = max(0.0, d - problem.handoff_kw) if s.target_kw < 0.0 else 0.0
+            excess_kw = max(0.0, abs(s.battery_kw) - problem.handoff_kw) if s.target_kw else 0.0
             handoff += problem.prices.handoff_excess_per_kwh * excess_kw * h
     stored = [s.soc * battery.energy_kwh for s in steps if s.soc is not None]
 
@@ -62,7 +63,8 @@ def battery_cost(
         "wear": wear,
         "handoff": handoff,
         "stored_energy": value(battery.start_kwh) - value(stored[-1]),
-        "reserve": problem.prices.reserve_per_kwh * max(0.0, battery.reserve_kwh - min(stored)),
+        "reserve": problem.prices.reserve_per_kwh
+        * max(0.0, min(battery.reserve_kwh, battery.start_kwh) - min(stored)),
     }
 
 
@@ -70,6 +72,7 @@ def pool_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:
     cost = dict.fromkeys(
         ("rejected", "congestion", "capping", "readiness", "draining", "waking"), 0.0
     )
+    cost["delay"] = delay_cost(pool, story)
     offered = sum(c.load for c in pool.classes)
     touch = min(offered / pool.active_at_start, 1.0) if pool.active_at_start else 1.0
     slope = sum(
@@ -87,8 +90,23 @@ def pool_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:
         depth_kw = max(0.0, tangent_kw - n * power_each_kw(pool, told))
         cost["capping"] += pool.cap_depth_per_kwh * depth_kw * seconds / 3600.0
         missing = pool.active_at_start - n
-        cost["readiness"] += pool.readiness_per_instance_h * missing * seconds / 3600.0
+        cost["readiness"] += pool.readiness_per_instance_h * max(missing, 0) * seconds / 3600.0
         cost["draining"] += pool.drain_per_instance * max(0, before - n)
         cost["waking"] += pool.wake_per_instance * told.woken
         before = n
+    return cost
+
+
+def delay_cost(pool: PoolProblem, story: Sequence[Decision]) -> float:
+    """Return what waiting costs, against leaving what waits at the start where it is."""
+    cost = 0.0
+    for i, c in enumerate(pool.classes):
+        if c.deferral is None:
+            continue
+        work = work_waiting(pool, story, i)
+        more = [waiting - work[0] for waiting in work]
+        waited = more[-1] * c.deferral.deadline_s
+        for before, after, seconds in zip(more, more[1:], epoch_durations_s(), strict=False):
+            waited += 0.5 * (before + after) * seconds
+        cost += c.deferral.price_per_work_h / 3600.0 * waited
     return cost

@@ -23,7 +23,16 @@ def epoch_durations_s() -> list[float]:
 
 
 def served(pool: PoolProblem, told: Decision) -> float:
-    return sum(c.load for c in pool.classes) - sum(told.rejected)
+    return sum(c.load for c in pool.classes) - sum(told.rejected) - sum(told.deferred)
+
+
+def work_waiting(pool: PoolProblem, story: Sequence[Decision], i: int) -> list[float]:
+    """Return how much work of a class waits: at the start, then at the end of each epoch."""
+    deferral = pool.classes[i].deferral
+    work = [deferral.backlog_at_start if deferral else 0.0]
+    for told, seconds in zip(story, epoch_durations_s(), strict=True):
+        work.append(work[-1] + told.deferred[i] * seconds)
+    return work
 
 
 def power_each_kw(pool: PoolProblem, told: Decision) -> float:
@@ -38,9 +47,14 @@ def capacity_each(pool: PoolProblem, told: Decision) -> float:
     return min(math.pow(ratio, elasticity), 1.0 + elasticity * (ratio - 1.0), 1.0)
 
 
-def pool_power_kw(pool: PoolProblem, story: Sequence[Decision], t_s: float) -> float:
-    """Return a pool's power at an instant, from each epoch's change and its response."""
-    held_back_kw = natural_kw(pool, 1.0) - pool.drained_kw
+def pool_power_kw(
+    pool: PoolProblem, story: Sequence[Decision], t_s: float, *, absorbs: bool
+) -> float:
+    """Return a pool's power at an instant, from each epoch's change and its response.
+
+    What a drained instance has not shed yet is counted, but not where it would help to absorb.
+    """
+    held_back_kw = 0.0 if absorbs else natural_kw(pool, 1.0) - pool.drained_kw
 
     def settled(active: int, asleep: int, active_kw: float) -> float:
         idle = pool.instances - active - asleep

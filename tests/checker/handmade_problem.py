@@ -3,7 +3,8 @@
 Four instances at 55 % load, a release of 0.6 kW from second 5 to second 185. Before it the battery
 takes a little charge. One instance is drained at once while the battery bridges, put to sleep at
 35 s and woken after the event; from 60 s the other three are capped, from 110 s some batch
-requests are turned away. The first tenth of a second is short: the converter needs it.
+requests are turned away and some put off, part of which are worked off after the event. The first
+tenth of a second is short: the converter needs it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
     ClassProblem,
+    DeferralProblem,
     PoolProblem,
     Prices,
     Problem,
@@ -47,6 +49,8 @@ class Decision:
     """Power of one active instance; None: uncapped."""
     rejected: tuple[float, ...] = (0.0, 0.0)
     """Load turned away by class, in instance-equivalents."""
+    deferred: tuple[float, ...] = (0.0, 0.0)
+    """Load put off (> 0) or worked off (< 0) by class, in instance-equivalents."""
 
 
 STORY = (
@@ -54,9 +58,9 @@ STORY = (
     Decision(3, 1, 0),
     Decision(3, 0, 0, in_transit=1, put_to_sleep=1),
     Decision(3, 0, 1, power_each_kw=0.85),
-    Decision(3, 0, 1, power_each_kw=0.80, rejected=(0.0, 0.25)),
+    Decision(3, 0, 1, power_each_kw=0.80, rejected=(0.0, 0.25), deferred=(0.0, 0.1)),
     Decision(3, 0, 0, in_transit=1, woken=1),
-    Decision(4, 0, 0),
+    Decision(4, 0, 0, deferred=(0.0, -0.12)),
 )
 
 
@@ -102,6 +106,9 @@ def make_pool(**changes: object) -> PoolProblem:
                 requests_per_s_per_instance=8.0,
                 value_per_instance_s=2.0,
                 max_rejected=0.4,
+                deferral=DeferralProblem(
+                    deadline_s=60.0, price_per_work_h=6.0, backlog_at_start=2.0
+                ),
             ),
         ),
         congestion=(

@@ -1,23 +1,19 @@
-"""Ways to plant a breach in the handmade plan."""
+"""Ways to plant a breach in a handmade plan."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from handmade import make_plan
-from handmade_problem import STORY, Decision, make_battery, make_pool, make_problem
+from handmade_problem import STORY, Decision, make_problem
 
 from ebplan.checker import check_plan
 from ebplan.plan import HandOffResult, Plan
-from ebplan.problem import Problem
+from ebplan.problem import DeferralProblem, Problem
 
 Case = tuple[Problem, Plan]
-
-
-@cache
-def handmade() -> Case:
-    problem = make_problem()
-    return problem, make_plan(problem)
 
 
 def broken_laws(problem: Problem, plan: Plan) -> set[str]:
@@ -27,71 +23,109 @@ def broken_laws(problem: Problem, plan: Plan) -> set[str]:
     return {violation.law for violation in result.violations}
 
 
-def against(problem: Problem, **changes: object) -> Case:
-    """Return the handmade plan against a changed problem that it claims to answer."""
-    changed = problem.model_copy(update=changes)
-    return changed, handmade()[1].model_copy(update={"problem_hash": changed.digest()})
+@dataclass(frozen=True)
+class Planter:
+    """A problem, what its one pool is told, and the plan of it, to be broken in one place."""
 
+    problem: Problem
+    story: Sequence[Decision]
 
-def against_pool(**changes: object) -> Case:
-    return against(handmade()[0], pools=(make_pool(**changes),))
+    @cached_property
+    def plan(self) -> Plan:
+        return make_plan(self.problem, {"chat": self.story})
 
+    def case(self) -> Case:
+        return self.problem, self.plan
 
-def against_battery(**changes: object) -> Case:
-    return against(handmade()[0], battery=make_battery(**changes))
+    def against(self, problem: Problem | None = None, **changes: object) -> Case:
+        """Return the handmade plan against a changed problem that it claims to answer."""
+        changed = (problem or self.problem).model_copy(update=changes)
+        return changed, self.plan.model_copy(update={"problem_hash": changed.digest()})
 
+    def against_pool(self, **changes: object) -> Case:
+        return self.against(pools=(self.problem.pools[0].model_copy(update=changes),))
 
-def altered(**changes: object) -> Case:
-    problem, plan = handmade()
-    return problem, plan.model_copy(update=changes)
+    def against_deferral(self, deferral: DeferralProblem | None) -> Case:
+        """Return the plan against a pool whose last class may wait otherwise, or not at all."""
+        *others, last = self.problem.pools[0].classes
+        return self.against_pool(classes=(*others, last.model_copy(update={"deferral": deferral})))
 
+    def against_battery(self, **changes: object) -> Case:
+        assert self.problem.battery is not None
+        return self.against(battery=self.problem.battery.model_copy(update=changes))
 
-def altered_step(t: int, **changes: object) -> Case:
-    steps = list(handmade()[1].steps)
-    steps[t] = steps[t].model_copy(update=changes)
-    return altered(steps=tuple(steps))
+    def altered(self, **changes: object) -> Case:
+        return self.problem, self.plan.model_copy(update=changes)
 
+    def altered_step(self, t: int, **changes: object) -> Case:
+        steps = list(self.plan.steps)
+        steps[t] = steps[t].model_copy(update=changes)
+        return self.altered(steps=tuple(steps))
 
-def altered_epoch(k: int, **changes: object) -> Case:
-    epochs = list(handmade()[1].pools["chat"])
-    epochs[k] = epochs[k].model_copy(update=changes)
-    return altered(pools={"chat": tuple(epochs)})
+    def altered_epoch(self, k: int, **changes: object) -> Case:
+        epochs = list(self.plan.pools["chat"])
+        epochs[k] = epochs[k].model_copy(update=changes)
+        return self.altered(pools={"chat": tuple(epochs)})
 
+    def altered_class(self, k: int, name: str, **changes: object) -> Case:
+        classes = self.plan.pools["chat"][k].classes
+        return self.altered_epoch(
+            k, classes=classes | {name: classes[name].model_copy(update=changes)}
+        )
 
-def altered_shortfall(**changes: object) -> Case:
-    first, *rest = handmade()[1].shortfall
-    return altered(shortfall=(first.model_copy(update=changes), *rest))
+    def altered_shortfall(self, **changes: object) -> Case:
+        first, *rest = self.plan.shortfall
+        return self.altered(shortfall=(first.model_copy(update=changes), *rest))
 
+    def retold(self, k: int, told: Decision, **changes: object) -> Case:
+        """Return a plan, consistent in itself, that tells the pool something else at one epoch."""
+        pool = self.problem.pools[0].model_copy(update=changes)
+        problem = self.problem.model_copy(update={"pools": (pool,)})
+        story = (*self.story[:k], told, *self.story[k + 1 :])
+        return problem, make_plan(problem, {"chat": story})
 
-def retold(k: int, told: Decision, **changes: object) -> Case:
-    """Return a plan, consistent in itself, that tells the pool something else at one epoch."""
-    problem = make_problem(pools=(make_pool(**changes),))
-    return problem, make_plan(problem, {"chat": (*STORY[:k], told, *STORY[k + 1 :])})
+    def step_at(self, t_s: float) -> int:
+        return next(t for t, step in enumerate(self.plan.steps) if step.t_s == t_s)
 
+    def scaled_step(self, t_s: float, field: str, factor: float = 1.01) -> Case:
+        t = self.step_at(t_s)
+        return self.altered_step(t, **{field: getattr(self.plan.steps[t], field) * factor})
 
-def step_at(t_s: float) -> int:
-    return next(t for t, step in enumerate(handmade()[1].steps) if step.t_s == t_s)
+    def scaled_epoch(self, k: int, field: str, factor: float = 1.01) -> Case:
+        value = getattr(self.plan.pools["chat"][k], field)
+        return self.altered_epoch(k, **{field: value * factor})
 
+    def recharged(self, **money: float) -> Case:
+        """Return a plan that charges itself other money for some causes."""
+        changed = self.plan.cost | money
+        return self.altered(cost=changed, objective=sum(changed.values()), **unproven())
 
-def scaled_step(t_s: float, field: str, factor: float = 1.01) -> Case:
-    t = step_at(t_s)
-    return altered_step(t, **{field: getattr(handmade()[1].steps[t], field) * factor})
+    def scaled_cost(self, cause: str, factor: float) -> Case:
+        return self.recharged(**{cause: self.plan.cost[cause] * factor})
 
-
-def scaled_epoch(k: int, field: str, factor: float = 1.01) -> Case:
-    value = getattr(handmade()[1].pools["chat"][k], field)
-    return altered_epoch(k, **{field: value * factor})
-
-
-def scaled_cost(cause: str, factor: float) -> Case:
-    cost = handmade()[1].cost
-    changed = cost | {cause: cost[cause] * factor}
-    return altered(cost=changed, objective=sum(changed.values()), **unproven())
+    def handed_over_at(self, complete_s: float | None) -> HandOffResult:
+        return self.plan.handoff.model_copy(update={"complete_s": complete_s})
 
 
 def unproven() -> dict[str, object]:
     return {"status": "rounded", "bound": None, "gap": None}
 
 
-def handed_over_at(complete_s: float | None) -> HandOffResult:
-    return handmade()[1].handoff.model_copy(update={"complete_s": complete_s})
+RELEASE = Planter(make_problem(), STORY)
+
+handmade = RELEASE.case
+against = RELEASE.against
+against_pool = RELEASE.against_pool
+against_battery = RELEASE.against_battery
+altered = RELEASE.altered
+altered_step = RELEASE.altered_step
+altered_epoch = RELEASE.altered_epoch
+altered_class = RELEASE.altered_class
+against_deferral = RELEASE.against_deferral
+altered_shortfall = RELEASE.altered_shortfall
+retold = RELEASE.retold
+step_at = RELEASE.step_at
+scaled_step = RELEASE.scaled_step
+scaled_epoch = RELEASE.scaled_epoch
+scaled_cost = RELEASE.scaled_cost
+handed_over_at = RELEASE.handed_over_at

@@ -112,7 +112,7 @@ def test_shortfall_hidden_behind_the_mean_of_a_step_is_found(limit_kw: float) ->
 def test_nothing_planned_passes() -> None:
     still = (Decision(4, 0, 0),) * len(STORY)
     problem = make_problem()
-    assert broken_laws(problem, make_plan(problem, {"chat": still}, charge_kw=0.0)) == set()
+    assert broken_laws(problem, make_plan(problem, {"chat": still}, before_kw=0.0)) == set()
 
 
 def test_two_pools_with_instances_on_their_way() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from handmade import make_plan
+from handmade import make_plan, proven
 from handmade_problem import (
     DRAINED_KW,
     EPOCHS_S,
@@ -22,6 +22,7 @@ from planting import (
     against_battery,
     against_pool,
     altered,
+    altered_class,
     altered_epoch,
     altered_shortfall,
     altered_step,
@@ -92,8 +93,12 @@ def class_limited() -> Case:
 
 
 def gap_too_wide() -> Case:
-    objective = handmade()[1].objective
-    return altered(gap=1.01e-3, bound=objective * (1.0 - 1.01e-3))
+    return altered(**proven(handmade()[1].cost, gap=1.01e-3))
+
+
+def more_waiting_than_put_off() -> Case:
+    waiting = handmade()[1].pools["chat"][4].classes["batch"].backlog_requests
+    return altered_class(4, "batch", backlog_requests=1.01 * waiting)
 
 
 PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
@@ -114,6 +119,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "utilisation": (lambda: scaled_epoch(1, "utilisation"), set()),
     "cap_set_point": (lambda: scaled_epoch(3, "cap_w_per_gpu"), set()),
     "requests": (class_limited, set()),
+    "backlog": (more_waiting_than_put_off, set()),
     "service": (service_overstated, set()),
     "compute_power": (lambda: scaled_step(0.0, "compute_kw"), {"balance"}),
     "balance": (other_load_moves, set()),
@@ -128,7 +134,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
         set(),
     ),
     # a limit below zero: the site would have to draw 3.1 kW at least
-    "export_limit": (lambda: against(handmade()[0], export_limit_kw=-3.1), set()),
+    "export_limit": (lambda: against(export_limit_kw=-3.1), set()),
     "handoff": (lambda: altered(handoff=handed_over_at(50.0)), set()),
     "battery_power": (lambda: against_battery(charge_limit_kw=0.2 / 1.01), set()),
     # the replayed converter does not charge there, so the energy is not there either

@@ -197,7 +197,7 @@ WRONG_TOGETHER: list[tuple[str, object, str, str]] = [
     ("event.start", "2026-06-01T11:59:59+09:00", "event.start", "at or after state.at"),
     ("event.start", "2026-06-01T12:00:00+10:00", "event.start", "at or after state.at"),
     ("event.duration_s", 14_400, "event.duration_s", "max_horizon_s = 14400 s (here 14460 s)"),
-    ("event.target", {"delta_kw": 0.5}, "event.target.delta_kw", "not planned"),
+    ("event.target", {"delta_kw": 0}, "event.target.delta_kw", "not 0"),
     (
         "event.target",
         {"fraction_of_baseline": 0},

@@ -47,7 +47,7 @@ def one_line(result: Any, file: Path) -> str:
     [
         ({"schema_version": "3"}, "schema_version: got '3'; allowed: '1.0'"),
         ({"target_kw": [-1.0]}, "target_kw: got '1 values'"),
-        ({"target_kw.5": 1.0}, "absorb events are not planned yet"),
+        ({"target_kw.5": 1.0}, "one direction: all <= 0 (release) or all >= 0 (absorb)"),
         ({"target_kw.5": "deep"}, "target_kw.5: got 'deep'; allowed: a number"),
         ({"grid.edges_s.0": 1.0}, "grid.edges_s: got (1.0,"),
         ({"grid.edges_s.2": 0.0}, "strictly increasing from 0"),

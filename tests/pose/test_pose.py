@@ -13,6 +13,8 @@ from ebplan.models import library
 from ebplan.pose import pose
 from ebplan.problem import Problem
 
+EITHER_WAY = "demand_response"
+"""A type of event that may ask for less draw or for more."""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "under_frequency.json"
 POOL = "llama70b"
 
@@ -93,6 +95,45 @@ def test_a_rising_target_asks_the_deepest_value_of_each_step(case: Case) -> None
     assert problem.grid.starts_s[asked][-1] < 300.0
 
 
+def test_an_absorb_is_a_target_above_nothing(case: Case) -> None:
+    base = changed(case).baseline_kw[0]
+    for target in ({"delta_kw": 0.5}, {"fraction_of_baseline": 0.5 / base}):
+        problem = changed(case, event__type=EITHER_WAY, event__target=target)
+        assert max(problem.target_kw) == pytest.approx(0.5)
+        assert min(problem.target_kw) == 0.0
+        assert problem.direction == 1
+        assert np.array(problem.target_kw)[problem.in_event] == pytest.approx(0.5)
+
+
+def test_an_import_limit_never_asks_for_more_draw(case: Case) -> None:
+    base = changed(case).baseline_kw[0]
+    with pytest.raises(InputError, match="below the baseline"):
+        changed(case, event__target={"import_limit_kw": base + 0.5})
+
+
+def test_the_hand_off_share_of_an_absorb_is_a_power(case: Case) -> None:
+    handoff = {"by_s": 60.0, "battery_fraction": 0.2}
+    for delta_kw in (-0.5, 0.5):
+        target = {"delta_kw": delta_kw}
+        problem = changed(
+            case, event__type=EITHER_WAY, event__target=target, event__handoff=handoff
+        )
+        assert problem.handoff_kw == pytest.approx(0.1)
+
+
+def test_only_a_release_has_a_rebound_to_limit(case: Case) -> None:
+    contract_kw = case.site.connection_point.import_limit_kw
+    shape = {"recovery_s": 60.0, "rebound_limit_kw": 0.1}
+    limits = {}
+    for delta_kw in (-0.5, 0.5):
+        target = {"delta_kw": delta_kw}
+        problem = changed(case, event__type=EITHER_WAY, event__target=target, event__response=shape)
+        limits[delta_kw] = np.array(problem.import_limit_kw)[problem.after_event]
+        assert np.array(problem.import_limit_kw)[problem.in_event] == pytest.approx(contract_kw)
+    assert limits[-0.5] == pytest.approx(changed(case).baseline_kw[0] + 0.1)
+    assert limits[0.5] == pytest.approx(contract_kw)
+
+
 def test_an_instance_without_requests_is_drained(case: Case) -> None:
     pool = changed(case, state__pools__llama70b__load_req_per_s={"interactive": 0, "batch": 0})
     assert (pool.pools[0].active_at_start, pool.pools[0].drained_at_start) == (0, 4)
@@ -121,28 +162,50 @@ def test_caveats_name_a_cap_model_of_another_workload(case: Case) -> None:
 prices = st.floats(0.0, 1e4)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(penalty=prices, payment=prices, value=prices, cap=prices, handoff=prices)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    penalty=prices,
+    value=prices,
+    cap=prices,
+    handoff=prices,
+    drain=prices,
+    readiness=prices,
+    efficiency=st.floats(0.55, 1.0),
+)
 def test_last_resorts_are_dearer_than_every_mechanism(
-    penalty: float, payment: float, value: float, cap: float, handoff: float
+    penalty: float,
+    value: float,
+    cap: float,
+    handoff: float,
+    drain: float,
+    readiness: float,
+    efficiency: float,
 ) -> None:
-    """Shortfall above reserve above: rejecting at the margin, capping, keeping the battery busy."""
+    """Shortfall above the reserve that delivers as much, above each mechanism, per kWh."""
     problem = changed(
         load_case(EXAMPLE),
         event__penalty_per_kwh=penalty,
-        event__payment_per_kwh=payment,
         site__pools__llama70b__classes__interactive__value_per_request=value,
         site__pools__llama70b__prices__cap_depth_per_kwh=cap,
+        site__pools__llama70b__prices__drain_per_instance=drain,
+        site__pools__llama70b__prices__readiness_per_instance_h=readiness,
         site__planning__handoff_excess_per_kwh=handoff,
+        site__battery__cell_efficiency=efficiency,
     )
-    pool, battery = problem.pools[0], problem.battery
+    pool, battery, asked = problem.pools[0], problem.battery, problem.prices
     assert battery is not None
     flattest_kw = float(np.diff(pool.load_curve.power_kw(np.array([0.99, 1.0])))[0]) / 0.01
     dearest_class = max(c.value_per_instance_s for c in pool.classes)
     # The secant over the last twentieth of the load is slightly steeper than the last hundredth.
     rejecting = 0.97 * dearest_class * 3600.0 / flattest_kw
-    reserve = problem.prices.reserve_per_kwh
-    shortfall = problem.prices.shortfall_per_kwh + problem.prices.firmness_per_kwh
-    assert reserve >= max(rejecting, cap, handoff)
-    # What a kWh of the reserve delivers is less than a kWh: it must still be cheaper.
-    assert shortfall * battery.cell_efficiency / 1.03 >= reserve
+    freed_kw = pool.full_kw - pool.drained_kw
+    event_h = (problem.event_end_s - problem.event_start_s) / 3600.0
+    one_instance = (drain / event_h + readiness) / freed_kw
+    assert asked.reserve_per_kwh >= max(rejecting, cap, handoff, one_instance)
+    # At full power a kWh of the reserve delivers least.
+    rated = battery.loss_linear + 2.0 * battery.loss_quadratic
+    delivered = battery.cell_efficiency / (1.0 + rated)
+    shortfall = asked.shortfall_per_kwh + asked.firmness_per_kwh
+    assert shortfall * delivered >= asked.reserve_per_kwh
+    # The contract at the connection point comes before even the earliest shortfall.
+    assert asked.overrun_per_kwh >= shortfall * (1.0 + asked.early_shortfall_premium)

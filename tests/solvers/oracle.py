@@ -8,12 +8,12 @@ simulated in closed form; what the grid asks, the battery and the prices follow 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
+from oracle_requests import Statement, state_requests
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.site import Response
@@ -23,17 +23,6 @@ from ebplan.timegrid import TimeGrid
 FloatArray = NDArray[np.float64]
 Expression = Any
 """A cvxpy expression; cvxpy has no types."""
-
-
-@dataclass
-class Statement:
-    """Constraints and costs by cause, collected as they are written down."""
-
-    constraints: list[Expression]
-    costs: dict[str, Expression]
-
-    def charge(self, cause: str, money: Expression) -> None:
-        self.costs[cause] = self.costs.get(cause, 0.0) + money
 
 
 def optimum(problem: Problem, *, gap: float = 1e-6) -> float:
@@ -53,7 +42,7 @@ def _state(problem: Problem) -> Statement:
     compute_kw: Expression = 0.0
     compute_edge_kw: Expression = 0.0
     for pool in problem.pools:
-        mean, edge = _pool(said, pool, problem.grid)
+        mean, edge = _pool(said, pool, problem.grid, absorbs=asks_more(problem))
         compute_kw, compute_edge_kw = compute_kw + mean, compute_edge_kw + edge
     grid_kw, limit_kw = np.array(problem.other_kw) + compute_kw, np.zeros(problem.grid.n_steps)
     if problem.battery is not None:
@@ -63,10 +52,17 @@ def _state(problem: Problem) -> Statement:
     return said
 
 
+def asks_more(problem: Problem) -> bool:
+    """Return whether the grid asks the site to draw more than its baseline."""
+    return any(kw > 0.0 for kw in problem.target_kw)
+
+
 # --- instances ------------------------------------------------------------------------------
 
 
-def _pool(said: Statement, pool: PoolProblem, grid: TimeGrid) -> tuple[Expression, Expression]:
+def _pool(
+    said: Statement, pool: PoolProblem, grid: TimeGrid, *, absorbs: bool
+) -> tuple[Expression, Expression]:
     """State one pool; return its draw as step means and at step edges."""
     shape = (pool.instances, grid.n_epochs)
     active, drained, asleep, falling, waking = (cp.Variable(shape, boolean=True) for _ in range(5))
@@ -74,7 +70,7 @@ def _pool(said: Statement, pool: PoolProblem, grid: TimeGrid) -> tuple[Expressio
     _modes(said, pool, grid, active + drained, drained, asleep, falling, waking)
     utilisation, power = cp.Variable(shape, nonneg=True), cp.Variable(shape, nonneg=True)
     _operation(said, pool, active, utilisation, power)
-    _requests(said, pool, grid, utilisation)
+    state_requests(said, pool, grid, utilisation)
     _prices_of_operation(said, pool, grid, active, utilisation, power)
 
     start = _start(pool, grid.epoch_starts_s)
@@ -88,8 +84,8 @@ def _pool(said: Statement, pool: PoolProblem, grid: TimeGrid) -> tuple[Expressio
     hours = grid.epoch_durations_s / 3600.0
     missing = pool.active_at_start - cp.sum(active, axis=0)
     said.charge("draining", pool.drain_per_instance * cp.sum(leaves))
-    said.charge("readiness", pool.readiness_per_instance_h * (missing @ hours))
-    return _draw(pool, grid, (active, asleep, leaves), power)
+    said.charge("readiness", pool.readiness_per_instance_h * (cp.pos(missing) @ hours))
+    return _draw(pool, grid, (active, asleep, leaves), power, absorbs=absorbs)
 
 
 def _draw(
@@ -97,8 +93,13 @@ def _draw(
     grid: TimeGrid,
     modes: tuple[Expression, Expression, Expression],
     power: Expression,
+    *,
+    absorbs: bool,
 ) -> tuple[Expression, Expression]:
-    """Return a pool's draw: what is settled follows fast, who leaves service falls slowly."""
+    """Return a pool's draw: what is settled follows fast, who leaves service falls slowly.
+
+    An absorb does not count on what such an instance still draws: there it falls fast as well.
+    """
     active, asleep, leaves = modes
     settled = cp.sum(
         power + pool.drained_kw * (1 - active - asleep) + pool.asleep_kw * asleep, axis=0
@@ -110,9 +111,10 @@ def _draw(
         settled_start += n * float(pool.load_curve.power_kw(min(pool.load / n, 1.0)))
     # Whoever leaves at an epoch still draws what the slow lag holds back of its fall from full.
     fall = (pool.load_curve.full_kw - pool.drained_kw) * cp.sum(leaves, axis=0)
+    leaving = pool.cap_response if absorbs else pool.route_response
     draws = []
     for fast, slow in zip(
-        simulate_lag(pool.cap_response, grid), simulate_lag(pool.route_response, grid), strict=True
+        simulate_lag(pool.cap_response, grid), simulate_lag(leaving, grid), strict=True
     ):
         held_back = unit_steps(fast) - unit_steps(slow)
         draws.append(fast[:, 0] * settled_start + fast[:, 1:] @ settled + held_back @ fall)
@@ -216,17 +218,6 @@ def _operation(
         said.constraints += [load <= rho * (slope * power + intercept * active)]
 
 
-def _requests(said: Statement, pool: PoolProblem, grid: TimeGrid, load: Expression) -> None:
-    """Serve every request or turn it away for its value."""
-    turned_away: Expression = 0.0
-    for requests in pool.classes:
-        rejected = cp.Variable(grid.n_epochs, nonneg=True)
-        said.constraints += [rejected <= requests.max_rejected]
-        said.charge("rejected", requests.value_per_instance_s * (rejected @ grid.epoch_durations_s))
-        turned_away = turned_away + rejected
-    said.constraints += [cp.sum(load, axis=0) + turned_away == pool.load]
-
-
 def _prices_of_operation(
     said: Statement,
     pool: PoolProblem,
@@ -285,26 +276,34 @@ def simulate_lag(response: Response, grid: TimeGrid) -> tuple[FloatArray, FloatA
 def _battery(
     said: Statement, problem: Problem, battery: BatteryProblem
 ) -> tuple[Expression, FloatArray]:
-    """State the battery; return what it gives (net) and what it may give, by step."""
+    """State the battery; return what it gives (net) and the power of its answer, by step.
+
+    Its answer to a release is to discharge, to an absorb to charge, and in each step of the plan
+    it works one way only: answering inside the event, the other way outside.
+    """
     grid, prices = problem.grid, problem.prices
     hours = grid.durations_s / 3600.0
     starts = grid.starts_s
     event = (starts >= problem.event_start_s) & (starts < problem.event_end_s)
     answers = event & (starts >= problem.event_start_s + battery.delay_s - 1e-9)
-    limit_kw = np.where(answers, battery.discharge_limit_kw, 0.0)
+    absorbs = asks_more(problem)
+    answer_kw = battery.charge_limit_kw if absorbs else battery.discharge_limit_kw
+    other_way_kw = battery.discharge_limit_kw if absorbs else battery.charge_limit_kw
+    limit_kw, other_way = answers * answer_kw, ~event * other_way_kw
     discharge = cp.Variable(grid.n_steps, nonneg=True)
     charge = cp.Variable(grid.n_steps, nonneg=True)
     loss = cp.Variable(grid.n_steps, nonneg=True)
     energy = cp.Variable(grid.n_steps + 1)
     linear, quadratic = battery.loss_linear, battery.loss_quadratic
     through = discharge + charge
+    most_kw = max(battery.discharge_limit_kw, battery.charge_limit_kw)
     said.constraints += [
-        discharge <= limit_kw,
-        charge <= np.where(event, 0.0, battery.charge_limit_kw),
+        (charge if absorbs else discharge) <= limit_kw,
+        (discharge if absorbs else charge) <= other_way,
         energy[0] == battery.start_kwh,
         energy[1:] >= battery.min_kwh,
         energy[1:] <= battery.max_kwh,
-        loss <= (linear + quadratic) * through,
+        loss <= (linear + quadratic * most_kw / battery.rated_kw) * through,
     ]
     for eighth in (0, 1, 3, 5, 7):  # tangents at nothing and in the middle of four equal parts
         at = eighth / 8.0 * battery.rated_kw
@@ -312,11 +311,12 @@ def _battery(
         slope = linear + 2.0 * quadratic * at / battery.rated_kw
         said.constraints += [loss >= value + slope * (through - at)]
     eta = battery.cell_efficiency
-    out_of_cells = cp.multiply(event.astype(float), discharge + loss) / eta
-    into_cells = cp.multiply(1.0 - event, charge - loss) * eta
+    gives = (~event if absorbs else event).astype(float)
+    out_of_cells = cp.multiply(gives, discharge + loss) / eta
+    into_cells = cp.multiply(1.0 - gives, charge - loss) * eta
     said.constraints += [energy[1:] == energy[:-1] + cp.multiply(hours, into_cells - out_of_cells)]
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
-    dip = cp.max(cp.pos(battery.reserve_kwh - energy[1:]))
+    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
     said.charge("reserve", prices.reserve_per_kwh * dip)
     left_worth, lines = cp.Variable(), _worth_lines(battery)
     said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
@@ -324,7 +324,8 @@ def _battery(
     said.charge("stored_energy", start_worth - left_worth)
     if problem.handoff_from_s is not None:
         late = problem.in_event & (starts >= problem.handoff_from_s)
-        excess = cp.multiply(late.astype(float), cp.pos(discharge - problem.handoff_kw))
+        carried = charge if absorbs else discharge
+        excess = cp.multiply(late.astype(float), cp.pos(carried - problem.handoff_kw))
         said.charge("handoff", prices.handoff_excess_per_kwh * (excess @ hours))
     return discharge - charge, limit_kw
 
@@ -351,17 +352,19 @@ def _connection_point(
 ) -> None:
     """Judge the response where the site meets the grid."""
     hours, price = problem.grid.durations_s / 3600.0, problem.prices
-    asked = np.array(problem.target_kw) < 0.0
-    ceiling = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    asked = np.array(problem.target_kw) != 0.0
+    wanted = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     other = np.array(problem.other_kw)
     short = cp.Variable(problem.grid.n_steps, nonneg=True)
     said.constraints += [grid_kw >= -problem.export_limit_kw, short <= 1e3 * asked]
     for t in np.flatnonzero(asked):
-        said.constraints += [
-            grid_kw[t] - short[t] <= ceiling[t],
-            compute_edge_kw[t] + other[t] - limit_kw[t] - short[t] <= ceiling[t],
-            compute_edge_kw[t + 1] + other[t] - limit_kw[t] - short[t] <= ceiling[t],
-        ]
+        edges = [compute_edge_kw[t] + other[t], compute_edge_kw[t + 1] + other[t]]
+        if asks_more(problem):
+            said.constraints += [grid_kw[t] + short[t] >= wanted[t]]
+            said.constraints += [kw + limit_kw[t] + short[t] >= wanted[t] for kw in edges]
+        else:
+            said.constraints += [grid_kw[t] - short[t] <= wanted[t]]
+            said.constraints += [kw - limit_kw[t] - short[t] <= wanted[t] for kw in edges]
     over = cp.pos(grid_kw - np.array(problem.import_limit_kw))
     said.charge("energy", price.energy_per_kwh * ((grid_kw - problem.baseline_kw) @ hours))
     said.charge("shortfall", price.shortfall_per_kwh * (short @ hours))

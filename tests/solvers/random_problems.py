@@ -3,9 +3,11 @@
 They are stated directly as `Problem` documents, not posed from a site: a generator that went
 through the front door would never reach the corners of the formulation. What is random: one or two
 pools of one to three instances, two to four epochs, four to ten steps, sleep with its lead times,
-dwell and transit, both branches of the cap curve, congestion, battery, hand-off, baseline,
-rebound, and every price. A problem always has a feasible point: whatever cannot be served by the
-instances awake at the start may be turned away.
+dwell and transit, both branches of the cap curve, congestion, work that may wait, battery,
+hand-off, baseline, rebound, and every price. Low seeds release, seeds from `ABSORBS_FROM` on
+absorb, with more drained instances and a battery that charges. A problem always has a feasible
+point: whatever cannot be served by the instances awake at the start may be turned away, and what
+waits at the start may go on waiting.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
     ClassProblem,
+    DeferralProblem,
     PoolProblem,
     Prices,
     Problem,
@@ -31,6 +34,12 @@ from ebplan.solvers.blocks.lens import cap_lines, load_lines
 
 Draw = np.random.Generator
 
+_WAITING = (0.35, 0.45, 0.2)
+"""How often none, one and both of the classes of a pool may wait."""
+
+ABSORBS_FROM = 4000
+"""Seeds below release, seeds from here on absorb."""
+
 
 def random_problem(seed: int, **limits: Any) -> Problem:
     """Return the problem of a seed.
@@ -40,23 +49,26 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         limits: ``pools``, ``instances`` (per pool), ``epochs``: how many; ``steps_per_epoch``: at
             most so many; ``battery``, ``sleep``: whether there is one. Random where absent.
     """
-    rng = np.random.default_rng(seed)
+    rng, absorbs = np.random.default_rng(seed), seed >= ABSORBS_FROM
     edges, epoch_steps = _grid(rng, limits)
     steps = len(edges) - 1
     event_from = int(rng.integers(0, 2)) if steps > 2 else 0
     event_to = steps - int(rng.integers(0, max(steps - event_from - 1, 1)))
+    # Drawn apart: a pool is otherwise the same whether or not its work may wait.
+    waits = np.random.default_rng((seed, 1))
     n_pools = int(limits.get("pools", 1 + int(rng.random() < 0.25)))
     sizes = rng.integers(1, 4 if n_pools == 1 else 3, size=n_pools)
     pools = tuple(
-        _pool(rng, f"pool_{i}", int(limits.get("instances", size)), edges, limits)
+        _pool(rng, f"pool_{i}", int(limits.get("instances", size)), edges, limits, absorbs=absorbs)
         for i, size in enumerate(sizes)
     )
+    pools = tuple(_with_deferral(waits, pool, edges[-1]) for pool in pools)
     other_kw = float(rng.uniform(0.0, 2.0))
     start_kw = other_kw + sum(p.power_at_start_kw() for p in pools)
     baseline_kw = start_kw * (1.0 if rng.random() < 0.6 else float(rng.uniform(0.9, 1.1)))
-    delta_kw = -float(rng.uniform(0.05, 0.6)) * baseline_kw
+    size_kw = float(rng.uniform(0.05, 0.6)) * baseline_kw
     target = np.zeros(steps)
-    target[event_from:event_to] = delta_kw
+    target[event_from:event_to] = size_kw if absorbs else -size_kw
     if event_to - event_from > 1 and rng.random() < 0.4:  # a ramp, or an initial delay
         target[event_from] *= float(rng.choice([0.0, 0.5]))
     limit = np.full(steps, baseline_kw * (1.5 if rng.random() < 0.7 else 0.98))
@@ -75,15 +87,15 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         import_limit_kw=tuple(limit.tolist()),
         export_limit_kw=float(rng.choice([0.0, 0.5, 5.0])),
         handoff_from_s=float(rng.uniform(0.0, edges[event_to - 1])) if hands_over else None,
-        handoff_kw=float(rng.choice([0.0, 0.1])) * -delta_kw,
+        handoff_kw=float(rng.choice([0.0, 0.1])) * size_kw,
         pools=pools,
-        battery=_battery(rng, edges) if has_battery else None,
+        battery=_battery(rng, edges, absorbs=absorbs) if has_battery else None,
         prices=_prices(rng),
     )
 
 
-problems = st.builds(random_problem, st.integers(0, 3999))
-"""Hypothesis strategy of random problems."""
+problems = st.builds(random_problem, st.integers(0, 2 * ABSORBS_FROM - 1))
+"""Hypothesis strategy of random problems, in both directions."""
 
 
 def _grid(rng: Draw, limits: dict[str, Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -102,15 +114,23 @@ def _grid(rng: Draw, limits: dict[str, Any]) -> tuple[tuple[float, ...], tuple[i
 
 
 def _pool(
-    rng: Draw, name: str, instances: int, edges: tuple[float, ...], limits: dict[str, Any]
+    rng: Draw,
+    name: str,
+    instances: int,
+    edges: tuple[float, ...],
+    limits: dict[str, Any],
+    *,
+    absorbs: bool,
 ) -> PoolProblem:
     curve = _load_curve(rng)
     lowest, highest = float(rng.choice([0.05, 0.2, 0.33])), float(rng.uniform(0.7, 1.0))
     may_sleep = bool(limits.get("sleep", rng.random() < 0.6))
+    idle = 0.3 if absorbs else 0.0  # more of them drained: that is where an absorb finds its room
     where = rng.choice(
         ["active", "drained", "asleep", "to_awake", "to_asleep"],
         size=instances,
-        p=[0.7, 0.1, 0.1, 0.05, 0.05] if may_sleep else [0.8, 0.2, 0.0, 0.0, 0.0],
+        p=np.array([0.7, 0.1, 0.1, 0.05, 0.05] if may_sleep else [0.8, 0.2, 0.0, 0.0, 0.0])
+        + np.array([-idle, idle, 0.0, 0.0, 0.0]),
     ).tolist()
     seconds = [0.0, 5.0, 60.0, 400.0]
     draft = small.pool(
@@ -162,6 +182,25 @@ def _classes(rng: Draw, pool: PoolProblem) -> tuple[ClassProblem, ...]:
     if not any(_can_serve(loaded, share * load / n) for n in range(1, awake + 1)):
         return open_to_all
     return (open_to_all[0].model_copy(update={"max_rejected": 0.0}), open_to_all[1])
+
+
+def _with_deferral(rng: Draw, pool: PoolProblem, horizon_s: float) -> PoolProblem:
+    """Return the pool with a deferral in two of three pools, now and then in both classes.
+
+    Deadlines reach from a fraction of the horizon to beyond it; prices are low enough that waiting
+    often beats turning away.
+    """
+    which = {0: (), 1: ("batch",), 2: ("batch", "chat")}[int(rng.choice([0, 1, 2], p=_WAITING))]
+    classes = []
+    for requests in pool.classes:
+        deferral = DeferralProblem(
+            deadline_s=float(rng.uniform(0.05, 1.3)) * horizon_s,
+            price_per_work_h=float(rng.choice([0.0, 0.002, 0.02])),
+            backlog_at_start=float(rng.choice([0.0, 0.1, 0.5])) * horizon_s,
+        )
+        may_wait = requests.name in which
+        classes.append(requests.model_copy(update={"deferral": deferral if may_wait else None}))
+    return pool.model_copy(update={"classes": tuple(classes)})
 
 
 def _can_serve(pool: PoolProblem, utilisation: float) -> bool:
@@ -218,7 +257,7 @@ def _congestion(rng: Draw) -> tuple[CongestionStep, ...]:
     )
 
 
-def _battery(rng: Draw, edges: tuple[float, ...]) -> BatteryProblem:
+def _battery(rng: Draw, edges: tuple[float, ...], *, absorbs: bool) -> BatteryProblem:
     energy = float(rng.choice([0.05, 0.5, 3.0]))
     low, high = 0.1 * energy, 0.95 * energy
     share = np.sort(rng.uniform(0.1, 0.9, size=int(rng.integers(0, 3))))
@@ -231,8 +270,7 @@ def _battery(rng: Draw, edges: tuple[float, ...]) -> BatteryProblem:
         min_kwh=low,
         max_kwh=high,
         reserve_kwh=float(rng.uniform(0.0, 0.5)) * energy,
-        discharge_limit_kw=rated * float(rng.uniform(0.5, 1.0)),
-        charge_limit_kw=rated * float(rng.choice([0.0, 0.7])),
+        **_limits_kw(rng, rated, absorbs=absorbs),
         droop_reserve_kw=0.0,
         rated_kw=rated,
         loss_linear=float(rng.choice([0.0, 0.01])),
@@ -245,6 +283,13 @@ def _battery(rng: Draw, edges: tuple[float, ...]) -> BatteryProblem:
             for w, p in zip(widths, worth, strict=True)
         ),
     )
+
+
+def _limits_kw(rng: Draw, rated: float, *, absorbs: bool) -> dict[str, float]:
+    """Return the converter's limits: the event always has an answer, the recovery not always."""
+    answer, recovery = rated * float(rng.uniform(0.5, 1.0)), rated * float(rng.choice([0.0, 0.7]))
+    discharge, charge = (recovery, answer) if absorbs else (answer, recovery)
+    return {"discharge_limit_kw": discharge, "charge_limit_kw": charge}
 
 
 def _prices(rng: Draw) -> Prices:

@@ -113,6 +113,7 @@ def problem(
     edges_s: tuple[float, ...] = (0.0, 3600.0),
     epoch_steps: tuple[int, ...] = (0,),
     release_kw: float | tuple[float, ...] = 0.0,
+    absorb_kw: float | tuple[float, ...] = 0.0,
     **changes: Any,
 ) -> Problem:
     """Return an event over the whole grid against a baseline of what the site draws.
@@ -121,10 +122,11 @@ def problem(
         edges_s: step edges.
         epoch_steps: first step of each epoch.
         release_kw: asked release (positive), for all steps or per step.
+        absorb_kw: asked absorption (positive), likewise; one of the two.
         changes: further fields of the problem; ``other_kw`` is 10 kW unless named.
     """
     steps = len(edges_s) - 1
-    asked = (release_kw,) * steps if isinstance(release_kw, float) else release_kw
+    less, more = ((kw,) * steps if isinstance(kw, float) else kw for kw in (release_kw, absorb_kw))
     pools = changes.pop("pools", (pool(),))
     other = changes.pop("other_kw", (10.0,) * steps)
     draw = tuple(o + sum(p.power_at_start_kw() for p in pools) for o in other)
@@ -135,7 +137,7 @@ def problem(
         "grid": TimeGrid(edges_s=edges_s, epoch_steps=epoch_steps),
         "event_start_s": 0.0,
         "event_end_s": edges_s[-1],
-        "target_kw": tuple(-kw for kw in asked),
+        "target_kw": tuple(up - down for up, down in zip(more, less, strict=True)),
         "baseline_kw": draw,
         "other_kw": other,
         "import_limit_kw": (1000.0,) * steps,

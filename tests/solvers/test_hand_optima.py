@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import pytest
 import small_problems as small
+from by_cause import approx, cost
 
 from ebplan.models.curves import CapCurve
-from ebplan.problem import ArrivalCount, PoolProblem, Problem, ValueSegment
-from ebplan.solvers import highs
-from ebplan.solvers.formulation import formulate
+from ebplan.problem import ArrivalCount, PoolProblem, ValueSegment
 
 HOUR = (0.0, 3600.0)
 ASLEEP_NOW = ArrivalCount(to="asleep", count=1, at_s=0.0)
 NOTICE = (0.0, 360.0, 3600.0)
 """A tenth of an hour before the event: compute has settled when it begins."""
-
-
-def cost(problem: Problem) -> dict[str, float]:
-    """Return the money by cause at the optimum, without the causes that are zero."""
-    program = formulate(problem).program
-    solution = highs.solve(program, gap=1e-6)
-    by_cause = program.cost_by_cause(solution.x)
-    assert sum(by_cause.values()) == pytest.approx(solution.objective, abs=1e-6)
-    return {cause: money for cause, money in by_cause.items() if abs(money) > 1e-3}
-
-
-def approx(**money: float) -> object:
-    return pytest.approx(money, rel=1e-4, abs=2e-3)
 
 
 # --- battery --------------------------------------------------------------------------------

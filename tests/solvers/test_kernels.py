@@ -113,13 +113,18 @@ def test_the_grid_has_an_edge_at_every_move(
     end_s = round(full_s + hold_s + 1.0, 3)
     horizon_s = round(end_s + recovery_s + 1.0, 3)
     grid = build_time_grid(
-        begin_s=begin_s, full_s=full_s, end_s=end_s, horizon_s=horizon_s, marks_s=marks_s
+        start_s=begin_s,
+        begin_s=begin_s,
+        full_s=full_s,
+        end_s=end_s,
+        horizon_s=horizon_s,
+        marks_s=marks_s,
     )
     wanted = {begin_s, full_s, end_s, horizon_s, *(m for m in marks_s if m < horizon_s)}
     assert wanted <= set(grid.edges_s)
     assert set(grid.epoch_starts_s.tolist()) <= set(grid.edges_s)
     # Compute may change when the response begins and when it ends.
-    assert {begin_s if begin_s >= 1.0 else 0.0, end_s} <= set(grid.epoch_starts_s.tolist())
+    assert {begin_s, end_s} <= set(grid.epoch_starts_s.tolist())
     assert grid.durations_s.sum() == pytest.approx(horizon_s)
     assert grid.epoch_durations_s.sum() == pytest.approx(horizon_s)
     assert (np.diff(grid.epoch_of_step) >= 0).all()
@@ -129,6 +134,10 @@ def test_a_grid_whose_times_are_not_whole_milliseconds() -> None:
     # A state measured between two milliseconds, 30 s of event, 15 s of recovery.
     begin_s = 116.1094
     grid = build_time_grid(
-        begin_s=begin_s, full_s=begin_s, end_s=begin_s + 30.0, horizon_s=begin_s + 45.0
+        start_s=begin_s,
+        begin_s=begin_s,
+        full_s=begin_s,
+        end_s=begin_s + 30.0,
+        horizon_s=begin_s + 45.0,
     )
     assert grid.horizon_s == pytest.approx(begin_s + 45.0, abs=1e-3)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import oracle
 import pytest
-from random_problems import random_problem
+from random_problems import ABSORBS_FROM, random_problem
 
 from ebplan.models import kernel
 from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
+from ebplan.solvers.program import FloatArray, Group
 
-CHUNKS = [range(first, first + 10) for first in range(0, 100, 10)]
+RELEASES = [range(first, first + 10) for first in range(0, 100, 10)]
+ABSORBS = [range(ABSORBS_FROM + first, ABSORBS_FROM + first + 10) for first in range(0, 60, 10)]
 
 
 @pytest.fixture
@@ -20,7 +25,9 @@ def whole_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("whole_kernels")
-@pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"seeds_{seeds[0]}_to_{seeds[-1]}")
+@pytest.mark.parametrize(
+    "seeds", RELEASES + ABSORBS, ids=lambda seeds: f"seeds_{seeds[0]}_to_{seeds[-1]}"
+)
 def test_same_optimum_instance_by_instance(seeds: range) -> None:
     apart = {}
     for seed in seeds:
@@ -32,3 +39,26 @@ def test_same_optimum_instance_by_instance(seeds: range) -> None:
         if abs(difference) > 1e-5 * moved + 1e-6:
             apart[seed] = difference / moved
     assert not apart
+
+
+def test_in_many_of_these_problems_work_waits() -> None:
+    # What is never drawn is never tested. A deadline binds where as much waits as came within it.
+    seen = {"deferred > 0": 0, "deferred < 0": 0, "deadline binds": 0}
+    for seed in (seed for seeds in RELEASES + ABSORBS for seed in seeds):
+        program = formulate(random_problem(seed)).program
+        x = highs.solve(program).x
+        room = program.row_upper - program.activity(x)
+        put_off = _of(program.columns, x, ".deferred.")
+        waits = _of(program.columns, x, ".backlog.") > 1e-3
+        seen["deferred > 0"] += bool((put_off > 1e-6).any())
+        seen["deferred < 0"] += bool((put_off < -1e-6).any())
+        seen["deadline binds"] += bool(
+            (waits & (_of(program.rows, room, ".deadline.") < 1e-6)).any()
+        )
+    assert min(seen.values()) >= 30, seen
+
+
+def _of(groups: Sequence[Group], values: FloatArray, part: str) -> FloatArray:
+    """Return the values of all groups with this part in their names, one after the other."""
+    chosen = [values[g.start : g.start + g.size] for g in groups if part in g.name]
+    return np.concatenate([np.zeros(0), *chosen])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import small_problems as small
-from random_problems import random_problem
+from random_problems import ABSORBS_FROM, random_problem
 
 from ebplan.problem import Problem, ValueSegment
 from ebplan.solvers import highs
@@ -21,10 +21,10 @@ STEP_KW = 1e-3
 def asked_more(problem: Problem, more_kw: float) -> Problem:
     """Return the problem with a deeper target over the whole event, and its share for hand-off."""
     target = np.array(problem.target_kw)
-    share = problem.handoff_kw / -target.min()
+    share = problem.handoff_kw / np.abs(target).max()
     return problem.model_copy(
         update={
-            "target_kw": tuple(np.where(target < 0.0, target - more_kw, 0.0).tolist()),
+            "target_kw": tuple((target + np.sign(target) * more_kw).tolist()),
             "handoff_kw": problem.handoff_kw + share * more_kw,
         }
     )
@@ -48,7 +48,7 @@ def price_and_slopes(problem: Problem) -> tuple[float, float, float]:
     return price, (now - less) / STEP_KW, (more - now) / STEP_KW
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", [*range(0, 60, 20), *range(ABSORBS_FROM, ABSORBS_FROM + 60, 20)])
 def test_price_of_the_next_kw_is_the_slope_of_the_cost(first: int) -> None:
     wrong = {}
     for seed in range(first, first + 20):
@@ -74,6 +74,24 @@ def test_the_price_of_an_hour_from_the_battery() -> None:
     )
     assert price == pytest.approx(35.0)
     assert (below, above) == pytest.approx((35.0, 35.0), rel=1e-4)
+
+
+def test_the_price_of_an_hour_into_the_battery() -> None:
+    # 1 kW for an hour, bought for 30, puts (1 - 0.05) x 0.9 = 0.855 kWh into the cells, worth 20
+    # each: 30 - 17.1.
+    cells = small.battery(
+        start_kwh=0.5,
+        charge_limit_kw=2.0,
+        loss_linear=0.05,
+        cell_efficiency=0.9,
+        terminal=(ValueSegment(width_kwh=2.0, price_per_kwh=20.0),),
+    )
+    prices = small.prices(shortfall_per_kwh=100.0, energy_per_kwh=30.0)
+    price, below, above = price_and_slopes(
+        small.problem(absorb_kw=1.0, battery=cells, prices=prices)
+    )
+    assert price == pytest.approx(12.9)
+    assert (below, above) == pytest.approx((12.9, 12.9), rel=1e-4)
 
 
 def test_the_price_counts_what_the_hand_off_still_leaves_to_the_battery() -> None:

@@ -8,11 +8,13 @@
 | a_t    | excess    | battery power above the hand-off share, kW       | (T,)  |
 
 grid_balance       g_t = other_t + c_t + b_t - d_t
-release_target     g_t - x_t <= baseline_t + target_t                    event steps
+release_target     g_t - x_t <= baseline_t + target_t                    event steps, or
+absorb_target      g_t + x_t >= baseline_t + target_t
 converter_limit    ce_t' + other_t - x_t <= baseline_t + target_t + d_max   both edges t' of step t
                    ci_i + other_t - x_t <= baseline_t + target_t + d_max   instants i inside step t
+                   (to absorb: ce_t' + other_t + x_t >= baseline_t + target_t - b_max)
 import_limit       g_t - o_t <= limit_t
-handoff            d_t - a_t <= d_handoff                                steps after the hand-off
+handoff            d_t - a_t <= d_handoff  (to absorb: b_t)              steps after the hand-off
 
 The plan hands the converter the *target* g_t, not a battery schedule: it tracks the residual
 within milliseconds. ``release_target`` and the battery's energy rows speak of step means;
@@ -28,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import Problem
-from ebplan.solvers.blocks.battery import BatteryColumns, discharge_allowed
+from ebplan.solvers.blocks.battery import BatteryColumns, response_limit_kw
 from ebplan.solvers.blocks.response import ComputePower
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 
@@ -91,26 +93,23 @@ def _add_target(
     instants_s: FloatArray,
 ) -> IndexArray:
     asked = np.flatnonzero(problem.in_event)
-    target = np.array(problem.target_kw)[asked]
-    ceiling = np.array(problem.baseline_kw)[asked] + target
+    aim = np.array(problem.baseline_kw)[asked] + np.array(problem.target_kw)[asked]
     hours = problem.grid.durations_s[asked] / 3600.0
-    most = highest_draw_kw(problem) - ceiling
-    shortfall = builder.variables("shortfall", len(asked), upper=np.maximum(most, 0.0))
-    builder.rows(
-        "release_target", len(asked), [(1.0, grid[asked]), (-1.0, shortfall)], upper=ceiling
-    )
-    battery = problem.battery
-    if battery is None:
-        limit_kw = np.zeros(len(asked))
-    else:
-        allowed = discharge_allowed(problem, battery)[asked]
-        limit_kw = np.where(allowed, battery.discharge_limit_kw, 0.0)
-    room = ceiling - np.array(problem.other_kw)[asked] + limit_kw
+    # What is asked for from above (release) reads the same from below (absorb) with signs turned.
+    sign = -problem.direction
+    most = highest_draw_kw(problem) + problem.export_limit_kw + np.abs(aim)
+    shortfall = builder.variables("shortfall", len(asked), upper=most)
+    label = "release_target" if sign > 0 else "absorb_target"
+    builder.rows(label, len(asked), [(sign, grid[asked]), (-1.0, shortfall)], upper=sign * aim)
+    limit_kw = np.zeros(len(asked))
+    if problem.battery is not None:
+        limit_kw = response_limit_kw(problem, problem.battery)[asked]
+    room = sign * (aim - np.array(problem.other_kw)[asked]) + limit_kw
     for side, edge in (("start", asked), ("end", asked + 1)):
         builder.rows(
             f"converter_limit.{side}",
             len(asked),
-            [(1.0, compute.edge[edge]), (-1.0, shortfall)],
+            [(sign, compute.edge[edge]), (-1.0, shortfall)],
             upper=room,
         )
     step = np.searchsorted(np.array(problem.grid.edges_s), instants_s, side="right") - 1
@@ -118,7 +117,7 @@ def _add_target(
     builder.rows(
         "converter_limit.inside",
         len(instants_s),
-        [(1.0, compute.instant), (-1.0, shortfall[place])],
+        [(sign, compute.instant), (-1.0, shortfall[place])],
         upper=room[place],
     )
     builder.cost("shortfall", shortfall, problem.prices.shortfall_per_kwh * hours)
@@ -130,12 +129,12 @@ def _add_target(
 def _add_handoff(builder: ProgramBuilder, problem: Problem, battery: BatteryColumns) -> None:
     late = np.flatnonzero(problem.in_event & (problem.grid.starts_s >= _handoff_s(problem) - 1e-9))
     hours = problem.grid.durations_s[late] / 3600.0
-    most = problem.battery.discharge_limit_kw if problem.battery else 0.0
-    excess = builder.variables("handoff_excess", len(late), upper=most)
+    carried = battery.discharge if problem.direction < 0 else battery.charge
+    excess = builder.variables("handoff_excess", len(late), upper=highest_draw_kw(problem))
     builder.rows(
         "handoff",
         len(late),
-        [(1.0, battery.discharge[late]), (-1.0, excess)],
+        [(1.0, carried[late]), (-1.0, excess)],
         upper=problem.handoff_kw,
     )
     builder.cost("handoff", excess, problem.prices.handoff_excess_per_kwh * hours)

@@ -1,6 +1,7 @@
 """Operating modes: how many instances are active, drained, asleep or on their way.
 
-Identical instances are counted, never told apart: that removes the symmetry and loses nothing.
+Identical instances are counted, never told apart: that removes the symmetry. What it cannot tell
+(which of two instances is bound to stay awake) stands in docs/formulation.md, section 7.
 
 | symbol | name         | meaning                                  | shape |
 |--------|--------------|------------------------------------------|-------|
@@ -10,6 +11,7 @@ Identical instances are counted, never told apart: that removes the symmetry and
 | s_k    | to_sleep     | sleep commands given                     | (K,)  |
 | w_k    | to_wake      | wake commands given                      | (K,)  |
 | r_k    | newly_drained| active instances fewer than before       | (K,)  |
+| i_k    | missing      | active instances fewer than at the start | (K,)  |
 
 awake_balance    A_k + D_k = A_{k-1} + D_{k-1} - s_k + sum_{k': wakes at k} w_{k'} + arriving_k
 asleep_balance   S_k = S_{k-1} - w_k + sum_{k': asleep at k} s_{k'} + arriving_k
@@ -17,6 +19,7 @@ drained_first    s_k <= D_{k-1}
 min_awake        sum_{arrivals awake in (t_k - min_awake, t_k]} <= A_k + D_k
 min_asleep       sum_{arrivals asleep in (t_k - min_asleep, t_k]} <= S_k
 drained_count    r_k >= A_{k-1} - A_k
+missing_count    i_k >= A_{-1} - A_k
 drains_for_real  r_k <= A_{k-1} - A_k + N x_k,  r_k <= N (1 - x_k)   where drawing power is paid
 
 A command given at epoch k' takes effect at the first epoch at or after ``t_k' + lead``: capacity
@@ -144,9 +147,15 @@ def add_counts(
         builder.rows(f"{pool.name}.drains_for_real.1", epochs, terms, upper=most)
     builder.cost("draining", counts.newly_drained, pool.drain_per_instance)
     builder.cost("waking", counts.to_wake, pool.wake_per_instance)
-    missing = pool.readiness_per_instance_h / SECONDS_PER_HOUR * grid.epoch_durations_s
-    builder.cost("readiness", counts.active, -missing)
-    builder.constant("readiness", float(missing.sum()) * pool.active_at_start)
+    missing = builder.variables(f"{pool.name}.missing", epochs, upper=pool.active_at_start)
+    builder.rows(
+        f"{pool.name}.missing_count",
+        epochs,
+        [(1.0, missing), (1.0, counts.active)],
+        lower=pool.active_at_start,
+    )
+    price_per_s = pool.readiness_per_instance_h / SECONDS_PER_HOUR
+    builder.cost("readiness", missing, price_per_s * grid.epoch_durations_s)
     return counts
 
 

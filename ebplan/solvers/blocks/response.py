@@ -15,7 +15,8 @@ compute_instant_power  ci_i = the same with the weights at the instant
 W are the weights of the fast response: load and caps move the power within a second, up and down.
 An instance that is drained (r_k of them) finishes what it has in flight: it falls with the slow
 response instead, and L is what lies between the two. It is taken to fall from saturation, so
-that the draw is never understated. Weights: models/kernel.py.
+that the draw is never understated; in an absorb event L = 0, so that it is never overstated.
+Weights: models/kernel.py.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def add_compute_power(
     counts: list[Counts],
     lenses: list[Lens],
     instants_s: FloatArray,
+    direction: int,
 ) -> ComputePower:
     """Add the draw of all pools, as step means, at step edges and at watched instants (I,)."""
     most_kw = sum(2.0 * pool.instances * pool.full_kw for pool in pools)
@@ -60,7 +62,7 @@ def add_compute_power(
         terms: list[Term] = [(1.0, total)]
         constant = np.zeros(size)
         for pool, count, lens in zip(pools, counts, lenses, strict=True):
-            fast, lag = response_weights(pool, grid, times_s)
+            fast, lag = response_weights(pool, grid, times_s, direction)
             terms += [
                 (-fast[:, 1:], lens.power),
                 (fast[:, 1:] * pool.drained_kw, count.active),
@@ -80,10 +82,12 @@ def add_compute_power(
 
 
 def response_weights(
-    pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None
+    pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None, direction: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given."""
-    fast, slow = pool.cap_response, pool.route_response
+    fast = pool.cap_response
+    # Power that a drained instance has not shed yet counts against a release, never for an absorb.
+    slow = pool.route_response if direction < 0 else fast
     if times_s is None:
         return mean_weights(fast, grid), mean_lag(fast, slow, grid)
     return weights_at(fast, grid, times_s), lag_at(fast, slow, grid, times_s)
