@@ -20,6 +20,7 @@ from ebplan.errors import InputError
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
+from ebplan.report.direction import ABSORB, direction_of
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message
 from ebplan.report.words import time_words
@@ -122,7 +123,7 @@ def _draw_title(figure: Figure, plan: Plan, problem: Problem) -> None:
     check = "checked" if plan.check.ok else "CHECK FAILED"
     length = time_words(problem.event_end_s - problem.event_start_s)
     proof = f"{plan.event_id}, {length}: {plan.status.replace('_', ' ')}, {gap}, {check}"
-    lines = textwrap.wrap(message(plan, problem), 92)
+    lines = textwrap.wrap(message(plan, problem), 94)
     title = figure.suptitle("\n".join(lines), x=0.01, ha="left", size=10.5, weight="bold")
     title.set_parse_math(False)
     note = figure.supxlabel(proof, x=0.99, ha="right", size=7.5, color=GREY)
@@ -170,8 +171,8 @@ def _draw_power(axes: Axes, plan: Plan, problem: Problem) -> None:
         axes.stairs(
             kw, edges_s, baseline=None, label=label, color=colour, linewidth=width, linestyle=line
         )
-    low = float(min(grid_kw.min(), asked_kw.min()))
-    high = float(max(grid_kw.max(), baseline_kw.max()))
+    drawn_kw = np.concatenate([grid_kw, asked_kw, baseline_kw])
+    low, high = float(drawn_kw.min()), float(drawn_kw.max())
     margin_kw = 0.12 * max(high - low, 0.05 * high)
     axes.set_ylim(low - margin_kw, high + 1.8 * margin_kw)
     axes.set_ylabel("Power in kW")
@@ -199,20 +200,20 @@ def _annotate_handoff(axes: Axes, plan: Plan, problem: Problem, at_kw: float) ->
 
 
 def _draw_mechanisms(axes: Axes, plan: Plan, problem: Problem) -> None:
-    """Panel: who carries the response; above zero lowers the draw, below zero raises it."""
-    edges_s, names = _edges_s(plan), mechanism_names(plan)
+    """Panel: who carries the response; above zero in the direction asked, below zero against it."""
+    edges_s, names, direction = _edges_s(plan), mechanism_names(plan), direction_of(problem)
     compute_first = sorted(names, key=lambda name: name == "battery")
     above = np.zeros(len(plan.steps))
     below = np.zeros(len(plan.steps))
     for name in compute_first:
-        released_kw = -mechanism_kw(plan, name)
-        top, bottom = above + np.maximum(released_kw, 0.0), below + np.minimum(released_kw, 0.0)
-        for values, base, label in ((top, above, name.replace("_", " ")), (bottom, below, None)):
+        answer_kw = direction.sign * mechanism_kw(plan, name)
+        top, bottom = above + np.maximum(answer_kw, 0.0), below + np.minimum(answer_kw, 0.0)
+        for values, base, label in ((top, above, direction.name(name)), (bottom, below, None)):
             colour = COLOURS.get(name, OTHER_COLOUR)
             axes.stairs(values, edges_s, baseline=base, color=colour, fill=True, label=label)
         above, below = top, bottom
     if is_short(plan):
-        # from what is delivered up to what is asked: mechanisms that raise the draw count against
+        # from what is delivered up to what is asked: mechanisms that oppose count against
         delivered = above + below
         axes.stairs(
             delivered + _column(plan, "shortfall_kw"),
@@ -224,11 +225,11 @@ def _draw_mechanisms(axes: Axes, plan: Plan, problem: Problem) -> None:
             hatch="/////",
             label="shortfall",
         )
-    asked_kw = -_column(plan, "target_kw")
+    asked_kw = direction.sign * _column(plan, "target_kw")
     axes.stairs(asked_kw, edges_s, baseline=None, color=INK, linewidth=1.0, label="asked")
     axes.axhline(0.0, color=GREY, linewidth=0.6)
-    axes.set_ylabel("Released in kW")
-    axes.set_title("Who carries the response (below zero: raises the draw)", loc="left")
+    axes.set_ylabel(f"{direction.moved} in kW")
+    axes.set_title(f"Who carries the response (below zero: {direction.against})", loc="left")
 
 
 def _draw_soc(axes: Axes, plan: Plan, problem: Problem) -> None:
@@ -249,5 +250,8 @@ def _draw_soc(axes: Axes, plan: Plan, problem: Problem) -> None:
     axes.axhline(high, color=GREY, linewidth=1.0)
     axes.set_ylim(min(low, soc.min()) - 5.0, max(high, soc.max()) + 5.0)
     axes.set_ylabel("SoC in %")
-    reached = f"SoC {soc[0]:.1f} % at first, {soc.min():.1f} % at its lowest"
-    axes.set_title(f"Battery of {battery.energy_kwh:g} kWh: {reached}", loc="left")
+    reached = f"{soc.min():.1f} % at its lowest"
+    if direction_of(problem) is ABSORB:
+        reached = f"{soc.max():.1f} % at its highest (limit {high:.3g} %)"
+    title = f"Battery of {battery.energy_kwh:g} kWh: SoC {soc[0]:.1f} % at first, {reached}"
+    axes.set_title(title, loc="left")

@@ -5,6 +5,7 @@ COLOURS = {
     "consolidation": "#009E73",
     "power_cap": "#E69F00",
     "admission": "#CC79A7",
+    "deferral": "#F0E442",
     "shortfall": "#D55E00",
 }
 """Okabe and Ito's palette: told apart with every common colour vision."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ebplan.plan import Plan, Step
 from ebplan.problem import Problem
+from ebplan.report.direction import direction_of
 from ebplan.report.palette import COLOURS
 from ebplan.report.words import money_words, power_words, time_words
 
@@ -20,6 +21,10 @@ NOTICEABLE = 0.101
 """Share of the peak that counts: just above what a complete hand-off may leave to the battery."""
 ALONE = 0.95
 """Share of a response from which its carrier is said to act alone."""
+MENTIONED = 1e-3
+"""Share of the peak from which power is mentioned at all."""
+AT_ONCE_S = 1.0
+"""Time after the converter's delay within which the battery answers at once."""
 
 
 @dataclass(frozen=True)
@@ -63,28 +68,39 @@ def phases(plan: Plan, problem: Problem, *, at_most: int = 9) -> list[Phase]:
     """Merge adjacent steps in which the same things happen.
 
     Steps belong together while the same mechanisms take part in the same direction, within the
-    same part of the plan (notice, event, recovery). Where that leaves more than ``at_most``
+    same part of the plan (notice, event, recovery) and at the same target or while it ramps. Where
+    that leaves more than ``at_most``
     phases, what counts as taking part is doubled, up to the whole target. The phases cover the
     plan without gaps.
     """
     share = NOTICEABLE
     while True:
         floor_kw = share * peak_kw(plan)
-        told = [_what_happens(step, problem, floor_kw) for step in plan.steps]
+        told = [
+            (_what_happens(step, problem, floor_kw), target)
+            for step, target in zip(plan.steps, _levels(plan, floor_kw), strict=True)
+        ]
         cuts = [i for i in range(1, len(told)) if told[i] != told[i - 1]]
         if len(cuts) < at_most or share > 1.0:
             bounds = [0, *cuts, len(told)]
             break
         share *= 2.0
-    return [_phase(plan, _window(plan.steps[a].t_s, problem), a, b) for a, b in pairwise(bounds)]
+    return [_phase(plan, problem, a, b) for a, b in pairwise(bounds)]
 
 
 def _what_happens(step: Step, problem: Problem, floor_kw: float) -> tuple[object, ...]:
     """Return what two steps of the same phase have in common."""
     mechanisms = sorted(step.mechanisms.items())
     parts = tuple(int(np.sign(kw)) if abs(kw) >= floor_kw else 0 for _, kw in mechanisms)
-    target = round(step.target_kw / floor_kw)
-    return _window(step.t_s, problem), parts, target, step.shortfall_kw > floor_kw
+    return _window(step.t_s, problem), parts, step.shortfall_kw > floor_kw
+
+
+def _levels(plan: Plan, floor_kw: float) -> list[object]:
+    """Return the level of each step's target, one and the same while the target ramps."""
+    target_kw = np.array([step.target_kw for step in plan.steps])
+    moves = np.abs(np.diff(target_kw)) > 1e-9
+    ramps = np.r_[False, moves] & np.r_[moves, False]
+    return ["ramp" if r else round(kw / floor_kw) for r, kw in zip(ramps, target_kw, strict=True)]
 
 
 def _window(t_s: float, problem: Problem) -> str:
@@ -94,9 +110,10 @@ def _window(t_s: float, problem: Problem) -> str:
     return "event" if t_s < problem.event_end_s - 1e-9 else "recovery"
 
 
-def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
+def _phase(plan: Plan, problem: Problem, first: int, last: int) -> Phase:
     """Return steps ``first`` to ``last`` (exclusive) as one phase."""
     steps = plan.steps[first:last]
+    window = _window(steps[0].t_s, problem)
     seconds = np.array([step.duration_s for step in steps])
 
     def mean(values: list[float]) -> float:
@@ -104,11 +121,12 @@ def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
 
     names = sorted({name for step in plan.steps for name in step.mechanisms})
     mechanisms = {name: mean([s.mechanisms.get(name, 0.0) for s in steps]) for name in names}
+    answers_kw = {name: direction_of(problem).sign * kw for name, kw in mechanisms.items()}
     target_kw = mean([step.target_kw for step in steps])
     return Phase(
         from_s=steps[0].t_s,
         to_s=steps[-1].t_s + steps[-1].duration_s,
-        who=_who(mechanisms, target_kw, window, NOTICEABLE * peak_kw(plan)),
+        who=_who(answers_kw, target_kw, window, NOTICEABLE * peak_kw(plan)),
         target_kw=target_kw,
         grid_kw=mean([step.grid_kw for step in steps]),
         mechanisms=mechanisms,
@@ -117,14 +135,14 @@ def _phase(plan: Plan, window: str, first: int, last: int) -> Phase:
     )
 
 
-def _who(mechanisms: dict[str, float], target_kw: float, window: str, floor_kw: float) -> str:
-    """Say who moves the draw."""
-    if all(abs(kw) < floor_kw for kw in mechanisms.values()):
+def _who(answers_kw: dict[str, float], target_kw: float, window: str, floor_kw: float) -> str:
+    """Say who moves the draw; an answer > 0 goes the way asked for."""
+    if all(abs(kw) < floor_kw for kw in answers_kw.values()):
         return "at rest" if abs(target_kw) < floor_kw else "no response"
     if window != "event":
         return "preparation" if window == "notice" else "recovery"
-    battery_kw = max(-mechanisms.get("battery", 0.0), 0.0)
-    compute_kw = sum(max(-kw, 0.0) for name, kw in mechanisms.items() if name != "battery")
+    battery_kw = max(answers_kw.get("battery", 0.0), 0.0)
+    compute_kw = sum(max(kw, 0.0) for name, kw in answers_kw.items() if name != "battery")
     share = battery_kw / max(battery_kw + compute_kw, 1e-12)
     if share >= ALONE:
         return "battery alone"
@@ -134,14 +152,24 @@ def _who(mechanisms: dict[str, float], target_kw: float, window: str, floor_kw: 
 def message(plan: Plan, problem: Problem) -> str:
     """Say in one sentence what the plan does, with numbers computed from it."""
     event = [s for s in plan.steps if _window(s.t_s, problem) == "event"]
-    clauses = []
-    if problem.battery is not None and max(s.battery_kw for s in event) > NOTICEABLE * peak_kw(
-        plan
-    ):
-        clauses.append(f"battery answers within {time_words(problem.battery.delay_s)}")
-    clauses.extend(_who_carries(plan, problem, event))
+    clauses = [*_battery_answers(plan, problem, event), *_who_carries(plan, problem, event)]
     sentence = ", ".join(clauses) or "nothing is asked"
     return f"{sentence[0].upper()}{sentence[1:]}; cost {money_words(plan.money, plan.currency)}"
+
+
+def _battery_answers(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[str]:
+    """Say when the battery answers: as soon as it is asked, or later, where compute is enough."""
+    direction, battery, peak = direction_of(problem), problem.battery, peak_kw(plan)
+    given_kw = [-direction.sign * step.battery_kw for step in event]
+    if battery is None or max(given_kw) <= NOTICEABLE * peak:
+        return
+    floor_kw = MENTIONED * peak
+    from_s = next(s.t_s for s, kw in zip(event, given_kw, strict=True) if kw > floor_kw)
+    asked_s = next((s.t_s for s in event if abs(s.target_kw) > floor_kw), from_s)
+    if from_s - asked_s <= battery.delay_s + AT_ONCE_S:
+        yield f"battery answers within {time_words(battery.delay_s)}"
+    else:
+        yield f"battery {direction.starts} from {time_words(from_s - problem.event_start_s)} on"
 
 
 def _who_carries(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[str]:
@@ -151,14 +179,17 @@ def _who_carries(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[st
     """
     handed_s = None if is_short(plan) else plan.handoff.complete_s
     steps = [s for s in event if handed_s is None or s.t_s >= handed_s - 1e-9]
-    asked_kws = -sum(s.target_kw * s.duration_s for s in steps)
+    direction = direction_of(problem)
+    asked_kws = direction.sign * sum(s.target_kw * s.duration_s for s in steps)
     if asked_kws <= 0.0:
         return
-    battery = 100.0 * sum(s.battery_kw * s.duration_s for s in steps) / asked_kws
-    moved = 100.0 * sum((s.baseline_kw - s.grid_kw) * s.duration_s for s in steps) / asked_kws
+    percent = 100.0 * direction.sign / asked_kws
+    battery = -percent * sum(s.battery_kw * s.duration_s for s in steps)
+    moved = percent * sum((s.grid_kw - s.baseline_kw) * s.duration_s for s in steps)
     asked = power_words(peak_kw(plan))
     if handed_s is None:
-        yield f"compute brings {moved - battery:.0f} % and battery {battery:.0f} % of {asked}"
+        shares = f"{moved - battery:.0f} % and battery {battery:.0f} %"
+        yield f"compute {direction.brings} {shares} of {asked}"
     else:
         since = time_words(handed_s - problem.event_start_s)
         yield f"compute carries {moved - battery:.0f} % of {asked} after {since}"
@@ -167,5 +198,5 @@ def _who_carries(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[st
 
 
 def is_short(plan: Plan) -> bool:
-    """Tell whether a part of the target worth mentioning (0.1 %) is not met."""
-    return max(step.shortfall_kw for step in plan.steps) > 1e-3 * peak_kw(plan)
+    """Tell whether a part of the target worth mentioning is not met."""
+    return max(step.shortfall_kw for step in plan.steps) > MENTIONED * peak_kw(plan)

@@ -20,7 +20,9 @@ from rich.text import Text
 from ebplan.plan import PRIORITY_CAUSES, Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
+from ebplan.report.direction import direction_of
 from ebplan.report.fleet_words import fleet_actions
+from ebplan.report.handoff_words import handoff_words
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message, peak_kw, phases
 from ebplan.report.words import decimals_for, money_words, number_words, power_words, time_words
@@ -36,7 +38,6 @@ STATUS_WORDS = {
 }
 HEAD_RULE = box.Box(str(box.SIMPLE_HEAD), ascii=True)
 """A rule under the header; claims to be ASCII, because ``_Legible`` sees to that."""
-SHORT_HEADERS = {"consolidation": "consol.", "power_cap": "power cap"}
 BLOCKS = " ▁▂▃▄▅▆▇█"
 _TO_ASCII = str.maketrans("▁▂▃▄▅▆▇█━╸╵─·→…≤≥–—×", ".:-=+*#@=-|-->.~~--x")
 """One character for one, so that what was aligned stays aligned."""
@@ -92,7 +93,7 @@ def _given(text: str) -> str:
 def _headline(plan: Plan, problem: Problem) -> Text:
     """Event, what is asked, how good the plan is; then what it does, in one sentence."""
     length = time_words(problem.event_end_s - problem.event_start_s)
-    asked = f": release {power_words(peak_kw(plan))} for {length}"
+    asked = f": {direction_of(problem).verb} {power_words(peak_kw(plan))} for {length}"
     line = Text.assemble((_given(plan.event_id), "bold"), asked)
     if problem.event_start_s > 0.0:
         line.append(f" in {time_words(problem.event_start_s)}")
@@ -101,31 +102,13 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     line.append(", " if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
     verdict = ("checked", "bold green") if plan.check.ok else ("CHECK FAILED", "bold red")
     line.append(*verdict)
-    line.append(f"\n{message(plan, problem)}.\n{_handoff_words(plan, problem)}", style="default")
+    line.append(f"\n{message(plan, problem)}.\n{handoff_words(plan, problem)}", style="default")
     return line
-
-
-def _handoff_words(plan: Plan, problem: Problem) -> str:
-    """Say when compute has taken over, and whether that is in time."""
-    asked_s, complete_s = plan.handoff.asked_s, plan.handoff.complete_s
-    asked = "not asked for"
-    if asked_s is not None:
-        asked = f"asked for by {time_words(asked_s - problem.event_start_s)}"
-    if complete_s is None:
-        return f"Hand-off: never complete, the battery is needed to the end ({asked})."
-    took_s = complete_s - problem.event_start_s
-    if took_s <= 0.0:
-        return f"Hand-off: none needed, the battery is free from the start ({asked})."
-    when = f"{time_words(took_s)} after the start"
-    if any(one.to_s > complete_s for one in plan.shortfall):
-        return f"Hand-off: the battery stops {when}, but compute does not cover it ({asked})."
-    late = "" if asked_s is None or complete_s <= asked_s else ", late"
-    return f"Hand-off: battery free again {when} ({asked}{late})."
 
 
 def _timeline(plan: Plan, problem: Problem, width: int) -> Table:
     """Rows of small bars over the compressive time axis; the powers share one scale."""
-    powers, levels = [*_power_rows(plan)], [*_level_rows(plan)]
+    powers, levels = [*_power_rows(plan, problem)], [*_level_rows(plan)]
     scale_kw = max(float(kw.max()) for _, kw, _ in powers) or 1.0
     rows = [(label, kw / scale_kw, power_words(kw.max()), style) for label, kw, style in powers]
     for label, values, span in levels:
@@ -154,17 +137,18 @@ def _steps_under_cells(plan: Plan, axis: EventAxis, cells: int) -> NDArray[np.in
     return np.maximum(np.searchsorted(starts_s, axis.time_s(middle) + 1e-9, "right") - 1, 0)
 
 
-def _power_rows(plan: Plan) -> Iterator[tuple[str, FloatArray, str]]:
+def _power_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray, str]]:
     """Yield label, power >= 0 in kW and style: what is asked, what answers, what is missing."""
-    yield "asked", np.array([max(-step.target_kw, 0.0) for step in plan.steps]), "bold"
+    direction = direction_of(problem)
+    yield "asked", np.array([abs(step.target_kw) for step in plan.steps]), "bold"
     floor_kw = 0.02 * peak_kw(plan)
     for name in mechanism_names(plan):
-        kw = mechanism_kw(plan, name)
+        answer_kw = direction.sign * mechanism_kw(plan, name)
         style = COLOURS.get(name, OTHER_COLOUR)
-        if float(kw.min()) < -floor_kw:
-            yield _spaced(name), np.maximum(-kw, 0.0), style
-        if name == "battery" and float(kw.max()) > floor_kw:
-            yield "recharge", np.maximum(kw, 0.0), style
+        if float(answer_kw.max()) > floor_kw:
+            yield _given(direction.name(name)), np.maximum(answer_kw, 0.0), style
+        if name == "battery" and float(answer_kw.min()) < -floor_kw:
+            yield direction.battery_against, np.maximum(-answer_kw, 0.0), style
     if is_short(plan):
         short_kw = np.array([step.shortfall_kw for step in plan.steps])
         yield "shortfall", short_kw, COLOURS["shortfall"]
@@ -216,7 +200,7 @@ def _phase_table(plan: Plan, problem: Problem, width: int) -> RenderableType:
         table.add_column(header, justify=side, overflow="fold", width=cells)
     for line in lines[1:]:
         table.add_row(*line)
-    units = ("  mean kW, minus lowers the draw; SoC in % at the end", "dim")
+    units = (f"  mean kW, {direction_of(problem).helping}; SoC in % at the end", "dim")
     return Group(Text.assemble(("What happens when", "bold"), units), table)
 
 
@@ -226,7 +210,7 @@ def _phase_cells(plan: Plan, problem: Problem) -> tuple[list[str], list[list[str
     digits = min(decimals_for(peak_kw(plan)), 2)
     short, battery = is_short(plan), plan.steps[0].soc is not None
     headers = ["time", "carried by", "asked", "draw"]
-    headers += [SHORT_HEADERS.get(name, _spaced(name)) for name in names]
+    headers += [_given(direction_of(problem).header(name)) for name in names]
     headers += ["short"] * short + ["SoC"] * battery
     rows = []
     for phase in phases(plan, problem):

@@ -95,7 +95,11 @@ def build(
     """Return a problem and a plan that does what ``commands`` say."""
     end_s = notice_s + duration_s
     grid = build_time_grid(
-        begin_s=notice_s, full_s=notice_s, end_s=end_s, horizon_s=end_s + recovery_s
+        start_s=notice_s,
+        begin_s=notice_s,
+        full_s=notice_s,
+        end_s=end_s,
+        horizon_s=end_s + recovery_s,
     )
     pool = make_pool()
     inside = (grid.starts_s >= notice_s - EXTENSION_S) & (grid.starts_s < end_s - EXTENSION_S)
