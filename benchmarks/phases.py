@@ -18,17 +18,17 @@ from ebplan.planner import MOST_ROUNDS
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers import highs
-from ebplan.solvers.decision import decide
 from ebplan.solvers.explain import explain
 from ebplan.solvers.extract import extract_plan
-from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.formulation import formulate
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.program import Program
-from ebplan.solvers.transients import overshoots
+from ebplan.solvers.search import gap_of, objective, peaks_to_watch, settle
 
 PHASES = ("pose", "build", "solve", "watch", "extract", "check")
-"""The phases of a re-plan, in order. Watch looks for peaks inside a step, after which the planner
-may build and solve again; extract includes the explanation with its LP for the next kW."""
+"""The phases of a re-plan, in order. Watch works the solution out again and looks for peaks inside
+a step, after which the planner may build and solve again; extract includes the explanation with
+its LP for the next kW."""
 OUTSIDE_SOLVER = tuple(phase for phase in PHASES if phase != "solve")
 
 
@@ -43,6 +43,8 @@ class Replan:
     problem: Problem
     program: Program
     solution: Solution
+    gap: float | None
+    """What is not proven, as a share of the money."""
     verdict: CheckResult
     """What the checker says of the plan."""
 
@@ -70,7 +72,7 @@ class Measurement:
 
 
 def replan(case: Case) -> Replan:
-    """Plan a case once, as ``ebplan.planner`` does, and measure each phase."""
+    """Plan a case once with the steps of the planner, and measure each phase."""
     seconds = dict.fromkeys(PHASES, 0.0)
 
     @contextmanager
@@ -90,21 +92,24 @@ def replan(case: Case) -> Replan:
             solution = highs.solve(formulation.program, time_limit_s=TIME_LIMIT_S)
         references.append(run_highs(formulation.program, {}))
         with phase("watch"):
-            more = _peaks_uncovered(problem, formulation, solution)
+            x = settle(problem, formulation, solution.x)
+            more = peaks_to_watch(problem, formulation, solution.x)
         if not more:
             break
         watched += more
-    proven = solution.gap is not None and solution.gap <= OPTIMAL_GAP
+    gap = gap_of(formulation, x, solution.bound)
     with phase("extract"):
         plan = extract_plan(
             problem,
             formulation,
-            solution.x,
-            status="optimal" if proven else "gap",
-            bound=solution.bound,
-            gap=solution.gap,
+            x,
+            status="optimal" if gap is not None and gap <= OPTIMAL_GAP else "gap",
+            bound=None
+            if solution.bound is None
+            else min(solution.bound, objective(formulation, x)),
+            gap=gap,
         )
-        explain(problem, plan, formulation, solution.x)
+        explain(problem, plan, formulation, x)
     with phase("check"):
         verdict = check_plan(problem, plan)
     return Replan(
@@ -113,14 +118,9 @@ def replan(case: Case) -> Replan:
         problem=problem,
         program=formulation.program,
         solution=solution,
+        gap=gap,
         verdict=verdict,
     )
-
-
-def _peaks_uncovered(problem: Problem, formulation: Formulation, solution: Solution) -> list[float]:
-    granted_kw = np.zeros(problem.grid.n_steps)
-    granted_kw[problem.in_event] = solution.x[formulation.connection.shortfall]
-    return overshoots(problem, decide(problem, formulation, solution.x), granted_kw)
 
 
 def measure(subject: Subject, repeats: int) -> Measurement:

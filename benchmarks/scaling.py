@@ -68,9 +68,8 @@ def _scaled_site(
     return site.model_copy(
         update={
             "pools": dict.fromkeys(names, bigger),
-            # The constant loss of a stage is counted once per pool.
             "losses": tuple(
-                stage.model_copy(update={"offset_kw": stage.offset_kw * per_pool})
+                stage.model_copy(update={"offset_kw": stage.offset_kw * whole})
                 for stage in site.losses
             ),
             "battery": None if site.battery is None else _scaled_battery(site.battery, whole),

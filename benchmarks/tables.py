@@ -40,7 +40,7 @@ def size_table(measured: Sequence[Measurement]) -> list[str]:
                 _percent(m.root_gap),
                 str(len(first.references)),
                 str(solution.nodes),
-                _percent(solution.gap),
+                _percent(first.gap),
                 "yes" if all(replan.verdict.ok for replan in m.replans) else "NO",
             )
         )

@@ -118,7 +118,8 @@ def _loss_ceiling() -> Trap:
     def invented_kwh(program: Program) -> float:
         x = highs.solve(program).x
         power = x[program.column_range("charge")] + x[program.column_range("discharge")]
-        true_kw = np.array([battery.loss_kw(float(kw)) for kw in power])
+        true_kw = battery.loss_linear * power
+        true_kw += battery.loss_quadratic * power**2 / battery.rated_kw
         invented = x[program.column_range("loss")] - true_kw
         return float(np.maximum(invented, 0.0) @ problem.grid.durations_s) / 3600.0
 
