@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import PoolProblem
-from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder
+from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
 SECONDS_PER_HOUR = 3600.0
@@ -82,16 +82,21 @@ def add_counts(
         to_wake=whole("to_wake", max(sleepers, dormant)),
         newly_drained=builder.variables(f"{pool.name}.newly_drained", epochs, upper=most),
     )
-    fall_asleep = arrivals(grid, pool.sleep_s)
-    wake_up = arrivals(grid, pool.wake_s)
-    arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
-    before = shift_matrix(epochs)
-    now = np.eye(epochs)
-    first = np.zeros(epochs)
-    first[0] = 1.0
+    _move(builder, pool, grid, counts)
+    _stay(builder, pool, grid, counts)
+    _count_drained(builder, pool, grid, counts, drawing_pays=drawing_pays)
+    _count_missing(builder, pool, grid, counts)
+    builder.cost("waking", counts.to_wake, pool.wake_per_instance)
+    return counts
 
-    awake_at_start = pool.active_at_start + pool.drained_at_start
-    balance = arriving_awake + first * awake_at_start
+
+def _move(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:
+    """Add the balances: counts change by commands and arrivals alone."""
+    epochs = grid.n_epochs
+    fall_asleep, wake_up = arrivals(grid, pool.sleep_s), arrivals(grid, pool.wake_s)
+    arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
+    now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
+    balance = arriving_awake + first * (pool.active_at_start + pool.drained_at_start)
     builder.rows(
         f"{pool.name}.awake_balance",
         epochs,
@@ -118,6 +123,13 @@ def add_counts(
         [(now, counts.to_sleep), (-before, counts.drained)],
         upper=first * pool.drained_at_start,
     )
+
+
+def _stay(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:
+    """Add the dwell rows: who arrived within the minimum time is still there."""
+    epochs, now = grid.n_epochs, np.eye(grid.n_epochs)
+    fall_asleep, wake_up = arrivals(grid, pool.sleep_s), arrivals(grid, pool.wake_s)
+    arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
     recent = window(grid, pool.min_awake_s)
     builder.rows(
         f"{pool.name}.min_awake",
@@ -132,31 +144,46 @@ def add_counts(
         [(recent @ fall_asleep, counts.to_sleep), (-now, counts.asleep)],
         upper=-recent @ arriving_asleep,
     )
-    builder.rows(
-        f"{pool.name}.drained_count",
-        epochs,
-        [(now, counts.newly_drained), (now - before, counts.active)],
-        lower=first * pool.active_at_start,
-    )
+
+
+def _count_drained(
+    builder: ProgramBuilder,
+    pool: PoolProblem,
+    grid: TimeGrid,
+    counts: Counts,
+    *,
+    drawing_pays: bool,
+) -> None:
+    """Count and price the instances that are drained at each epoch."""
+    epochs, most = grid.n_epochs, pool.instances
+    now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
+    fewer = first * pool.active_at_start
+    moved: list[Term] = [(now, counts.newly_drained), (now - before, counts.active)]
+    builder.rows(f"{pool.name}.drained_count", epochs, moved, lower=fewer)
     if drawing_pays:
         still = builder.variables(f"{pool.name}.not_drained", epochs, upper=1, integer=True)
-        fewer = first * pool.active_at_start
-        terms = [(now, counts.newly_drained), (now - before, counts.active), (-most * now, still)]
+        terms: list[Term] = [*moved, (-most * now, still)]
         builder.rows(f"{pool.name}.drains_for_real.0", epochs, terms, upper=fewer)
         terms = [(now, counts.newly_drained), (most * now, still)]
         builder.rows(f"{pool.name}.drains_for_real.1", epochs, terms, upper=most)
     builder.cost("draining", counts.newly_drained, pool.drain_per_instance)
-    builder.cost("waking", counts.to_wake, pool.wake_per_instance)
-    missing = builder.variables(f"{pool.name}.missing", epochs, upper=pool.active_at_start)
-    builder.rows(
-        f"{pool.name}.missing_count",
-        epochs,
-        [(1.0, missing), (1.0, counts.active)],
-        lower=pool.active_at_start,
-    )
+
+
+def _count_missing(
+    builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts
+) -> None:
+    """Count and price the instances that are not active though they were at the start."""
+    epochs, start = grid.n_epochs, pool.active_at_start
+    missing = builder.variables(f"{pool.name}.missing", epochs, upper=start)
+    terms: list[Term] = [(1.0, missing), (1.0, counts.active)]
+    builder.rows(f"{pool.name}.missing_count", epochs, terms, lower=start)
     price_per_s = pool.readiness_per_instance_h / SECONDS_PER_HOUR
     builder.cost("readiness", missing, price_per_s * grid.epoch_durations_s)
-    return counts
+
+
+def _first(epochs: int) -> FloatArray:
+    """Return the vector that is 1 at the first epoch and 0 after it."""
+    return np.asarray(np.eye(epochs)[0])
 
 
 def arrivals(grid: TimeGrid, lead_s: float) -> FloatArray:
