@@ -49,6 +49,76 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
     Raises:
         InputError: models, site and state contradict each other or leave the models' ranges.
     """
+    known = _known(name, pool, site, state)
+    fleet, loads, factor = known.fleet, known.loads, known.factor
+    # An instance that takes requests while there are none is drained.
+    active = state.active if sum(loads.values()) > 0.0 else 0
+    drained = state.active + state.drained - active
+    gpus = fleet.gpus_per_instance
+    idle_kw = fleet.idle_kw * factor
+    asleep_kw = (
+        idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu * gpus * factor
+    )
+    classes = _pose_classes(
+        pool, fleet, loads, state.backlog_requests, active + drained, known.lowest
+    )
+    return PosedPool(
+        problem=PoolProblem(
+            name=name,
+            instances=pool.instances,
+            load_curve=known.curve.scaled(factor),
+            cap_curve=_cap_curve(pool, fleet, known.cap, known.curve, factor),
+            drained_kw=idle_kw,
+            asleep_kw=asleep_kw,
+            may_sleep="asleep" in pool.modes,
+            min_utilisation=known.lowest,
+            max_utilisation=pool.max_utilisation,
+            route_response=pool.route_response,
+            cap_response=pool.cap_response,
+            sleep_s=pool.sleep.sleep_s,
+            wake_s=pool.sleep.wake_s,
+            min_asleep_s=pool.sleep.min_asleep_s,
+            min_awake_s=pool.sleep.min_awake_s,
+            active_at_start=active,
+            drained_at_start=drained,
+            asleep_at_start=state.asleep,
+            arrivals=tuple(
+                ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
+            ),
+            classes=classes,
+            congestion=pool.prices.congestion,
+            cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
+            readiness_per_instance_h=pool.prices.readiness_per_instance_h,
+            drain_per_instance=pool.prices.drain_per_instance,
+            wake_per_instance=pool.prices.wake_per_instance,
+            gpus_per_instance=gpus,
+            gpu_kw_per_kw=1.0 / factor,
+        ),
+        constant_loss_kw=known.offset_kw,
+        measured_at=fleet.measurement_point,
+        caveats=_caveats(name, pool, fleet, known.cap, known.curve, classes),
+    )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the models say of a pool in its state."""
+
+    fleet: FleetModel
+    cap: CapModel
+    factor: float
+    """Power at the connection point per power at the models' measurement point."""
+    offset_kw: float
+    loads: dict[str, float]
+    """Load of each class in instance-equivalents."""
+    curve: LoadCurve
+    """Uncapped power of one instance at the models' measurement point."""
+    lowest: float
+    """Lowest utilisation that may be planned for."""
+
+
+def _known(name: str, pool: Pool, site: Site, state: PoolState) -> _Known:
+    """Look the models up and hold the pool and its state to their ranges."""
     where = f"site.pools.{name}"
     try:
         fleet = _named("fleet_model", library.load_fleet, pool.fleet_model)
@@ -75,51 +145,7 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
             allowed=fault.allowed,
             remedy=fault.remedy,
         ) from None
-    # An instance that takes requests while there are none is drained.
-    active = state.active if sum(loads.values()) > 0.0 else 0
-    drained = state.active + state.drained - active
-    gpus = fleet.gpus_per_instance
-    idle_kw = fleet.idle_kw * factor
-    asleep_kw = (
-        idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu * gpus * factor
-    )
-    classes = _pose_classes(pool, fleet, loads, state.backlog_requests, active + drained, lowest)
-    return PosedPool(
-        problem=PoolProblem(
-            name=name,
-            instances=pool.instances,
-            load_curve=curve.scaled(factor),
-            cap_curve=_cap_curve(pool, fleet, cap, curve, factor),
-            drained_kw=idle_kw,
-            asleep_kw=asleep_kw,
-            may_sleep="asleep" in pool.modes,
-            min_utilisation=lowest,
-            max_utilisation=pool.max_utilisation,
-            route_response=pool.route_response,
-            cap_response=pool.cap_response,
-            sleep_s=pool.sleep.sleep_s,
-            wake_s=pool.sleep.wake_s,
-            min_asleep_s=pool.sleep.min_asleep_s,
-            min_awake_s=pool.sleep.min_awake_s,
-            active_at_start=active,
-            drained_at_start=drained,
-            asleep_at_start=state.asleep,
-            arrivals=tuple(
-                ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
-            ),
-            classes=classes,
-            congestion=pool.prices.congestion,
-            cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
-            readiness_per_instance_h=pool.prices.readiness_per_instance_h,
-            drain_per_instance=pool.prices.drain_per_instance,
-            wake_per_instance=pool.prices.wake_per_instance,
-            gpus_per_instance=gpus,
-            gpu_kw_per_kw=1.0 / factor,
-        ),
-        constant_loss_kw=offset_kw,
-        measured_at=fleet.measurement_point,
-        caveats=_caveats(name, pool, fleet, cap, curve, classes),
-    )
+    return _Known(fleet, cap, factor, offset_kw, loads, curve, lowest)
 
 
 def _named(field: str, look_up: Callable[[str], T], name: str) -> T:

@@ -291,7 +291,7 @@ def _cost_table(plan: Plan) -> Table:
     if abs(rest) >= 0.5 * 10.0**-decimals:
         table.add_row("other", number_words(rest, decimals))
     table.add_row(
-        Text("to pay", "bold"), Text(number_words(plan.money, decimals), "bold"), plan.currency
+        Text("in all", "bold"), Text(number_words(plan.money, decimals), "bold"), plan.currency
     )
     for name in PRIORITY_CAUSES:
         if amount := plan.cost.get(name, 0.0):

@@ -86,7 +86,7 @@ def test_costs_are_those_of_the_plan(sample):
     text = printed(problem, plan)
     for cause in ("energy", "wear", "readiness"):
         assert row(text, f"{cause} ")[1] == f"{plan.cost[cause]:.2f}"
-    assert row(text, "to pay")[2] == f"{plan.money:.2f}"
+    assert row(text, "in all")[2] == f"{plan.money:.2f}"
     assert ("priority only" in text) == (plan.cost["firmness"] > 0.0)
 
 
