@@ -210,7 +210,7 @@ def _active(problem: Problem, formulation: Formulation, x: FloatArray, row_name:
     """Return the active instances of the pool that a row group belongs to, shape (K,)."""
     names = [pool.name for pool in problem.pools]
     pool = next(i for i, name in enumerate(names) if row_name.startswith(f"{name}."))
-    return x[formulation.counts[pool].active]
+    return np.asarray(np.sum([x[c] for c in formulation.counts[pool].serving], axis=0))
 
 
 def _spans(problem: Problem, name: str, size: int) -> FloatArray:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers.blocks.counts import arriving_at_start
 from ebplan.solvers.complete import complete
-from ebplan.solvers.decision import PoolDecision
+from ebplan.solvers.decision import PoolDecision, Running
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.operations import operations
 from ebplan.solvers.program import FloatArray
 
 SHARES = np.linspace(0.05, 1.0, 20)
@@ -215,15 +216,22 @@ def _hold(problem: Problem, pool: PoolProblem, posture: _Posture) -> PoolDecisio
     awake, asleep = (np.cumsum(arriving) for arriving in arriving_at_start(pool, problem.grid))
     awake += pool.active_at_start + pool.drained_at_start
     none = np.zeros(len(starts))
+    own, *others = operations(pool)
     return PoolDecision(
         pool=pool,
-        active=active,
+        ways=(
+            Running(
+                operation=own,
+                active=active,
+                load=held(told.served(pool), rest.demand.served(pool)),
+                power_kw=held(posture.power_kw, rest.power_kw),
+            ),
+            *(Running(operation=other, active=none, load=none, power_kw=none) for other in others),
+        ),
         drained=awake - active,
         asleep=asleep + pool.asleep_at_start,
         to_sleep=none,
         to_wake=none,
-        load=held(told.served(pool), rest.demand.served(pool)),
-        power_kw=held(posture.power_kw, rest.power_kw),
         rejected={
             c.name: held(told.rejected[c.name], rest.demand.rejected[c.name]) for c in pool.classes
         },

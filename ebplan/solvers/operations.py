@@ -1,0 +1,92 @@
+"""The ways to run a loaded instance of a pool: as it is or capped, clock-locked, in a lower tier.
+
+Each has a lens of its own (``blocks/lens.py``), spanned by the same two curves. The first is the
+pool's own; a locked clock has the same weights and load curve, and a capacity curve of its own; a
+lower precision has other weights, and one saturated instance of it serves ``capacity_factor``
+instance-equivalents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.problem import PoolProblem
+
+CLOCK_LOCK = "clock_lock"
+"""Key of the instances under a locked clock."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One way to run an instance; loads are in instance-equivalents of its own."""
+
+    key: str | None
+    """None for the pool's own, ``clock_lock``, or the name of the tier."""
+    name: str
+    """What its columns and rows begin with."""
+    instances: int
+    load: float
+    """Load that could be offered to it."""
+    load_curve: LoadCurve
+    cap_curve: CapCurve
+    min_utilisation: float
+    max_utilisation: float
+    utilisation_at_start: float
+    capacity_factor: float = 1.0
+    """Instance-equivalents of the pool in one of its own."""
+
+    @property
+    def full_kw(self) -> float:
+        """Uncapped power of one instance at saturation."""
+        return self.load_curve.full_kw
+
+
+def operations(pool: PoolProblem) -> tuple[Operation, ...]:
+    """Return the ways to run an instance of the pool, its own first."""
+    own = Operation(
+        key=None,
+        name=pool.name,
+        instances=pool.instances,
+        load=pool.load,
+        load_curve=pool.load_curve,
+        cap_curve=pool.cap_curve,
+        min_utilisation=pool.min_utilisation,
+        max_utilisation=pool.max_utilisation,
+        utilisation_at_start=pool.utilisation_at_start,
+    )
+    return (own, *(op for op in (_clock_locked(pool), _tier(pool)) if op is not None))
+
+
+def _clock_locked(pool: PoolProblem) -> Operation | None:
+    if pool.clock_lock is None:
+        return None
+    return Operation(
+        key=CLOCK_LOCK,
+        name=f"{pool.name}.{CLOCK_LOCK}",
+        instances=pool.instances,
+        load=pool.load,
+        load_curve=pool.load_curve,
+        cap_curve=pool.clock_lock.cap_curve,
+        min_utilisation=pool.min_utilisation,
+        max_utilisation=pool.max_utilisation,
+        utilisation_at_start=pool.utilisation_at_start,
+    )
+
+
+def _tier(pool: PoolProblem) -> Operation | None:
+    tier = pool.tier
+    if tier is None:
+        return None
+    return Operation(
+        key=tier.name,
+        name=f"{pool.name}.{tier.name}",
+        instances=pool.instances,
+        load=pool.load / tier.capacity_factor,
+        load_curve=tier.load_curve,
+        cap_curve=tier.cap_curve,
+        min_utilisation=pool.min_utilisation,
+        max_utilisation=pool.max_utilisation,
+        utilisation_at_start=tier.utilisation_at_start or pool.utilisation_at_start,
+        capacity_factor=tier.capacity_factor,
+    )
