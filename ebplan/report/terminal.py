@@ -308,10 +308,13 @@ def _share_bar(share: float, cells: int = 10) -> str:
 
 
 def _service_table(plan: Plan) -> Table:
-    """Requests served and rejected, by pool and class."""
+    """What became of the requests, by pool and class; columns of zeros are left out."""
+    services = [one for classes in plan.service.values() for one in classes.values()]
+    columns = {"waiting": "backlog_at_end", "ahead": "pulled", "lower precision": "lowered"}
+    shown = {h: f for h, f in columns.items() if any(getattr(s, f) >= 0.5 for s in services)}
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column()
-    headers = ("served", "rejected", "in %")
+    headers = ("served", "rejected", "in %", *shown)
     for _ in headers:
         table.add_column(justify="right")
     table.add_row("", *headers, style="dim")
@@ -320,7 +323,8 @@ def _service_table(plan: Plan) -> Table:
         for name, one in classes.items():
             share = one.rejected / one.offered if one.offered else 0.0
             numbers = f"{one.served:,.0f}", f"{one.rejected:,.0f}", f"{100.0 * share:.1f}"
-            table.add_row(prefix + _spaced(name), *numbers)
+            further = (f"{getattr(one, field):,.0f}" for field in shown.values())
+            table.add_row(prefix + _spaced(name), *numbers, *further)
     return table
 
 
