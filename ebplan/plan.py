@@ -113,6 +113,13 @@ class TierEpoch(Part):
     """Settled power of the active instances at the connection point."""
     cap_w_per_gpu: float | None
     """Power limit for each GPU of an active instance; None where no cap is needed."""
+    ttft_p95_s: NonNegative | None = None
+    """95th percentile of the time to first token of what is served; None where it is unknown, and
+    at full capacity, where the queue only grows."""
+    itl_s: NonNegative | None = None
+    """Mean inter-token latency of what is served; None where it is unknown."""
+    late_req_per_s: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
 
 
 class PoolEpoch(Part):
@@ -207,6 +214,8 @@ class ClassService(Part):
     """Requests not due yet that are served ahead."""
     lowered: NonNegative = 0.0
     """Requests that the lower precision serves."""
+    late_requests: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
 
 
 class Violation(Part):

@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive, Timestamp
 from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.models.latency import ClassLatency, Queue
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
 
@@ -79,6 +81,8 @@ class ClassProblem(Part):
     """Its work that may be done ahead; None where there is none."""
     lowered: LoweredProblem | None = None
     """What of it a lower precision may serve; None where nothing."""
+    latency: ClassLatency | None = None
+    """Its latency and the limits on it; None where no model knows it."""
 
     @model_validator(mode="after")
     def _rejects_at_most_the_load(self) -> ClassProblem:
@@ -223,6 +227,8 @@ class PoolProblem(Part):
     """GPUs of one instance."""
     gpu_kw_per_kw: float = Field(gt=0.0, le=1.0)
     """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
+    queue: Queue | None = None
+    """Waiting for a service slot; None where no latency is known."""
 
     @model_validator(mode="after")
     def _physical(self) -> PoolProblem:
@@ -250,6 +256,18 @@ class PoolProblem(Part):
                 allowed=f"<= {lowest_kw:.4f}, the draw at min_utilisation",
                 remedy="lower the cap floor, or raise min_utilisation",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _limits_can_be_kept(self) -> PoolProblem:
+        if self.queue is None and any(c.latency is not None for c in self.classes):
+            raise FieldFault(
+                field="queue",
+                value=None,
+                allowed="the service slots of an instance, where a class has a latency",
+                remedy="give slots and service_s",
+            )
+        latency_bounds(self)
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
+from ebplan.service_level import LatencyLimits, WorkloadLatency, check_limits
 from ebplan.ways import AdmissibleTier, ClockLock, PrecisionTier, Prewarm, PullForward
 
 MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
@@ -140,6 +141,9 @@ class RequestClass(Part):
                 )
         return self
 
+    limits: LatencyLimits | None = None
+    """Limits on its latency; none where this is absent."""
+
 
 class Pool(Part):
     """Identical serving instances: same model, same GPUs per instance."""
@@ -180,6 +184,15 @@ class Pool(Part):
     """A lower precision; none where this is absent."""
     prewarm: Prewarm | None = None
     """Pre-warming of the KV cache; none where this is absent."""
+    latency: dict[str, WorkloadLatency] = Field(default_factory=dict)
+    """Latency of workloads by name; needed where a class has limits."""
+
+    @model_validator(mode="after")
+    def _latency_is_known_where_limited(self) -> Pool:
+        check_limits(
+            ((k, c.workload, c.protected, c.limits) for k, c in self.classes.items()), self.latency
+        )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebplan.event import Event
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import PoolProblem, Prices
 from ebplan.site import Site
 
@@ -64,12 +65,15 @@ def _dearest_mechanism_per_kwh(pool: PoolProblem, event_h: float) -> float:
     slope_kw = (pool.full_kw - float(pool.load_curve.power_kw(1.0 - step))) / step
     value_per_s = max((c.value_per_instance_s for c in pool.classes), default=0.0)
     congestion_per_s = sum(c.price_per_instance_h for c in pool.congestion) / 3600.0
-    turning_away = (value_per_s + congestion_per_s) * 3600.0 / slope_kw
+    bounds = latency_bounds(pool)
+    late_per_s = sum(p.price_per_s * p.share for p in bounds.priced_load)
+    slow_per_kwh = sum(p.price_per_s * p.late_per_kw for p in bounds.priced_power) * 3600.0
+    turning_away = (value_per_s + congestion_per_s + late_per_s) * 3600.0 / slope_kw
     moving = (pool.drain_per_instance + pool.wake_per_instance) / event_h
     moving += pool.prewarm.price / event_h if pool.prewarm else 0.0
     freeing = moving + pool.readiness_per_instance_h + _freeing_by_precision_per_h(pool, event_h)
     out_of_service = freeing / (pool.full_kw - pool.drained_kw)
-    return turning_away + out_of_service + pool.cap_depth_per_kwh
+    return turning_away + out_of_service + pool.cap_depth_per_kwh + slow_per_kwh
 
 
 def _freeing_by_precision_per_h(pool: PoolProblem, event_h: float) -> float:

@@ -155,12 +155,18 @@ _LIMITS = {
     "import_limit": "the draw is at its import or rebound limit",
     "handoff": "the battery carries the whole share left to it after the hand-off",
     "min_utilisation": "instances run at the lowest utilisation that the models cover",
+    "ttft_limit": "instances run as full as the limit on time to first token lets them",
+    "ttft_cap": "the limit on time to first token lets no cap go deeper",
+    "itl_limit": "the limit on inter-token latency lets no cap go deeper",
 }
 _ABSORBING_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
 """The same to absorb: no rebound is limited afterwards."""
 AT_LIMIT = 1e-3
 """A watt, or a thousandth of an instance, from a limit is at it."""
-ACTIVE_ONLY = ("cap_floor", "cap_frontier", "min_utilisation")
+ACTIVE_ONLY = (
+    *("cap_floor", "cap_frontier", "min_utilisation"),
+    *("ttft_limit", "ttft_cap", "itl_limit"),
+)
 """Limits of active instances: their rows hold with equality where there are none."""
 
 

@@ -21,6 +21,7 @@ from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import CLOCK_LOCK, operations
 from ebplan.solvers.postures import Posture, as_it_is, escalate, take_up
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.quality import bounded
 
 
 def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
@@ -34,7 +35,7 @@ def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
     # Where no epoch begins inside the event nothing is held, and any duration does.
     held_s = float(problem.grid.epoch_durations_s[_during(problem)].sum()) or 1.0
     answer = escalate if problem.direction < 0 else take_up
-    for pool in problem.pools:
+    for pool in map(bounded, problem.pools):
         posture = answer(pool, missing_kw, held_s)
         missing_kw -= problem.direction * (posture.draw_kw - pool.power_at_start_kw())
         decisions.append(_hold(problem, pool, posture))

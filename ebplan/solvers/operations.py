@@ -90,3 +90,14 @@ def _tier(pool: PoolProblem) -> Operation | None:
         utilisation_at_start=tier.utilisation_at_start or pool.utilisation_at_start,
         capacity_factor=tier.capacity_factor,
     )
+
+
+def operated(pool: PoolProblem, operation: Operation) -> PoolProblem:
+    """Return the pool as it would be if all its instances ran this way: its curves for the pool's.
+
+    What a limit on latency asks of an instance follows from it.
+    """
+    if operation.key is None:
+        return pool
+    curves = {"load_curve": operation.load_curve, "cap_curve": operation.cap_curve}
+    return pool.model_copy(update=curves)
