@@ -55,7 +55,7 @@ class Queue(Part):
         """Return the mean wait for a slot in s; infinite from utilisation 1 on."""
         if utilisation >= 1.0:
             return math.inf
-        waits = max(utilisation, 0.0) ** self.exponent
+        waits = math.pow(max(utilisation, 0.0), self.exponent)
         return self.service_s / self.slots * waits / (1.0 - utilisation)
 
     def wait_p95_s(self, utilisation: float) -> float:
@@ -64,13 +64,13 @@ class Queue(Part):
             return math.inf
         if utilisation <= self.free_below:
             return 0.0
-        longer = math.log(utilisation**self.exponent / LATE_SHARE)
+        longer = math.log(math.pow(utilisation, self.exponent) / LATE_SHARE)
         return self.service_s / (self.slots * (1.0 - utilisation)) * longer
 
     @property
     def free_below(self) -> float:
         """Utilisation up to which no more than one request in twenty waits."""
-        return float(LATE_SHARE ** (1.0 / self.exponent))
+        return math.pow(LATE_SHARE, 1.0 / self.exponent)
 
     def utilisation_within(self, wait_s: float) -> float:
         """Return the highest utilisation at which the 95th percentile waits ``wait_s`` at most."""
@@ -129,14 +129,14 @@ def speed(power_share: float, elasticity: float) -> float:
     if power_share <= 0.0:
         return 0.0
     steeper = 1.0 + elasticity * (power_share - 1.0)
-    return max(min(power_share**elasticity, steeper, 1.0), 0.0)
+    return max(min(math.pow(power_share, elasticity), steeper, 1.0), 0.0)
 
 
 def power_share(speed: float, elasticity: float) -> float:
     """Return the least share of the natural draw that leaves a share of the speed."""
-    return max(speed ** (1.0 / elasticity), 1.0 + (speed - 1.0) / elasticity)
+    return max(math.pow(speed, 1.0 / elasticity), 1.0 + (speed - 1.0) / elasticity)
 
 
 def speed_per_power_share(power_share: float, elasticity: float) -> float:
     """Return dz/dk at a share ``k`` of the natural draw."""
-    return elasticity * power_share ** (min(elasticity, 1.0) - 1.0)
+    return elasticity * math.pow(power_share, min(elasticity, 1.0) - 1.0)

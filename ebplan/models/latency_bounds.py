@@ -34,39 +34,63 @@ from ebplan.models.latency import (
 
 
 class ServedClass(Protocol):
-    """What is asked of a class."""
+    """What is asked of a class; the fields of ``ClassProblem``."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the class."""
+
     @property
-    def load(self) -> float: ...
+    def load(self) -> float:
+        """Offered load in instance-equivalents."""
+
     @property
-    def latency(self) -> ClassLatency | None: ...
+    def latency(self) -> ClassLatency | None:
+        """Its latency and limits."""
 
 
 class OperatedPool(Protocol):
-    """What is asked of a pool."""
+    """What is asked of a pool; the fields of ``PoolProblem``."""
 
     @property
-    def instances(self) -> int: ...
+    def instances(self) -> int:
+        """Number of instances."""
+
     @property
-    def active_at_start(self) -> int: ...
+    def active_at_start(self) -> int:
+        """Instances that take requests when the plan starts."""
+
     @property
-    def load(self) -> float: ...
+    def load(self) -> float:
+        """Offered load of all classes in instance-equivalents."""
+
     @property
-    def load_curve(self) -> LoadCurve: ...
+    def load_curve(self) -> LoadCurve:
+        """Uncapped power of one instance against utilisation."""
+
     @property
-    def cap_curve(self) -> CapCurve: ...
+    def cap_curve(self) -> CapCurve:
+        """Capacity of one instance against its power."""
+
     @property
-    def min_utilisation(self) -> float: ...
+    def min_utilisation(self) -> float:
+        """Lowest utilisation of an active instance."""
+
     @property
-    def max_utilisation(self) -> float: ...
+    def max_utilisation(self) -> float:
+        """Highest utilisation of the capacity that the power allows."""
+
     @property
-    def utilisation_at_start(self) -> float: ...
+    def utilisation_at_start(self) -> float:
+        """Load per active instance when the plan starts."""
+
     @property
-    def queue(self) -> Queue | None: ...
+    def queue(self) -> Queue | None:
+        """Waiting for a service slot."""
+
     @property
-    def classes(self) -> Sequence[ServedClass]: ...
+    def classes(self) -> Sequence[ServedClass]:
+        """Request classes served."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +154,7 @@ def latency_bounds(pool: OperatedPool) -> LatencyBounds:
         if price is None:
             continue
         share = c.load / pool.load
+        _priced_can_be_kept(c.name, latency)
         if latency.ttft_p95_limit_s is not None and queue is not None:
             threshold = queue.utilisation_within(latency.ttft_p95_limit_s - latency.prefill_s)
             priced_load.append(PricedLoad(c.name, threshold, share, price))
@@ -197,6 +222,14 @@ def _reachable(name: str, field: str, limit_s: float, least_s: float) -> None:
             allowed=f">= {least_s:.4g} s, what an uncapped instance is sure to keep",
             remedy="raise the limit, or correct the latency of the workload",
         )
+
+
+def _priced_can_be_kept(name: str, latency: ClassLatency) -> None:
+    """Refuse limits with a price that every request would break."""
+    if latency.ttft_p95_limit_s is not None:
+        _reachable(name, "ttft_p95_limit_s", latency.ttft_p95_limit_s, latency.prefill_s)
+    if latency.itl_limit_s is not None and latency.itl_s is not None:
+        _reachable(name, "itl_limit_s", latency.itl_limit_s, latency.itl_s)
 
 
 def _late_per_kw(pool: OperatedPool, load: float, needed: float) -> float:

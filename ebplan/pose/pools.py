@@ -11,6 +11,7 @@ from ebplan.models.cap import CapModel
 from ebplan.models.curves import CapCurve, LoadCurve
 from ebplan.models.fleet import FleetModel
 from ebplan.models.tier import TierModel
+from ebplan.pose.latency import pose_latency
 from ebplan.pose.ways import (
     check_ways,
     look_up,
@@ -75,48 +76,51 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
     in_tier = known.tier.active_at_start + known.tier.drained_at_start if known.tier else 0
     classes = _pose_classes(pool, known, state, active + drained + in_tier)
     failing = pool.sleep.wake_failure_probability
-    return PosedPool(
-        problem=PoolProblem(
-            name=name,
-            instances=pool.instances,
-            load_curve=known.curve.scaled(factor),
-            cap_curve=_cap_curve(pool, fleet, known.cap, known.curve, factor),
-            drained_kw=fleet.idle_kw * factor,
-            asleep_kw=asleep_kw * factor,
-            may_sleep="asleep" in pool.modes,
-            min_utilisation=known.lowest,
-            max_utilisation=pool.max_utilisation,
-            route_response=pool.route_response,
-            cap_response=pool.cap_response,
-            rise_response=pool.rise_response,
-            sleep_s=pool.sleep.sleep_s,
-            wake_s=pool.sleep.wake_s * tries(pool.sleep),
-            min_asleep_s=pool.sleep.min_asleep_s,
-            min_awake_s=pool.sleep.min_awake_s,
-            active_at_start=active,
-            drained_at_start=drained,
-            asleep_at_start=state.asleep,
-            arrivals=tuple(
-                ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
-            ),
-            classes=classes,
-            congestion=pool.prices.congestion,
-            cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
-            readiness_per_instance_h=pool.prices.readiness_per_instance_h,
-            drain_per_instance=pool.prices.drain_per_instance,
-            # a wake that fails now and then is tried 1 / (1 - p) times on average
-            wake_per_instance=pool.prices.wake_per_instance / (1.0 - failing),
-            clock_lock=known.clock_lock,
-            tier=known.tier,
-            prewarm=known.prewarm,
-            gpus_per_instance=gpus,
-            gpu_kw_per_kw=1.0 / factor,
+    posed = PoolProblem(
+        name=name,
+        instances=pool.instances,
+        load_curve=known.curve.scaled(factor),
+        cap_curve=_cap_curve(pool, fleet, known.cap, known.curve, factor),
+        drained_kw=fleet.idle_kw * factor,
+        asleep_kw=asleep_kw * factor,
+        may_sleep="asleep" in pool.modes,
+        min_utilisation=known.lowest,
+        max_utilisation=pool.max_utilisation,
+        route_response=pool.route_response,
+        cap_response=pool.cap_response,
+        rise_response=pool.rise_response,
+        sleep_s=pool.sleep.sleep_s,
+        wake_s=pool.sleep.wake_s * tries(pool.sleep),
+        min_asleep_s=pool.sleep.min_asleep_s,
+        min_awake_s=pool.sleep.min_awake_s,
+        active_at_start=active,
+        drained_at_start=drained,
+        asleep_at_start=state.asleep,
+        arrivals=tuple(
+            ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
         ),
+        classes=classes,
+        congestion=pool.prices.congestion,
+        cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
+        readiness_per_instance_h=pool.prices.readiness_per_instance_h,
+        drain_per_instance=pool.prices.drain_per_instance,
+        # a wake that fails now and then is tried 1 / (1 - p) times on average
+        wake_per_instance=pool.prices.wake_per_instance / (1.0 - failing),
+        clock_lock=known.clock_lock,
+        tier=known.tier,
+        prewarm=known.prewarm,
+        gpus_per_instance=gpus,
+        gpu_kw_per_kw=1.0 / factor,
+    )
+    posed, loosened = pose_latency(name, pool, fleet, posed)
+    return PosedPool(
+        problem=posed,
         constant_loss_kw=known.offset_kw,
         measured_at=fleet.measurement_point,
         caveats=(
             *_caveats(name, pool, fleet, known.cap, known.curve, classes),
             *way_caveats(name, pool, fleet, fleet.idle_kw / gpus),
+            *loosened,
         ),
     )
 

@@ -12,7 +12,7 @@ from ebplan.solvers.program import FloatArray
 
 COSTS_OF = {
     "battery": ("wear", "stored_energy", "handoff"),
-    "consolidation": ("draining", "waking", "readiness", "congestion"),
+    "consolidation": ("draining", "waking", "readiness", "congestion", "late"),
     "power_cap": ("capping",),
     "admission": ("rejected",),
     "deferral": ("delay",),

@@ -1,4 +1,4 @@
-"""Latency under decisions: how long requests wait, how fast tokens come, which requests are late."""
+"""Latency under decisions: how long requests wait, how fast tokens come, which are late."""
 
 from __future__ import annotations
 
