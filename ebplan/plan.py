@@ -77,6 +77,13 @@ class ClassEpoch(Part):
     """Requests not due yet that are served ahead."""
     lowered_req_per_s: NonNegative = 0.0
     """Requests that the lower precision serves."""
+    ttft_p95_s: NonNegative | None = None
+    """95th percentile of the time to first token of what is served; None where it is unknown, and
+    at full capacity, where the queue only grows."""
+    itl_s: NonNegative | None = None
+    """Mean inter-token latency of what is served; None where it is unknown."""
+    late_req_per_s: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
 
 
 class ClockLockEpoch(Part):
@@ -113,13 +120,6 @@ class TierEpoch(Part):
     """Settled power of the active instances at the connection point."""
     cap_w_per_gpu: float | None
     """Power limit for each GPU of an active instance; None where no cap is needed."""
-    ttft_p95_s: NonNegative | None = None
-    """95th percentile of the time to first token of what is served; None where it is unknown, and
-    at full capacity, where the queue only grows."""
-    itl_s: NonNegative | None = None
-    """Mean inter-token latency of what is served; None where it is unknown."""
-    late_req_per_s: NonNegative = 0.0
-    """Requests beyond a priced limit on their latency."""
 
 
 class PoolEpoch(Part):

@@ -120,6 +120,8 @@ class RequestClass(Part):
     """Lower precisions that may serve it, by the precision's name."""
     min_quality_score: Fraction = 1.0
     """Lowest verified quality that it accepts, relative to the pool's own precision."""
+    limits: LatencyLimits | None = None
+    """Limits on its latency; none where this is absent."""
 
     @model_validator(mode="after")
     def _quality_is_verified(self) -> RequestClass:
@@ -140,9 +142,6 @@ class RequestClass(Part):
                     remedy="price the lower quality, or leave the tier out",
                 )
         return self
-
-    limits: LatencyLimits | None = None
-    """Limits on its latency; none where this is absent."""
 
 
 class Pool(Part):
