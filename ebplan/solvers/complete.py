@@ -13,6 +13,7 @@ import numpy as np
 
 from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
+from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.decision import PoolDecision, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
@@ -104,6 +105,11 @@ def _put_decision(point: _Point, problem: Problem, decision: PoolDecision) -> No
     for i, step in enumerate(pool.congestion):
         above = np.maximum(decision.load - step.above_utilisation * capacity, 0.0)
         point.put(f"{pool.name}.congested.{i}", above)
+    lines = np.array(uncapped_lines(pool))
+    on_lines_kw = np.outer(lines[:, 0], decision.load) + np.outer(lines[:, 1], decision.active)
+    for h in range(len(lines)):
+        lowest = on_lines_kw.argmin(axis=0) == h
+        point.put(f"{pool.name}.uncapped.{h}", lowest.astype(float))
     slope, intercept = pool.load_curve.tangent(pool.utilisation_at_start)
     depth = slope * decision.load + intercept * decision.active - decision.power_kw
     point.put(f"{pool.name}.cap_depth", np.maximum(depth, 0.0))

@@ -255,7 +255,7 @@ def _capacity_used(pool: PoolProblem, load: float, power_kw: float, active: int)
 
 def _cap_w_per_gpu(pool: PoolProblem, load: float, power_kw: float, active: int) -> float | None:
     """Return the limit for each GPU, or None where the natural draw is no higher."""
-    if not active:
+    if not active or not pool.may_cap:
         return None
     each_kw = power_kw / active
     natural_kw = float(pool.load_curve.power_kw(load / active))

@@ -82,7 +82,8 @@ def _escalate(pool: PoolProblem, missing_kw: float, held_s: float) -> _Posture:
 def _take_up(pool: PoolProblem, missing_kw: float, held_s: float) -> _Posture:
     """Return the posture with as few more instances at work as absorb what is missing."""
     posture = _as_it_is(pool)
-    for active in range(posture.active + 1, pool.active_at_start + pool.drained_at_start + 1):
+    awake = pool.active_at_start + pool.drained_at_start
+    for active in range(posture.active + 1, min(awake, pool.highest_active) + 1):
         if posture.draw_kw - pool.power_at_start_kw() >= missing_kw:
             return posture
         if _can_serve(pool, posture.demand.served(pool), active):
@@ -133,6 +134,8 @@ def _counts(pool: PoolProblem, load: float) -> list[int]:
 
 def _can_serve(pool: PoolProblem, load: float, active: int) -> bool:
     """Tell whether uncapped instances can serve the load within the planned utilisation."""
+    if not pool.fewest_active <= active <= pool.highest_active:
+        return False
     if active == 0:
         return load <= 1e-9
     each = load / active
@@ -145,7 +148,11 @@ def _can_serve(pool: PoolProblem, load: float, active: int) -> bool:
 def _less_and_less(pool: PoolProblem, held_s: float) -> Iterator[_Demand]:
     """Yield demands that leave less to serve: first by putting off, then by turning away."""
     deferred: dict[str, float] = {}
-    waiting = [(c.deferral.price_per_work_h, c) for c in pool.classes if c.deferral is not None]
+    waiting = [
+        (c.deferral.price_per_work_h, c)
+        for c in pool.classes
+        if c.deferral is not None and c.deferral.may_put_off
+    ]
     if any(_as_it_is(pool).demand.rejected.values()):
         waiting = []  # overloaded anyway: what is put off would not be worked off in time
     for _, requests in sorted(waiting, key=lambda pair: pair[0]):
@@ -179,7 +186,7 @@ def _at(pool: PoolProblem, active: int, demand: _Demand, *, cap_to_kw: float | N
     power_kw = 0.0
     if active:
         power_kw = active * float(pool.load_curve.power_kw(min(load / active, 1.0)))
-        if cap_to_kw is not None:
+        if cap_to_kw is not None and pool.may_cap:
             lowest_kw = active * _lowest_power_kw(pool, load / active)
             power_kw = min(power_kw, max(cap_to_kw - idle_kw, lowest_kw))
     return _Posture(active=active, power_kw=power_kw, demand=demand, draw_kw=power_kw + idle_kw)

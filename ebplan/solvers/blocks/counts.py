@@ -21,6 +21,7 @@ min_asleep       sum_{arrivals asleep in (t_k - min_asleep, t_k]} <= S_k
 drained_count    r_k >= A_{k-1} - A_k
 missing_count    i_k >= A_{-1} - A_k
 drains_for_real  r_k <= A_{k-1} - A_k + N x_k,  r_k <= N (1 - x_k)   where drawing power is paid
+bounds           fewest_active <= A_k <= most_active
 
 A command given at epoch k' takes effect at the first epoch at or after ``t_k' + lead``: capacity
 counts late, never early. Only an instance that was drained an epoch before is put to sleep: what it
@@ -71,11 +72,13 @@ def add_counts(
     sleepers = most if pool.may_sleep else 0
     dormant = pool.asleep_at_start + sum(a.count for a in pool.arrivals if a.to == "asleep")
 
-    def whole(name: str, upper: int) -> IndexArray:
-        return builder.variables(f"{pool.name}.{name}", epochs, upper=upper, integer=True)
+    def whole(name: str, upper: int, lower: int = 0) -> IndexArray:
+        return builder.variables(
+            f"{pool.name}.{name}", epochs, lower=lower, upper=upper, integer=True
+        )
 
     counts = Counts(
-        active=whole("active", most),
+        active=whole("active", pool.highest_active, pool.fewest_active),
         drained=whole("drained", most),
         asleep=whole("asleep", max(sleepers, dormant)),
         to_sleep=whole("to_sleep", sleepers),

@@ -9,12 +9,16 @@ load and power stay linear together. Curves: models/curves.py.
 | P_k    | power      | settled power of the active instances, kW      | (K,)  |
 | q_ik   | congested  | load above the i-th utilisation threshold      | (K,)  |
 | v_k    | cap_depth  | power a cap takes below the natural draw, kW   | (K,)  |
+| y_hk   | uncapped   | 1 where line h of the load curve is lowest     | (K,)  |
 
 natural_draw     P_k <= f_h U_k + g_h A_k                 lines h through the load curve
 cap_frontier     U_k <= rho (a_h P_k + b_h A_k)           lines h of the cap curve, the last is 1
 cap_floor        P_k >= p_min A_k
 min_utilisation  U_k >= u_min A_k
 full_draw        P_k <= f(1) A_k                          nothing is drawn where nothing is active
+no_cap_h         P_k >= f_h U_k + g_h A_k - M_h (1 - y_hk)   only where nothing may be capped:
+one_line         sum_h y_hk = 1                              P_k is the lowest line, no less
+no_cap_secant    P_k >= s U_k + c A_k                        secant of the curve, tightens these
 congestion_i     q_ik >= U_k - rho_i (a_h P_k + b_h A_k)  priced: slower answers
 cap_depth        v_k >= (alpha U_k + beta A_k) - P_k      priced: slower tokens
 
@@ -22,6 +26,9 @@ rho is the highest utilisation planned for. (alpha, beta) is the tangent of the 
 utilisation of the start: it lies nowhere below the curve, so no cap is free, and next to nothing
 above it where instances are operated (13 W per instance at saturation from a start at 0.55). A cap
 above the natural draw is worth nothing, because P_k <= f(U_k) already.
+
+Where nothing may be capped an instance draws f(u), and f is concave: from below it takes a binary
+for each line. M_h is how far line h lies above the lowest over all that the counts allow.
 """
 
 from __future__ import annotations
@@ -33,7 +40,7 @@ import numpy as np
 from ebplan.models.curves import Lines, chords
 from ebplan.problem import PoolProblem
 from ebplan.solvers.blocks.counts import SECONDS_PER_HOUR, Counts
-from ebplan.solvers.program import IndexArray, ProgramBuilder
+from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
 CURVE_LINES = 4
@@ -91,21 +98,86 @@ def add_lens(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts:
         [(1.0, lens.power), (-pool.full_kw, counts.active)],
         upper=0.0,
     )
+    if not pool.may_cap:
+        _hold_natural_draw(builder, pool, grid, counts, lens)
     _price_congestion(builder, pool, grid, counts, lens)
     _price_cap_depth(builder, pool, grid, counts, lens)
     return lens
 
 
+def _hold_natural_draw(
+    builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts, lens: Lens
+) -> None:
+    """Keep the power of active instances at their natural draw, from below."""
+    epochs, ends = grid.n_epochs, _utilisation_range(pool)
+    at_ends = natural_draw_kw(pool, ends)
+    chosen: list[Term] = []
+    for h, (slope, intercept) in enumerate(uncapped_lines(pool)):
+        above_kw = pool.highest_active * float((slope * ends + intercept - at_ends).max())
+        lowest = builder.variables(f"{pool.name}.uncapped.{h}", epochs, upper=1, integer=True)
+        chosen.append((1.0, lowest))
+        builder.rows(
+            f"{pool.name}.no_cap.{h}",
+            epochs,
+            [
+                (1.0, lens.power),
+                (-slope, lens.load),
+                (-intercept, counts.active),
+                (-above_kw, lowest),
+            ],
+            lower=-above_kw,
+        )
+    builder.rows(f"{pool.name}.one_line", epochs, chosen, lower=1.0, upper=1.0)
+    ((slope, intercept),) = chords(ends, at_ends)
+    builder.rows(
+        f"{pool.name}.no_cap_secant",
+        epochs,
+        [(1.0, lens.power), (-slope, lens.load), (-intercept, counts.active)],
+        lower=0.0,
+    )
+
+
+def uncapped_lines(pool: PoolProblem) -> Lines:
+    """Return the lines of the load curve that are lowest at some load that can be reached."""
+    low, high = _utilisation_range(pool)
+    corners = [low, *(p for p in _corners(pool) if low < p < high), high]
+    middle = 0.5 * (np.array(corners[:-1]) + np.array(corners[1:]))
+    drawn_kw = np.array([a * middle + b for a, b in load_lines(pool)])
+    return tuple(load_lines(pool)[h] for h in sorted(set(drawn_kw.argmin(axis=0).tolist())))
+
+
+def _utilisation_range(pool: PoolProblem) -> FloatArray:
+    """Return the lowest and the highest load per active instance that can be reached, (2,)."""
+    waits = any(requests.deferral is not None for requests in pool.classes)
+    kept = 0.0 if waits else sum(c.load - c.max_rejected for c in pool.classes)
+    low = max(pool.min_utilisation, kept / max(pool.highest_active, 1))
+    high = pool.max_utilisation
+    if not waits:
+        high = min(high, pool.load / max(pool.fewest_active, 1))
+    # a margin keeps rounding inside, and the range a range
+    return np.array([low * (1.0 - 1e-4), max(high, low) * (1.0 + 1e-4)])
+
+
+def natural_draw_kw(pool: PoolProblem, utilisation: FloatArray) -> FloatArray:
+    """Return the draw of one uncapped instance by the lines that are planned with, same shape."""
+    return np.asarray(np.min([a * utilisation + b for a, b in load_lines(pool)], axis=0))
+
+
 def load_lines(pool: PoolProblem) -> Lines:
     """Return lines whose minimum interpolates the load curve from below."""
+    points = _corners(pool)
+    return chords(points, pool.load_curve.power_kw(points))
+
+
+def _corners(pool: PoolProblem) -> FloatArray:
+    """Return the utilisations at which the lines touch the load curve."""
     spread = np.geomspace(pool.min_utilisation, 1.0, CURVE_LINES + 1)
     if pool.instances <= EXACT_COUNTS:
         inner = np.r_[pool.load / np.arange(1, pool.instances + 1), pool.max_utilisation]
     else:
         inner = np.array([pool.utilisation_at_start, pool.max_utilisation])
     inside = inner[(inner > pool.min_utilisation * 1.001) & (inner < 0.999)]
-    points = np.unique(np.r_[spread, inside])
-    return chords(points, pool.load_curve.power_kw(points))
+    return np.asarray(np.unique(np.r_[spread, inside]))
 
 
 def cap_lines(pool: PoolProblem) -> Lines:
