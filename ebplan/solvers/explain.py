@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation
@@ -21,8 +24,6 @@ COSTS_OF = {
 counted with the first."""
 COSTS_OF_ABSORBING = COSTS_OF | {"consolidation": ("draining", "waking")}
 """The same to absorb: an instance put to work takes congestion away."""
-ABSORBING_NAMES = {"consolidation": "instances put to work", "deferral": "backlog worked off"}
-"""What mechanisms are called that do the reverse of what they are named after."""
 
 
 def explain(
@@ -43,6 +44,29 @@ def explain(
         )
     sentences.extend(_what_binds(problem, formulation, x))
     return (*sentences, *problem.caveats)
+
+
+def worth_sentence(whole: Plan, without: Plan, names: Sequence[str]) -> str:
+    """Say what the mechanisms left out are worth: both costs, and what is missed more."""
+    absorbs = any(step.target_kw > 0.0 for step in whole.steps)
+    listed = " and ".join(_name(name, absorbs) for name in least_impact_first(names))
+    more = without.money - whole.money
+    change = f"{abs(more):,.2f} {'more' if more >= 0.0 else 'less'}"
+    sentence = (
+        f"Without {listed} the plan costs {without.money:,.2f} {whole.currency} instead of "
+        f"{whole.money:,.2f}, {change}"
+    )
+    missed = without.shortfall_kwh - whole.shortfall_kwh
+    if abs(missed) < MISSED_KWH:
+        return f"{sentence}."
+    return (
+        f"{sentence}, and misses {without.shortfall_kwh:.3g} kWh instead of "
+        f"{whole.shortfall_kwh:.3g} kWh."
+    )
+
+
+MISSED_KWH = 1e-6
+"""A milliwatt-hour of shortfall is none."""
 
 
 def next_kw_price(problem: Problem, formulation: Formulation, x: FloatArray) -> float:
@@ -107,8 +131,7 @@ def _who_carries(plan: Plan, began_s: float) -> list[str]:
 
 
 def _name(mechanism: str, absorbs: bool) -> str:
-    name = mechanism.replace("_", " ")
-    return ABSORBING_NAMES.get(mechanism, name) if absorbs else name
+    return mechanism_words(mechanism, absorbs=absorbs)
 
 
 def _why_this_mix(plan: Plan, direction: int) -> list[str]:

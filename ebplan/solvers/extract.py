@@ -71,6 +71,7 @@ def extract_plan(
         ),
         service={d.pool.name: _service(problem, d) for d in decisions},
         explanation=(),
+        without=problem.without,
         problem_hash=problem.digest(),
     )
 
