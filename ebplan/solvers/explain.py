@@ -10,8 +10,11 @@ from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.given_up import amount_of, given_up, given_up_sentences
 from ebplan.solvers.highs import row_duals
+from ebplan.solvers.merit_view import merit_sentences
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.relief import reliefs
 
 COSTS_OF = {
     "battery": ("wear", "stored_energy", "handoff"),
@@ -34,7 +37,9 @@ def explain(
     sentences = [
         *_who_carries(plan, began_s),
         *_why_this_mix(plan, problem.direction),
+        *merit_sentences(problem, plan),
         *_what_falls_short(plan, problem),
+        *given_up_sentences(given_up(problem, formulation, x)),
     ]
     if not plan.shortfall:
         price = next_kw_price(problem, formulation, x)
@@ -42,8 +47,38 @@ def explain(
             f"One more kW over the whole event would cost {price:,.2f} {plan.currency} with the "
             "same instances running."
         )
+    sentences.extend(_what_would_help(problem, plan, formulation, x))
     sentences.extend(_what_binds(problem, formulation, x))
     return (*sentences, *problem.caveats)
+
+
+MOST_RELIEFS = 2
+LEAST_SAVED = 1e-3
+"""A relief below this share of what is to be saved is not told, nor one that reads as zero."""
+
+
+def _what_would_help(
+    problem: Problem, plan: Plan, formulation: Formulation, x: FloatArray
+) -> list[str]:
+    """Name the one or two limits of which more would save most: missing energy first, then money.
+
+    What is missing, and what is taken from the reserve, is priced to set priorities; so it is
+    counted in kWh and not in money.
+    """
+    group, saved, whole = "", plan.currency, abs(plan.money)
+    if plan.shortfall:
+        group, saved, whole = "shortfall", "kWh of what is missing", plan.shortfall_kwh
+    elif plan.cost.get("reserve", 0.0) > 0.0:
+        group, saved, whole = "reserve_dip", "kWh of the dip into the reserve", 1.0
+    amount = amount_of(group, problem, formulation) if group else None
+    told = [
+        f"{relief.limit.words} ({relief.saves:,.2f} {saved} per {relief.limit.per})"
+        for relief in reliefs(problem, formulation, x, amount=amount)[:MOST_RELIEFS]
+        if relief.saves > max(LEAST_SAVED * whole, 5e-3)
+    ]
+    if not told:
+        return []
+    return [f"With the same instances most would be saved by {', then by '.join(told)}."]
 
 
 def worth_sentence(whole: Plan, without: Plan, names: Sequence[str]) -> str:

@@ -187,12 +187,12 @@ def _at(pool: PoolProblem, active: int, demand: _Demand, *, cap_to_kw: float | N
     if active:
         power_kw = active * float(pool.load_curve.power_kw(min(load / active, 1.0)))
         if cap_to_kw is not None and pool.may_cap:
-            lowest_kw = active * _lowest_power_kw(pool, load / active)
+            lowest_kw = active * lowest_power_kw(pool, load / active)
             power_kw = min(power_kw, max(cap_to_kw - idle_kw, lowest_kw))
     return _Posture(active=active, power_kw=power_kw, demand=demand, draw_kw=power_kw + idle_kw)
 
 
-def _lowest_power_kw(pool: PoolProblem, utilisation: float) -> float:
+def lowest_power_kw(pool: PoolProblem, utilisation: float) -> float:
     """Return the lowest power of an instance whose capacity still carries the load."""
     curve = pool.cap_curve
     needed = utilisation / pool.max_utilisation
