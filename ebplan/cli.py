@@ -123,6 +123,8 @@ def solve(
     )
     if worth and (without or as_json or as_commands or save_lp or print_model):
         raise click.UsageError("--worth prints a table of its own: leave the other outputs out.")
+    if worth and method != "highs":
+        raise click.UsageError("--worth compares optimal plans: leave --solver out.")
     if time_limit is not None and (method == "merit_order" or not math.isfinite(time_limit)):
         raise click.UsageError("--time-limit is a finite number of seconds for a solver.")
     if any(

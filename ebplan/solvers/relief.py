@@ -7,7 +7,8 @@ the optimum x with row duals y and column duals d:
     dz = dc x + dc_0 + sum_i y_i (db_i - dA_i x) + sum_j d_j dbound_j
 
 where of two sides of a row or a column the one counts that its dual stands for. So a new limit is
-one entry, wherever it stands in the program, and nothing is solved again.
+one entry, wherever it stands in the program, and nothing is solved again. Only a later hand-off
+is: it moves by whole steps.
 """
 
 from __future__ import annotations
@@ -71,7 +72,43 @@ def reliefs(
         change = _first_order(program, other, at, keep_cost=amount is not None)
         if change is not None:
             found.append(Relief(limit, -change / STEP * limit.unit))
+    later = _later_handoff(problem)
+    if later is not None:
+        moved, waits_s = later
+        program_later = formulate(moved, instants_s=formulation.instants_s).program
+        cost = None if amount is None else _carried_over(amount, program, program_later)
+        fixed_at = _carried_over(x, program, program_later)
+        saved = at.objective - fixed_optimum(program_later, fixed_at, cost).objective
+        found.append(Relief(LATER_HANDOFF, saved / waits_s * LATER_HANDOFF.unit))
     return tuple(sorted(found, key=lambda relief: -relief.saves))
+
+
+def _later_handoff(problem: Problem) -> tuple[Problem, float] | None:
+    """Return the problem with the hand-off one step later, and by how many seconds that is.
+
+    The grid has no shorter wait, so this one is solved again. None where there is no step left.
+    """
+    if problem.battery is None or problem.handoff_from_s is None:
+        return None
+    starts = problem.grid.starts_s
+    later = starts[problem.in_event & (starts > problem.handoff_from_s + 1e-9)]
+    if len(later) == 0:
+        return None
+    to_s = float(later[0])
+    return problem.model_copy(update={"handoff_from_s": to_s}), to_s - problem.handoff_from_s
+
+
+def _carried_over(values: FloatArray, program: Program, other: Program) -> FloatArray:
+    """Return values of the columns of one program on those of another, by name; 0 elsewhere.
+
+    The hand-off's own columns are left out: there are fewer of them.
+    """
+    carried = np.zeros(other.n_columns)
+    sizes = {group.name: group.size for group in program.columns}
+    for group in other.columns:
+        if sizes.get(group.name) == group.size:
+            carried[other.column_range(group.name)] = values[program.column_range(group.name)]
+    return carried
 
 
 def _first_order(
@@ -158,6 +195,8 @@ def _max_utilisation(problem: Problem, step: float) -> Problem | None:
     )
 
 
+LATER_HANDOFF = Limit("a later hand-off", "10 s", 10.0, lambda problem, step: None)
+"""At the rate of the shortest wait that the grid has."""
 LIMITS = (
     Limit("more energy in the battery", "kWh", 1.0, _battery(start_kwh=_more)),
     Limit("more converter power", "kW", 1.0, _converter),

@@ -326,6 +326,17 @@ def test_worth_is_a_table_of_the_mechanisms() -> None:
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_the_headline_says_what_is_left_out() -> None:
+    first = ebplan("solve", EXAMPLE, "--without", "sleep").stdout.splitlines()[0]
+    assert "release 1.00 kW for 5 min, without sleep" in first
+
+
+def test_worth_compares_optimal_plans_only() -> None:
+    result = ebplan("solve", EXAMPLE, "--worth", "--solver", "merit-order")
+    assert result.exit_code == 2
+    assert "--worth compares optimal plans" in result.stderr
+
+
 def test_worth_prints_nothing_else() -> None:
     result = ebplan("solve", EXAMPLE, "--worth", "--json")
     assert result.exit_code == 2

@@ -15,7 +15,7 @@ from ebplan.solvers.formulation import formulate
 from ebplan.solvers.given_up import amount_of
 from ebplan.solvers.highs import fixed_optimum
 from ebplan.solvers.program import FloatArray
-from ebplan.solvers.relief import LIMITS, Limit, reliefs
+from ebplan.solvers.relief import LATER_HANDOFF, LIMITS, Limit, reliefs
 
 EPS = 1e-4
 
@@ -50,11 +50,30 @@ def test_the_price_of_each_limit_is_its_finite_difference(name: str) -> None:
     formulation = formulate(problem)
     x = highs.solve(formulation.program).x
     found = reliefs(problem, formulation, x)
-    assert len(found) == len(LIMITS)
+    assert {relief.limit for relief in found} == {*LIMITS, LATER_HANDOFF}
     for relief in found:
+        if relief.limit == LATER_HANDOFF:
+            continue
         low, high = sorted(slopes(problem, x, relief.limit))
         room = 2e-3 * max(abs(low), abs(high)) + 1e-4
         assert low - room <= relief.saves <= high + room, relief.limit.words
+
+
+def test_a_later_hand_off_saves_what_the_battery_then_carries() -> None:
+    # Two quarters of an hour at 1 kW are beyond the share of 0.1 kW, 0.9 kW at 50 per kWh; a
+    # hand-off 900 s later leaves one of them.
+    problem = small.problem(
+        edges_s=(0.0, 1800.0, 2700.0, 3600.0),
+        release_kw=1.0,
+        battery=small.battery(),
+        handoff_from_s=1800.0,
+        handoff_kw=0.1,
+        prices=small.prices(shortfall_per_kwh=100.0, handoff_excess_per_kwh=50.0),
+    )
+    formulation = formulate(problem)
+    x = highs.solve(formulation.program).x
+    found = {relief.limit: relief.saves for relief in reliefs(problem, formulation, x)}
+    assert found[LATER_HANDOFF] == pytest.approx(0.9 * 0.25 * 50.0 / 90.0)
 
 
 def test_missing_energy_is_counted_in_kwh() -> None:
@@ -76,7 +95,7 @@ def test_random_problems_agree_with_solving_again(seed: int) -> None:
     formulation = formulate(problem)
     x = highs.solve(formulation.program).x
     for relief in reliefs(problem, formulation, x):
-        if relief.limit.words == "a lower cap floor":
+        if relief.limit.words in ("a lower cap floor", LATER_HANDOFF.words):
             continue  # a lower floor may move the corners of the cap curve: another program
         low, high = sorted(slopes(problem, x, relief.limit))
         room = 0.02 * max(abs(low), abs(high)) + 1e-3
