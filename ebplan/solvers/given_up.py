@@ -95,7 +95,10 @@ def given_up_sentences(found: tuple[GivenUp, ...]) -> Iterator[str]:
             behind = f": {_and(one.forced_by)} allow no less" if one.forced_by else ""
             yield f"{name} of {has} is forced{behind}."
         elif one.amount < one.least:
-            yield f"{name} of {has} is less than it could be ({least}): more important is given up."
+            yield (
+                f"{name} of {has} is below its least beside what is more important, {least}: that "
+                "is given up for it."
+            )
         elif _same(one.amount, one.least_with_these):
             yield (
                 f"{name} of {has} is the least with these instances; {least} is proven to be "

@@ -24,6 +24,7 @@ NO_DEPTH_KW = 1e-3
 """A watt is no depth."""
 USED_SHARE = 0.005
 """Less than this share of the target at its peak is not used."""
+NOBODY = "no instance is active"
 STRETCHED = ("firmness", "reserve", "handoff", "overrun")
 """Costs of requirements that are given up: the price in use is then theirs, not a mechanism's."""
 
@@ -114,8 +115,7 @@ def _why_not(rung: Rung, rungs: tuple[Rung, ...], plan: Plan, *, absorbs: bool) 
     if rung.price_per_kwh is None:
         return rung.limit or "moves nothing here"
     price = f"{rung.price_per_kwh:,.0f} {plan.currency} per kWh"
-    stretched = any(plan.cost.get(cause, 0.0) > 0.0 for cause in STRETCHED)
-    if stretched:
+    if plan.shortfall or any(plan.cost.get(cause, 0.0) > 0.0 for cause in STRETCHED):
         return f"{price} alone; beside what is used, more than what it would spare"
     cheaper = [
         other
@@ -199,6 +199,8 @@ def _consolidation(problem: Problem, pool: PoolProblem) -> Offer:
     if best == start or depth_kw <= NO_DEPTH_KW:
         if not releases and pool.drained_at_start == 0:
             return Offer(0.0, limit="no instance stands drained")
+        if start == 0 and releases:
+            return Offer(0.0, limit=NOBODY)
         needed = f"the load of {pool.load:.2f} instances"
         limit = f"{needed} needs all {start}" if releases else f"{needed} is too little for more"
         return Offer(0.0, limit=limit)
@@ -230,7 +232,7 @@ def _power_cap(problem: Problem, pool: PoolProblem) -> Offer:
     if problem.direction > 0:
         return Offer(0.0, limit="no instance is capped at the start")
     if not active:
-        return Offer(0.0, limit="no instance is active")
+        return Offer(0.0, limit=NOBODY)
     natural_kw = float(pool.load_curve.power_kw(u))
     lowest_kw = lowest_power_kw(pool, u)
     depth_kw = active * (natural_kw - lowest_kw)
@@ -299,7 +301,9 @@ def _less_load(
         what: the mechanism in words.
     """
     active = pool.active_at_start
-    room = max(pool.load - pool.min_utilisation * active, 0.0) if active else 0.0
+    if not active:
+        return Offer(0.0, limit=NOBODY)
+    room = max(pool.load - pool.min_utilisation * active, 0.0)
     money_per_h, less = 0.0, 0.0
     for _, load, price in sorted(shares, key=lambda share: share[2]):
         part = min(load, room - less)
