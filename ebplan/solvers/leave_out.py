@@ -2,8 +2,8 @@
 
 One switch for each mechanism. A switch takes away what is free to decide and leaves what cannot be
 avoided: too few instances for the load still means that some work, and an overloaded pool still
-turns requests away. Whatever a plan without the mechanism may do, a plan with it may do as well,
-so leaving out never makes a plan cheaper.
+turns requests away. Whatever a plan without the mechanism may do, a plan with it may do as well:
+leaving out never makes a plan cheaper, but for the finer lines of a pool without caps.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ def two_steps(**changes: object) -> Problem:
     """Return a release over two steps that exercises every block."""
     pool = small.pool(
         name="p",
+        min_utilisation=0.4,
         active_at_start=2,
         drained_at_start=1,
         asleep_at_start=1,

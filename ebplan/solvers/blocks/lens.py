@@ -48,6 +48,9 @@ CURVE_LINES = 4
 EXACT_COUNTS = 8
 """Up to this many instances the load curve has a corner at every load per instance that whole
 instances give, so that the usual plans are exact."""
+UNCAPPED_ERROR, MOST_LINES = 1.5e-3, 32
+"""Where nothing may be capped, lines are added until they are this close to the curve: an instance
+draws what it draws, and the checker lets 0.2 % pass."""
 
 
 @dataclass(frozen=True)
@@ -171,13 +174,27 @@ def load_lines(pool: PoolProblem) -> Lines:
 
 def _corners(pool: PoolProblem) -> FloatArray:
     """Return the utilisations at which the lines touch the load curve."""
-    spread = np.geomspace(pool.min_utilisation, 1.0, CURVE_LINES + 1)
+    pieces = CURVE_LINES
+    if not pool.may_cap:  # the draw itself is planned then, not a bound on it
+        while pieces < MOST_LINES and _error_share(pool, pieces) > UNCAPPED_ERROR:
+            pieces *= 2
+    spread = np.geomspace(pool.min_utilisation, 1.0, pieces + 1)
     if pool.instances <= EXACT_COUNTS:
         inner = np.r_[pool.load / np.arange(1, pool.instances + 1), pool.max_utilisation]
     else:
         inner = np.array([pool.utilisation_at_start, pool.max_utilisation])
     inside = inner[(inner > pool.min_utilisation * 1.001) & (inner < 0.999)]
     return np.asarray(np.unique(np.r_[spread, inside]))
+
+
+def _error_share(pool: PoolProblem, pieces: int) -> float:
+    """Return how far so many lines lie below the load curve at most, as a share of it."""
+    corners = np.geomspace(pool.min_utilisation, 1.0, pieces + 1)
+    shares = np.linspace(0.0, 1.0, 9)
+    at_corners_kw = pool.load_curve.power_kw(corners)
+    between = corners[:-1, None] + np.diff(corners)[:, None] * shares
+    on_lines_kw = at_corners_kw[:-1, None] + np.diff(at_corners_kw)[:, None] * shares
+    return float((1.0 - on_lines_kw / pool.load_curve.power_kw(between)).max())
 
 
 def cap_lines(pool: PoolProblem) -> Lines:
