@@ -17,6 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ebplan.mechanisms import mechanism_words
 from ebplan.plan import PRIORITY_CAUSES, Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
@@ -97,6 +98,10 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     line = Text.assemble((_given(plan.event_id), "bold"), asked)
     if problem.event_start_s > 0.0:
         line.append(f" in {time_words(problem.event_start_s)}")
+    if plan.without:
+        absorbs = problem.direction > 0
+        listed = " and ".join(mechanism_words(name, absorbs=absorbs) for name in plan.without)
+        line.append(f", without {listed}", "bold")
     good = plan.status in ("optimal", "armed") and not is_short(plan)
     line.append(f"  {STATUS_WORDS[plan.status]}", "bold green" if good else "bold yellow")
     line.append(", " if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")

@@ -77,6 +77,7 @@ def extract_plan(
         ),
         service={d.pool.name: _service(problem, d) for d in decisions},
         explanation=(),
+        without=problem.without,
         problem_hash=problem.digest(),
     )
 
@@ -364,7 +365,7 @@ def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> l
 def _cap_w_per_gpu(pool: PoolProblem, way: Running, k: int) -> float | None:
     """Return the limit for each GPU, or None where the natural draw is no higher."""
     each_kw = _below_natural_kw(way, k)
-    if each_kw is None:
+    if each_kw is None or not pool.may_cap:
         return None
     # Drivers take whole watts; a tenth is finer than any of them.
     return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
