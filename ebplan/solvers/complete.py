@@ -13,6 +13,7 @@ import numpy as np
 
 from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
+from ebplan.solvers.blocks.wear import calendar_rate_per_h, layer_widths_kwh, layers_at_start_kwh
 from ebplan.solvers.decision import PoolDecision, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
@@ -138,4 +139,26 @@ def _put_battery(
     widths = np.array([segment.width_kwh for segment in battery.terminal])
     filled = np.clip(energy[-1] - np.r_[0.0, np.cumsum(widths)[:-1]], 0.0, widths)
     point.put("energy_left", filled)
+    _put_wear(point, battery, energy)
     return given
+
+
+def _put_wear(point: _Point, battery: BatteryProblem, energy: FloatArray) -> None:
+    """Take from the shallow layers and refill them first, as the least cost does."""
+    widths, layers = layer_widths_kwh(battery), layers_at_start_kwh(battery)
+    stacked = [layers]
+    for change in np.diff(energy):
+        if change < 0.0:
+            above = np.append(0.0, np.cumsum(layers)[:-1])
+            layers = layers - np.clip(-change - above, 0.0, layers)
+        else:
+            room = widths - layers
+            above = np.append(0.0, np.cumsum(room)[:-1])
+            layers = layers + np.clip(change - above, 0.0, room)
+        stacked.append(layers)
+    at_edges = np.array(stacked).T
+    for j in range(len(battery.depth_segments)):
+        point.put(f"depth_energy.{j}", at_edges[j])
+        point.put(f"depth_out.{j}", np.maximum(-np.diff(at_edges[j]), 0.0))
+    if battery.calendar:
+        point.put("calendar_rate", calendar_rate_per_h(battery, energy))

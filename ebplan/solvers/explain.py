@@ -11,7 +11,7 @@ from ebplan.solvers.highs import row_duals
 from ebplan.solvers.program import FloatArray
 
 COSTS_OF = {
-    "battery": ("wear", "stored_energy", "handoff"),
+    "battery": ("wear", "calendar", "stored_energy", "handoff"),
     "consolidation": ("draining", "waking", "readiness", "congestion"),
     "power_cap": ("capping",),
     "admission": ("rejected",),

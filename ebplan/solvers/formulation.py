@@ -14,6 +14,7 @@ from ebplan.solvers.blocks.counts import Counts, add_counts
 from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
+from ebplan.solvers.blocks.wear import add_wear
 from ebplan.solvers.program import Program, ProgramBuilder
 
 
@@ -56,6 +57,8 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
         builder, problem.pools, grid, counts, lenses, watched, problem.direction
     )
     battery = add_battery(builder, problem, problem.battery) if problem.battery else None
+    if battery is not None and problem.battery is not None:
+        add_wear(builder, problem, problem.battery, battery.energy)
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),
