@@ -15,13 +15,15 @@ from ebplan.errors import InputError
 from ebplan.models.cap import CapModel
 from ebplan.models.consolidation import ConsolidationReference
 from ebplan.models.fleet import FleetModel
+from ebplan.models.wear import WearModel
 
-Artefact: TypeAlias = FleetModel | CapModel | ConsolidationReference
+Artefact: TypeAlias = FleetModel | CapModel | ConsolidationReference | WearModel
 
-_KINDS: dict[str, type[FleetModel] | type[CapModel] | type[ConsolidationReference]] = {
+_KINDS: dict[str, type[Artefact]] = {
     "fleet_model": FleetModel,
     "cap_model": CapModel,
     "consolidation_reference": ConsolidationReference,
+    "wear_model": WearModel,
 }
 
 
@@ -67,6 +69,18 @@ def load_cap(name: str) -> CapModel:
     model = load(name)
     if not isinstance(model, CapModel):
         raise _unknown(name, _of_kind(CapModel))
+    return model
+
+
+def load_wear(name: str) -> WearModel:
+    """Return a wear model by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    model = load(name)
+    if not isinstance(model, WearModel):
+        raise _unknown(name, _of_kind(WearModel))
     return model
 
 

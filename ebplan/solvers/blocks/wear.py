@@ -66,12 +66,12 @@ def layers_at_start_kwh(battery: BatteryProblem) -> FloatArray:
     """Return the energy in each layer when the plan starts, shallow first, shape (J,)."""
     widths = layer_widths_kwh(battery)
     above = np.append(0.0, np.cumsum(widths)[:-1])
-    return np.clip(battery.start_kwh - battery.min_kwh - above, 0.0, widths)
+    return np.asarray(np.clip(battery.start_kwh - battery.min_kwh - above, 0.0, widths))
 
 
 def edge_hours(hours: FloatArray) -> FloatArray:
     """Return the hours that each step edge stands for, half of either neighbour, shape (T + 1,)."""
-    return (np.append(hours, 0.0) + np.append(0.0, hours)) / 2.0
+    return np.asarray((np.append(hours, 0.0) + np.append(0.0, hours)) / 2.0)
 
 
 def calendar_rate_per_h(battery: BatteryProblem, energy_kwh: FloatArray) -> FloatArray:
