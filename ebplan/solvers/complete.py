@@ -13,7 +13,7 @@ import numpy as np
 
 from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
-from ebplan.solvers.blocks.wear import calendar_rate_per_h, layer_widths_kwh, layers_at_start_kwh
+from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
 from ebplan.solvers.decision import PoolDecision, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
@@ -144,21 +144,10 @@ def _put_battery(
 
 
 def _put_wear(point: _Point, battery: BatteryProblem, energy: FloatArray) -> None:
-    """Take from the shallow layers and refill them first, as the least cost does."""
-    widths, layers = layer_widths_kwh(battery), layers_at_start_kwh(battery)
-    stacked = [layers]
-    for change in np.diff(energy):
-        if change < 0.0:
-            above = np.append(0.0, np.cumsum(layers)[:-1])
-            layers = layers - np.clip(-change - above, 0.0, layers)
-        else:
-            room = widths - layers
-            above = np.append(0.0, np.cumsum(room)[:-1])
-            layers = layers + np.clip(change - above, 0.0, room)
-        stacked.append(layers)
-    at_edges = np.array(stacked).T
-    for j in range(len(battery.depth_segments)):
-        point.put(f"depth_energy.{j}", at_edges[j])
-        point.put(f"depth_out.{j}", np.maximum(-np.diff(at_edges[j]), 0.0))
+    """Put the layers of depth and the calendar wear that follow from the energy stored."""
+    if battery.depth_segments:
+        for j, layer in enumerate(layers_kwh(battery, energy)):
+            point.put(f"depth_energy.{j}", layer)
+            point.put(f"depth_out.{j}", np.maximum(-np.diff(layer), 0.0))
     if battery.calendar:
         point.put("calendar_rate", calendar_rate_per_h(battery, energy))

@@ -58,7 +58,7 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
     )
     battery = add_battery(builder, problem, problem.battery) if problem.battery else None
     if battery is not None and problem.battery is not None:
-        add_wear(builder, problem, problem.battery, battery.energy)
+        add_wear(builder, problem.battery, battery.energy, grid.durations_s / 3600.0)
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),

@@ -13,11 +13,11 @@ calendar_rate    y_t >= a_i e_t + r_i                           lines i
 Cycle wear follows Xu, Zhao, Zheng, Litvinov and Kirschen, "Factoring the cycle aging cost of
 batteries participating in electricity markets" (IEEE Trans. Power Syst. 33(2), 2018): the energy
 lies in layers of equal depth, the price c_j rises with j, and so the least cost takes from the
-shallow layers and refills them first. What a layer gives is then how deep a cycle went: the same
-depths that rainflow counting finds, with every discharging half cycle paid in full and every
-charging one free. At the start the energy lies in the shallow layers, as after a full charge: no
-earlier cycle is remembered. Only the energy enters, not the power, so it does not matter which way
-the battery may work in a step.
+shallow layers and refills them first. What a layer gives is then how deep a cycle went: the depths
+that rainflow counting finds, with every discharging half cycle paid in full and every charging one
+free; docs/wear.md has the error by the number of layers. At the start the energy lies in the
+shallow layers, as after a full charge: no earlier cycle is remembered. Only the energy enters, not
+the power, so it does not matter which way the battery may work in a step.
 
 The last layer has no end of its own: it holds what no plan of this horizon reaches. With one price
 for every depth none of this is needed: ``wear_per_kwh`` stands in ``battery.py``.
@@ -31,25 +31,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebplan.problem import BatteryProblem, Problem
+from ebplan.problem import BatteryProblem
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder
 
 
 def add_wear(
-    builder: ProgramBuilder, problem: Problem, battery: BatteryProblem, energy: IndexArray
+    builder: ProgramBuilder, battery: BatteryProblem, energy: IndexArray, hours: FloatArray
 ) -> None:
     """Add wear by depth and by the calendar, where the battery has them.
 
     Args:
         builder: the program.
-        problem: the problem.
-        battery: its battery.
+        battery: the battery.
         energy: columns of the energy in the cells at step edges, shape (T + 1,).
+        hours: durations of the steps, shape (T,).
     """
     if battery.depth_segments:
         _add_depth(builder, battery, energy)
     if battery.calendar:
-        _add_calendar(builder, problem, battery, energy)
+        _add_calendar(builder, battery, energy, hours)
 
 
 def layer_widths_kwh(battery: BatteryProblem) -> FloatArray:
@@ -67,6 +67,21 @@ def layers_at_start_kwh(battery: BatteryProblem) -> FloatArray:
     widths = layer_widths_kwh(battery)
     above = np.append(0.0, np.cumsum(widths)[:-1])
     return np.asarray(np.clip(battery.start_kwh - battery.min_kwh - above, 0.0, widths))
+
+
+def layers_kwh(battery: BatteryProblem, energy_kwh: FloatArray) -> FloatArray:
+    """Return the energy in each layer at each edge, (J, T + 1), where wear is least.
+
+    What is taken comes from the shallow layers first, and what is put back goes there first.
+    """
+    widths, layers = layer_widths_kwh(battery), layers_at_start_kwh(battery)
+    at_edges = [layers]
+    for change in np.diff(energy_kwh):
+        room = layers if change < 0.0 else widths - layers
+        before = np.append(0.0, np.cumsum(room)[:-1])
+        layers = layers + np.sign(change) * np.clip(abs(change) - before, 0.0, room)
+        at_edges.append(layers)
+    return np.array(at_edges).T
 
 
 def edge_hours(hours: FloatArray) -> FloatArray:
@@ -112,9 +127,8 @@ def _add_depth(builder: ProgramBuilder, battery: BatteryProblem, energy: IndexAr
 
 
 def _add_calendar(
-    builder: ProgramBuilder, problem: Problem, battery: BatteryProblem, energy: IndexArray
+    builder: ProgramBuilder, battery: BatteryProblem, energy: IndexArray, hours: FloatArray
 ) -> None:
-    hours = problem.grid.durations_s / 3600.0
     ends = np.array([battery.min_kwh, battery.max_kwh])
     at_ends = np.array([a.price_per_kwh_h * ends + a.price_per_h for a in battery.calendar])
     rate = builder.variables("calendar_rate", len(energy), lower=at_ends.min(), upper=at_ends.max())
