@@ -18,6 +18,7 @@ from ebplan.solvers.merit_order import merit_order
 from ebplan.solvers.search import (
     Method,
     finer_gap,
+    fixed_ways,
     gap_of,
     objective,
     peaks_to_watch,
@@ -121,8 +122,13 @@ def _optimised_plan(
         left_s = None if until is None else max(until - monotonic(), 0.001)
         formulation = formulate(problem, instants_s=watched)
         solution = solve_once(problem, formulation, method, solver, left_s, gap)
-        x = settle(problem, formulation, solution.x)
-        watched += (more := peaks_to_watch(problem, formulation, solution.x))
+        chosen = solution.x
+        if (ways := fixed_ways(problem, formulation, chosen)) is not None:
+            # The relaxation bounds the cost; the plan is made again with one direction a step.
+            one_way = formulate(problem, instants_s=watched, ways=ways)
+            chosen = solve_once(problem, one_way, method, solver, left_s, gap).x
+        x = settle(problem, formulation, chosen)
+        watched += (more := peaks_to_watch(problem, formulation, chosen))
         apart = gap_of(formulation, x, solution.bound)
         asked, gap = gap, finer_gap(formulation, x, apart) if method == "highs" else None
         # A finer gap is asked for once: what it leaves open is not the search's to prove.

@@ -244,8 +244,25 @@ class Evidence:
 
     @cached_property
     def asked(self) -> BoolArray:
-        """Steps in which a response is asked."""
-        return np.asarray(self.target_kw != 0.0)
+        """Steps in which a response is asked: a band is held where 0 is asked as well."""
+        return self.in_window if self.both_ways else np.asarray(self.target_kw != 0.0)
+
+    @cached_property
+    def both_ways(self) -> bool:
+        """Whether a target is followed both ways, within a band."""
+        return self.problem.asks == "both_ways"
+
+    @cached_property
+    def energy_price(self) -> FloatArray:
+        """Price of energy drawn in each step."""
+        return np.zeros(len(self.hours)) + np.array(self.problem.prices.energy_per_kwh)
+
+    def misses_kw(self, draw_kw: FloatArray, step: NDArray[np.int64] | None = None) -> FloatArray:
+        """Return by how much draws, each in its step, lie outside what is asked (< 0: inside)."""
+        off_kw = np.asarray(draw_kw - (self.aim_kw if step is None else self.aim_kw[step]))
+        return (
+            np.abs(off_kw) if self.both_ways else self.sign * off_kw
+        ) - self.problem.tolerance_kw
 
     @cached_property
     def in_window(self) -> BoolArray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ebplan.event import Event
 from ebplan.problem import PoolProblem, Prices
 from ebplan.site import Site
@@ -15,21 +18,33 @@ the response would fail from the start. This share, above any difference in loss
 asked now and leaves what is missing to the end, where it may still be found."""
 
 
-def pose_prices(event: Event, site: Site, pools: tuple[PoolProblem, ...]) -> Prices:
+def pose_prices(
+    event: Event, site: Site, pools: tuple[PoolProblem, ...], edges_s: NDArray[np.float64]
+) -> Prices:
     """Return the prices: a shortfall is dearer than the reserve, and that than any mechanism.
 
     The order holds by construction: the dearest mechanism is computed from the pools, a kWh of
     the reserve costs more than a kWh of it, and a kWh missing costs more than all of the reserve
-    that would have delivered it.
+    that would have delivered it. What is to be restored counts like the reserve, so that a kWh
+    missing costs more than both.
+
+    Args:
+        event: the event, with its prices inside a price window.
+        site: the site, with its price of energy elsewhere.
+        pools: the pools.
+        edges_s: step edges in seconds from the start of the event, shape (T + 1,).
     """
+    energy = _energy_per_kwh(event, site, edges_s)
+    dearest_kwh = abs(energy) if isinstance(energy, float) else max(map(abs, energy))
     event_h = event.duration_s / 3600.0
     dearest = max(_dearest_mechanism_per_kwh(pool, event_h) for pool in pools)
-    dearest = max(dearest, site.planning.handoff_excess_per_kwh, abs(site.energy_price_per_kwh))
+    dearest = max(dearest, site.planning.handoff_excess_per_kwh, dearest_kwh)
     shortfall = event.payment_per_kwh + event.penalty_per_kwh
     reserve = MARGIN * dearest
-    firm = MARGIN * reserve / _least_delivered(site)
+    restored = 0.0 if event.response.restore_soc is None else reserve
+    firm = MARGIN * (reserve + restored) / _least_delivered(site)
     return Prices(
-        energy_per_kwh=site.energy_price_per_kwh,
+        energy_per_kwh=energy,
         shortfall_per_kwh=shortfall,
         firmness_per_kwh=max(firm - shortfall, 0.0),
         early_shortfall_premium=EARLY_SHORTFALL_PREMIUM,
@@ -37,7 +52,22 @@ def pose_prices(event: Event, site: Site, pools: tuple[PoolProblem, ...]) -> Pri
         handoff_excess_per_kwh=site.planning.handoff_excess_per_kwh,
         # The contract of the connection point comes before the event, even before an early one.
         overrun_per_kwh=MARGIN * (1.0 + EARLY_SHORTFALL_PREMIUM) * max(firm, shortfall),
+        soc_missing_per_kwh=restored,
     )
+
+
+def _energy_per_kwh(
+    event: Event, site: Site, edges_s: NDArray[np.float64]
+) -> float | tuple[float, ...]:
+    """Return the price of energy: the site's, and per step where the event brings its own."""
+    outside = site.energy_price_per_kwh
+    if not event.prices:
+        return outside
+    from_s, prices = zip(*event.prices, strict=True)
+    starts = edges_s[:-1] + 1e-9
+    inside = np.array(prices)[np.maximum(np.searchsorted(np.array(from_s), starts) - 1, 0)]
+    in_window = (starts >= 0.0) & (starts < event.duration_s)
+    return tuple(np.where(in_window, inside, outside).tolist())
 
 
 def _least_delivered(site: Site) -> float:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import BatteryProblem, Problem
-from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
+from ebplan.solvers.blocks.battery import directions, loss_lines, price_runs
 from ebplan.solvers.decision import PoolDecision, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
-from ebplan.solvers.transients import compute_kw, peaks
+from ebplan.solvers.transients import compute_kw, hidden_kw, judged_from, peaks
 
 
 @dataclass
@@ -58,20 +58,26 @@ def complete(
     point.put("compute_instant", compute_kw(problem, decisions, watched))
     mean_kw = mean_kw + np.array(problem.other_kw)
 
-    sign = -problem.direction
     aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     asked = problem.in_event
-    given_kw, limit_kw = np.zeros_like(mean_kw), np.zeros_like(mean_kw)
+    given_kw = np.zeros_like(mean_kw)
     if problem.battery is not None:
-        limit_kw = response_limit_kw(problem, problem.battery)
         if battery_kw is None:
-            need_kw = np.where(asked, np.clip(sign * (mean_kw - aim), 0.0, limit_kw), 0.0)
-            battery_kw = sign * need_kw
+            battery_kw = np.zeros_like(mean_kw)
+            for sign in judged_from(problem):
+                beyond_kw = sign * (mean_kw - aim) - problem.tolerance_kw
+                answer_kw = np.clip(beyond_kw, 0.0, hidden_kw(problem, sign))
+                battery_kw = battery_kw + np.where(asked, sign * answer_kw, 0.0)
         battery_kw = np.minimum(battery_kw, np.maximum(mean_kw + problem.export_limit_kw, 0.0))
         given_kw = _put_battery(point, problem, problem.battery, battery_kw)
     grid_kw = mean_kw - given_kw
-    peak_kw = peaks(problem, decisions)[0] + np.array(problem.other_kw)
-    short_kw = np.maximum(sign * (grid_kw - aim), sign * (peak_kw - aim) - limit_kw)
+    short_kw = np.zeros_like(mean_kw)
+    for sign in judged_from(problem):
+        peak_kw = peaks(problem, decisions, sign)[0] + np.array(problem.other_kw)
+        missed_kw = np.maximum(
+            sign * (grid_kw - aim), sign * (peak_kw - aim) - hidden_kw(problem, sign)
+        )
+        short_kw = np.maximum(short_kw, missed_kw - problem.tolerance_kw)
     point.put("grid", grid_kw)
     point.put("shortfall", clean(short_kw[asked]))
     point.put("overrun", clean(grid_kw - np.array(problem.import_limit_kw)))
@@ -132,10 +138,26 @@ def _put_battery(
         energy[t + 1] = energy[t] - duration_h * (out_kw / eta if given[t] > 0.0 else out_kw * eta)
     point.put("discharge", np.maximum(given, 0.0))
     point.put("charge", np.maximum(-given, 0.0))
-    point.put("loss", loss)
+    taking = np.logical_and(*directions(problem, battery)) & (given < 0.0)
+    point.put("loss", np.where(taking, 0.0, loss))
+    point.put("charge_loss", np.where(taking, loss, 0.0))
+    _put_runs(point, problem, battery, given)
     point.put("energy", energy)
     point.put("reserve_dip", max(0.0, battery.kept_kwh - float(energy.min())))
     widths = np.array([segment.width_kwh for segment in battery.terminal])
     filled = np.clip(energy[-1] - np.r_[0.0, np.cumsum(widths)[:-1]], 0.0, widths)
     point.put("energy_left", filled)
+    point.put("soc_missing", max(0.0, (problem.restore_kwh or 0.0) - float(energy[-1])))
     return given
+
+
+def _put_runs(
+    point: _Point, problem: Problem, battery: BatteryProblem, given_kw: FloatArray
+) -> None:
+    """Say in which price runs the battery may give: from the cheapest in which it does."""
+    run = price_runs(problem, battery)
+    first = [int(np.flatnonzero(run == r)[0]) for r in range(int(run.max()) + 1)]
+    prices = problem.energy_prices_per_kwh[first]
+    gives = np.array([bool((given_kw[run == r] > 0.0).any()) for r in range(len(first))])
+    from_price = prices[gives].min() if gives.any() else np.inf
+    point.put("discharging", (prices >= from_price).astype(float))

@@ -59,7 +59,10 @@ def extract_plan(
         cost=cost,
         shortfall=_shortfalls(steps, decisions, problem),
         check=CheckResult(ok=False),
-        handoff=HandOffResult(complete_s=handoff_complete_s(steps), asked_s=problem.handoff_from_s),
+        handoff=HandOffResult(
+            complete_s=handoff_complete_s(steps) if problem.asks == "one_way" else None,
+            asked_s=problem.handoff_from_s,
+        ),
         steps=steps,
         pools={d.pool.name: _epochs(problem, d) for d in decisions},
         converter=None
@@ -151,11 +154,10 @@ def _steps(
     shortfall = np.zeros(grid.n_steps)
     asked = problem.in_event
     # The program's shortfall also covers the peak inside a step that the mean hides.
+    off_kw = (grid_kw - baseline - target)[asked]
+    missed_kw = np.abs(off_kw) if problem.tracks else -problem.direction * off_kw
     shortfall[asked] = clean(
-        np.maximum(
-            -problem.direction * (grid_kw - baseline - target)[asked],
-            x[formulation.connection.shortfall],
-        )
+        np.maximum(missed_kw - problem.tolerance_kw, x[formulation.connection.shortfall])
     )
     return tuple(
         Step(

@@ -14,7 +14,7 @@ from ebplan.solvers.blocks.counts import Counts, add_counts
 from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
-from ebplan.solvers.program import Program, ProgramBuilder
+from ebplan.solvers.program import FloatArray, Program, ProgramBuilder
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,24 @@ class Formulation:
     """Instants watched inside steps."""
 
 
-def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulation:
+def formulate(
+    problem: Problem, *, instants_s: Sequence[float] = (), ways: FloatArray | None = None
+) -> Formulation:
     """State the problem as a mixed-integer linear program.
 
     Args:
         problem: what to state.
         instants_s: times inside steps at which the converter's limit is watched besides the step
             edges (``solvers/transients.py`` finds those that matter).
+        ways: fixes what the battery does where it may work both ways, shape (T,): > 0 gives,
+            < 0 takes, 0 leaves it open. Columns and rows are the same with and without.
     """
     watched = np.array(sorted(instants_s))
     builder = ProgramBuilder()
     grid = problem.grid
     counts, lenses, services = [], [], []
-    drawing_pays = problem.prices.energy_per_kwh <= 0.0
+    # A target that is followed from below as well pays for draw that is not there.
+    drawing_pays = problem.tracks or bool((problem.energy_prices_per_kwh <= 0.0).any())
     for pool in problem.pools:
         counts.append(add_counts(builder, pool, grid, drawing_pays=drawing_pays))
         lenses.append(add_lens(builder, pool, grid, counts[-1]))
@@ -55,7 +60,7 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
     compute = add_compute_power(
         builder, problem.pools, grid, counts, lenses, watched, problem.direction
     )
-    battery = add_battery(builder, problem, problem.battery) if problem.battery else None
+    battery = add_battery(builder, problem, problem.battery, ways) if problem.battery else None
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),

@@ -10,7 +10,7 @@ from ebplan.plan import OPTIMAL_GAP, PRIORITY_CAUSES, money_gap
 from ebplan.problem import Problem
 from ebplan.solvers import highs
 from ebplan.solvers.complete import complete
-from ebplan.solvers.decision import decide, round_off
+from ebplan.solvers.decision import NOTHING_KW, decide, round_off
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.merit_order import merit_order
@@ -56,6 +56,23 @@ def settle(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatAr
         columns = formulation.battery
         battery_kw = round_off(x[columns.discharge] - x[columns.charge])
     return complete(problem, formulation, decide(problem, formulation, x), battery_kw)
+
+
+def fixed_ways(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray | None:
+    """Return the direction of each step of a target followed both ways, (T,); None where it is.
+
+    The sign of the net power of the relaxation: > 0 gives, < 0 takes, 0 is left open outside the
+    event. Where it rests, the battery answers what is asked.
+    """
+    columns = formulation.battery
+    if not problem.tracks or columns is None or columns.charge_loss is None:
+        return None
+    discharge, charge = x[columns.discharge], x[columns.charge]
+    if float(np.minimum(discharge, charge).max()) <= NOTHING_KW:
+        return None
+    net_kw = round_off(discharge - charge)
+    ways = np.where(net_kw == 0.0, np.where(np.array(problem.target_kw) > 0.0, -1.0, 1.0), net_kw)
+    return np.where(problem.in_event, np.sign(ways), 0.0)
 
 
 def peaks_to_watch(problem: Problem, formulation: Formulation, x: FloatArray) -> list[float]:
