@@ -259,10 +259,9 @@ class Evidence:
 
     def misses_kw(self, draw_kw: FloatArray, step: NDArray[np.int64] | None = None) -> FloatArray:
         """Return by how much draws, each in its step, lie outside what is asked (< 0: inside)."""
-        off_kw = np.asarray(draw_kw - (self.aim_kw if step is None else self.aim_kw[step]))
-        return (
-            np.abs(off_kw) if self.both_ways else self.sign * off_kw
-        ) - self.problem.tolerance_kw
+        off_kw = draw_kw - (self.aim_kw if step is None else self.aim_kw[step])
+        missed_kw = np.abs(off_kw) if self.both_ways else self.sign * off_kw
+        return np.asarray(missed_kw - self.problem.tolerance_kw)
 
     @cached_property
     def in_window(self) -> BoolArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, FloatArray, worst
@@ -238,10 +240,8 @@ def alternation(evidence: Evidence, _: Replay) -> list[Finding]:
     if battery is None or stored is None:
         return []
     power = evidence.battery_kw
-    active = np.flatnonzero(np.abs(power) > POWER_KW)
-    turns = [
-        (a, b) for a, b in zip(active[:-1], active[1:], strict=True) if power[a] * power[b] < 0
-    ]
+    active = np.flatnonzero(np.abs(power) > POWER_KW).tolist()
+    turns = [(a, b) for a, b in pairwise(active) if power[a] * power[b] < 0.0]
     burnt = np.array([_burnt_kwh(evidence, battery, stored, a, b) for a, b in turns])
     if not turns:
         return []

@@ -6,6 +6,7 @@ import numpy as np
 
 from ebplan.plan import Plan
 from ebplan.problem import Problem
+from ebplan.solvers.explain_either_way import explain_either_way, what_is_restored
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.highs import row_duals
 from ebplan.solvers.program import FloatArray
@@ -30,10 +31,14 @@ def explain(
 ) -> tuple[str, ...]:
     """Return the sentences of a plan found by the solver; times count from the event's start."""
     began_s = problem.event_start_s
+    if problem.asks != "one_way":
+        told = explain_either_way(problem, plan)
+        return (*told, *_what_binds(problem, formulation, x), *problem.caveats)
     sentences = [
         *_who_carries(plan, began_s),
         *_why_this_mix(plan, problem.direction),
         *_what_falls_short(plan, problem),
+        *what_is_restored(problem, plan),
     ]
     if not plan.shortfall:
         price = next_kw_price(problem, formulation, x)
@@ -156,6 +161,8 @@ _LIMITS = {
     "handoff": "the battery carries the whole share left to it after the hand-off",
     "min_utilisation": "instances run at the lowest utilisation that the models cover",
 }
+_PRICED_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
+"""The same where nothing is asked."""
 _ABSORBING_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
 """The same to absorb: no rebound is limited afterwards."""
 AT_LIMIT = 1e-3
@@ -168,6 +175,7 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
     """Say which limits are reached, and from when to when."""
     program = formulation.program
     limits = _LIMITS if problem.direction < 0 else _ABSORBING_LIMITS
+    limits = _PRICED_LIMITS if problem.asks == "nothing" else limits
     activity = program.activity(x)
     spans: dict[str, list[tuple[float, float]]] = {}
     for group in program.rows:
