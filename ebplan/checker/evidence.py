@@ -255,7 +255,8 @@ class Evidence:
     @cached_property
     def energy_price(self) -> FloatArray:
         """Price of energy drawn in each step."""
-        return np.zeros(len(self.hours)) + np.array(self.problem.prices.energy_per_kwh)
+        price: FloatArray = np.array(self.problem.prices.energy_per_kwh)
+        return np.zeros(len(self.hours)) + price
 
     def misses_kw(self, draw_kw: FloatArray, step: NDArray[np.int64] | None = None) -> FloatArray:
         """Return by how much draws, each in its step, lie outside what is asked (< 0: inside)."""
@@ -271,8 +272,8 @@ class Evidence:
 
     @cached_property
     def releases(self) -> bool:
-        """Whether the event asks for less draw; otherwise it asks for more."""
-        return not bool((self.target_kw > 0.0).any())
+        """Whether the draw is judged from above at least; False where more of it is asked for."""
+        return self.problem.asks != "one_way" or not bool((self.target_kw > 0.0).any())
 
     @cached_property
     def sign(self) -> float:
