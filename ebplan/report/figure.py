@@ -101,6 +101,8 @@ def draw_plan(plan: Plan, problem: Problem) -> Figure:
 
     panels = [_draw_power, _draw_mechanisms] + [_draw_soc] * (problem.battery is not None)
     heights = [3.0, 3.2, 1.7][: len(panels)]
+    if isinstance(problem.prices.energy_per_kwh, tuple):
+        panels, heights = [_draw_price, *panels], [1.4, *heights]
     with rc_context(STYLE):
         figure = Figure(figsize=(8.4, 1.2 + 0.75 * sum(heights)), layout="constrained")
         FigureCanvasAgg(figure)
@@ -110,7 +112,7 @@ def draw_plan(plan: Plan, problem: Problem) -> Figure:
         for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
             _draw_event(axes, plan, problem)
             panel(axes, plan, problem)
-            axes.set_title(f"({'abc'[number]}) {axes.get_title(loc='left')}", loc="left", size=9)
+            axes.set_title(f"({'abcd'[number]}) {axes.get_title(loc='left')}", loc="left", size=9)
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
         _draw_time_axis(all_axes[-1], problem)
         _draw_title(figure, plan, problem)
@@ -144,7 +146,8 @@ def _draw_time_axis(axes: Axes, problem: Problem) -> None:
     axes.set_xlim(0.0, axis.horizon_s)
     ticks = sorted(axis.ticks())
     axes.set_xticks([t_s for t_s, _ in ticks], [label for _, label in ticks])
-    axes.set_xlabel("Time since the start of the event (compressed; + after its end)")
+    how = "" if axis.even else "compressed; "
+    axes.set_xlabel(f"Time since the start of the event ({how}+ after its end)")
 
 
 def _edges_s(plan: Plan) -> FloatArray:
@@ -156,6 +159,16 @@ def _edges_s(plan: Plan) -> FloatArray:
 def _column(plan: Plan, field: str) -> FloatArray:
     """Return one number of every step, shape (T,)."""
     return np.array([getattr(step, field) for step in plan.steps], dtype=float)
+
+
+def _draw_price(axes: Axes, plan: Plan, problem: Problem) -> None:
+    """Panel: what energy costs."""
+    price = problem.energy_prices_per_kwh
+    colour = COLOURS["shortfall"]
+    axes.stairs(price, _edges_s(plan), baseline=None, color=colour, linewidth=1.6, label="price")
+    axes.axhline(0.0, color=GREY, linewidth=0.6)
+    axes.set_ylabel(f"{plan.currency} per kWh")
+    axes.set_title("Price of energy (below zero: drawing is paid)", loc="left")
 
 
 def _draw_power(axes: Axes, plan: Plan, problem: Problem) -> None:
