@@ -45,7 +45,8 @@ def complete(
         formulation: its program.
         decisions: what each pool does.
         battery_kw: what the battery is to do, shape (T,), > 0 discharges; if absent it answers
-            the event as far as it can and rests otherwise. Energy limits hold either way.
+            the event as far as it can, takes back afterwards what is to be restored, and rests
+            otherwise. Energy limits hold either way.
     """
     program = formulation.program
     point = _Point(program, np.zeros(program.n_columns))
@@ -61,6 +62,7 @@ def complete(
     aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     asked = problem.in_event
     given_kw = np.zeros_like(mean_kw)
+    planned = battery_kw is not None
     if problem.battery is not None:
         if battery_kw is None:
             battery_kw = np.zeros_like(mean_kw)
@@ -69,6 +71,8 @@ def complete(
                 answer_kw = np.clip(beyond_kw, 0.0, hidden_kw(problem, sign))
                 battery_kw = battery_kw + np.where(asked, sign * answer_kw, 0.0)
         battery_kw = np.minimum(battery_kw, np.maximum(mean_kw + problem.export_limit_kw, 0.0))
+        if not planned and problem.restore_kwh is not None:
+            battery_kw = _with_recharge(point, problem, problem.battery, battery_kw, mean_kw)
         given_kw = _put_battery(point, problem, problem.battery, battery_kw)
     grid_kw = mean_kw - given_kw
     short_kw = np.zeros_like(mean_kw)
@@ -149,6 +153,32 @@ def _put_battery(
     point.put("energy_left", filled)
     point.put("soc_missing", max(0.0, (problem.restore_kwh or 0.0) - float(energy[-1])))
     return given
+
+
+def _with_recharge(
+    point: _Point,
+    problem: Problem,
+    battery: BatteryProblem,
+    answer_kw: FloatArray,
+    site_kw: FloatArray,
+) -> FloatArray:
+    """Return the answer with what is to be restored taken back after the event, shape (T,)."""
+    _put_battery(point, problem, battery, answer_kw)
+    stored_kwh = float(point.x[point.program.column_range("energy")][-1])
+    missing_kwh = (problem.restore_kwh or 0.0) - stored_kwh
+    lines = loss_lines(battery)
+    room_kw = np.clip(np.array(problem.import_limit_kw) - site_kw, 0.0, battery.charge_limit_kw)
+    room_kw = np.where(problem.after_event & directions(problem, battery)[1], room_kw, 0.0)
+    wanted_kw = answer_kw.copy()
+    for t in np.flatnonzero(room_kw > 0.0):
+        if missing_kwh <= 0.0:
+            break
+        # the loss of the whole power overstates that of a part: never less than is missing
+        kept = 1.0 - max(slope + above / room_kw[t] for slope, above in lines)
+        per_kw = battery.cell_efficiency * kept * problem.grid.durations_s[t] / 3600.0
+        wanted_kw[t] = -min(room_kw[t], missing_kwh / per_kw)
+        missing_kwh += wanted_kw[t] * per_kw
+    return wanted_kw
 
 
 def _put_runs(

@@ -4,7 +4,9 @@ The rule of the whitepaper (finding 3): start with the operation of least impact
 far as the asked depth requires. Here: consolidate onto fewer instances while headroom lasts, cap
 what remains active, put requests off that may wait, then turn unprotected ones away, cheapest
 first. To absorb, drained instances go back to work and what waits is worked off. The battery
-bridges. The decision is held from the start of the event to its end.
+bridges. The decision is held from the start of the event to its end. A target followed both ways is
+the battery's alone; where nothing is asked, nothing moves. Afterwards the battery takes back what
+is to be restored, within the limit of the draw.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
     held_s = float(problem.grid.epoch_durations_s[_during(problem)].sum()) or 1.0
     answer = _escalate if problem.direction < 0 else _take_up
     for pool in problem.pools:
-        posture = answer(pool, missing_kw, held_s)
+        # What is asked both ways the battery follows alone; where nothing is, nothing moves.
+        one_way = problem.asks == "one_way"
+        posture = answer(pool, missing_kw, held_s) if one_way else _as_it_is(pool)
         missing_kw -= problem.direction * (posture.draw_kw - pool.power_at_start_kw())
         decisions.append(_hold(problem, pool, posture))
     return complete(problem, formulation, tuple(decisions))
