@@ -55,15 +55,15 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     baseline_kw = draw_kw if event.baseline.kw is None else event.baseline.kw
     asked = what_is_asked(event, baseline_kw, draw_kw)
 
-    handoff_s = start_s + event.handoff.by_s if event.handoff else None
+    # An import limit above the draw asks for no response: there is none to hand over.
+    handoff = event.handoff if asked.asks == "one_way" else None
+    handoff_s = None if handoff is None else start_s + handoff.by_s
     grid = _time_grid(event, site, start_s, handoff_s)
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
     limit = _import_limit_steps(event, site, asked, baseline_kw, edges - start_s)
     battery = None if site.battery is None else pose_battery(site.battery, state)
-    handoff_kw = 0.0
-    if event.handoff is not None:
-        handoff_kw = event.handoff.battery_fraction * abs(asked.delta_kw)
+    handoff_kw = 0.0 if handoff is None else handoff.battery_fraction * abs(asked.delta_kw)
     return Problem(
         event_id=event.id,
         start=state.at,

@@ -23,15 +23,16 @@ def documented() -> set[str]:
     return {plain_name(re.sub(r"\b(POOL|CLASS|H|I)\b", "", span)) for span in spans}
 
 
-@pytest.fixture(scope="module")
-def formulated() -> tuple[Formulation, set[str]]:
+@pytest.fixture(scope="module", params=["under_frequency", "fcr_tracking", "price_window"])
+def formulated(request: pytest.FixtureRequest) -> tuple[Formulation, set[str]]:
     """A formulated example, and the names of its pools and classes."""
-    case = example("under_frequency")
+    case = example(request.param)
     problem = pose(case.event, case.site, case.state)
     own = {pool.name for pool in problem.pools}
     own |= {requests.name for pool in problem.pools for requests in pool.classes}
     # One instant inside a step, so that the rows of watched instants stand there too.
-    return formulate(problem, instants_s=[middle_of_event_step(problem)]), own
+    watched = [middle_of_event_step(problem)] if problem.in_event.any() else []
+    return formulate(problem, instants_s=watched), own
 
 
 def middle_of_event_step(problem: Problem) -> float:

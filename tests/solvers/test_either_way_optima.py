@@ -168,8 +168,8 @@ HALF_RELEASE: dict[str, object] = {
 def test_energy_is_restored_as_far_as_the_rebound_limit_allows(
     room_kw: float, restore_kwh: float | None, expected: dict[str, float]
 ) -> None:
-    # 0.5 kWh are asked for; saved at 30, and worth nothing, a whole kWh is given where nothing is to
-    # be restored. 0.6 kW of room take back 0.3 kWh, 0.2 miss at 200.
+    # 0.5 kWh are asked for. Saved at 30, and worth nothing, a whole kWh is given where nothing is
+    # to be restored. 0.6 kW of room take back 0.3 kWh, 0.2 miss at 200.
     prices = small.prices(
         shortfall_per_kwh=900.0,
         overrun_per_kwh=900.0,
