@@ -25,8 +25,9 @@ def pose_prices(
 
     The order holds by construction: the dearest mechanism is computed from the pools, a kWh of
     the reserve costs more than a kWh of it, and a kWh missing costs more than all of the reserve
-    that would have delivered it. What is to be restored counts like the reserve, so that a kWh
-    missing costs more than both.
+    that would have delivered it. What is to be restored costs more than capping and consolidation
+    with the energy, and turns nobody away: it comes after the requests. A kWh missing of the target
+    costs more than all of it.
 
     Args:
         event: the event, with its prices inside a price window.
@@ -41,7 +42,10 @@ def pose_prices(
     dearest = max(dearest, site.planning.handoff_excess_per_kwh, dearest_kwh)
     shortfall = event.payment_per_kwh + event.penalty_per_kwh
     reserve = MARGIN * dearest
-    restored = 0.0 if event.response.restore_soc is None else reserve
+    restored = 0.0
+    if event.response.restore_soc is not None:
+        kept = max(_dearest_that_keeps_requests_per_kwh(pool, event_h) for pool in pools)
+        restored = MARGIN * (kept + dearest_kwh)
     firm = MARGIN * (reserve + restored) / _least_delivered(site)
     return Prices(
         energy_per_kwh=energy,
@@ -94,6 +98,11 @@ def _dearest_mechanism_per_kwh(pool: PoolProblem, event_h: float) -> float:
     value_per_s = max((c.value_per_instance_s for c in pool.classes), default=0.0)
     congestion_per_s = sum(c.price_per_instance_h for c in pool.congestion) / 3600.0
     turning_away = (value_per_s + congestion_per_s) * 3600.0 / slope_kw
+    return turning_away + _dearest_that_keeps_requests_per_kwh(pool, event_h)
+
+
+def _dearest_that_keeps_requests_per_kwh(pool: PoolProblem, event_h: float) -> float:
+    """Return a price per kWh that neither consolidation nor caps exceed, slower answers apart."""
     moving = (pool.drain_per_instance + pool.wake_per_instance) / event_h
     out_of_service = (moving + pool.readiness_per_instance_h) / (pool.full_kw - pool.drained_kw)
-    return turning_away + out_of_service + pool.cap_depth_per_kwh
+    return out_of_service + pool.cap_depth_per_kwh

@@ -113,7 +113,8 @@ def draw_plan(plan: Plan, problem: Problem) -> Figure:
             _draw_event(axes, plan, problem)
             panel(axes, plan, problem)
             axes.set_title(f"({'abcd'[number]}) {axes.get_title(loc='left')}", loc="left", size=9)
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
         _draw_time_axis(all_axes[-1], problem)
         _draw_title(figure, plan, problem)
     return figure

@@ -188,10 +188,15 @@ def _follows(plan: Plan, event: list[Step]) -> str:
 def _trades(plan: Plan) -> str:
     """Say what the battery does for the money, and how far the draw moves."""
     kwh = [s.battery_kw * s.duration_s / 3600.0 for s in plan.steps]
-    taken, given = -sum(min(e, 0.0) for e in kwh), sum(max(e, 0.0) for e in kwh)
+    taken, given = sum(max(-e, 0.0) for e in kwh), sum(max(e, 0.0) for e in kwh)
     low, high = min(s.grid_kw for s in plan.steps), max(s.grid_kw for s in plan.steps)
-    does = f"Battery takes {taken:.2f} kWh and gives {given:.2f} kWh"
-    return f"{does}, the draw moves between {low:.2f} and {high:.2f} kW"
+    does = [f"takes {taken:.2f} kWh"] * (taken > 0.005) + [f"gives {given:.2f} kWh"] * (
+        given > 0.005
+    )
+    battery = f"Battery {' and '.join(does)}, the" if does else "The"
+    if high - low < 0.005:
+        return f"{battery} draw stays at {low:.2f} kW"
+    return f"{battery} draw moves between {low:.2f} and {high:.2f} kW"
 
 
 def _battery_answers(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[str]:

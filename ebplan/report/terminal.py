@@ -127,7 +127,7 @@ def _inside(problem: Problem) -> NDArray[np.bool_]:
 def _timeline(plan: Plan, problem: Problem, width: int) -> Table:
     """Rows of small bars over the compressive time axis; the powers share one scale."""
     powers, levels = [*_power_rows(plan, problem)], [*_level_rows(plan, problem)]
-    scale_kw = max(float(kw.max()) for _, kw, _ in powers) or 1.0
+    scale_kw = max((float(kw.max()) for _, kw, _ in powers), default=0.0) or 1.0
     rows = [(label, kw / scale_kw, power_words(kw.max()), style) for label, kw, style in powers]
     for label, values, span in levels:
         spread = float(np.ptp(values)) or 1.0

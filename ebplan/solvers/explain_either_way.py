@@ -81,7 +81,7 @@ def _compute_change_kw(step: Step) -> float:
 
 def _what_prices_do(problem: Problem, plan: Plan) -> Iterator[str]:
     """Say for each stretch of one price what the battery and the fleet do."""
-    prices = problem.energy_prices_per_kwh
+    prices, moves = problem.energy_prices_per_kwh, False
     for price, run in groupby(zip(prices, plan.steps, strict=True), key=lambda pair: pair[0]):
         steps = [step for _, step in run]
         hours = np.array([s.duration_s for s in steps]) / 3600.0
@@ -95,12 +95,16 @@ def _what_prices_do(problem: Problem, plan: Plan) -> Iterator[str]:
             more = "more" if compute_kwh > 0.0 else "less"
             does.append(f"compute draws {abs(compute_kwh):.3f} kWh {more} than the baseline")
         if does:
+            moves = True
             from_s = steps[0].t_s - problem.event_start_s
             to_s = steps[-1].t_s + steps[-1].duration_s - problem.event_start_s
             yield (
                 f"Between {from_s:g} s and {to_s:g} s, at {price:g} {plan.currency} per kWh, "
                 f"{' and '.join(does)}."
             )
+    if not moves:
+        highest = max(step.grid_kw for step in plan.steps)
+        yield f"Nothing pays for a change: the draw stays at {highest:.2f} kW, below its limit."
 
 
 def _what_is_missed(problem: Problem, plan: Plan) -> Iterator[str]:

@@ -192,12 +192,18 @@ def test_an_import_limit_above_the_draw_holds_inside_the_event(limit_kw: float) 
     assert limit[~inside] == pytest.approx(8.0)
 
 
-def test_what_is_to_be_restored_costs_like_the_reserve_and_less_than_the_target() -> None:
+def test_what_is_to_be_restored_comes_after_the_requests_and_the_target() -> None:
     shape = {"recovery_s": 600, "restore_soc": 0.6}
     problem, without = posed(response=shape), posed(response={"recovery_s": 600})
     prices = problem.prices
     assert problem.restore_kwh == pytest.approx(6.0)
-    assert prices.soc_missing_per_kwh == pytest.approx(prices.reserve_per_kwh)
+    pool = problem.pools[0]
+    assert prices.soc_missing_per_kwh > pool.cap_depth_per_kwh + 20.0
+    assert prices.soc_missing_per_kwh < prices.reserve_per_kwh
+    # what 1 kWh less of batch requests costs at the flattest of the load curve
+    slope_kw = (pool.full_kw - float(pool.load_curve.power_kw(0.95))) / 0.05
+    least_s = min(requests.value_per_instance_s for requests in pool.classes)
+    assert prices.soc_missing_per_kwh < least_s * 3600.0 / slope_kw
     firm = prices.firmness_per_kwh + prices.shortfall_per_kwh
     assert firm > prices.soc_missing_per_kwh + prices.reserve_per_kwh
     assert prices.overrun_per_kwh > firm

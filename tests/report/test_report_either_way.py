@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ebplan.case import load_case
+from ebplan.case import Case, load_case
 from ebplan.plan import Plan
 from ebplan.planner import solve_problem
 from ebplan.pose import pose
@@ -93,3 +93,18 @@ def test_a_figure_has_its_panels(name: str, titles: list[str], tmp_path: Path) -
     assert "(+ after its end)" in figure.axes[-1].get_xlabel()
     plot_plan(*solved(name), tmp_path / "plan.png")
     assert (tmp_path / "plan.png").stat().st_size > 10_000
+
+
+def test_an_import_limit_that_binds_nothing_is_said_to() -> None:
+    case = load_case(EXAMPLES / "under_frequency.json").model_dump(mode="json")
+    kept = {key: case["event"][key] for key in ("id", "start", "duration_s")}
+    case["event"] = {**kept, "type": "import_limit", "target": {"import_limit_kw": 6.0}}
+    new = Case.parse(case)
+    problem = pose(new.event, new.site, new.state)
+    plan, out = solve_problem(problem), io.StringIO()
+    print_plan(plan, problem, Console(file=out, width=100, color_system=None))
+    text = out.getvalue()
+    assert "draw at most 6.00 kW for 5 min" in text
+    assert "The draw stays at 4.95 kW; cost 0.00 JPY." in text
+    assert "Nothing pays for a change" in text
+    draw_plan(plan, problem)
