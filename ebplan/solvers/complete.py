@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import BatteryProblem, Problem
-from ebplan.solvers.blocks.battery import directions, loss_lines, price_runs
+from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
 from ebplan.solvers.decision import PoolDecision, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray, Program
@@ -25,6 +25,8 @@ class _Point:
 
     program: Program
     x: FloatArray
+    exact_loss: tuple[int, ...] = ()
+    """Steps whose loss is held exactly."""
 
     def put(self, name: str, values: FloatArray | float) -> None:
         """Write a group; a group that the program does not need is passed over."""
@@ -62,6 +64,7 @@ def complete(
     aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     asked = problem.in_event
     given_kw = np.zeros_like(mean_kw)
+    point.exact_loss = formulation.exact_loss
     planned = battery_kw is not None
     if problem.battery is not None:
         if battery_kw is None:
@@ -146,6 +149,7 @@ def _put_battery(
     point.put("loss", np.where(taking, 0.0, loss))
     point.put("charge_loss", np.where(taking, loss, 0.0))
     _put_runs(point, problem, battery, given)
+    _put_loss_parts(point, battery, np.abs(given))
     point.put("energy", energy)
     point.put("reserve_dip", max(0.0, battery.kept_kwh - float(energy.min())))
     widths = np.array([segment.width_kwh for segment in battery.terminal])
@@ -153,6 +157,18 @@ def _put_battery(
     point.put("energy_left", filled)
     point.put("soc_missing", max(0.0, (problem.restore_kwh or 0.0) - float(energy[-1])))
     return given
+
+
+def _put_loss_parts(point: _Point, battery: BatteryProblem, power_kw: FloatArray) -> None:
+    """Fill the straight parts of the loss one after the other, where it is held exactly."""
+    at = list(point.exact_loss)
+    widths, _ = loss_parts(battery)
+    below_kw = 0.0
+    for i, width in enumerate(widths if at else ()):
+        part_kw = np.clip(power_kw[at] - below_kw, 0.0, width)
+        point.put(f"loss_part.{i}", part_kw)
+        point.put(f"loss_full.{i}", (part_kw >= width).astype(float))
+        below_kw += float(width)
 
 
 def _with_recharge(

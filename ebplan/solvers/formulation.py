@@ -33,10 +33,16 @@ class Formulation:
     connection: Connection
     instants_s: tuple[float, ...]
     """Instants watched inside steps."""
+    exact_loss: tuple[int, ...] = ()
+    """Steps in which the converter's loss is held exactly."""
 
 
 def formulate(
-    problem: Problem, *, instants_s: Sequence[float] = (), ways: FloatArray | None = None
+    problem: Problem,
+    *,
+    instants_s: Sequence[float] = (),
+    ways: FloatArray | None = None,
+    exact_loss: Sequence[int] = (),
 ) -> Formulation:
     """State the problem as a mixed-integer linear program.
 
@@ -46,6 +52,7 @@ def formulate(
             edges (``solvers/transients.py`` finds those that matter).
         ways: fixes what the battery does where it may work both ways, shape (T,): > 0 gives,
             < 0 takes, 0 leaves it open. Columns and rows are the same with and without.
+        exact_loss: steps in which the converter's loss is held exactly, with binaries.
     """
     watched = np.array(sorted(instants_s))
     builder = ProgramBuilder()
@@ -60,7 +67,9 @@ def formulate(
     compute = add_compute_power(
         builder, problem.pools, grid, counts, lenses, watched, problem.direction
     )
-    battery = add_battery(builder, problem, problem.battery, ways) if problem.battery else None
+    battery = None
+    if problem.battery is not None:
+        battery = add_battery(builder, problem, problem.battery, ways, exact_loss)
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),
@@ -71,4 +80,5 @@ def formulate(
         battery=battery,
         connection=connection,
         instants_s=tuple(float(t) for t in watched),
+        exact_loss=tuple(exact_loss),
     )

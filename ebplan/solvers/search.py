@@ -9,6 +9,7 @@ import numpy as np
 from ebplan.plan import OPTIMAL_GAP, PRIORITY_CAUSES, money_gap
 from ebplan.problem import Problem
 from ebplan.solvers import highs
+from ebplan.solvers.blocks.battery import burning_pays, loss_lines
 from ebplan.solvers.complete import complete
 from ebplan.solvers.decision import NOTHING_KW, decide, round_off
 from ebplan.solvers.formulation import Formulation
@@ -21,6 +22,8 @@ Method = Literal["highs", "cvxpy", "merit_order"]
 
 FINEST_GAP = 1e-9
 """A solver's tolerances allow no finer proof."""
+INFLATED_KW = 1e-5
+"""A loss this much above the converter's is no rounding."""
 
 
 def solve_once(
@@ -30,15 +33,17 @@ def solve_once(
     solver: str | None,
     time_limit_s: float | None,
     gap: float | None,
+    start: FloatArray | None = None,
 ) -> Solution:
-    """Solve a formulation with the solver asked for.
+    """Solve a formulation with the solver asked for, from a point that is known where there is one.
 
     Raises:
         NoPlanError: no feasible point was found in time.
     """
     if method == "highs":
         # Under a limit the merit order is in hand before the solver is asked.
-        start = None if time_limit_s is None else merit_order(problem, formulation)
+        if start is None and time_limit_s is not None:
+            start = merit_order(problem, formulation)
         return highs.solve(formulation.program, time_limit_s=time_limit_s, gap=gap, start=start)
     from ebplan.solvers import cvxpy_door  # a second to import; only where it is asked for
 
@@ -51,11 +56,35 @@ def settle(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatAr
     What a relaxation may leave open (a loss larger than the converter's, rounding in a slack that
     costs thousands per kWh) is gone; what that costs shows in the gap.
     """
+    return carried_over(problem, formulation, x, formulation)
+
+
+def carried_over(
+    problem: Problem, formulation: Formulation, x: FloatArray, to: Formulation
+) -> FloatArray:
+    """Work a solution out again as a point of another formulation of its problem, shape (n,)."""
     battery_kw = None
     if formulation.battery is not None:
         columns = formulation.battery
         battery_kw = round_off(x[columns.discharge] - x[columns.charge])
-    return complete(problem, formulation, decide(problem, formulation, x), battery_kw)
+        battery_kw = _gives_what_is_needed(problem, battery_kw, x[formulation.compute.mean])
+    return complete(problem, to, decide(problem, formulation, x), battery_kw)
+
+
+def _gives_what_is_needed(
+    problem: Problem, battery_kw: FloatArray, compute_kw: FloatArray
+) -> FloatArray:
+    """Return the battery's power without what it gives only to take it again and burn energy.
+
+    Where burning pays, giving more than holds the draw inside the band serves nothing else.
+    """
+    battery = problem.battery
+    if not problem.tracks or battery is None:
+        return battery_kw
+    aim_kw = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    beyond_kw = compute_kw + np.array(problem.other_kw) - aim_kw - problem.tolerance_kw
+    burns = problem.in_event & burning_pays(battery, problem.energy_prices_per_kwh)
+    return np.where(burns, np.minimum(battery_kw, np.maximum(beyond_kw, 0.0)), battery_kw)
 
 
 def fixed_ways(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray | None:
@@ -73,6 +102,25 @@ def fixed_ways(problem: Problem, formulation: Formulation, x: FloatArray) -> Flo
     net_kw = round_off(discharge - charge)
     ways = np.where(net_kw == 0.0, np.where(np.array(problem.target_kw) > 0.0, -1.0, 1.0), net_kw)
     return np.where(problem.in_event, np.sign(ways), 0.0)
+
+
+def losses_to_hold(problem: Problem, formulation: Formulation, x: FloatArray) -> list[int]:
+    """Return the steps in which the loss is to be held exactly, if a solution burns energy in it.
+
+    Held where it burns alone, it would burn in the next step: all steps count in which it may pay.
+    """
+    columns, battery = formulation.battery, problem.battery
+    if columns is None or battery is None:
+        return []
+    power_kw, loss_kw = x[columns.discharge] + x[columns.charge], x[columns.loss].copy()
+    if columns.charge_loss is not None:
+        loss_kw += x[columns.charge_loss]
+    true_kw = np.max([slope * power_kw + above for slope, above in loss_lines(battery)], axis=0)
+    burns = loss_kw - true_kw > INFLATED_KW
+    if not burns.any():
+        return []
+    may_pay = problem.in_event | (problem.energy_prices_per_kwh <= 0.0)
+    return [int(t) for t in np.flatnonzero(burns | may_pay)]
 
 
 def peaks_to_watch(problem: Problem, formulation: Formulation, x: FloatArray) -> list[float]:

@@ -46,6 +46,7 @@ alternate to burn what it could not burn at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +81,12 @@ def add_battery(
     problem: Problem,
     battery: BatteryProblem,
     ways: FloatArray | None = None,
+    exact_loss: Sequence[int] = (),
 ) -> BatteryColumns:
     """Add the battery with its wear, reserve and terminal value.
 
-    ``ways`` (T,) fixes the direction of steps that may have either: > 0 gives, < 0 takes.
+    ``ways`` (T,) fixes the direction of steps that may have either: > 0 gives, < 0 takes. In the
+    steps of ``exact_loss`` the loss is held to its lines from above as well.
     """
     steps = problem.grid.n_steps
     hours = problem.grid.durations_s / 3600.0
@@ -124,6 +127,7 @@ def add_battery(
         balance.append((hours * eta, charge_loss))
     builder.rows("soc_balance", steps, balance, lower=0.0, upper=0.0)
     _add_loss(builder, battery, columns, two_way)
+    _hold_loss(builder, battery, columns, np.array(exact_loss, dtype=np.int64))
     _keep_one_way(builder, problem, battery, columns, np.flatnonzero(two_way))
     builder.rows(
         "reserve",
@@ -239,6 +243,40 @@ def _add_loss(
         terms: list[Term] = [(1.0, loss), (-slope, charge)]
         builder.rows(f"charging_loss.{i}", len(at), terms, lower=intercept)
     builder.rows("charging_loss_ceiling", len(at), [(1.0, loss), (-chord, charge)], upper=0.0)
+
+
+def loss_parts(battery: BatteryProblem) -> tuple[FloatArray, FloatArray]:
+    """Return width (kW) and slope of each straight part of the planned loss, (P,) each."""
+    slopes, intercepts = np.array(loss_lines(battery)).T
+    most_kw = max(battery.discharge_limit_kw, battery.charge_limit_kw)
+    meet_kw = -np.diff(intercepts) / np.diff(slopes)
+    edges_kw = np.r_[0.0, np.minimum(meet_kw, most_kw), most_kw]
+    return np.diff(edges_kw), slopes
+
+
+def _hold_loss(
+    builder: ProgramBuilder, battery: BatteryProblem, columns: BatteryColumns, at: IndexArray
+) -> None:
+    """Hold the loss of the steps ``at`` to its lines: part i + 1 is used once part i is full."""
+    widths, slopes = loss_parts(battery)
+    losses = [columns.loss[at]]
+    losses += [] if columns.charge_loss is None else [columns.charge_loss[at]]
+    power: list[Term] = [(1.0, columns.discharge[at]), (1.0, columns.charge[at])]
+    loss: list[Term] = [(1.0, part) for part in losses]
+    before: IndexArray | None = None
+    for i, (width, slope) in enumerate(zip(widths, slopes, strict=True)):
+        part = builder.variables(f"loss_part.{i}", len(at), upper=float(width))
+        power.append((-1.0, part))
+        loss.append((-float(slope), part))
+        if before is not None:
+            terms: list[Term] = [(1.0, part), (-float(width), before)]
+            builder.rows(f"loss_next.{i}", len(at), terms, upper=0.0)
+        if i + 1 < len(widths):
+            before = builder.variables(f"loss_full.{i}", len(at), upper=1, integer=True)
+            terms = [(1.0, part), (-float(width), before)]
+            builder.rows(f"loss_filled.{i}", len(at), terms, lower=0.0)
+    builder.rows("loss_power", len(at), power, lower=0.0, upper=0.0)
+    builder.rows("loss_exact", len(at), loss, lower=0.0, upper=0.0)
 
 
 def _keep_one_way(
