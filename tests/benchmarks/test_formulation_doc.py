@@ -32,7 +32,7 @@ def formulated(request: pytest.FixtureRequest) -> tuple[Formulation, set[str]]:
     own |= {requests.name for pool in problem.pools for requests in pool.classes}
     # One instant inside a step, so that the rows of watched instants stand there too.
     watched = [middle_of_event_step(problem)] if problem.in_event.any() else []
-    return formulate(problem, instants_s=watched), own
+    return formulate(problem, instants_s=watched, exact_loss=[0]), own
 
 
 def middle_of_event_step(problem: Problem) -> float:
@@ -82,5 +82,5 @@ def test_every_variable_is_bounded_and_only_counts_are_whole(
     }
     # binaries stand only where drawing power may pay
     counted = {"active", "drained", "asleep", "to_sleep", "to_wake"}
-    assert counted <= whole <= counted | {"not_drained", "discharging"}
+    assert counted <= whole <= counted | {"not_drained", "discharging", "loss_full"}
     assert max(abs(program.lower).max(), abs(program.upper).max()) < float("inf")
