@@ -39,6 +39,12 @@ hull             e_t - h_t (d_t + l_t) / eta >= e_min,  e_t + h_t eta (b_t - lc_
 works_one_way    d_t <= d_max z_r,  b_t <= b_max (1 - z_r)         steps t of run r
                  z_r <= z_q where the price in r is the lower one
 
+Where it is asked for (``exact_loss``), the power is cut into the straight parts p_i of the loss,
+and a part is used once the one before is full (f_i = 1), so that the loss lies on its lines:
+
+loss_power       d_t + b_t = sum_i p_it,   loss_exact   l_t + lc_t = sum_i s_i p_it
+loss_filled      p_it >= w_i f_it,         loss_next    p_{i+1,t} <= w_{i+1} f_it
+
 A run is neighbouring steps with one price at which burning energy pays (``burning_pays``); only
 these have a binary. One for a whole run, and in the order of prices: the battery then cannot
 alternate to burn what it could not burn at once.
@@ -92,6 +98,7 @@ def add_battery(
     hours = problem.grid.durations_s / 3600.0
     may_discharge, may_charge = directions(problem, battery)
     two_way = may_discharge & may_charge
+    loss_of_charging = may_charge & ~two_way
     if ways is not None:
         may_discharge, may_charge = may_discharge & (ways >= 0.0), may_charge & (ways <= 0.0)
     charge_loss = None
@@ -114,18 +121,7 @@ def add_battery(
         dip=builder.variables("reserve_dip", 1, upper=battery.kept_kwh),
         charge_loss=charge_loss,
     )
-    eta = battery.cell_efficiency
-    loss_of_charging = may_charge & ~two_way
-    balance: list[Term] = [
-        (1.0, columns.energy[1:]),
-        (-1.0, columns.energy[:-1]),
-        (hours / eta, columns.discharge),
-        (-hours * eta, columns.charge),
-        (np.where(loss_of_charging, hours * eta, hours / eta), columns.loss),
-    ]
-    if charge_loss is not None:
-        balance.append((hours * eta, charge_loss))
-    builder.rows("soc_balance", steps, balance, lower=0.0, upper=0.0)
+    _balance_energy(builder, problem, battery, columns, loss_of_charging)
     _add_loss(builder, battery, columns, two_way)
     _hold_loss(builder, battery, columns, np.array(exact_loss, dtype=np.int64))
     _keep_one_way(builder, problem, battery, columns, np.flatnonzero(two_way))
@@ -136,12 +132,33 @@ def add_battery(
         lower=battery.kept_kwh,
     )
     builder.cost("reserve", columns.dip, problem.prices.reserve_per_kwh)
-    out_of_cells = battery.wear_per_kwh * hours / eta
+    out_of_cells = battery.wear_per_kwh * hours / battery.cell_efficiency
     builder.cost("wear", columns.discharge, out_of_cells)
     builder.cost("wear", columns.loss, out_of_cells * ~loss_of_charging)
     _value_energy_left(builder, battery, columns)
     _restore(builder, problem, columns)
     return columns
+
+
+def _balance_energy(
+    builder: ProgramBuilder,
+    problem: Problem,
+    battery: BatteryProblem,
+    columns: BatteryColumns,
+    loss_of_charging: BoolArray,
+) -> None:
+    """Let energy change by what reaches the cells and what leaves them, losses included."""
+    hours, eta = problem.grid.durations_s / 3600.0, battery.cell_efficiency
+    balance: list[Term] = [
+        (1.0, columns.energy[1:]),
+        (-1.0, columns.energy[:-1]),
+        (hours / eta, columns.discharge),
+        (-hours * eta, columns.charge),
+        (np.where(loss_of_charging, hours * eta, hours / eta), columns.loss),
+    ]
+    if columns.charge_loss is not None:
+        balance.append((hours * eta, columns.charge_loss))
+    builder.rows("soc_balance", len(hours), balance, lower=0.0, upper=0.0)
 
 
 def event_window(problem: Problem) -> BoolArray:
