@@ -9,7 +9,7 @@ import numpy as np
 from ebplan.plan import OPTIMAL_GAP, PRIORITY_CAUSES, money_gap
 from ebplan.problem import Problem
 from ebplan.solvers import highs
-from ebplan.solvers.blocks.battery import burning_pays, loss_lines
+from ebplan.solvers.blocks.battery import loss_lines
 from ebplan.solvers.complete import complete
 from ebplan.solvers.decision import NOTHING_KW, decide, round_off
 from ebplan.solvers.formulation import Formulation
@@ -17,6 +17,7 @@ from ebplan.solvers.highs import Solution
 from ebplan.solvers.merit_order import merit_order
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.transients import overshoots
+from ebplan.solvers.turns import without_burning
 
 Method = Literal["highs", "cvxpy", "merit_order"]
 
@@ -67,24 +68,8 @@ def carried_over(
     if formulation.battery is not None:
         columns = formulation.battery
         battery_kw = round_off(x[columns.discharge] - x[columns.charge])
-        battery_kw = _gives_what_is_needed(problem, battery_kw, x[formulation.compute.mean])
+        battery_kw = without_burning(problem, battery_kw, x[formulation.compute.mean])
     return complete(problem, to, decide(problem, formulation, x), battery_kw)
-
-
-def _gives_what_is_needed(
-    problem: Problem, battery_kw: FloatArray, compute_kw: FloatArray
-) -> FloatArray:
-    """Return the battery's power without what it gives only to take it again and burn energy.
-
-    Where burning pays, giving more than holds the draw inside the band serves nothing else.
-    """
-    battery = problem.battery
-    if not problem.tracks or battery is None:
-        return battery_kw
-    aim_kw = np.array(problem.baseline_kw) + np.array(problem.target_kw)
-    beyond_kw = compute_kw + np.array(problem.other_kw) - aim_kw - problem.tolerance_kw
-    burns = problem.in_event & burning_pays(battery, problem.energy_prices_per_kwh)
-    return np.where(burns, np.minimum(battery_kw, np.maximum(beyond_kw, 0.0)), battery_kw)
 
 
 def fixed_ways(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray | None:
