@@ -175,3 +175,15 @@ def test_an_import_limit_keeps_the_battery_from_filling() -> None:
     for problem, most_kw in ((free, 8.0), (held, 6.0)):
         plan = solve_problem(problem)
         assert max(step.grid_kw for step in plan.steps) == pytest.approx(most_kw, abs=1e-3)
+
+
+def test_a_frequency_that_asks_too_much_is_missed_both_ways_for_a_reason() -> None:
+    problem = problem_of("droop")
+    target = tuple(6.0 * kw for kw in problem.target_kw)
+    plan = solve_problem(problem.model_copy(update={"target_kw": target}))
+    below, above = (one for one in plan.shortfall if one.energy_kwh > 1e-3)
+    assert "feed in more than 0 kW" in below.reason
+    assert "draw more than 8 kW" in above.reason
+    told = " ".join(plan.explanation)
+    assert "but for what is missing" in told
+    assert told.count("are missing because") == len(plan.shortfall)

@@ -68,10 +68,18 @@ def _how_it_follows(problem: Problem, plan: Plan) -> Iterator[str]:
     band = (
         f"within {problem.tolerance_kw:.3g} kW of the target" if problem.tolerance_kw else "at it"
     )
+    held = f"The draw is held {band}"
+    if plan.shortfall:
+        held += ", but for what is missing"
     yield (
-        f"The draw is held {band}; the battery rests for {rests:.0%} of the time, and compute "
+        f"{held}; the battery rests for {rests:.0%} of the time, and compute "
         f"moves {share:.0%} of the energy."
     )
+
+
+def _seconds(t_s: float) -> str:
+    """Return a time to a tenth of a second: steps end where they do, not where one would say."""
+    return f"{round(t_s, 1):g} s"
 
 
 def _compute_change_kw(step: Step) -> float:
@@ -99,8 +107,8 @@ def _what_prices_do(problem: Problem, plan: Plan) -> Iterator[str]:
             from_s = steps[0].t_s - problem.event_start_s
             to_s = steps[-1].t_s + steps[-1].duration_s - problem.event_start_s
             yield (
-                f"Between {from_s:g} s and {to_s:g} s, at {price:g} {plan.currency} per kWh, "
-                f"{' and '.join(does)}."
+                f"Between {_seconds(from_s)} and {_seconds(to_s)}, at {price:g} {plan.currency} "
+                f"per kWh, {' and '.join(does)}."
             )
     if not moves:
         highest = max(step.grid_kw for step in plan.steps)
@@ -112,8 +120,8 @@ def _what_is_missed(problem: Problem, plan: Plan) -> Iterator[str]:
     began_s = problem.event_start_s
     for gap in plan.shortfall:
         yield (
-            f"From {gap.from_s - began_s:g} s to {gap.to_s - began_s:g} s up to {gap.max_kw:.2f} "
-            f"kW ({gap.energy_kwh:.3f} kWh) are missing because {gap.reason}."
+            f"From {_seconds(gap.from_s - began_s)} to {_seconds(gap.to_s - began_s)} up to "
+            f"{gap.max_kw:.2f} kW ({gap.energy_kwh:.3f} kWh) are missing because {gap.reason}."
         )
     limits = problem.import_limit_kw
     over = [max(s.grid_kw - kw, 0.0) for s, kw in zip(plan.steps, limits, strict=True)]
@@ -121,5 +129,5 @@ def _what_is_missed(problem: Problem, plan: Plan) -> Iterator[str]:
         first = next(s for s, kw in zip(plan.steps, over, strict=True) if kw > MENTIONED_KW)
         yield (
             f"The draw exceeds its limit by up to {max(over):.2f} kW, from "
-            f"{first.t_s - began_s:g} s on: nothing that acts in time lowers it further."
+            f"{_seconds(first.t_s - began_s)} on: nothing that acts in time lowers it further."
         )

@@ -354,6 +354,11 @@ def _why_off_target(run: list[Step], problem: Problem) -> str:
         reasons.append(f"the battery is empty ({battery.min_kwh:g} kWh left)")
     if not above and max(stored) >= battery.max_kwh - AT_LIMIT_KW:
         reasons.append(f"the battery is full ({battery.max_kwh:g} kWh)")
+    if above and min(s.grid_kw for s in run) <= -problem.export_limit_kw + AT_LIMIT_KW:
+        reasons.append(f"the site may not feed in more than {problem.export_limit_kw:g} kW")
+    limits = dict(zip(problem.grid.edges_s[:-1], problem.import_limit_kw, strict=True))
+    if not above and any(s.grid_kw >= limits[s.t_s] - AT_LIMIT_KW for s in run):
+        reasons.append(f"the site may not draw more than {limits[run[0].t_s]:g} kW")
     return "; ".join(reasons) or "no mechanism is left that acts in time"
 
 

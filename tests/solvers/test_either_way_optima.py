@@ -264,3 +264,39 @@ def test_worth_of_energy_left_decides_whether_it_is_sold() -> None:
         battery = cells(terminal=(ValueSegment(width_kwh=2.0, price_per_kwh=worth),))
         money = cost(priced(40.0, battery=battery))
         assert bool(money) == sold
+
+
+def test_a_sleeper_is_woken_before_the_load_returns() -> None:
+    # Dear energy for an hour: 0.7 of the load waits, one instance serves 0.3, the other sleeps. All
+    # of 1.7 is due in the next hour, at u = 0.85 each: whoever wakes in 600 s must be told before.
+    may_wait = small.requests(
+        name="batch",
+        load=0.7,
+        max_rejected=0.0,
+        deferral=DeferralProblem(deadline_s=3600.0, price_per_work_h=0.2),
+    )
+    pool = small.pool(
+        load_curve=small.load_curve(idle_kw=0.2, amplitude_kw=0.8, exponent=0.5),
+        active_at_start=2,
+        drained_at_start=0,
+        may_sleep=True,
+        asleep_kw=0.02,
+        wake_s=600.0,
+        cap_depth_per_kwh=2000.0,
+        classes=(small.requests(load=0.3, max_rejected=0.0), may_wait),
+    )
+    edges = (0.0, 300.0, 3000.0, 3600.0, 4200.0, 7200.0)
+    problem = small.problem(
+        edges_s=edges,
+        epoch_steps=(0, 1, 2, 3, 4),
+        asks="nothing",
+        event_end_s=3600.0,
+        pools=(pool,),
+        prices=small.prices(energy_per_kwh=(1000.0, 1000.0, 1000.0, 1.0, 1.0)),
+    )
+    formulation = formulate(problem)
+    x = highs.solve(formulation.program, gap=1e-6).x
+    counts = formulation.counts[0]
+    assert x[counts.asleep] == pytest.approx([0.0, 1.0, 0.0, 0.0, 0.0])
+    assert x[counts.to_wake] == pytest.approx([0.0, 0.0, 1.0, 0.0, 0.0])
+    assert x[counts.active] == pytest.approx([1.0, 1.0, 1.0, 2.0, 2.0])
