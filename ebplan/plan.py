@@ -73,6 +73,53 @@ class ClassEpoch(Part):
     """Requests put off (> 0), or served from the backlog (< 0)."""
     backlog_requests: NonNegative = 0.0
     """Requests waiting at the end of the epoch."""
+    pulled_req_per_s: NonNegative = 0.0
+    """Requests not due yet that are served ahead."""
+    lowered_req_per_s: NonNegative = 0.0
+    """Requests that the lower precision serves."""
+    ttft_p95_s: NonNegative | None = None
+    """95th percentile of the time to first token of what is served; None where it is unknown, and
+    at full capacity, where the queue only grows."""
+    itl_s: NonNegative | None = None
+    """Mean inter-token latency of what is served; None where it is unknown."""
+    late_req_per_s: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
+
+
+class ClockLockEpoch(Part):
+    """Instances under a locked SM clock in one epoch."""
+
+    active: int = Field(ge=0)
+    """Instances that take requests."""
+    utilisation: NonNegative
+    """Load per active instance, 1 = uncapped saturation; 0 without active instances."""
+    capacity_used: NonNegative
+    """Load as a share of the capacity that the clock leaves; 0 without active instances."""
+    power_kw: NonNegative
+    """Settled power of the active instances at the connection point."""
+    clock_mhz: NonNegative | None
+    """Clock for each GPU of an active instance; None where none needs to be locked."""
+
+
+class TierEpoch(Part):
+    """Instances in the lower precision in one epoch."""
+
+    active: int = Field(ge=0)
+    """Instances that take requests."""
+    drained: int = Field(ge=0)
+    """Instances that hold its weights without load."""
+    to_tier: int = Field(ge=0)
+    """Commands to load its weights given at this epoch."""
+    to_own: int = Field(ge=0)
+    """Commands to load the pool's own weights again given at this epoch."""
+    utilisation: NonNegative
+    """Load per active instance, 1 = saturation in this precision; 0 without active instances."""
+    capacity_used: NonNegative
+    """Load as a share of the capacity that the power allows; 0 without active instances."""
+    power_kw: NonNegative
+    """Settled power of the active instances at the connection point."""
+    cap_w_per_gpu: float | None
+    """Power limit for each GPU of an active instance; None where no cap is needed."""
 
 
 class PoolEpoch(Part):
@@ -81,13 +128,13 @@ class PoolEpoch(Part):
     t_s: NonNegative
     """Start, seconds from plan start."""
     active: int = Field(ge=0)
-    """Instances that take requests."""
+    """Instances that take requests in the pool's own precision, at an unlocked clock."""
     drained: int = Field(ge=0)
-    """Instances awake without load."""
+    """Instances awake without load, in the pool's own precision."""
     asleep: int = Field(ge=0)
     """Instances asleep."""
     in_transit: int = Field(ge=0)
-    """Instances falling asleep or waking."""
+    """Instances falling asleep, waking or changing weights."""
     put_to_sleep: int = Field(ge=0)
     """Sleep commands given at this epoch."""
     woken: int = Field(ge=0)
@@ -100,6 +147,14 @@ class PoolEpoch(Part):
     """Settled power of the active instances at the connection point."""
     cap_w_per_gpu: float | None
     """Power limit for each GPU of an active instance; None where no cap is needed."""
+    clock_lock: ClockLockEpoch | None = None
+    """Instances under a locked clock; None where the pool has none."""
+    tier: TierEpoch | None = None
+    """Instances in the lower precision; None where the pool has none."""
+    prewarm: bool = False
+    """Whether a pre-warm is commanded at this epoch."""
+    woken_warm: int = Field(default=0, ge=0)
+    """Those of ``woken`` that are woken while warm."""
     classes: dict[str, ClassEpoch]
     """Request classes by name."""
 
@@ -155,6 +210,12 @@ class ClassService(Part):
     """Requests waiting when the plan starts."""
     backlog_at_end: NonNegative = 0.0
     """Requests waiting when it ends."""
+    pulled: NonNegative = 0.0
+    """Requests not due yet that are served ahead."""
+    lowered: NonNegative = 0.0
+    """Requests that the lower precision serves."""
+    late_requests: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
 
 
 class Violation(Part):
@@ -219,8 +280,15 @@ class Plan(Document):
     """By pool and request class."""
     explanation: tuple[str, ...]
     """Who carries it, what binds, what more would cost, in sentences."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that the problem leaves out on purpose."""
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
+
+    @property
+    def shortfall_kwh(self) -> float:
+        """Energy of the target that is not delivered."""
+        return sum(interval.energy_kwh for interval in self.shortfall)
 
     @property
     def money(self) -> float:

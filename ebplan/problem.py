@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive, Timestamp
 from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.models.latency import ClassLatency, Queue
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
 
@@ -27,8 +29,8 @@ so that prices and limits decide."""
 class ArrivalCount(Part):
     """Instances in transit when the plan starts."""
 
-    to: Literal["asleep", "awake"]
-    """Where they arrive."""
+    to: Literal["asleep", "awake", "tier"]
+    """Where they arrive; in the pool's own precision but for ``tier``."""
     count: int = Field(ge=1)
     """How many."""
     at_s: NonNegative
@@ -44,6 +46,26 @@ class DeferralProblem(Part):
     """Money for one unit of work waiting an hour."""
     backlog_at_start: NonNegative = 0.0
     """Work waiting when the plan starts."""
+    may_put_off: bool = True
+    """Whether more may be put off; what waits at the start may be worked off in any case."""
+
+
+class PullForwardProblem(Part):
+    """Work of a class that is not due yet and may be done now."""
+
+    available: NonNegative
+    """Work that may be done ahead, in instance-equivalents times seconds."""
+    value_per_work_h: NonNegative
+    """Money that an hour of one instance-equivalent is worth done now instead of later."""
+
+
+class LoweredProblem(Part):
+    """Requests of a class that a lower precision may serve."""
+
+    eligible_share: Fraction
+    """Share of the served requests for which the quality has been verified."""
+    price_per_instance_s: NonNegative
+    """Money per second for one instance-equivalent of load served at the lower precision."""
 
 
 class ClassProblem(Part):
@@ -61,6 +83,12 @@ class ClassProblem(Part):
     """Load that may be rejected, in instance-equivalents."""
     deferral: DeferralProblem | None = None
     """How its requests may wait; None where they may not."""
+    pull_forward: PullForwardProblem | None = None
+    """Its work that may be done ahead; None where there is none."""
+    lowered: LoweredProblem | None = None
+    """What of it a lower precision may serve; None where nothing."""
+    latency: ClassLatency | None = None
+    """Its latency and the limits on it; None where no model knows it."""
 
     @model_validator(mode="after")
     def _rejects_at_most_the_load(self) -> ClassProblem:
@@ -72,6 +100,72 @@ class ClassProblem(Part):
                 remedy="correct the limit",
             )
         return self
+
+
+class ClockLockProblem(Part):
+    """Instances under a locked SM clock: the same weights, another way down from the natural draw.
+
+    A locked clock lowers the draw also where it lies below every power limit that binds.
+    """
+
+    cap_curve: CapCurve
+    """Capacity of one instance against the power that the clock leaves it."""
+    power_exponent: Positive
+    """Power grows with the clock to this exponent: what the set-point is read off with."""
+    max_clock_mhz: Positive
+    """Clock at full power."""
+
+
+class TierProblem(Part):
+    """A lower precision: the same instances with other weights loaded.
+
+    It draws no less when saturated; it serves more, so that instances are freed.
+    """
+
+    name: str
+    """Name of the precision."""
+    capacity_factor: float = Field(ge=1.0)
+    """Instance-equivalents that one saturated instance serves."""
+    load_curve: LoadCurve
+    """Uncapped power of one instance against its utilisation."""
+    cap_curve: CapCurve
+    """Capacity of one instance, as a share of its own, against its power."""
+    swap_s: NonNegative
+    """From drained in one precision to drained in the other."""
+    swap_price_per_instance: NonNegative
+    """Effort and risk of one swap."""
+    active_at_start: int = Field(default=0, ge=0)
+    """Instances that take requests in it when the plan starts."""
+    drained_at_start: int = Field(default=0, ge=0)
+    """Instances that hold its weights without load when the plan starts."""
+    load_at_start: NonNegative = 0.0
+    """Instance-equivalents it serves when the plan starts."""
+
+    @property
+    def utilisation_at_start(self) -> float:
+        """Load per active instance when the plan starts, of its own capacity; 0 without any."""
+        if not self.active_at_start:
+            return 0.0
+        return min(self.load_at_start / self.capacity_factor / self.active_at_start, 1.0)
+
+
+class PrewarmProblem(Part):
+    """Working memory (KV cache) of protected requests loaded ahead where they will be served."""
+
+    lead_s: NonNegative
+    """From the command until it is warm."""
+    expires_s: Positive
+    """How long it stays warm."""
+    power_kw: NonNegative
+    """Draw of the speculative work during the lead."""
+    price: NonNegative
+    """Speculative work that may be wasted, per pre-warm of the pool."""
+    drain_per_instance: NonNegative
+    """Price of draining an instance while warm, instead of the pool's."""
+    wake_s: NonNegative
+    """From asleep to drained while warm, instead of the pool's."""
+    warm_until_s: NonNegative = 0.0
+    """Until when what was warmed before the plan stays warm."""
 
 
 class PoolProblem(Part):
@@ -98,7 +192,9 @@ class PoolProblem(Part):
     route_response: Response
     """Power after a change of counts."""
     cap_response: Response
-    """Power after a change of cap or load."""
+    """Power after a change of cap or load, downwards."""
+    rise_response: Response | None = None
+    """The same upwards; as downwards where absent."""
     sleep_s: NonNegative
     """From drained to asleep."""
     wake_s: NonNegative
@@ -127,14 +223,36 @@ class PoolProblem(Part):
     """Price of draining an instance."""
     wake_per_instance: NonNegative
     """Price of waking an instance."""
+    clock_lock: ClockLockProblem | None = None
+    """Locked SM clocks, where they are allowed."""
+    tier: TierProblem | None = None
+    """A lower precision, where there is one."""
+    prewarm: PrewarmProblem | None = None
+    """Pre-warming of the KV cache, where it is possible."""
     gpus_per_instance: int = Field(ge=1)
     """GPUs of one instance."""
     gpu_kw_per_kw: float = Field(gt=0.0, le=1.0)
     """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
+    queue: Queue | None = None
+    """Waiting for a service slot; None where no latency is known."""
+    may_cap: bool = True
+    """Whether active instances may be capped; without, they draw what their load makes them."""
+    fewest_active: int = Field(default=0, ge=0)
+    """Fewest instances that take requests, in every epoch."""
+    most_active: int | None = Field(default=None, ge=0)
+    """Most instances that take requests, in every epoch; None where all may."""
 
     @model_validator(mode="after")
     def _physical(self) -> PoolProblem:
         fast, slow = self.cap_response, self.route_response
+        rise = self.rise_response or fast
+        if rise.delay_s < fast.delay_s or rise.time_constant_s < fast.time_constant_s:
+            raise FieldFault(
+                field="rise_response",
+                value=f"delay {rise.delay_s:g} s, time constant {rise.time_constant_s:g} s",
+                allowed=f">= those of cap_response: {fast.delay_s:g} s, {fast.time_constant_s:g} s",
+                remedy="a release counts with the way down, which is taken to be the faster one",
+            )
         if slow.delay_s < fast.delay_s or slow.time_constant_s < fast.time_constant_s:
             raise FieldFault(
                 field="route_response",
@@ -153,8 +271,21 @@ class PoolProblem(Part):
         return self
 
     @model_validator(mode="after")
+    def _limits_can_be_kept(self) -> PoolProblem:
+        if self.queue is None and any(c.latency is not None for c in self.classes):
+            raise FieldFault(
+                field="queue",
+                value=None,
+                allowed="the service slots of an instance, where a class has a latency",
+                remedy="give slots and service_s",
+            )
+        latency_bounds(self)
+        return self
+
+    @model_validator(mode="after")
     def _everyone_is_somewhere(self) -> PoolProblem:
         there = self.active_at_start + self.drained_at_start + self.asleep_at_start
+        there += self.in_tier_at_start
         there += sum(arrival.count for arrival in self.arrivals)
         if there != self.instances:
             raise FieldFault(
@@ -165,10 +296,85 @@ class PoolProblem(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _warm_is_no_dearer(self) -> PoolProblem:
+        warm = self.prewarm
+        if warm is not None and (
+            warm.drain_per_instance > self.drain_per_instance or warm.wake_s > self.wake_s
+        ):
+            raise FieldFault(
+                field="prewarm",
+                value=f"drain {warm.drain_per_instance:g}, wake {warm.wake_s:g} s",
+                allowed=f"<= those of the pool: {self.drain_per_instance:g}, {self.wake_s:g} s",
+                remedy="a warm cache makes no drain dearer and no wake slower: correct either",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lowered_needs_a_tier(self) -> PoolProblem:
+        if self.tier is None and any(arrival.to == "tier" for arrival in self.arrivals):
+            raise FieldFault(
+                field="arrivals",
+                value="tier",
+                allowed="asleep or awake: the pool has no tier",
+                remedy="give the pool its tier, or correct where they arrive",
+            )
+        if self.tier is None and any(c.lowered is not None for c in self.classes):
+            raise FieldFault(
+                field="classes",
+                value="lowered",
+                allowed="only in a pool with a tier",
+                remedy="give the pool its tier, or leave lowered out",
+            )
+        if self.tier is not None and self.tier.load_at_start > self.load * (1.0 + 1e-9):
+            raise FieldFault(
+                field="tier.load_at_start",
+                value=self.tier.load_at_start,
+                allowed=f"<= {self.load:g}, the load of the pool",
+                remedy="correct the load of the tier",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _active_range(self) -> PoolProblem:
+        if not self.fewest_active <= self.highest_active <= self.instances:
+            raise FieldFault(
+                field="most_active",
+                value=self.most_active,
+                allowed=f"fewest_active = {self.fewest_active} to instances = {self.instances}",
+                remedy="correct either limit",
+            )
+        return self
+
+    @property
+    def in_tier_at_start(self) -> int:
+        """Instances that hold the lower precision's weights when the plan starts."""
+        return self.tier.active_at_start + self.tier.drained_at_start if self.tier else 0
+
+    @property
+    def load_in_tier_at_start(self) -> float:
+        """Instance-equivalents that the lower precision serves when the plan starts."""
+        return self.tier.load_at_start if self.tier else 0.0
+
+    @property
+    def serving_at_start(self) -> int:
+        """Instances that take requests when the plan starts, in any precision."""
+        return self.active_at_start + (self.tier.active_at_start if self.tier else 0)
+
+    @property
+    def highest_active(self) -> int:
+        """Most instances that may take requests."""
+        return self.instances if self.most_active is None else self.most_active
+
     @property
     def load(self) -> float:
         """Offered load of all classes in instance-equivalents."""
         return sum(c.load for c in self.classes)
+
+    @property
+    def most_served(self) -> float:
+        """Instance-equivalents that all instances together can serve."""
+        return self.instances * (self.tier.capacity_factor if self.tier else 1.0)
 
     @property
     def full_kw(self) -> float:
@@ -177,16 +383,24 @@ class PoolProblem(Part):
 
     @property
     def utilisation_at_start(self) -> float:
-        """Load per active instance when the plan starts, at most 1; 1 without active ones."""
-        return min(self.load / self.active_at_start, 1.0) if self.active_at_start else 1.0
+        """Load per active instance when the plan starts, at most 1; 1 without active ones.
+
+        What a lower precision serves is not theirs.
+        """
+        if not self.active_at_start:
+            return 1.0
+        return min((self.load - self.load_in_tier_at_start) / self.active_at_start, 1.0)
 
     def power_at_start_kw(self) -> float:
         """Return the settled power of the pool when the plan starts."""
-        active = self.active_at_start
-        idle = self.instances - active - self.asleep_at_start
+        idle = self.instances - self.serving_at_start - self.asleep_at_start
         power_kw = idle * self.drained_kw + self.asleep_at_start * self.asleep_kw
-        if active:
-            power_kw += active * float(self.load_curve.power_kw(self.utilisation_at_start))
+        if self.active_at_start:
+            each_kw = float(self.load_curve.power_kw(self.utilisation_at_start))
+            power_kw += self.active_at_start * each_kw
+        if self.tier and self.tier.active_at_start:
+            each_kw = float(self.tier.load_curve.power_kw(self.tier.utilisation_at_start))
+            power_kw += self.tier.active_at_start * each_kw
         return power_kw
 
 
@@ -341,6 +555,8 @@ class Problem(Document):
     """Energy to be in the battery again at the end of the recovery; None where none is asked."""
     caveats: tuple[str, ...] = ()
     """Where models are used outside what their data cover, in sentences."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that were left out on purpose; their switches are in the pools and the battery."""
 
     @model_validator(mode="after")
     def _shapes(self) -> Problem:

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.problem import BatteryProblem, Problem
+from ebplan.models.latency_bounds import latency_bounds
+from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
-from ebplan.solvers.decision import PoolDecision, clean
+from ebplan.solvers.blocks.lens import uncapped_lines
+from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
+from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.operations import operated
 from ebplan.solvers.program import FloatArray, Program
+from ebplan.solvers.quality import late_by_waiting, too_slow_kw
 from ebplan.solvers.transients import compute_kw, hidden_kw, judged_from, peaks
 
 
@@ -96,30 +101,76 @@ def complete(
 
 def _put_decision(point: _Point, problem: Problem, decision: PoolDecision) -> None:
     pool = decision.pool
-    for name in ("active", "drained", "asleep", "to_sleep", "to_wake", "load"):
+    for name in ("drained", "asleep", "to_sleep"):
         point.put(f"{pool.name}.{name}", getattr(decision, name))
-    point.put(f"{pool.name}.power", decision.power_kw)
-    drained = decision.newly_drained()
-    point.put(f"{pool.name}.newly_drained", drained)
-    missing = np.maximum(pool.active_at_start - decision.active, 0.0)
+    for way in decision.ways:
+        _put_running(point, pool, way)
+    own, lower = decision.newly_drained()
+    point.put(f"{pool.name}.newly_drained", own)
+    point.put(f"{pool.name}.not_drained", (own == 0.0).astype(float))
+    missing = np.maximum(pool.serving_at_start - decision.serving, 0.0)
     point.put(f"{pool.name}.missing", missing)
-    point.put(f"{pool.name}.not_drained", (drained == 0.0).astype(float))
-    for name, rejected in decision.rejected.items():
-        point.put(f"{pool.name}.rejected.{name}", rejected)
-    seconds = problem.grid.epoch_durations_s
+    if pool.tier is not None and decision.swaps is not None:
+        point.put(f"{pool.name}.to_tier", decision.swaps.to_tier)
+        point.put(f"{pool.name}.to_own", decision.swaps.to_own)
+        point.put(f"{pool.name}.{pool.tier.name}.drained", decision.swaps.drained)
+        point.put(f"{pool.name}.{pool.tier.name}.newly_drained", lower)
+        point.put(f"{pool.name}.{pool.tier.name}.not_drained", (lower == 0.0).astype(float))
+    _put_warmth(point, problem, decision, own + lower)
+    _put_requests(point, problem, decision)
+
+
+def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
+    operation = way.operation
+    point.put(f"{operation.name}.active", way.active)
+    point.put(f"{operation.name}.load", way.load)
+    point.put(f"{operation.name}.power", way.power_kw)
+    capacity = way.capacity()
+    for i, step in enumerate(pool.congestion):
+        above = np.maximum(way.load - step.above_utilisation * capacity, 0.0)
+        point.put(f"{operation.name}.congested.{i}", above)
+    lines = np.array(uncapped_lines(operation))
+    on_lines_kw = np.outer(lines[:, 0], way.load) + np.outer(lines[:, 1], way.active)
+    for h in range(len(lines)):
+        lowest = on_lines_kw.argmin(axis=0) == h
+        point.put(f"{operation.name}.uncapped.{h}", lowest.astype(float))
+    slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
+    depth = slope * way.load + intercept * way.active - way.power_kw
+    point.put(f"{operation.name}.cap_depth", np.maximum(depth, 0.0))
+    bounds = latency_bounds(operated(pool, operation))
+    for name, late in late_by_waiting(way, bounds).items():
+        point.put(f"{operation.name}.late.{name}", late)
+    for name, kw in too_slow_kw(way, bounds).items():
+        point.put(f"{operation.name}.slow.{name}", kw)
+
+
+def _put_warmth(
+    point: _Point, problem: Problem, decision: PoolDecision, drained: FloatArray
+) -> None:
+    """Write the pre-warm; who is drained while the pool is warm is drained warm."""
+    pool, warmth = decision.pool, decision.pool.prewarm
+    if warmth is None or decision.prewarm is None or decision.woken_warm is None:
+        point.put(f"{pool.name}.to_wake", decision.to_wake)
+        return
+    grid = problem.grid
+    warm = warm_epochs(warmth, grid) @ decision.prewarm + still_warm(warmth, grid)
+    point.put(f"{pool.name}.prewarm", decision.prewarm)
+    point.put(f"{pool.name}.drained_warm", np.where(warm > 0.5, drained, 0.0))
+    point.put(f"{pool.name}.to_wake_warm", decision.woken_warm)
+    point.put(f"{pool.name}.to_wake", decision.to_wake - decision.woken_warm)
+
+
+def _put_requests(point: _Point, problem: Problem, decision: PoolDecision) -> None:
+    pool, seconds = decision.pool, problem.grid.epoch_durations_s
+    for what in ("rejected", "pulled", "lowered"):
+        for name, load in getattr(decision, what).items():
+            point.put(f"{pool.name}.{what}.{name}", load)
     for requests in pool.classes:
         if requests.deferral is not None:
             put_off = decision.deferred.get(requests.name, np.zeros(len(seconds)))
             point.put(f"{pool.name}.deferred.{requests.name}", put_off)
             waiting = requests.deferral.backlog_at_start + np.cumsum(seconds * put_off)
             point.put(f"{pool.name}.backlog.{requests.name}", waiting)
-    capacity = decision.capacity()
-    for i, step in enumerate(pool.congestion):
-        above = np.maximum(decision.load - step.above_utilisation * capacity, 0.0)
-        point.put(f"{pool.name}.congested.{i}", above)
-    slope, intercept = pool.load_curve.tangent(pool.utilisation_at_start)
-    depth = slope * decision.load + intercept * decision.active - decision.power_kw
-    point.put(f"{pool.name}.cap_depth", np.maximum(depth, 0.0))
 
 
 def _put_battery(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ebplan.plan import (
     CheckResult,
     ClassEpoch,
     ClassService,
+    ClockLockEpoch,
     Converter,
     HandOffResult,
     Plan,
@@ -17,12 +19,16 @@ from ebplan.plan import (
     PoolEpoch,
     Shortfall,
     Step,
+    TierEpoch,
 )
 from ebplan.problem import BatteryProblem, ClassProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
-from ebplan.solvers.decision import NOTHING_KW, PoolDecision, clean, decide
+from ebplan.solvers.decision import NOTHING_KW, PoolDecision, Running, clean, decide
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.operations import CLOCK_LOCK, Operation
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.quality import late_load, worst_latency
+from ebplan.solvers.transients import falling_kw, prewarming_kw
 
 NATURAL_DRAW_MARGIN = 0.002
 """A power this close to the natural draw needs no cap: the piecewise-linear load curve lies up to
@@ -74,6 +80,7 @@ def extract_plan(
         ),
         service={d.pool.name: _service(problem, d) for d in decisions},
         explanation=(),
+        without=problem.without,
         problem_hash=problem.digest(),
     )
 
@@ -81,42 +88,90 @@ def extract_plan(
 def contributions(problem: Problem, decision: PoolDecision) -> dict[str, FloatArray]:
     """Split the change of a pool's draw by mechanism, each of shape (T,) in kW.
 
-    In the order in which they act on the state at the start: admission and deferral change the
-    load of the active instances, consolidation moves what is left onto fewer (and waits for the
-    drained ones to settle), the cap takes what remains above the plan's power. Each is a change of
-    the settled draw carried through the same weights, so the parts sum to the whole at every step.
+    In the order in which they act on the state at the start: admission, deferral and work done
+    ahead change the load of the serving instances, consolidation moves what is left onto fewer (and
+    waits for the drained ones to settle), the lower precision replaces some of them, a locked clock
+    and a cap take what remains above the plan's power, a pre-warm adds its work. Each is a change
+    of the settled draw carried through the same weights, so the parts sum to the whole at every
+    step. That a lower precision frees instances shows as consolidation: by itself it moves no watt.
     """
     pool = decision.pool
-    nobody_moved = np.full(len(decision.load), float(pool.active_at_start))
-    idle_kw = settled_draw_kw(pool, decision.active, decision.asleep, np.zeros(len(nobody_moved)))
-    idle_at_start_kw = pool.power_at_start_kw() - _natural_kw(
-        pool, np.array([pool.load]), nobody_moved[:1]
-    )
-    put_off = np.sum([np.zeros(len(nobody_moved)), *decision.deferred.values()], axis=0)
-    admitted_kw = idle_at_start_kw + _natural_kw(pool, decision.load + put_off, nobody_moved)
-    deferred_kw = idle_at_start_kw + _natural_kw(pool, decision.load, nobody_moved)
-    moved_kw = idle_kw + _natural_kw(pool, decision.load, decision.active)
-    capped_kw = idle_kw + decision.power_kw
+    settled = dict(_settled_by_mechanism(pool, decision))
+    settled["prewarm"] = settled["power_cap"] + prewarming_kw(problem, decision)
     fast, lag = response_weights(pool, problem.grid, None, problem.direction)
-    carry = fast[:, 1:]
-    settling_kw = lag @ ((pool.full_kw - pool.drained_kw) * decision.newly_drained())
-    parts = {
-        "consolidation": carry @ (moved_kw - deferred_kw) + settling_kw,
-        "power_cap": carry @ (capped_kw - moved_kw),
-        "admission": carry @ (admitted_kw - pool.power_at_start_kw()),
-    }
-    if decision.deferred:
-        parts["deferral"] = carry @ (deferred_kw - admitted_kw)
-    return parts
+    carry, parts = fast[:, 1:], {}
+    before = np.full(problem.grid.n_epochs, pool.power_at_start_kw())
+    for mechanism, kw in settled.items():
+        parts[mechanism] = carry @ (kw - before)
+        before = kw
+    parts["consolidation"] = parts["consolidation"] + lag @ falling_kw(decision)
+    always = ("consolidation", "power_cap", "admission")
+    offered = (*always, *_optional_mechanisms(pool))
+    return {mechanism: kw for mechanism, kw in parts.items() if mechanism in offered}
 
 
-def _natural_kw(pool: PoolProblem, load: FloatArray, active: FloatArray) -> FloatArray:
+def _settled_by_mechanism(
+    pool: PoolProblem, decision: PoolDecision
+) -> Iterator[tuple[str, FloatArray]]:
+    """Yield the settled draw, (K,), after each mechanism has acted on top of those before it."""
+    epochs = np.zeros(len(decision.asleep))
+    own, ways = decision.own.operation, decision.ways
+    start = pool.active_at_start + epochs
+    load = pool.load - pool.load_in_tier_at_start + epochs
+    # What is drawn besides the active instances stays as it is while their load changes.
+    beside_kw = pool.power_at_start_kw() - _natural_kw(own, load, start)
+    for mechanism, change in (
+        ("admission", -_total(decision.rejected, epochs)),
+        ("deferral", -_total(decision.deferred, epochs)),
+        ("pull_forward", _total(decision.pulled, epochs)),
+    ):
+        load = load + change
+        yield mechanism, beside_kw + _natural_kw(own, np.maximum(load, 0.0), start)
+    idle_kw = settled_draw_kw(pool, decision.serving, decision.asleep, epochs)
+    lower = [w for w in ways if w.operation.key not in (None, CLOCK_LOCK)]
+    upper = [w for w in ways if w.operation.key in (None, CLOCK_LOCK)]
+    together = sum((w.load for w in upper), epochs), sum((w.active for w in upper), epochs)
+    own_kw = idle_kw + _natural_kw(own, *together)
+    # An instance of the lower precision as if it had the pool's own curve: what it frees.
+    yield "consolidation", own_kw + sum((_natural_kw(own, w.load, w.active) for w in lower), epochs)
+    yield "precision", own_kw + sum((_running_naturally_kw(w) for w in lower), epochs)
+    settled_kw = idle_kw + sum((_running_naturally_kw(way) for way in ways), epochs)
+    for way in ways:
+        if way.operation.key == CLOCK_LOCK:
+            settled_kw = settled_kw + way.power_kw - _running_naturally_kw(way)
+    yield "clock_lock", settled_kw
+    yield "power_cap", idle_kw + decision.power_kw
+
+
+def _optional_mechanisms(pool: PoolProblem) -> Iterator[str]:
+    """Yield the mechanisms that only some pools have."""
+    if any(c.deferral is not None for c in pool.classes):
+        yield "deferral"
+    if any(c.pull_forward is not None for c in pool.classes):
+        yield "pull_forward"
+    if pool.tier is not None:
+        yield "precision"
+    if pool.clock_lock is not None:
+        yield "clock_lock"
+    if pool.prewarm is not None:
+        yield "prewarm"
+
+
+def _total(by_class: dict[str, FloatArray], nothing: FloatArray) -> FloatArray:
+    return np.asarray(np.sum([nothing, *by_class.values()], axis=0))
+
+
+def _running_naturally_kw(way: Running) -> FloatArray:
+    return _natural_kw(way.operation, way.load, way.active)
+
+
+def _natural_kw(operation: Operation, load: FloatArray, active: FloatArray) -> FloatArray:
     """Return the uncapped power of ``active`` instances sharing ``load``, shape (K,).
 
     More load than the instances can serve leaves them saturated.
     """
     each = np.divide(load, active, out=np.zeros(len(load)), where=active > 0)
-    return active * pool.load_curve.power_kw(np.minimum(each, 1.0))
+    return active * operation.load_curve.power_kw(np.minimum(each, 1.0))
 
 
 def handoff_complete_s(steps: tuple[Step, ...]) -> float | None:
@@ -197,26 +252,67 @@ def _epochs(problem: Problem, decision: PoolDecision) -> tuple[PoolEpoch, ...]:
     starts = problem.grid.epoch_starts_s
     epochs = []
     for k in range(problem.grid.n_epochs):
-        active = int(decision.active[k])
-        load, power = float(decision.load[k]), float(decision.power_kw[k])
-        settled = active + int(decision.drained[k]) + int(decision.asleep[k])
+        swapped = decision.swaps.drained[k] if decision.swaps else 0.0
+        settled = decision.serving[k] + decision.drained[k] + decision.asleep[k] + swapped
         epochs.append(
             PoolEpoch(
                 t_s=float(starts[k]),
-                active=active,
                 drained=int(decision.drained[k]),
                 asleep=int(decision.asleep[k]),
-                in_transit=pool.instances - settled,
+                in_transit=pool.instances - int(settled),
                 put_to_sleep=int(decision.to_sleep[k]),
                 woken=int(decision.to_wake[k]),
-                utilisation=load / active if active else 0.0,
-                capacity_used=_capacity_used(pool, load, power, active),
-                power_kw=power,
-                cap_w_per_gpu=_cap_w_per_gpu(pool, load, power, active),
+                **_running(decision.own, k),
+                cap_w_per_gpu=_cap_w_per_gpu(pool, decision.own, k),
+                clock_lock=_clock_lock_epoch(decision, k),
+                tier=_tier_epoch(decision, k),
+                prewarm=decision.prewarm is not None and bool(decision.prewarm[k]),
+                woken_warm=0 if decision.woken_warm is None else int(decision.woken_warm[k]),
                 classes={c.name: _class_epoch(problem, decision, c, k) for c in pool.classes},
             )
         )
     return tuple(epochs)
+
+
+def _running(way: Running, k: int) -> dict[str, Any]:
+    """Return what every way of running says of an epoch."""
+    active, load, power_kw = int(way.active[k]), float(way.load[k]), float(way.power_kw[k])
+    used = 0.0
+    if active:
+        used = load / (active * float(way.operation.cap_curve.capacity(power_kw / active)))
+    return {
+        "active": active,
+        "utilisation": load / active if active else 0.0,
+        "capacity_used": used,
+        "power_kw": power_kw,
+    }
+
+
+def _clock_lock_epoch(decision: PoolDecision, k: int) -> ClockLockEpoch | None:
+    lock = decision.pool.clock_lock
+    if lock is None:
+        return None
+    way = next(way for way in decision.ways if way.operation.key == CLOCK_LOCK)
+    each_kw = _below_natural_kw(way, k)
+    clock_mhz = None
+    if each_kw is not None:
+        share = (each_kw / lock.cap_curve.full_kw) ** (1.0 / lock.power_exponent)
+        clock_mhz = round(lock.max_clock_mhz * min(share, 1.0), 1)
+    return ClockLockEpoch(**_running(way, k), clock_mhz=clock_mhz)
+
+
+def _tier_epoch(decision: PoolDecision, k: int) -> TierEpoch | None:
+    swaps = decision.swaps
+    if swaps is None:
+        return None
+    way = decision.ways[-1]
+    return TierEpoch(
+        **_running(way, k),
+        drained=int(swaps.drained[k]),
+        to_tier=int(swaps.to_tier[k]),
+        to_own=int(swaps.to_own[k]),
+        cap_w_per_gpu=_cap_w_per_gpu(decision.pool, way, k),
+    )
 
 
 def _class_epoch(
@@ -225,14 +321,33 @@ def _class_epoch(
     rate, load = requests.requests_per_s_per_instance, requests.load
     rejected = float(decision.rejected[requests.name][k])
     put_off = _put_off(problem, decision, requests)
-    served = load - rejected - float(put_off[k])
+    ahead = float(decision.pulled[requests.name][k]) if requests.name in decision.pulled else 0.0
+    lowered = decision.lowered.get(requests.name)
+    served = load - rejected - float(put_off[k]) + ahead
     return ClassEpoch(
         offered_req_per_s=load * rate,
         served_req_per_s=served * rate if served > NOTHING_KW else 0.0,
         rejected_req_per_s=rejected * rate,
         deferred_req_per_s=float(put_off[k]) * rate,
         backlog_requests=_waiting(problem, requests, put_off)[k + 1],
+        pulled_req_per_s=ahead * rate,
+        lowered_req_per_s=0.0 if lowered is None else float(lowered[k]) * rate,
+        **_quality(decision, requests, served, k),
     )
+
+
+def _quality(
+    decision: PoolDecision, requests: ClassProblem, served: float, k: int
+) -> dict[str, float | None]:
+    """Return the latency fields of a class; nothing is late where no limit has a price."""
+    found = worst_latency(decision, requests, k)
+    late = late_load(decision).get(requests.name)
+    rate = requests.requests_per_s_per_instance
+    return {
+        "ttft_p95_s": found.ttft_p95_s if served > NOTHING_KW else None,
+        "itl_s": found.itl_s if served > NOTHING_KW else None,
+        "late_req_per_s": 0.0 if late is None else float(late[k]) * rate,
+    }
 
 
 def _put_off(problem: Problem, decision: PoolDecision, requests: ClassProblem) -> FloatArray:
@@ -249,22 +364,23 @@ def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> l
     return [float(w) for w in np.where(waiting < 1e-3, 0.0, waiting)]
 
 
-def _capacity_used(pool: PoolProblem, load: float, power_kw: float, active: int) -> float:
-    if not active:
-        return 0.0
-    return load / (active * float(pool.cap_curve.capacity(power_kw / active)))
-
-
-def _cap_w_per_gpu(pool: PoolProblem, load: float, power_kw: float, active: int) -> float | None:
+def _cap_w_per_gpu(pool: PoolProblem, way: Running, k: int) -> float | None:
     """Return the limit for each GPU, or None where the natural draw is no higher."""
-    if not active:
-        return None
-    each_kw = power_kw / active
-    natural_kw = float(pool.load_curve.power_kw(load / active))
-    if each_kw >= natural_kw * (1.0 - NATURAL_DRAW_MARGIN):
+    each_kw = _below_natural_kw(way, k)
+    if each_kw is None or not pool.may_cap:
         return None
     # Drivers take whole watts; a tenth is finer than any of them.
     return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
+
+
+def _below_natural_kw(way: Running, k: int) -> float | None:
+    """Return the power of one active instance where it lies below its natural draw, else None."""
+    active = int(way.active[k])
+    if not active:
+        return None
+    each_kw = float(way.power_kw[k]) / active
+    natural_kw = float(way.operation.load_curve.power_kw(float(way.load[k]) / active))
+    return each_kw if each_kw < natural_kw * (1.0 - NATURAL_DRAW_MARGIN) else None
 
 
 def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService]:
@@ -276,14 +392,25 @@ def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService
         rejected = float(decision.rejected[requests.name] @ seconds) * rate
         put_off = _put_off(problem, decision, requests)
         waiting = _waiting(problem, requests, put_off)
+        nothing = np.zeros(len(seconds))
+        pulled = float(decision.pulled.get(requests.name, nothing) @ seconds) * rate
+        served = offered - rejected - float(put_off @ seconds) * rate + pulled
         service[requests.name] = ClassService(
             offered=offered,
-            served=max(offered - rejected - float(put_off @ seconds) * rate, 0.0),
+            served=max(served, 0.0),
+            pulled=pulled,
+            lowered=float(decision.lowered.get(requests.name, nothing) @ seconds) * rate,
             rejected=rejected,
             backlog_at_start=waiting[0],
             backlog_at_end=waiting[-1],
+            late_requests=_late_requests(decision, requests, seconds),
         )
     return service
+
+
+def _late_requests(decision: PoolDecision, requests: ClassProblem, seconds: FloatArray) -> float:
+    late = late_load(decision).get(requests.name, np.zeros(len(seconds)))
+    return float(late @ seconds) * requests.requests_per_s_per_instance
 
 
 def _shortfalls(

@@ -11,9 +11,12 @@ from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import BatteryColumns, add_battery
 from ebplan.solvers.blocks.connection import Connection, add_connection
 from ebplan.solvers.blocks.counts import Counts, add_counts
+from ebplan.solvers.blocks.latency import add_latency
 from ebplan.solvers.blocks.lens import Lens, add_lens
+from ebplan.solvers.blocks.prewarm import Prewarm, add_prewarm
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
+from ebplan.solvers.operations import operations
 from ebplan.solvers.program import FloatArray, Program, ProgramBuilder
 
 
@@ -24,7 +27,9 @@ class Formulation:
     program: Program
     counts: tuple[Counts, ...]
     """By pool."""
-    lenses: tuple[Lens, ...]
+    lenses: tuple[tuple[Lens, ...], ...]
+    """By pool, one for each way to run an instance."""
+    prewarms: tuple[Prewarm | None, ...]
     """By pool."""
     services: tuple[Service, ...]
     """By pool."""
@@ -57,15 +62,19 @@ def formulate(
     watched = np.array(sorted(instants_s))
     builder = ProgramBuilder()
     grid = problem.grid
-    counts, lenses, services = [], [], []
+    counts, lenses, prewarms, services = [], [], [], []
     # A target that is followed from below as well pays for draw that is not there.
     drawing_pays = problem.tracks or bool((problem.energy_prices_per_kwh <= 0.0).any())
     for pool in problem.pools:
         counts.append(add_counts(builder, pool, grid, drawing_pays=drawing_pays))
-        lenses.append(add_lens(builder, pool, grid, counts[-1]))
+        running = zip(operations(pool), counts[-1].serving, strict=True)
+        lenses.append(tuple(add_lens(builder, pool, way, grid, active) for way, active in running))
+        for lens, active in zip(lenses[-1], counts[-1].serving, strict=True):
+            add_latency(builder, pool, grid, active, lens)
+        prewarms.append(add_prewarm(builder, pool, grid, counts[-1]))
         services.append(add_service(builder, pool, grid, lenses[-1]))
     compute = add_compute_power(
-        builder, problem.pools, grid, counts, lenses, watched, problem.direction
+        builder, problem.pools, grid, counts, lenses, prewarms, watched, problem.direction
     )
     battery = None
     if problem.battery is not None:
@@ -75,6 +84,7 @@ def formulate(
         program=builder.build(),
         counts=tuple(counts),
         lenses=tuple(lenses),
+        prewarms=tuple(prewarms),
         services=tuple(services),
         compute=compute,
         battery=battery,

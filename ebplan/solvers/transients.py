@@ -11,6 +11,7 @@ import numpy as np
 
 from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import converter_limits_kw, response_limit_kw
+from ebplan.solvers.blocks.prewarm import lead_epochs
 from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.program import FloatArray
@@ -31,11 +32,28 @@ def compute_kw(
     draws = []
     for decision in decisions:
         pool = decision.pool
-        settled = settled_draw_kw(pool, decision.active, decision.asleep, decision.power_kw)
+        settled = settled_draw_kw(pool, decision.serving, decision.asleep, decision.power_kw)
+        settled = settled + prewarming_kw(problem, decision)
         fast, lag = response_weights(pool, problem.grid, times_s, problem.direction)
-        held_back_kw = (pool.full_kw - pool.drained_kw) * decision.newly_drained()
+        held_back_kw = falling_kw(decision)
         draws.append(fast @ np.r_[pool.power_at_start_kw(), settled] + lag @ held_back_kw)
     return np.asarray(np.sum(draws, axis=0))
+
+
+def falling_kw(decision: PoolDecision) -> FloatArray:
+    """Return what the instances drained at each epoch fall by, from saturation, shape (K,)."""
+    pool = decision.pool
+    own, lower = decision.newly_drained()
+    tier_full_kw = pool.tier.load_curve.full_kw if pool.tier else pool.full_kw
+    return (pool.full_kw - pool.drained_kw) * own + (tier_full_kw - pool.drained_kw) * lower
+
+
+def prewarming_kw(problem: Problem, decision: PoolDecision) -> FloatArray:
+    """Return the draw of a pre-warm at work at each epoch, shape (K,)."""
+    warmth = decision.pool.prewarm
+    if warmth is None or decision.prewarm is None:
+        return np.zeros(problem.grid.n_epochs)
+    return np.asarray(warmth.power_kw * lead_epochs(warmth, problem.grid) @ decision.prewarm)
 
 
 def judged_from(problem: Problem) -> tuple[int, ...]:
@@ -103,7 +121,10 @@ def _smooth_spans(problem: Problem) -> tuple[FloatArray, FloatArray]:
     The draw has a kink where a response begins: at each epoch plus a dead time.
     """
     grid = problem.grid
-    delays = {r.delay_s for p in problem.pools for r in (p.route_response, p.cap_response)}
+    responses = [
+        r for p in problem.pools for r in (p.route_response, p.cap_response, p.rise_response)
+    ]
+    delays = {response.delay_s for response in responses if response is not None}
     kinks = [grid.epoch_starts_s + delay for delay in delays]
     times = np.unique(np.concatenate([grid.edges_s, *kinks]))
     times = times[times <= grid.horizon_s]

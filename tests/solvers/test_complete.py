@@ -11,9 +11,10 @@ from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers import highs
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
 from ebplan.solvers.complete import complete
-from ebplan.solvers.decision import PoolDecision
+from ebplan.solvers.decision import PoolDecision, Running
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.merit_order import merit_order
+from ebplan.solvers.operations import operations
 from ebplan.solvers.program import FloatArray
 
 TRIES = 200
@@ -54,9 +55,13 @@ def random_decision(
         part = np.minimum(turned_away, requests.max_rejected)
         rejected[requests.name], turned_away = part, turned_away - part
     whole = {name: np.array(values, dtype=float) for name, values in counts.items()}
-    return PoolDecision(
-        pool=pool, load=points[:, 0], power_kw=points[:, 1], rejected=rejected, **whole
+    own = Running(
+        operation=operations(pool)[0],
+        active=whole.pop("active"),
+        load=points[:, 0],
+        power_kw=points[:, 1],
     )
+    return PoolDecision(pool=pool, ways=(own,), rejected=rejected, **whole)
 
 
 def _operate(

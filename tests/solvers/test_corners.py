@@ -48,7 +48,7 @@ def test_no_load_is_served_without_an_active_instance() -> None:
     )
     problem = small.problem(pools=(pool,), release_kw=0.3, prices=SHORTFALL)
     formulation, x, _ = optimal(problem)
-    active, load = x[formulation.counts[0].active], x[formulation.lenses[0].load]
+    active, load = x[formulation.counts[0].active], x[formulation.lenses[0][0].load]
     assert (load <= 0.95 * active + 1e-6).all()
 
 
@@ -62,7 +62,7 @@ def test_no_instance_draws_more_than_at_saturation() -> None:
     )
     problem = small.problem(pools=(pool,), prices=small.prices(energy_per_kwh=-10.0))
     formulation, x, _ = optimal(problem)
-    active, power = x[formulation.counts[0].active], x[formulation.lenses[0].power]
+    active, power = x[formulation.counts[0].active], x[formulation.lenses[0][0].power]
     assert (power <= pool.full_kw * active + 1e-6).all()
 
 
@@ -115,7 +115,7 @@ def test_activating_an_instance_releases_nothing() -> None:
     )
     formulation, x, _ = optimal(problem)
     (decision,) = decide(problem, formulation, x)
-    settled = decision.power_kw + 0.2 * (2.0 - decision.active)
+    settled = decision.power_kw + 0.2 * (2.0 - decision.serving)
     lowest = compute_kw(problem, (decision,), np.linspace(0.0, 60.0, 601)).min()
     assert lowest >= min(pool.power_at_start_kw(), float(settled.min())) - 1e-6
 

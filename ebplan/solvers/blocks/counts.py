@@ -1,4 +1,4 @@
-"""Operating modes: how many instances are active, drained, asleep or on their way.
+"""Operating modes: how many instances serve in which way, are drained, asleep or on their way.
 
 Identical instances are counted, never told apart: that removes the symmetry. What it cannot tell
 (which of two instances is bound to stay awake) stands in docs/formulation.md, section 7.
@@ -11,20 +11,35 @@ Identical instances are counted, never told apart: that removes the symmetry. Wh
 | s_k    | to_sleep     | sleep commands given                     | (K,)  |
 | w_k    | to_wake      | wake commands given                      | (K,)  |
 | r_k    | newly_drained| active instances fewer than before       | (K,)  |
-| i_k    | missing      | active instances fewer than at the start | (K,)  |
+| i_k    | missing      | serving instances fewer than at the start| (K,)  |
 
-awake_balance    A_k + D_k = A_{k-1} + D_{k-1} - s_k + sum_{k': wakes at k} w_{k'} + arriving_k
-asleep_balance   S_k = S_{k-1} - w_k + sum_{k': asleep at k} s_{k'} + arriving_k
-drained_first    s_k <= D_{k-1}
-min_awake        sum_{arrivals awake in (t_k - min_awake, t_k]} <= A_k + D_k
+Only where the pool has them:
+
+| C_k    | clock_lock.active    | active under a locked clock                  | (K,) |
+| F_k    | TIER.active          | active in the lower precision                | (K,) |
+| E_k    | TIER.drained         | hold its weights without load                | (K,) |
+| a_k    | to_tier              | commands to load the lower precision         | (K,) |
+| b_k    | to_own               | commands to load the pool's own again        | (K,) |
+| n_k    | TIER.newly_drained   | fewer active in the lower precision          | (K,) |
+| w'_k   | to_wake_warm         | wake commands given while warm (prewarm.py)  | (K,) |
+
+awake_balance    A_k + C_k + D_k = A_{k-1} + C_{k-1} + D_{k-1} - s_k - a_k + arriving_k
+                                   + sum_{wakes at k} (w, w') + sum_{own at k} b
+asleep_balance   S_k = S_{k-1} - w_k - w'_k + sum_{k': asleep at k} s_{k'} + arriving_k
+tier_balance     F_k + E_k = F_{k-1} + E_{k-1} - b_k + sum_{k': in tier at k} a_{k'} + arriving_k
+drained_first    s_k + a_k <= D_{k-1},  b_k <= E_{k-1} (tier_drained_first)
+min_awake        sum_{arrivals awake in (t_k - min_awake, t_k]} <= A_k + C_k + D_k
 min_asleep       sum_{arrivals asleep in (t_k - min_asleep, t_k]} <= S_k
-drained_count    r_k >= A_{k-1} - A_k
-missing_count    i_k >= A_{-1} - A_k
-drains_for_real  r_k <= A_{k-1} - A_k + N x_k,  r_k <= N (1 - x_k)   where drawing power is paid
+drained_count    r_k >= A_{k-1} + C_{k-1} - A_k - C_k,  n_k likewise of F
+missing_count    i_k >= (A + C + F)_{-1} - (A + C + F)_k
+drains_for_real  r_k <= (A + C)_{k-1} - (A + C)_k + N x_k,  r_k <= N (1 - x_k)
+                                                                where drawing power is paid
+active_range     fewest_active <= A_k + C_k + F_k <= most_active   (a bound where there is A alone)
 
 A command given at epoch k' takes effect at the first epoch at or after ``t_k' + lead``: capacity
-counts late, never early. Only an instance that was drained an epoch before is put to sleep: what it
-has in flight would be cut off. Active to drained and back is free of lead: it is a router weight.
+counts late, never early. Only an instance that was drained an epoch before is put to sleep, or
+given other weights: what it has in flight would be cut off. Active to drained and back is free of
+lead: it is a router weight; so is a clock that is locked or released.
 What is in transit at the start stands on the right-hand side.
 A drained instance draws power a while longer: where energy costs nothing or is paid for, or draw
 is asked for as well as less of it, only a binary x_k keeps the program from draining in name only.
@@ -37,11 +52,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.problem import PoolProblem
+from ebplan.problem import PoolProblem, TierProblem
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
 SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class TierCounts:
+    """Columns of the instances in a lower precision, each of shape (K,)."""
+
+    active: IndexArray
+    drained: IndexArray
+    to_tier: IndexArray
+    to_own: IndexArray
+    newly_drained: IndexArray
 
 
 @dataclass(frozen=True)
@@ -54,6 +80,19 @@ class Counts:
     to_sleep: IndexArray
     to_wake: IndexArray
     newly_drained: IndexArray
+    clock_locked: IndexArray | None = None
+    tier: TierCounts | None = None
+    to_wake_warm: IndexArray | None = None
+
+    @property
+    def with_own_weights(self) -> list[IndexArray]:
+        """Active instances of the pool's own precision."""
+        return [c for c in (self.active, self.clock_locked) if c is not None]
+
+    @property
+    def serving(self) -> list[IndexArray]:
+        """Active instances, whichever way they run: in the order of ``operations``."""
+        return [*self.with_own_weights, *([self.tier.active] if self.tier else [])]
 
 
 def add_counts(
@@ -71,70 +110,143 @@ def add_counts(
     sleepers = most if pool.may_sleep else 0
     dormant = pool.asleep_at_start + sum(a.count for a in pool.arrivals if a.to == "asleep")
 
-    def whole(name: str, upper: int) -> IndexArray:
-        return builder.variables(f"{pool.name}.{name}", epochs, upper=upper, integer=True)
+    def whole(name: str, upper: int, lower: int = 0) -> IndexArray:
+        return builder.variables(
+            f"{pool.name}.{name}", epochs, lower=lower, upper=upper, integer=True
+        )
 
+    def fewer(name: str) -> IndexArray:
+        return builder.variables(f"{pool.name}.{name}newly_drained", epochs, upper=most)
+
+    tier, wakeable = pool.tier, max(sleepers, dormant)
+    others = tier is not None or pool.clock_lock is not None
     counts = Counts(
-        active=whole("active", most),
+        active=whole("active", pool.highest_active, 0 if others else pool.fewest_active),
         drained=whole("drained", most),
-        asleep=whole("asleep", max(sleepers, dormant)),
+        asleep=whole("asleep", wakeable),
         to_sleep=whole("to_sleep", sleepers),
-        to_wake=whole("to_wake", max(sleepers, dormant)),
-        newly_drained=builder.variables(f"{pool.name}.newly_drained", epochs, upper=most),
+        to_wake=whole("to_wake", wakeable),
+        newly_drained=fewer(""),
+        clock_locked=whole("clock_lock.active", most) if pool.clock_lock else None,
+        tier=TierCounts(
+            active=whole(f"{tier.name}.active", most),
+            drained=whole(f"{tier.name}.drained", most),
+            to_tier=whole("to_tier", most),
+            to_own=whole("to_own", most),
+            newly_drained=fewer(f"{tier.name}."),
+        )
+        if tier
+        else None,
+        to_wake_warm=whole("to_wake_warm", wakeable) if pool.prewarm else None,
     )
+    if others:
+        builder.rows(
+            f"{pool.name}.active_range",
+            epochs,
+            [(1.0, columns) for columns in counts.serving],
+            lower=pool.fewest_active,
+            upper=pool.highest_active,
+        )
     _move(builder, pool, grid, counts)
+    if tier:
+        _swap(builder, pool, tier, grid, counts)
     _stay(builder, pool, grid, counts)
     _count_drained(builder, pool, grid, counts, drawing_pays=drawing_pays)
     _count_missing(builder, pool, grid, counts)
     builder.cost("waking", counts.to_wake, pool.wake_per_instance)
+    if counts.to_wake_warm is not None:
+        builder.cost("waking", counts.to_wake_warm, pool.wake_per_instance)
     return counts
 
 
 def _move(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:
     """Add the balances: counts change by commands and arrivals alone."""
     epochs = grid.n_epochs
-    fall_asleep, wake_up = arrivals(grid, pool.sleep_s), arrivals(grid, pool.wake_s)
+    fall_asleep = arrivals(grid, pool.sleep_s)
     arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
     now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
+    wakes = _wakes(pool, grid, counts)
+    change: list[Term] = [(now - before, c) for c in (*counts.with_own_weights, counts.drained)]
+    leave: list[Term] = [(now, counts.to_sleep)]
+    if counts.tier is not None and pool.tier is not None:
+        leave.append((now, counts.tier.to_tier))
+        change.append((-arrivals(grid, pool.tier.swap_s), counts.tier.to_own))
     balance = arriving_awake + first * (pool.active_at_start + pool.drained_at_start)
     builder.rows(
         f"{pool.name}.awake_balance",
         epochs,
-        [
-            (now - before, counts.active),
-            (now - before, counts.drained),
-            (now, counts.to_sleep),
-            (-wake_up, counts.to_wake),
-        ],
+        [*change, *leave, *((-arrive, command) for arrive, command in wakes)],
         lower=balance,
         upper=balance,
     )
     balance = arriving_asleep + first * pool.asleep_at_start
+    terms: list[Term] = [(now - before, counts.asleep), (-fall_asleep, counts.to_sleep)]
     builder.rows(
         f"{pool.name}.asleep_balance",
         epochs,
-        [(now - before, counts.asleep), (now, counts.to_wake), (-fall_asleep, counts.to_sleep)],
+        [*terms, *((now, command) for _, command in wakes)],
         lower=balance,
         upper=balance,
     )
     builder.rows(
         f"{pool.name}.drained_first",
         epochs,
-        [(now, counts.to_sleep), (-before, counts.drained)],
+        [*leave, (-before, counts.drained)],
         upper=first * pool.drained_at_start,
     )
+
+
+def _wakes(
+    pool: PoolProblem, grid: TimeGrid, counts: Counts
+) -> list[tuple[FloatArray, IndexArray]]:
+    """Return wake commands with the matrix that maps them to arrivals."""
+    wakes = [(arrivals(grid, pool.wake_s), counts.to_wake)]
+    if pool.prewarm is not None and counts.to_wake_warm is not None:
+        wakes.append((arrivals(grid, pool.prewarm.wake_s), counts.to_wake_warm))
+    return wakes
+
+
+def _swap(
+    builder: ProgramBuilder, pool: PoolProblem, tier: TierProblem, grid: TimeGrid, counts: Counts
+) -> None:
+    """Add the balance of the lower precision and the price of changing weights."""
+    assert counts.tier is not None
+    epochs = grid.n_epochs
+    now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
+    balance = first * pool.in_tier_at_start + arriving_in_tier(pool, grid)
+    builder.rows(
+        f"{pool.name}.tier_balance",
+        epochs,
+        [
+            (now - before, counts.tier.active),
+            (now - before, counts.tier.drained),
+            (now, counts.tier.to_own),
+            (-arrivals(grid, tier.swap_s), counts.tier.to_tier),
+        ],
+        lower=balance,
+        upper=balance,
+    )
+    builder.rows(
+        f"{pool.name}.tier_drained_first",
+        epochs,
+        [(now, counts.tier.to_own), (-before, counts.tier.drained)],
+        upper=first * tier.drained_at_start,
+    )
+    for command in (counts.tier.to_tier, counts.tier.to_own):
+        builder.cost("swapping", command, tier.swap_price_per_instance)
 
 
 def _stay(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:
     """Add the dwell rows: who arrived within the minimum time is still there."""
     epochs, now = grid.n_epochs, np.eye(grid.n_epochs)
-    fall_asleep, wake_up = arrivals(grid, pool.sleep_s), arrivals(grid, pool.wake_s)
+    fall_asleep = arrivals(grid, pool.sleep_s)
     arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
     recent = window(grid, pool.min_awake_s)
+    came: list[Term] = [(recent @ arrive, c) for arrive, c in _wakes(pool, grid, counts)]
     builder.rows(
         f"{pool.name}.min_awake",
         epochs,
-        [(recent @ wake_up, counts.to_wake), (-now, counts.active), (-now, counts.drained)],
+        [*came, *((-now, c) for c in (*counts.with_own_weights, counts.drained))],
         upper=-recent @ arriving_awake,
     )
     recent = window(grid, pool.min_asleep_s)
@@ -154,28 +266,35 @@ def _count_drained(
     *,
     drawing_pays: bool,
 ) -> None:
-    """Count and price the instances that are drained at each epoch."""
+    """Count and price the instances that are drained at each epoch, by the weights they hold."""
+    groups = [("", counts.newly_drained, counts.with_own_weights, pool.active_at_start)]
+    if counts.tier is not None and pool.tier is not None:
+        tier = counts.tier
+        start = pool.tier.active_at_start
+        groups.append((f"{pool.tier.name}.", tier.newly_drained, [tier.active], start))
     epochs, most = grid.n_epochs, pool.instances
     now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
-    fewer = first * pool.active_at_start
-    moved: list[Term] = [(now, counts.newly_drained), (now - before, counts.active)]
-    builder.rows(f"{pool.name}.drained_count", epochs, moved, lower=fewer)
-    if drawing_pays:
-        still = builder.variables(f"{pool.name}.not_drained", epochs, upper=1, integer=True)
-        terms: list[Term] = [*moved, (-most * now, still)]
-        builder.rows(f"{pool.name}.drains_for_real.0", epochs, terms, upper=fewer)
-        terms = [(now, counts.newly_drained), (most * now, still)]
-        builder.rows(f"{pool.name}.drains_for_real.1", epochs, terms, upper=most)
-    builder.cost("draining", counts.newly_drained, pool.drain_per_instance)
+    for prefix, drained, active, start in groups:
+        name = f"{pool.name}.{prefix}"
+        fewer = first * start
+        moved: list[Term] = [(now, drained), *((now - before, c) for c in active)]
+        builder.rows(f"{name}drained_count", epochs, moved, lower=fewer)
+        if drawing_pays:
+            still = builder.variables(f"{name}not_drained", epochs, upper=1, integer=True)
+            terms: list[Term] = [*moved, (-most * now, still)]
+            builder.rows(f"{name}drains_for_real.0", epochs, terms, upper=fewer)
+            terms = [(now, drained), (most * now, still)]
+            builder.rows(f"{name}drains_for_real.1", epochs, terms, upper=most)
+        builder.cost("draining", drained, pool.drain_per_instance)
 
 
 def _count_missing(
     builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts
 ) -> None:
-    """Count and price the instances that are not active though they were at the start."""
-    epochs, start = grid.n_epochs, pool.active_at_start
+    """Count and price the instances that do not serve though as many did at the start."""
+    epochs, start = grid.n_epochs, pool.serving_at_start
     missing = builder.variables(f"{pool.name}.missing", epochs, upper=start)
-    terms: list[Term] = [(1.0, missing), (1.0, counts.active)]
+    terms: list[Term] = [(1.0, missing), *((1.0, c) for c in counts.serving)]
     builder.rows(f"{pool.name}.missing_count", epochs, terms, lower=start)
     price_per_s = pool.readiness_per_instance_h / SECONDS_PER_HOUR
     builder.cost("readiness", missing, price_per_s * grid.epoch_durations_s)
@@ -202,13 +321,22 @@ def arrivals(grid: TimeGrid, lead_s: float) -> FloatArray:
 
 def arriving_at_start(pool: PoolProblem, grid: TimeGrid) -> tuple[FloatArray, FloatArray]:
     """Return what is in transit at the start by arrival epoch, awake and asleep, each (K,)."""
+    return _arriving(pool, grid, "awake"), _arriving(pool, grid, "asleep")
+
+
+def arriving_in_tier(pool: PoolProblem, grid: TimeGrid) -> FloatArray:
+    """Return what is on its way to the lower precision at the start by arrival epoch, (K,)."""
+    return _arriving(pool, grid, "tier")
+
+
+def _arriving(pool: PoolProblem, grid: TimeGrid, to: str) -> FloatArray:
     starts = grid.epoch_starts_s
-    awake, asleep = np.zeros(len(starts)), np.zeros(len(starts))
+    arriving = np.zeros(len(starts))
     for arrival in pool.arrivals:
         epoch = int(np.searchsorted(starts, arrival.at_s - 1e-9))
-        if epoch < len(starts):
-            (awake if arrival.to == "awake" else asleep)[epoch] += arrival.count
-    return awake, asleep
+        if arrival.to == to and epoch < len(starts):
+            arriving[epoch] += arrival.count
+    return arriving
 
 
 def window(grid: TimeGrid, length_s: float) -> FloatArray:

@@ -6,17 +6,19 @@
 | ce_t   | compute_edge    | draw at step edge t, kW                | (T + 1,) |
 | ci_i   | compute_instant | draw at a watched instant i, kW        | (I,)     |
 
-settled draw   Z_k = P_k + p_D (N - A_k - S_k) + p_S S_k          instances in transit draw p_D
+settled draw   Z_k = sum_i P_ik + p_D (N - sum_i A_ik - S_k) + p_S S_k + p_W (pre-warm at work)
+               over the ways i to run an instance; instances in transit draw p_D
 
-compute_power          c_t  = sum_pools sum_k W_tk Z_k + L_tk (f(1) - p_D) r_k
+compute_power          c_t  = sum_pools sum_k W_tk Z_k + L_tk (f(1) - p_D) r_k   (and of the tier)
 compute_edge_power     ce_t = the same with the weights at the edge
 compute_instant_power  ci_i = the same with the weights at the instant
 
-W are the weights of the fast response: load and caps move the power within a second, up and down.
-An instance that is drained (r_k of them) finishes what it has in flight: it falls with the slow
-response instead, and L is what lies between the two. It is taken to fall from saturation, so
-that the draw is never understated; in an absorb event L = 0, so that it is never overstated.
-Weights: models/kernel.py.
+W are the weights of the fast response: load and caps move the power within a second. Down and up
+differ: a release counts with the way down, which is no slower than the way up (a rise is then never
+counted late), an absorb with the way up. An instance that is drained (r_k of them) finishes what it
+has in flight: it falls with the slow response instead, and L is what lies between the two. It is
+taken to fall from saturation, so that the draw is never understated; in an absorb event L = 0, so
+that it is never overstated. Weights: models/kernel.py.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from ebplan.models.kernel import lag_at, mean_lag, mean_weights, weights_at
 from ebplan.problem import PoolProblem
 from ebplan.solvers.blocks.counts import Counts
 from ebplan.solvers.blocks.lens import Lens
+from ebplan.solvers.blocks.prewarm import Prewarm, lead_epochs
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
@@ -50,7 +53,8 @@ def add_compute_power(
     pools: tuple[PoolProblem, ...],
     grid: TimeGrid,
     counts: list[Counts],
-    lenses: list[Lens],
+    lenses: list[tuple[Lens, ...]],
+    prewarms: list[Prewarm | None],
     instants_s: FloatArray,
     direction: int,
 ) -> ComputePower:
@@ -61,14 +65,21 @@ def add_compute_power(
         total = builder.variables(name, size, upper=most_kw)
         terms: list[Term] = [(1.0, total)]
         constant = np.zeros(size)
-        for pool, count, lens in zip(pools, counts, lenses, strict=True):
+        for pool, count, ways, warmth in zip(pools, counts, lenses, prewarms, strict=True):
             fast, lag = response_weights(pool, grid, times_s, direction)
+            carry = fast[:, 1:]
+            terms += [(-carry, lens.power) for lens in ways]
+            terms += [(carry * pool.drained_kw, active) for active in count.serving]
             terms += [
-                (-fast[:, 1:], lens.power),
-                (fast[:, 1:] * pool.drained_kw, count.active),
-                (-fast[:, 1:] * (pool.asleep_kw - pool.drained_kw), count.asleep),
+                (-carry * (pool.asleep_kw - pool.drained_kw), count.asleep),
                 (-lag * (pool.full_kw - pool.drained_kw), count.newly_drained),
             ]
+            if count.tier is not None and pool.tier is not None:
+                fall_kw = pool.tier.load_curve.full_kw - pool.drained_kw
+                terms.append((-lag * fall_kw, count.tier.newly_drained))
+            if warmth is not None and pool.prewarm is not None:
+                working_kw = pool.prewarm.power_kw * lead_epochs(pool.prewarm, grid)
+                terms.append((-carry @ working_kw, warmth.command))
             constant += fast[:, 0] * pool.power_at_start_kw()
             constant += fast[:, 1:].sum(axis=1) * pool.drained_kw * pool.instances
         builder.rows(f"{name}_power", size, terms, lower=constant, upper=constant)
@@ -85,7 +96,7 @@ def response_weights(
     pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None, direction: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given."""
-    fast = pool.cap_response
+    fast = pool.cap_response if direction < 0 else pool.rise_response or pool.cap_response
     # Power that a drained instance has not shed yet counts against a release, never for an absorb.
     slow = pool.route_response if direction < 0 else fast
     if times_s is None:
@@ -94,8 +105,8 @@ def response_weights(
 
 
 def settled_draw_kw(
-    pool: PoolProblem, active: FloatArray, asleep: FloatArray, power_kw: FloatArray
+    pool: PoolProblem, serving: FloatArray, asleep: FloatArray, power_kw: FloatArray
 ) -> FloatArray:
-    """Return the settled draw Z of given counts and power of the active instances, same shape."""
-    idle_kw = pool.drained_kw * (pool.instances - active - asleep)
+    """Return the settled draw Z of given counts and power of the serving instances, same shape."""
+    idle_kw = pool.drained_kw * (pool.instances - serving - asleep)
     return np.asarray(power_kw + idle_kw + pool.asleep_kw * asleep)
