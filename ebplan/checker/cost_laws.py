@@ -75,7 +75,7 @@ def _over_pools(evidence: Evidence, of: Callable[[PoolEvidence, FloatArray], Amo
 def energy(evidence: Evidence) -> Amount:
     """Energy drawn beyond the baseline."""
     change_kwh = (evidence.grid_kw - evidence.baseline_kw) * evidence.hours
-    return _sum(evidence.problem.prices.energy_per_kwh * change_kwh)
+    return _sum(evidence.energy_price * change_kwh)
 
 
 def shortfall(evidence: Evidence) -> Amount:
@@ -157,6 +157,15 @@ def reserve(evidence: Evidence) -> Amount:
     dip_kwh = max(0.0, kept_kwh - float(stored[1:].min()))
     price = evidence.problem.prices.reserve_per_kwh
     return Amount(price * dip_kwh, price * battery.reserve_kwh)
+
+
+def recovery(evidence: Evidence) -> Amount:
+    """Energy missing at the end of what is to be restored."""
+    restore_kwh, stored = evidence.problem.restore_kwh, evidence.stored_kwh
+    if restore_kwh is None or stored is None:
+        return Amount(0.0, 0.0)
+    price = evidence.problem.prices.soc_missing_per_kwh
+    return Amount(price * max(0.0, restore_kwh - float(stored[-1])), price * restore_kwh)
 
 
 def handoff(evidence: Evidence) -> Amount:
@@ -298,6 +307,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
         shortfall,
         firmness,
         reserve,
+        recovery,
         handoff,
         overrun,
     )

@@ -187,7 +187,9 @@ def make_problem(**changes: object) -> Problem:
             reserve_per_kwh=2500.0,
             handoff_excess_per_kwh=400.0,
             overrun_per_kwh=3060.0,
+            soc_missing_per_kwh=700.0,
         ),
+        restore_kwh=0.2502,
     )
     return problem.model_copy(update=changes)
 

@@ -13,6 +13,7 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
+from oracle_either_way import either_way_battery, hold_both_ways
 from oracle_requests import Statement, state_requests
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
@@ -54,7 +55,7 @@ def _state(problem: Problem) -> Statement:
 
 def asks_more(problem: Problem) -> bool:
     """Return whether the grid asks the site to draw more than its baseline."""
-    return any(kw > 0.0 for kw in problem.target_kw)
+    return problem.asks == "one_way" and any(kw > 0.0 for kw in problem.target_kw)
 
 
 # --- instances ------------------------------------------------------------------------------
@@ -307,6 +308,10 @@ def _battery(
     Its answer to a release is to discharge, to an absorb to charge, and in each step of the plan
     it works one way only: answering inside the event, the other way outside.
     """
+    if problem.asks != "one_way":
+        discharge, charge, energy, awake = either_way_battery(said, problem, battery)
+        _worth_of_energy(said, problem, battery, energy)
+        return discharge - charge, awake
     grid, prices = problem.grid, problem.prices
     hours = grid.durations_s / 3600.0
     starts = grid.starts_s
@@ -344,12 +349,7 @@ def _battery(
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
     _wear_by_depth(said, battery, cp.multiply(hours, into_cells), cp.multiply(hours, out_of_cells))
     _wear_by_calendar(said, battery, energy, hours)
-    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
-    said.charge("reserve", prices.reserve_per_kwh * dip)
-    left_worth, lines = cp.Variable(), _worth_lines(battery)
-    said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
-    start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
-    said.charge("stored_energy", start_worth - left_worth)
+    _worth_of_energy(said, problem, battery, energy)
     if problem.handoff_from_s is not None:
         late = problem.in_event & (starts >= problem.handoff_from_s)
         carried = charge if absorbs else discharge
@@ -398,6 +398,22 @@ def _wear_by_calendar(
     said.charge("calendar", 0.5 * (rate[:-1] + rate[1:]) @ hours - resting * hours.sum())
 
 
+def _worth_of_energy(
+    said: Statement, problem: Problem, battery: BatteryProblem, energy: Expression
+) -> None:
+    """Charge for the reserve dipped into, for what is not restored, and for energy gone."""
+    prices = problem.prices
+    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
+    said.charge("reserve", prices.reserve_per_kwh * dip)
+    if problem.restore_kwh is not None:
+        missing = cp.pos(problem.restore_kwh - energy[-1])
+        said.charge("recovery", prices.soc_missing_per_kwh * missing)
+    left_worth, lines = cp.Variable(), _worth_lines(battery)
+    said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
+    start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
+    said.charge("stored_energy", start_worth - left_worth)
+
+
 def _worth_lines(battery: BatteryProblem) -> list[tuple[float, float]]:
     """Return the value of stored energy as lines: its minimum, because prices fall upwards."""
     filled_kwh, worth, lines = 0.0, 0.0, []
@@ -421,11 +437,16 @@ def _connection_point(
     """Judge the response where the site meets the grid."""
     hours, price = problem.grid.durations_s / 3600.0, problem.prices
     asked = np.array(problem.target_kw) != 0.0
+    if problem.asks == "both_ways":
+        starts = problem.grid.starts_s
+        asked = (starts >= problem.event_start_s) & (starts < problem.event_end_s)
     wanted = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     other = np.array(problem.other_kw)
     short = cp.Variable(problem.grid.n_steps, nonneg=True)
     said.constraints += [grid_kw >= -problem.export_limit_kw, short <= 1e3 * asked]
-    for t in np.flatnonzero(asked):
+    if problem.asks == "both_ways":
+        hold_both_ways(said, problem, grid_kw, compute_edge_kw, short, limit_kw)
+    for t in np.flatnonzero(asked) if problem.asks == "one_way" else ():
         edges = [compute_edge_kw[t] + other[t], compute_edge_kw[t + 1] + other[t]]
         if asks_more(problem):
             said.constraints += [grid_kw[t] + short[t] >= wanted[t]]
@@ -434,7 +455,8 @@ def _connection_point(
             said.constraints += [grid_kw[t] - short[t] <= wanted[t]]
             said.constraints += [kw - limit_kw[t] - short[t] <= wanted[t] for kw in edges]
     over = cp.pos(grid_kw - np.array(problem.import_limit_kw))
-    said.charge("energy", price.energy_per_kwh * ((grid_kw - problem.baseline_kw) @ hours))
+    money_per_kw = np.array(price.energy_per_kwh) * hours
+    said.charge("energy", (grid_kw - problem.baseline_kw) @ money_per_kw)
     said.charge("shortfall", price.shortfall_per_kwh * (short @ hours))
     # What misses early in the event weighs more, falling in a straight line to its end.
     whole_s = problem.event_end_s - problem.event_start_s
