@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks.subjects import example
 from ebplan.pose import pose
-from ebplan.problem import CalendarLine, DepthSegment, Problem
+from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.wear import CalendarLine, DepthSegment
 
 PAGE = Path(__file__).parents[2] / "docs" / "formulation.md"
 
