@@ -20,6 +20,7 @@ from ebplan.models.latency import ClassLatency, Queue
 from ebplan.models.latency_bounds import latency_bounds
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
+from ebplan.wear import CalendarLine, DepthSegment
 
 Asks = Literal["one_way", "both_ways", "nothing"]
 """A change of the draw in one direction; to follow a target within a band, both ways; or nothing,
@@ -411,24 +412,6 @@ class ValueSegment(Part):
     """Energy in the segment."""
     price_per_kwh: NonNegative
     """Value of a kWh in it."""
-
-
-class DepthSegment(Part):
-    """Wear of the energy taken out of one layer of depth, counted from where a discharge began."""
-
-    from_kwh: NonNegative
-    """Depth at which the segment begins; it ends where the next one begins, the last one never."""
-    price_per_kwh: NonNegative
-    """Wear per kWh taken out of the cells from it."""
-
-
-class CalendarLine(Part):
-    """One line of the calendar wear; the highest of the lines is what an hour costs."""
-
-    price_per_kwh_h: float
-    """Money per hour for each kWh stored."""
-    price_per_h: float
-    """Money per hour besides."""
 
 
 class BatteryProblem(Part):

@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks.subjects import example
 from ebplan.pose import pose
-from ebplan.problem import CalendarLine, DepthSegment, Problem
+from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.leave_out import leave_out
+from ebplan.wear import CalendarLine, DepthSegment
 
 PAGE = Path(__file__).parents[2] / "docs" / "formulation.md"
 

@@ -11,6 +11,7 @@ import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
 from oracle_requests import Statement
+from oracle_wear import wear_by_calendar, wear_by_depth
 
 from ebplan.problem import BatteryProblem, Problem
 
@@ -46,6 +47,8 @@ def either_way_battery(
     into_cells = (charge - _loss(said, battery, charge)) * eta
     said.constraints += [energy[1:] == energy[:-1] + cp.multiply(hours, into_cells - out_of_cells)]
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
+    wear_by_depth(said, battery, cp.multiply(hours, into_cells), cp.multiply(hours, out_of_cells))
+    wear_by_calendar(said, battery, energy, hours)
     _burn_nothing(said, problem, battery, gives, event)
     return discharge, charge, energy, awake * event
 

@@ -22,10 +22,8 @@ from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
-    CalendarLine,
     ClassProblem,
     DeferralProblem,
-    DepthSegment,
     PoolProblem,
     Prices,
     Problem,
@@ -34,6 +32,7 @@ from ebplan.problem import (
 from ebplan.site import CongestionStep, Response
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
 from ebplan.solvers.leave_out import available, leave_out
+from ebplan.wear import CalendarLine, DepthSegment
 
 Draw = np.random.Generator
 
@@ -342,8 +341,10 @@ def _with_wear(seed: int, battery: BatteryProblem) -> BatteryProblem:
     rng = np.random.default_rng((seed, 2))
     which = rng.choice(["none", "depth", "calendar", "both"], p=(0.5, 0.2, 0.1, 0.2))
     usable_kwh = battery.max_kwh - battery.min_kwh
-    begins = np.sort(rng.uniform(0.0, 1.1, size=int(rng.integers(0, 4)))) * usable_kwh
-    prices = np.cumsum(rng.choice([0.0, 2.0, 15.0, 60.0], size=1 + len(begins)))
+    # most plans take minutes, and little out of the cells
+    reach_kwh = usable_kwh * float(rng.choice([0.01, 0.1, 1.1]))
+    begins = np.sort(rng.uniform(0.0, reach_kwh, size=int(rng.integers(1, 4))))
+    prices = np.cumsum(rng.choice([0.0, 2.0, 10.0, 30.0], size=1 + len(begins)))
     depth = tuple(
         DepthSegment(from_kwh=float(begin), price_per_kwh=float(price))
         for begin, price in zip(np.r_[0.0, begins], prices, strict=True)
