@@ -4,7 +4,8 @@ The rule of the whitepaper (finding 3): start with the operation of least impact
 far as the asked depth requires. Here: consolidate onto fewer instances while headroom lasts, cap
 what remains active, put requests off that may wait, then turn unprotected ones away, cheapest
 first. To absorb, drained instances go back to work and what waits is worked off. The battery
-bridges. The decision is held from the start of the event to its end.
+bridges. The decision is held from the start of the event to its end. The rule knows no lower
+precision: instances that hold other weights stand drained, and the pool's own serve.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebplan.problem import PoolProblem, Problem
-from ebplan.solvers.blocks.counts import arriving_at_start
+from ebplan.solvers.blocks.counts import arriving_at_start, arriving_in_tier
 from ebplan.solvers.complete import complete
-from ebplan.solvers.decision import PoolDecision, Running
+from ebplan.solvers.decision import PoolDecision, Running, Swaps
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import operations
 from ebplan.solvers.program import FloatArray
@@ -236,4 +237,11 @@ def _hold(problem: Problem, pool: PoolProblem, posture: _Posture) -> PoolDecisio
             c.name: held(told.rejected[c.name], rest.demand.rejected[c.name]) for c in pool.classes
         },
         deferred={name: held(put_off, 0.0) for name, put_off in told.deferred.items()},
+        swaps=None
+        if pool.tier is None
+        else Swaps(
+            drained=pool.in_tier_at_start + np.cumsum(arriving_in_tier(pool, problem.grid)),
+            to_tier=none,
+            to_own=none,
+        ),
     )
