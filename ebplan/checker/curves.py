@@ -1,36 +1,20 @@
 """The model curves, written out once more from their parameters.
 
-Recomputed on purpose: the checker shares no code with what made the plan. Whatever has a load
-curve or a cap curve may be asked: a pool, its locked clock, its lower precision.
+Recomputed on purpose: the checker shares no code with what made the plan.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ebplan.models.curves import CapCurve, LoadCurve
-from ebplan.problem import PoolProblem
+from ebplan.problem import ClockLockProblem, PoolProblem, TierProblem
 
 FloatArray = NDArray[np.float64]
-
-
-class HasLoadCurve(Protocol):
-    """What draws by its load."""
-
-    @property
-    def load_curve(self) -> LoadCurve:
-        """Uncapped power of one instance against its utilisation."""
-
-
-class HasCapCurve(Protocol):
-    """What serves by its power."""
-
-    @property
-    def cap_curve(self) -> CapCurve:
-        """Capacity of one instance against its power."""
+HasLoadCurve = PoolProblem | TierProblem
+"""What draws by its load."""
+HasCapCurve = PoolProblem | ClockLockProblem | TierProblem
+"""What serves by its power."""
 
 
 def load_curve_kw(of: HasLoadCurve, utilisation: FloatArray) -> FloatArray:

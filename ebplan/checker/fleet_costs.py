@@ -91,7 +91,7 @@ def congestion(evidence: Evidence) -> Amount:
 
 def _congestion_of(pool: PoolEvidence, way: Way, hours: FloatArray) -> Amount:
     """Return the congestion of one way: its load is in instance-equivalents of its own."""
-    total_capacity = way.active * capacity(way, way.each_kw)
+    total_capacity = way.active * capacity(way.serves_as, way.each_kw)
     unsure = way.active * _chord_gap(way)
     terms, unsure_money = np.zeros_like(hours), 0.0
     for step in pool.problem.congestion:
@@ -105,7 +105,7 @@ def _congestion_of(pool: PoolEvidence, way: Way, hours: FloatArray) -> Amount:
 
 def _chord_gap(way: Way) -> float:
     """Bound how far chords lie below s(p): width^2 / 8 times |s''|, largest at the floor."""
-    curve = way.cap_curve
+    curve = way.serves_as.cap_curve
     if curve.elasticity >= 1.0:
         return 0.0
     lowest = curve.floor_kw / curve.full_kw
@@ -141,10 +141,10 @@ def _depth(evidence: Evidence, *, by_clock: bool) -> Amount:
 
 
 def _depth_kw(way: Way) -> FloatArray:
-    curve = way.load_curve
+    curve = way.draws_as.load_curve
     at = max(way.start_utilisation, curve.one_request_utilisation)
     slope = sum(float(t.amplitude_kw * t.exponent * at ** (t.exponent - 1.0)) for t in curve.terms)
-    touch_kw = float(load_curve_kw(way, np.array([at]))[0])
+    touch_kw = float(load_curve_kw(way.draws_as, np.array([at]))[0])
     line_kw = way.active * (touch_kw - slope * at) + slope * way.load
     return np.maximum(line_kw - way.power_kw, 0.0)
 

@@ -36,7 +36,7 @@ def cap_floor(evidence: Evidence, _: Replay) -> list[Finding]:
     """No active instance is capped below the floor, and none at all draws nothing."""
 
     def law(way: Way, at_s: FloatArray) -> list[Finding]:
-        name, floor_kw = way.name, way.cap_curve.floor_kw
+        name, floor_kw = way.name, way.serves_as.cap_curve.floor_kw
         below = np.where(way.running, floor_kw - way.each_kw, np.abs(way.power_kw))
         allowed = POWER_KW + COUNT_SHARE * floor_kw
         message = f"{name}: power per active instance below the floor of {floor_kw:g} kW"
@@ -61,7 +61,7 @@ def cap_frontier(evidence: Evidence, _: Replay) -> list[Finding]:
     """No active instance serves more than its power allows; without active ones nothing is."""
 
     def law(way: Way, at_s: FloatArray) -> list[Finding]:
-        most = capacity(way, way.each_kw)
+        most = capacity(way.serves_as, way.each_kw)
         above = np.where(way.running, way.each_load - most, np.abs(way.load))
         message = f"{way.name}: load above what the power allows"
         return worst(above, COUNT_SHARE, at_s, message)
@@ -86,7 +86,7 @@ def max_utilisation(evidence: Evidence, _: Replay) -> list[Finding]:
 
     def law(way: Way, at_s: FloatArray) -> list[Finding]:
         share = way.max_utilisation
-        above = way.each_load - share * capacity(way, way.each_kw)
+        above = way.each_load - share * capacity(way.serves_as, way.each_kw)
         return worst(
             np.where(way.running, above, 0.0),
             COUNT_SHARE,
@@ -101,7 +101,7 @@ def utilisation(evidence: Evidence, _: Replay) -> list[Finding]:
     """Stated utilisation and use of capacity follow from requests, counts and power."""
 
     def law(way: Way, at_s: FloatArray) -> list[Finding]:
-        used = np.where(way.running, way.each_load / capacity(way, way.each_kw), 0.0)
+        used = np.where(way.running, way.each_load / capacity(way.serves_as, way.each_kw), 0.0)
         name = way.name
         found = worst(
             np.abs(way.utilisation - way.each_load),
@@ -139,7 +139,7 @@ def clock_set_point(evidence: Evidence, _: Replay) -> list[Finding]:
     for pool in evidence.pools:
         for way in pool.ways:
             if way.locked is not None:
-                share = np.minimum(way.each_kw / way.cap_curve.full_kw, 1.0)
+                share = np.minimum(way.each_kw / way.locked.cap_curve.full_kw, 1.0)
                 mhz = way.locked.max_clock_mhz * share ** (1.0 / way.locked.power_exponent)
                 found += _set_point(way, mhz, CLOCK_MHZ, evidence.epoch_starts_s, "clock_mhz")
     return found

@@ -14,8 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ebplan.checker.curves import load_at_start, load_curve_kw, tier_load_at_start
-from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.checker.curves import (
+    HasCapCurve,
+    HasLoadCurve,
+    load_at_start,
+    load_curve_kw,
+    tier_load_at_start,
+)
 from ebplan.plan import ClockLockEpoch, PoolEpoch, TierEpoch
 from ebplan.problem import ClockLockProblem, PoolProblem, TierProblem
 
@@ -29,16 +34,16 @@ class Way:
 
     name: str
     """The pool's, with what sets the way apart behind it."""
-    load_curve: LoadCurve
-    cap_curve: CapCurve
+    draws_as: HasLoadCurve
+    """Whose load curve it has."""
+    serves_as: HasCapCurve
+    """Whose cap curve it has."""
     min_utilisation: float
     max_utilisation: float
     start_utilisation: float
     """Utilisation at which a cap is priced."""
     capacity_factor: float
     """Instance-equivalents of the pool in one of its own."""
-    locked: ClockLockProblem | None
-    """The clock that sets it, where one does; otherwise a power limit."""
     active: FloatArray
     load: FloatArray
     """Load served, in instance-equivalents of its own."""
@@ -48,6 +53,11 @@ class Way:
     set_points: tuple[float | None, ...]
     """Watts per GPU, or MHz where a clock sets it; None where nothing is set."""
 
+    @property
+    def locked(self) -> ClockLockProblem | None:
+        """The clock lock that sets its power; None where a power limit does."""
+        return self.serves_as if isinstance(self.serves_as, ClockLockProblem) else None
+
     @cached_property
     def running(self) -> BoolArray:
         """Epochs with active instances."""
@@ -56,7 +66,7 @@ class Way:
     @cached_property
     def each_kw(self) -> FloatArray:
         """Power of one active instance; full power where there is none."""
-        full = np.full_like(self.power_kw, self.cap_curve.full_kw)
+        full = np.full_like(self.power_kw, self.serves_as.cap_curve.full_kw)
         return np.divide(self.power_kw, self.active, out=full, where=self.running)
 
     @cached_property
@@ -67,7 +77,7 @@ class Way:
     @cached_property
     def natural_kw(self) -> FloatArray:
         """Uncapped power of one active instance at its load."""
-        return load_curve_kw(self, self.each_load)
+        return load_curve_kw(self.draws_as, self.each_load)
 
 
 def read_ways(
@@ -96,11 +106,10 @@ def read_ways(
     return (
         Way(
             name=pool.name,
-            load_curve=pool.load_curve,
-            cap_curve=pool.cap_curve,
+            draws_as=pool,
+            serves_as=pool,
             start_utilisation=load_at_start(pool),
             capacity_factor=1.0,
-            locked=None,
             load=own,
             set_points=tuple(epoch.cap_w_per_gpu for epoch in epochs),
             **_stated(pool, epochs),
@@ -114,11 +123,10 @@ def _under_clock(
 ) -> Way:
     return Way(
         name=f"{pool.name}.clock_lock",
-        load_curve=pool.load_curve,
-        cap_curve=locked.cap_curve,
+        draws_as=pool,
+        serves_as=locked,
         start_utilisation=load_at_start(pool),
         capacity_factor=1.0,
-        locked=locked,
         load=load,
         set_points=tuple(epoch.clock_mhz for epoch in epochs),
         **_stated(pool, epochs),
@@ -130,12 +138,11 @@ def _in_tier(
 ) -> Way:
     return Way(
         name=f"{pool.name}.{tier.name}",
-        load_curve=tier.load_curve,
-        cap_curve=tier.cap_curve,
+        draws_as=tier,
+        serves_as=tier,
         # without an instance in it at the start a cap is priced where the pool's own stood
         start_utilisation=tier_load_at_start(pool) or load_at_start(pool),
         capacity_factor=tier.capacity_factor,
-        locked=None,
         load=load,
         set_points=tuple(epoch.cap_w_per_gpu for epoch in epochs),
         **_stated(pool, epochs),
