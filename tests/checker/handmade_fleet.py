@@ -9,6 +9,7 @@ sleep, and the pool is warmed once more. After the event one is woken cold and w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from handmade_problem import (
@@ -101,6 +102,11 @@ FLEET_STORY = (
         tier=Told(2),
     ),
 )
+
+
+def told(k: int, **changes: Any) -> Decision:
+    """Return what the fleet is told at an epoch, but for some changes."""
+    return replace(FLEET_STORY[k], **changes)
 
 
 def make_tier(**changes: object) -> TierProblem:
