@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ebplan.checker import cost_laws, document_laws, fleet_laws, lens_laws, request_laws, site_laws
+from ebplan.checker import (
+    cost_laws,
+    document_laws,
+    fleet_laws,
+    left_out_laws,
+    lens_laws,
+    request_laws,
+    site_laws,
+)
 from ebplan.checker.evidence import Evidence, Finding
 from ebplan.checker.replay import Replay, replay
 from ebplan.plan import CheckResult, Plan, Violation
@@ -45,6 +53,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     request_laws.pull_forward,
     request_laws.lowered,
     request_laws.backlog,
+    left_out_laws.left_out,
     request_laws.service,
     fleet_laws.compute_power,
     site_laws.balance,

@@ -70,6 +70,7 @@ def _pool(
     _modes(said, pool, grid, active + drained, drained, asleep, falling, waking)
     utilisation, power = cp.Variable(shape, nonneg=True), cp.Variable(shape, nonneg=True)
     _operation(said, pool, active, utilisation, power)
+    _what_is_left_out(said, pool, active, utilisation, power)
     state_requests(said, pool, grid, utilisation)
     _prices_of_operation(said, pool, grid, active, utilisation, power)
 
@@ -216,6 +217,31 @@ def _operation(
         said.constraints += [power <= slope * load + intercept * active]
     for slope, intercept in cap_lines(pool):
         said.constraints += [load <= rho * (slope * power + intercept * active)]
+
+
+def _what_is_left_out(
+    said: Statement, pool: PoolProblem, active: Expression, load: Expression, power: Expression
+) -> None:
+    """Keep the number of active instances in its range and, without caps, at the natural draw.
+
+    Without caps a router shares the load evenly: every active instance draws what the lowest of
+    the lines of its curve says, and no less, which takes a choice between them.
+    """
+    said.constraints += [cp.sum(active, axis=0) >= pool.fewest_active]
+    if pool.most_active is not None:
+        said.constraints += [cp.sum(active, axis=0) <= pool.most_active]
+    if pool.may_cap:
+        return
+    for i in range(pool.instances):
+        for j in range(pool.instances):
+            if i != j:
+                said.constraints += [load[i] - load[j] <= 1 - active[j]]
+    lines = load_lines(pool)
+    lowest = [cp.Variable(load.shape, boolean=True) for _ in lines]
+    said.constraints += [sum(lowest) == 1]
+    for (slope, intercept), chosen in zip(lines, lowest, strict=True):
+        most_kw = slope + intercept
+        said.constraints += [power >= slope * load + intercept * active - most_kw * (1 - chosen)]
 
 
 def _prices_of_operation(
