@@ -59,6 +59,7 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     )
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
+    battery = pose_battery(site.battery, state, grid.horizon_s) if site.battery else None
     apart = (edges[:-1] >= end_s - 1e-9) | (edges[:-1] < start_s - 1e-9)
     limit = site.connection_point.import_limit_kw
     # Around a release the draw may exceed the baseline a little: to prepare, and to recover.
@@ -78,8 +79,8 @@ def pose(event: Event, site: Site, state: State) -> Problem:
         handoff_from_s=handoff_s,
         handoff_kw=0.0 if event.handoff is None else event.handoff.battery_fraction * abs(delta_kw),
         pools=pools,
-        battery=None if site.battery is None else pose_battery(site.battery, state),
-        prices=pose_prices(event, site, pools),
+        battery=battery,
+        prices=pose_prices(event, site, pools, battery),
         caveats=tuple(caveat for p in posed for caveat in p.caveats),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebplan.event import Event
 from ebplan.models.latency_bounds import latency_bounds
-from ebplan.problem import PoolProblem, Prices
+from ebplan.problem import BatteryProblem, PoolProblem, Prices
 from ebplan.site import Site
 
 MARGIN = 1.1
@@ -16,7 +16,9 @@ the response would fail from the start. This share, above any difference in loss
 asked now and leaves what is missing to the end, where it may still be found."""
 
 
-def pose_prices(event: Event, site: Site, pools: tuple[PoolProblem, ...]) -> Prices:
+def pose_prices(
+    event: Event, site: Site, pools: tuple[PoolProblem, ...], battery: BatteryProblem | None
+) -> Prices:
     """Return the prices: a shortfall is dearer than the reserve, and that than any mechanism.
 
     The order holds by construction: the dearest mechanism is computed from the pools, a kWh of
@@ -26,6 +28,9 @@ def pose_prices(event: Event, site: Site, pools: tuple[PoolProblem, ...]) -> Pri
     event_h = event.duration_s / 3600.0
     dearest = max(_dearest_mechanism_per_kwh(pool, event_h) for pool in pools)
     dearest = max(dearest, site.planning.handoff_excess_per_kwh, abs(site.energy_price_per_kwh))
+    if battery is not None and battery.depth_segments:
+        # Taking out the deepest kWh too must be cheaper than leaving the target unmet.
+        dearest = max(dearest, battery.depth_segments[-1].price_per_kwh)
     shortfall = event.payment_per_kwh + event.penalty_per_kwh
     reserve = MARGIN * dearest
     firm = MARGIN * reserve / _least_delivered(site)

@@ -16,6 +16,7 @@ from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
 from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
+from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
 from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import operated
@@ -194,4 +195,15 @@ def _put_battery(
     widths = np.array([segment.width_kwh for segment in battery.terminal])
     filled = np.clip(energy[-1] - np.r_[0.0, np.cumsum(widths)[:-1]], 0.0, widths)
     point.put("energy_left", filled)
+    _put_wear(point, battery, energy)
     return given
+
+
+def _put_wear(point: _Point, battery: BatteryProblem, energy: FloatArray) -> None:
+    """Put the layers of depth and the calendar wear that follow from the energy stored."""
+    if battery.depth_segments:
+        for j, layer in enumerate(layers_kwh(battery, energy)):
+            point.put(f"depth_energy.{j}", layer)
+            point.put(f"depth_out.{j}", np.maximum(-np.diff(layer), 0.0))
+    if battery.calendar:
+        point.put("calendar_rate", calendar_rate_per_h(battery, energy))

@@ -16,6 +16,7 @@ from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.prewarm import Prewarm, add_prewarm
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
+from ebplan.solvers.blocks.wear import add_wear
 from ebplan.solvers.operations import operations
 from ebplan.solvers.program import Program, ProgramBuilder
 
@@ -65,6 +66,8 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
         builder, problem.pools, grid, counts, lenses, prewarms, watched, problem.direction
     )
     battery = add_battery(builder, problem, problem.battery) if problem.battery else None
+    if battery is not None and problem.battery is not None:
+        add_wear(builder, problem.battery, battery.energy, grid.durations_s / 3600.0)
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),
