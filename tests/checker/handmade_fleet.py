@@ -165,10 +165,11 @@ def make_fleet(**changes: object) -> PoolProblem:
         "tier": make_tier(),
         "prewarm": make_prewarm(),
         "classes": (
-            interactive.model_copy(update={"load": 2.0}),
+            interactive.model_copy(update={"load": 2.0, "latency": None}),
             batch.model_copy(
                 update={
                     "load": 1.4,
+                    "latency": None,
                     "lowered": LoweredProblem(eligible_share=0.9, price_per_instance_s=0.003),
                     "pull_forward": PullForwardProblem(available=20.0, value_per_work_h=7.0),
                 }

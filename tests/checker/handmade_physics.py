@@ -78,6 +78,14 @@ def ways(pool: PoolProblem, told: Decision) -> dict[str, HandmadeWay]:
     return found
 
 
+def power_each_kw(pool: PoolProblem, told: Decision) -> float:
+    return ways(pool, told)["own"].each_kw
+
+
+def capacity_each(pool: PoolProblem, told: Decision) -> float:
+    return ways(pool, told)["own"].capacity_each
+
+
 def touch_at_start(pool: PoolProblem) -> float:
     if pool.active_at_start == 0:
         return 1.0
