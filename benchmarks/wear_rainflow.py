@@ -21,10 +21,11 @@ from ebplan.document import write_atomically
 from ebplan.models.library import load_wear
 from ebplan.pose.wear import pose_wear
 from ebplan.problem import BatteryProblem, ValueSegment
-from ebplan.site import Battery, DepthStress, TerminalValue, Wear
+from ebplan.site import Battery, TerminalValue
 from ebplan.solvers import highs
 from ebplan.solvers.blocks.wear import add_wear, layers_kwh
 from ebplan.solvers.program import FloatArray, ProgramBuilder
+from ebplan.wear import DepthStress, Wear
 
 MODEL = "lfp-sony-us26650"
 STRESSES = {

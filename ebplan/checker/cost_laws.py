@@ -38,7 +38,7 @@ def _slack(evidence: Evidence, money_per_h: FloatArray, price: float | FloatArra
 def energy(evidence: Evidence) -> Amount:
     """Energy drawn beyond the baseline."""
     change_kwh = (evidence.grid_kw - evidence.baseline_kw) * evidence.hours
-    return _sum(evidence.problem.prices.energy_per_kwh * change_kwh)
+    return _sum(evidence.energy_price * change_kwh)
 
 
 def shortfall(evidence: Evidence) -> Amount:
@@ -122,6 +122,15 @@ def reserve(evidence: Evidence) -> Amount:
     return Amount(price * dip_kwh, price * battery.reserve_kwh)
 
 
+def recovery(evidence: Evidence) -> Amount:
+    """Energy missing at the end of what is to be restored."""
+    restore_kwh, stored = evidence.problem.restore_kwh, evidence.stored_kwh
+    if restore_kwh is None or stored is None:
+        return Amount(0.0, 0.0)
+    price = evidence.problem.prices.soc_missing_per_kwh
+    return Amount(price * max(0.0, restore_kwh - float(stored[-1])), price * restore_kwh)
+
+
 def handoff(evidence: Evidence) -> Amount:
     """Battery energy beyond its share after the hand-off."""
     problem = evidence.problem
@@ -145,6 +154,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
         shortfall,
         firmness,
         reserve,
+        recovery,
         handoff,
         overrun,
         *FLEET_CAUSES,

@@ -26,8 +26,8 @@ import numpy as np
 
 from ebplan.errors import InputError, RangeError
 from ebplan.models import library
-from ebplan.problem import CalendarLine, DepthSegment
-from ebplan.site import Battery, CalendarPoint, DepthStress, Wear
+from ebplan.site import Battery
+from ebplan.wear import CalendarLine, CalendarPoint, DepthSegment, DepthStress, Wear
 
 HOURS_PER_YEAR = 8766.0
 """365.25 days."""

@@ -20,7 +20,7 @@ from benchmarks.wear_rainflow import (
     rainflow_wear,
     together,
 )
-from ebplan.site import DepthStress
+from ebplan.wear import DepthStress
 
 PLANS = 80
 MOST_TOGETHER = {4: 0.15, 8: 0.05}

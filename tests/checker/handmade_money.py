@@ -29,7 +29,9 @@ def make_cost(
         h = s.duration_s / 3600.0
         left = (problem.event_end_s - s.t_s) / (problem.event_end_s - problem.event_start_s)
         weight = 1.0 + prices.early_shortfall_premium * min(max(left, 0.0), 1.0)
-        cost["energy"] += prices.energy_per_kwh * (s.grid_kw - s.baseline_kw) * h
+        price = prices.energy_per_kwh
+        price = price if isinstance(price, float) else price[steps.index(s)]
+        cost["energy"] += price * (s.grid_kw - s.baseline_kw) * h
         cost["shortfall"] += prices.shortfall_per_kwh * s.shortfall_kw * h
         cost["firmness"] += prices.firmness_per_kwh * weight * s.shortfall_kw * h
         cost["overrun"] += prices.overrun_per_kwh * max(0.0, s.grid_kw - limit_kw) * h
@@ -70,6 +72,8 @@ def battery_cost(
         "stored_energy": value(battery.start_kwh) - value(stored[-1]),
         "reserve": problem.prices.reserve_per_kwh
         * max(0.0, min(battery.reserve_kwh, battery.start_kwh) - min(stored)),
+        "recovery": problem.prices.soc_missing_per_kwh
+        * max(0.0, (problem.restore_kwh or 0.0) - stored[-1]),
     }
 
 

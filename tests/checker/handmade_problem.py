@@ -17,10 +17,8 @@ from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
-    CalendarLine,
     ClassProblem,
     DeferralProblem,
-    DepthSegment,
     PoolProblem,
     Prices,
     Problem,
@@ -29,6 +27,7 @@ from ebplan.problem import (
 )
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
+from ebplan.wear import CalendarLine, DepthSegment
 
 EDGES_S = (
     *(0.0, 2.0, 5.0, 5.1, 5.2, 5.5, 6.0, 7.0, 9.0, 12.0, 16.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0),
@@ -213,7 +212,9 @@ def make_problem(**changes: object) -> Problem:
             reserve_per_kwh=2500.0,
             handoff_excess_per_kwh=400.0,
             overrun_per_kwh=3060.0,
+            soc_missing_per_kwh=700.0,
         ),
+        restore_kwh=0.2502,
     )
     return problem.model_copy(update=changes)
 

@@ -19,7 +19,8 @@ from ebplan.planner import solve_problem
 from ebplan.pose import pose
 from ebplan.pose.wear import HOURS_PER_YEAR, pose_wear, reachable_depth, segment_count
 from ebplan.problem import Problem
-from ebplan.site import Battery, CalendarPoint, DepthStress, Wear
+from ebplan.site import Battery
+from ebplan.wear import CalendarPoint, DepthStress, Wear
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODEL = "lfp-sony-us26650"

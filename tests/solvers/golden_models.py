@@ -20,10 +20,8 @@ from ebplan.models.curves import CapCurve
 from ebplan.models.latency import ClassLatency, Queue
 from ebplan.problem import (
     ArrivalCount,
-    CalendarLine,
     ClockLockProblem,
     DeferralProblem,
-    DepthSegment,
     LoweredProblem,
     PrewarmProblem,
     Problem,
@@ -35,6 +33,7 @@ from ebplan.site import CongestionStep, Response
 from ebplan.solvers import blocks, formulation
 from ebplan.solvers.describe import row_in_words
 from ebplan.solvers.program import IndexArray, Program, ProgramBuilder, Term
+from ebplan.wear import CalendarLine, DepthSegment
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -14,8 +14,9 @@ from random_problems import problems
 from test_hand_optima import approx, cost
 from test_monotone import assert_not_dearer, with_battery
 
-from ebplan.problem import BatteryProblem, CalendarLine, DepthSegment, Problem
+from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.formulation import formulate
+from ebplan.wear import CalendarLine, DepthSegment
 
 reproducible = settings(max_examples=40, deadline=None, derandomize=True)
 
