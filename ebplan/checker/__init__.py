@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ebplan.checker import cost_laws, document_laws, fleet_laws, left_out_laws, site_laws
+from ebplan.checker import (
+    cost_laws,
+    document_laws,
+    fleet_laws,
+    left_out_laws,
+    lens_laws,
+    request_laws,
+    site_laws,
+)
 from ebplan.checker.evidence import Evidence, Finding
 from ebplan.checker.replay import Replay, replay
 from ebplan.plan import CheckResult, Plan, Violation
@@ -32,17 +40,21 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     fleet_laws.counts,
     fleet_laws.transitions,
     fleet_laws.dwell,
-    fleet_laws.cap_floor,
-    fleet_laws.natural_draw,
-    fleet_laws.cap_frontier,
-    fleet_laws.min_utilisation,
-    fleet_laws.max_utilisation,
-    fleet_laws.utilisation,
-    fleet_laws.cap_set_point,
-    fleet_laws.requests,
-    fleet_laws.backlog,
+    fleet_laws.warmth,
+    lens_laws.cap_floor,
+    lens_laws.natural_draw,
+    lens_laws.cap_frontier,
+    lens_laws.min_utilisation,
+    lens_laws.max_utilisation,
+    lens_laws.utilisation,
+    lens_laws.cap_set_point,
+    lens_laws.clock_set_point,
+    request_laws.requests,
+    request_laws.pull_forward,
+    request_laws.lowered,
+    request_laws.backlog,
     left_out_laws.left_out,
-    fleet_laws.service,
+    request_laws.service,
     fleet_laws.compute_power,
     site_laws.balance,
     site_laws.mechanisms,

@@ -59,6 +59,13 @@ def shape(problem: Problem, plan: Plan) -> list[Finding]:
         if any(names != classes for names in given):
             message = f"request classes of pool {name} must be {sorted(classes)}"
             found.append(Finding(None, 1.0, 0.0, message))
+    for pool in problem.pools:
+        for way in ("clock_lock", "tier"):
+            has = getattr(pool, way) is not None
+            wrong = [e.t_s for e in plan.pools[pool.name] if (getattr(e, way) is not None) != has]
+            if wrong:
+                message = f"{way} of pool {pool.name} must be {'given' if has else 'left out'}"
+                found.append(Finding(wrong[0], len(wrong), 0.0, message))
     return found
 
 

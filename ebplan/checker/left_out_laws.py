@@ -22,9 +22,10 @@ def left_out(evidence: Evidence, _: Replay) -> list[Finding]:
         outside = np.maximum(of.fewest_active - pool.active, pool.active - most)
         message = f"{of.name}: active instances outside {of.fewest_active} to {most}"
         found += worst(outside, 0.0, at_s, message)
-        if not of.may_cap:
-            capped = np.array([cap is not None for cap in pool.cap_w_per_gpu], dtype=float)
-            found += worst(capped, 0.0, at_s, f"{of.name}: instances may not be capped")
+        for way in pool.ways:
+            if not of.may_cap and way.locked is None:
+                capped = np.array([cap is not None for cap in way.set_points], dtype=float)
+                found += worst(capped, 0.0, at_s, f"{way.name}: instances may not be capped")
         for requests, put_off in zip(of.classes, pool.deferred_req_per_s, strict=True):
             if requests.deferral is not None and not requests.deferral.may_put_off:
                 share = put_off / requests.requests_per_s_per_instance

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ebplan.checker.evidence import (
-    INSTANT_S,
-    Evidence,
-    FloatArray,
-    PoolEvidence,
+from ebplan.checker.curves import (
     load_at_start,
     load_curve_kw,
     saturated_kw,
+    tier_load_at_start,
 )
+from ebplan.checker.evidence import INSTANT_S, Evidence, FloatArray, PoolEvidence
 from ebplan.checker.tolerances import (
     ENERGY_SHARE,
     KERNEL_WEIGHT,
@@ -28,6 +26,7 @@ from ebplan.checker.tolerances import (
     POWER_KW,
     TRANSIENT_SHARE,
 )
+from ebplan.checker.warmth import work_kw
 from ebplan.problem import BatteryProblem
 from ebplan.site import Response
 
@@ -110,22 +109,34 @@ def changes_kw(
 ) -> tuple[float, list[tuple[Response, FloatArray]]]:
     """Return a pool's draw at the start, and by response what each epoch adds to it, (K,).
 
-    Loads, caps and idle instances are followed by ``cap_response``. An instance that is drained
-    falls by ``route_response`` instead, from saturation to idle.
+    Loads, caps, idle instances and a pre-warm at work are followed by ``cap_response``, and in an
+    absorb by ``rise_response`` where there is one. An instance that is drained falls by
+    ``route_response`` instead, from saturation to idle.
     """
-    problem = pool.problem
-    active = np.concatenate([[problem.active_at_start], pool.active])
+    problem, releases = pool.problem, evidence.releases
+    in_tier = 0 if problem.tier is None else problem.tier.active_at_start
+    active = np.concatenate([[problem.active_at_start + in_tier], pool.active])
     asleep = np.concatenate([[problem.asleep_at_start], pool.asleep])
     natural_kw = load_curve_kw(problem, np.array([load_at_start(problem)]))
-    power_kw = np.concatenate([problem.active_at_start * natural_kw, pool.power_kw])
+    natural_kw = problem.active_at_start * natural_kw
+    # a drained instance falls from its own saturation, which its weights decide
+    kept_kw = (saturated_kw(problem) - problem.drained_kw) * pool.own_newly_drained
+    if problem.tier is not None:
+        of_tier_kw = load_curve_kw(problem.tier, np.array([tier_load_at_start(problem)]))
+        natural_kw = natural_kw + in_tier * of_tier_kw
+        fall_kw = saturated_kw(problem.tier) - problem.drained_kw
+        kept_kw = kept_kw + fall_kw * pool.tier_newly_drained
+    power_kw = np.concatenate([natural_kw, pool.power_kw + work_kw(pool, evidence.epoch_starts_s)])
     settled_kw = power_kw + problem.drained_kw * (problem.instances - active - asleep)
     settled_kw += problem.asleep_kw * asleep
-    drained = np.maximum(active[:-1] - active[1:], 0.0)
     # power not shed yet counts against a release and is no help to an absorb
-    drained = drained if evidence.releases else 0.0 * drained
-    kept_kw = (saturated_kw(problem) - problem.drained_kw) * drained
+    kept_kw = kept_kw if releases else 0.0 * kept_kw
+    rise = problem.rise_response
     return float(settled_kw[0]), [
-        (problem.cap_response, np.diff(settled_kw) + kept_kw),
+        (
+            problem.cap_response if releases or rise is None else rise,
+            np.diff(settled_kw) + kept_kw,
+        ),
         (problem.route_response, -kept_kw),
     ]
 

@@ -148,17 +148,22 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
 def _put_warmth(
     point: _Point, problem: Problem, decision: PoolDecision, drained: FloatArray
 ) -> None:
-    """Write the pre-warm; who is drained while the pool is warm is drained warm."""
-    pool, warmth = decision.pool, decision.pool.prewarm
-    if warmth is None or decision.prewarm is None or decision.woken_warm is None:
+    """Write the pre-warm; who is drained while the pool is warm is drained warm.
+
+    A decision that knows no pre-warm commands none: what was warmed before the plan counts still.
+    """
+    pool, warmth, grid = decision.pool, decision.pool.prewarm, problem.grid
+    if warmth is None:
         point.put(f"{pool.name}.to_wake", decision.to_wake)
         return
-    grid = problem.grid
-    warm = warm_epochs(warmth, grid) @ decision.prewarm + still_warm(warmth, grid)
-    point.put(f"{pool.name}.prewarm", decision.prewarm)
+    none = np.zeros(grid.n_epochs)
+    command = none if decision.prewarm is None else decision.prewarm
+    woken_warm = none if decision.woken_warm is None else decision.woken_warm
+    warm = warm_epochs(warmth, grid) @ command + still_warm(warmth, grid)
+    point.put(f"{pool.name}.prewarm", command)
     point.put(f"{pool.name}.drained_warm", np.where(warm > 0.5, drained, 0.0))
-    point.put(f"{pool.name}.to_wake_warm", decision.woken_warm)
-    point.put(f"{pool.name}.to_wake", decision.to_wake - decision.woken_warm)
+    point.put(f"{pool.name}.to_wake_warm", woken_warm)
+    point.put(f"{pool.name}.to_wake", decision.to_wake - woken_warm)
 
 
 def _put_requests(point: _Point, problem: Problem, decision: PoolDecision) -> None:

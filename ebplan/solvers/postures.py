@@ -135,12 +135,23 @@ def _postures(pool: PoolProblem, enough_kw: float, held_s: float) -> Iterator[Po
 
 
 def _everything(pool: PoolProblem) -> Demand:
-    """Serve everything, with the lower precision serving what it serves at the start."""
+    """Serve everything, with the lower precision serving what it serves at the start.
+
+    As far as that is planned for: nothing where its instances would be loaded too little.
+    """
     return Demand(
         rejected={c.name: 0.0 for c in pool.classes},
         deferred={c.name: 0.0 for c in pool.classes if c.deferral is not None},
-        lowered=_share_out(pool, pool.load_in_tier_at_start),
+        lowered=_share_out(pool, _lowered_at_start(pool)),
     )
+
+
+def _lowered_at_start(pool: PoolProblem) -> float:
+    lower = operations(pool)[-1]
+    factor = lower.capacity_factor
+    load = min(pool.load_in_tier_at_start, pool.in_tier_at_start * lower.max_utilisation * factor)
+    fitting = any(_fits(lower, load / factor, n) for n in range(1, pool.in_tier_at_start + 1))
+    return load if fitting else 0.0
 
 
 def _lowered_more(pool: PoolProblem, demand: Demand) -> Demand:

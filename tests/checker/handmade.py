@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from handmade_money import make_cost
 from handmade_physics import (
-    capacity_each,
+    HandmadeWay,
     epoch_durations_s,
     loss_kw,
     pool_power_kw,
-    power_each_kw,
     samples,
-    served,
+    ways,
     work_waiting,
 )
 from handmade_problem import EDGES_S, EPOCHS_S, STORY, Decision
@@ -22,12 +22,14 @@ from ebplan.plan import (
     CheckResult,
     ClassEpoch,
     ClassService,
+    ClockLockEpoch,
     Converter,
     HandOffResult,
     Plan,
     PoolEpoch,
     Shortfall,
     Step,
+    TierEpoch,
 )
 from ebplan.problem import PoolProblem, Problem
 
@@ -163,36 +165,69 @@ def make_steps(
 
 def make_epoch(pool: PoolProblem, story: Sequence[Decision], k: int) -> PoolEpoch:
     told = story[k]
-    each_kw = power_each_kw(pool, told)
-    load = served(pool, told)
-    cap_w = None
-    if told.power_each_kw is not None:
-        cap_w = each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance
+    run = ways(pool, told)
     return PoolEpoch(
         t_s=EPOCHS_S[k],
-        active=told.active,
         drained=told.drained,
         asleep=told.asleep,
         in_transit=told.in_transit,
         put_to_sleep=told.put_to_sleep,
         woken=told.woken,
-        utilisation=load / told.active if told.active else 0.0,
-        capacity_used=load / told.active / capacity_each(pool, told) if told.active else 0.0,
-        power_kw=told.active * each_kw,
-        cap_w_per_gpu=cap_w,
+        **make_way(run["own"]),
+        cap_w_per_gpu=cap_w_per_gpu(pool, run["own"]),
+        clock_lock=make_clock_lock(pool, run),
+        tier=pool.tier
+        and TierEpoch(
+            drained=told.tier_drained,
+            to_tier=told.to_tier,
+            to_own=told.to_own,
+            **make_way(run["tier"]),
+            cap_w_per_gpu=cap_w_per_gpu(pool, run["tier"]),
+        ),
+        prewarm=told.prewarm,
+        woken_warm=told.woken_warm,
         classes={c.name: make_class(pool, story, k, i) for i, c in enumerate(pool.classes)},
     )
 
 
+def make_way(way: HandmadeWay) -> dict[str, Any]:
+    each = way.load / way.active if way.active else 0.0
+    return {
+        "active": way.active,
+        "utilisation": each,
+        "capacity_used": each / way.capacity_each if way.active else 0.0,
+        "power_kw": way.active * way.each_kw,
+    }
+
+
+def cap_w_per_gpu(pool: PoolProblem, way: HandmadeWay) -> float | None:
+    if way.capped_to_kw is None:
+        return None
+    return way.capped_to_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance
+
+
+def make_clock_lock(pool: PoolProblem, run: dict[str, HandmadeWay]) -> ClockLockEpoch | None:
+    lock = pool.clock_lock
+    if lock is None:
+        return None
+    mhz, way = None, run["clock_lock"]
+    if way.capped_to_kw is not None:
+        ratio = way.capped_to_kw / lock.cap_curve.full_kw
+        mhz = lock.max_clock_mhz * min(ratio ** (1.0 / lock.power_exponent), 1.0)
+    return ClockLockEpoch(**make_way(way), clock_mhz=mhz)
+
+
 def make_class(pool: PoolProblem, story: Sequence[Decision], k: int, i: int) -> ClassEpoch:
     of, away, put_off = pool.classes[i], story[k].rejected[i], story[k].deferred[i]
-    rate = of.requests_per_s_per_instance
+    rate, ahead = of.requests_per_s_per_instance, story[k].pulled[i]
     return ClassEpoch(
         offered_req_per_s=of.load * rate,
-        served_req_per_s=(of.load - away - put_off) * rate,
+        served_req_per_s=(of.load - away - put_off + ahead) * rate,
         rejected_req_per_s=away * rate,
         deferred_req_per_s=put_off * rate,
         backlog_requests=max(work_waiting(pool, story, i)[k + 1], 0.0) * rate,
+        pulled_req_per_s=ahead * rate,
+        lowered_req_per_s=story[k].lowered[i] * rate,
     )
 
 
@@ -200,15 +235,19 @@ def make_service(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, Clas
     service = {}
     for i, c in enumerate(pool.classes):
         rate = c.requests_per_s_per_instance
-        rejected = sum(
-            d.rejected[i] * rate * s for d, s in zip(story, epoch_durations_s(), strict=True)
+        seconds = epoch_durations_s()
+        rejected, pulled, lowered = (
+            sum(getattr(d, what)[i] * rate * s for d, s in zip(story, seconds, strict=True))
+            for what in ("rejected", "pulled", "lowered")
         )
         offered = c.load * rate * EDGES_S[-1]
         work = work_waiting(pool, story, i)
         service[c.name] = ClassService(
             offered=offered,
-            served=offered - rejected - (work[-1] - work[0]) * rate,
+            served=offered - rejected - (work[-1] - work[0]) * rate + pulled,
             rejected=rejected,
+            pulled=pulled,
+            lowered=lowered,
             backlog_at_start=work[0] * rate,
             backlog_at_end=max(work[-1], 0.0) * rate,
         )

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from handmade_physics import (
-    capacity_each,
+    HandmadeWay,
     epoch_durations_s,
     loss_kw,
-    power_each_kw,
-    served,
+    warm,
+    ways,
     work_waiting,
 )
 from handmade_problem import Decision, natural_kw
@@ -112,27 +112,56 @@ def pool_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:
         ("rejected", "congestion", "capping", "readiness", "draining", "waking"), 0.0
     )
     cost["delay"] = delay_cost(pool, story)
-    offered = sum(c.load for c in pool.classes)
-    touch = min(offered / pool.active_at_start, 1.0) if pool.active_at_start else 1.0
-    slope = sum(
-        t.amplitude_kw * t.exponent * touch ** (t.exponent - 1) for t in pool.load_curve.terms
-    )
-    before = pool.active_at_start
-    for told, seconds in zip(story, epoch_durations_s(), strict=True):
-        load, n = served(pool, told), told.active
+    own, lower = pool.active_at_start, pool.tier.active_at_start if pool.tier else 0
+    start = own + lower
+    for k, (told, seconds) in enumerate(zip(story, epoch_durations_s(), strict=True)):
         for c, away in zip(pool.classes, told.rejected, strict=True):
             cost["rejected"] += away * c.value_per_instance_s * seconds
-        for step in pool.congestion if n else ():
-            above = load - step.above_utilisation * n * capacity_each(pool, told)
-            cost["congestion"] += step.price_per_instance_h / 3600.0 * max(0.0, above) * seconds
-        tangent_kw = n * natural_kw(pool, touch) + slope * (load - n * touch)
-        depth_kw = max(0.0, tangent_kw - n * power_each_kw(pool, told))
-        cost["capping"] += pool.cap_depth_per_kwh * depth_kw * seconds / 3600.0
-        missing = pool.active_at_start - n
+        for way in ways(pool, told).values():
+            for step in pool.congestion if way.active else ():
+                above = way.load - step.above_utilisation * way.active * way.capacity_each
+                price = step.price_per_instance_h / 3600.0 * way.factor
+                cost["congestion"] += price * max(0.0, above) * seconds
+        for name, way in ways(pool, told).items():
+            cause = "clocking" if name == "clock_lock" else "capping"
+            cost[cause] = cost.get(cause, 0.0) + pool.cap_depth_per_kwh * depth_kwh(way, seconds)
+        own_now, lower_now = told.active + told.locked.active, told.tier.active
+        missing = start - own_now - lower_now
         cost["readiness"] += pool.readiness_per_instance_h * max(missing, 0) * seconds / 3600.0
-        cost["draining"] += pool.drain_per_instance * max(0, before - n)
+        drained = max(0, own - own_now) + max(0, lower - lower_now)
+        is_warm = pool.prewarm is not None and warm(pool, story, k)
+        each = pool.prewarm.drain_per_instance if is_warm else pool.drain_per_instance
+        cost["draining"] += each * drained
         cost["waking"] += pool.wake_per_instance * told.woken
-        before = n
+        own, lower = own_now, lower_now
+    return cost | further_cost(pool, story)
+
+
+def depth_kwh(way: HandmadeWay, seconds: float) -> float:
+    """Return the energy that lies below the tangent of the load curve at the start's load."""
+    terms = way.of.load_curve.terms
+    slope = sum(t.amplitude_kw * t.exponent * way.touch ** (t.exponent - 1) for t in terms)
+    tangent_kw = way.active * natural_kw(way.of, way.touch)
+    tangent_kw += slope * (way.load - way.active * way.touch)
+    return max(0.0, tangent_kw - way.active * way.each_kw) * seconds / 3600.0
+
+
+def further_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:
+    """Return what only some pools pay."""
+    cost = {}
+    if pool.tier:
+        swaps = sum(told.to_tier + told.to_own for told in story)
+        cost["swapping"] = pool.tier.swap_price_per_instance * swaps
+    if pool.prewarm:
+        cost["prewarming"] = pool.prewarm.price * sum(told.prewarm for told in story)
+    for i, c in enumerate(pool.classes):
+        for told, seconds in zip(story, epoch_durations_s(), strict=True):
+            if c.lowered:
+                paid = c.lowered.price_per_instance_s * told.lowered[i] * seconds
+                cost["lowered"] = cost.get("lowered", 0.0) + paid
+            if c.pull_forward:
+                worth = c.pull_forward.value_per_work_h / 3600.0 * told.pulled[i] * seconds
+                cost["pull_forward"] = cost.get("pull_forward", 0.0) - worth
     return cost
 
 

@@ -22,6 +22,7 @@ from ebplan.problem import (
     PoolProblem,
     Prices,
     Problem,
+    TierProblem,
     ValueSegment,
 )
 from ebplan.site import CongestionStep, Response
@@ -34,6 +35,17 @@ EDGES_S = (
 )
 EPOCHS_S = (0.0, 5.0, 35.0, 60.0, 110.0, 185.0, 200.0)
 IDLE_KW, DRAINED_KW, ASLEEP_KW, FULL_KW = 0.30, 0.28, 0.15, 1.00
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the instances that run in one further way are told."""
+
+    active: int = 0
+    load: float = 0.0
+    """Load that they serve, in instance-equivalents of the pool."""
+    power_each_kw: float | None = None
+    """Power of one active instance; None: uncapped, or at an unlocked clock."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,20 @@ class Decision:
     """Load turned away by class, in instance-equivalents."""
     deferred: tuple[float, ...] = (0.0, 0.0)
     """Load put off (> 0) or worked off (< 0) by class, in instance-equivalents."""
+    pulled: tuple[float, ...] = (0.0, 0.0)
+    """Load not due yet and served, by class, in instance-equivalents."""
+    lowered: tuple[float, ...] = (0.0, 0.0)
+    """Load served at the lower precision by class, in instance-equivalents."""
+    locked: Told = Told()
+    """Instances under a locked clock."""
+    tier: Told = Told()
+    """Instances in the lower precision; their load is what is lowered."""
+    tier_drained: int = 0
+    to_tier: int = 0
+    to_own: int = 0
+    prewarm: bool = False
+    woken_warm: int = 0
+    """Those of ``woken`` that are woken while warm."""
 
 
 STORY = (
@@ -197,7 +223,7 @@ def with_arrivals(pool: PoolProblem, *arrivals: ArrivalCount) -> PoolProblem:
     return pool.model_copy(update={"arrivals": arrivals})
 
 
-def natural_kw(pool: PoolProblem, u: float) -> float:
+def natural_kw(pool: PoolProblem | TierProblem, u: float) -> float:
     """Return the uncapped power of one instance; u above one request in flight."""
     assert u >= pool.load_curve.one_request_utilisation
     curve = pool.load_curve
