@@ -115,7 +115,7 @@ def test_activating_an_instance_releases_nothing() -> None:
     )
     formulation, x, _ = optimal(problem)
     (decision,) = decide(problem, formulation, x)
-    settled = decision.power_kw + 0.2 * (2.0 - decision.active)
+    settled = decision.power_kw + 0.2 * (2.0 - decision.serving)
     lowest = compute_kw(problem, (decision,), np.linspace(0.0, 60.0, 601)).min()
     assert lowest >= min(pool.power_at_start_kw(), float(settled.min())) - 1e-6
 

@@ -144,4 +144,8 @@ MONEY = {
     "readiness_per_instance_h",
     "drain_per_instance",
     "wake_per_instance",
+    "value_per_work_h",
+    "price_per_instance_s",
+    "swap_price_per_instance",
+    "price",
 }
