@@ -77,6 +77,13 @@ class ClassEpoch(Part):
     """Requests not due yet that are served ahead."""
     lowered_req_per_s: NonNegative = 0.0
     """Requests that the lower precision serves."""
+    ttft_p95_s: NonNegative | None = None
+    """95th percentile of the time to first token of what is served; None where it is unknown, and
+    at full capacity, where the queue only grows."""
+    itl_s: NonNegative | None = None
+    """Mean inter-token latency of what is served; None where it is unknown."""
+    late_req_per_s: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
 
 
 class ClockLockEpoch(Part):
@@ -207,6 +214,8 @@ class ClassService(Part):
     """Requests not due yet that are served ahead."""
     lowered: NonNegative = 0.0
     """Requests that the lower precision serves."""
+    late_requests: NonNegative = 0.0
+    """Requests beyond a priced limit on their latency."""
 
 
 class Violation(Part):
@@ -271,8 +280,15 @@ class Plan(Document):
     """By pool and request class."""
     explanation: tuple[str, ...]
     """Who carries it, what binds, what more would cost, in sentences."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that the problem leaves out on purpose."""
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
+
+    @property
+    def shortfall_kwh(self) -> float:
+        """Energy of the target that is not delivered."""
+        return sum(interval.energy_kwh for interval in self.shortfall)
 
     @property
     def money(self) -> float:

@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive, Timestamp
 from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.models.latency import ClassLatency, Queue
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
 
@@ -40,6 +42,8 @@ class DeferralProblem(Part):
     """Money for one unit of work waiting an hour."""
     backlog_at_start: NonNegative = 0.0
     """Work waiting when the plan starts."""
+    may_put_off: bool = True
+    """Whether more may be put off; what waits at the start may be worked off in any case."""
 
 
 class PullForwardProblem(Part):
@@ -79,6 +83,8 @@ class ClassProblem(Part):
     """Its work that may be done ahead; None where there is none."""
     lowered: LoweredProblem | None = None
     """What of it a lower precision may serve; None where nothing."""
+    latency: ClassLatency | None = None
+    """Its latency and the limits on it; None where no model knows it."""
 
     @model_validator(mode="after")
     def _rejects_at_most_the_load(self) -> ClassProblem:
@@ -223,6 +229,14 @@ class PoolProblem(Part):
     """GPUs of one instance."""
     gpu_kw_per_kw: float = Field(gt=0.0, le=1.0)
     """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
+    queue: Queue | None = None
+    """Waiting for a service slot; None where no latency is known."""
+    may_cap: bool = True
+    """Whether active instances may be capped; without, they draw what their load makes them."""
+    fewest_active: int = Field(default=0, ge=0)
+    """Fewest instances that take requests, in every epoch."""
+    most_active: int | None = Field(default=None, ge=0)
+    """Most instances that take requests, in every epoch; None where all may."""
 
     @model_validator(mode="after")
     def _physical(self) -> PoolProblem:
@@ -250,6 +264,18 @@ class PoolProblem(Part):
                 allowed=f"<= {lowest_kw:.4f}, the draw at min_utilisation",
                 remedy="lower the cap floor, or raise min_utilisation",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _limits_can_be_kept(self) -> PoolProblem:
+        if self.queue is None and any(c.latency is not None for c in self.classes):
+            raise FieldFault(
+                field="queue",
+                value=None,
+                allowed="the service slots of an instance, where a class has a latency",
+                remedy="give slots and service_s",
+            )
+        latency_bounds(self)
         return self
 
     @model_validator(mode="after")
@@ -305,6 +331,17 @@ class PoolProblem(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _active_range(self) -> PoolProblem:
+        if not self.fewest_active <= self.highest_active <= self.instances:
+            raise FieldFault(
+                field="most_active",
+                value=self.most_active,
+                allowed=f"fewest_active = {self.fewest_active} to instances = {self.instances}",
+                remedy="correct either limit",
+            )
+        return self
+
     @property
     def in_tier_at_start(self) -> int:
         """Instances that hold the lower precision's weights when the plan starts."""
@@ -319,6 +356,11 @@ class PoolProblem(Part):
     def serving_at_start(self) -> int:
         """Instances that take requests when the plan starts, in any precision."""
         return self.active_at_start + (self.tier.active_at_start if self.tier else 0)
+
+    @property
+    def highest_active(self) -> int:
+        """Most instances that may take requests."""
+        return self.instances if self.most_active is None else self.most_active
 
     @property
     def load(self) -> float:
@@ -507,6 +549,8 @@ class Problem(Document):
     """What happens at the connection point, in money."""
     caveats: tuple[str, ...] = ()
     """Where models are used outside what their data cover, in sentences."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that were left out on purpose; their switches are in the pools and the battery."""
 
     @model_validator(mode="after")
     def _shapes(self) -> Problem:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
+from ebplan.service_level import LatencyLimits, WorkloadLatency, check_limits
+from ebplan.ways import AdmissibleTier, ClockLock, PrecisionTier, Prewarm, PullForward
 
 MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
 MEASUREMENT_POINTS: tuple[MeasurementPoint, ...] = ("gpu", "node", "ac", "connection_point")
@@ -64,6 +66,8 @@ class SleepTiming(Part):
     """Minimum time asleep."""
     min_awake_s: NonNegative
     """Minimum time awake after a wake."""
+    wake_failure_probability: float = Field(default=0.0, ge=0.0, le=0.5)
+    """How often a wake has to be tried again: the plan reckons with the tries it may take."""
 
 
 class CongestionStep(Part):
@@ -110,6 +114,34 @@ class RequestClass(Part):
     """Money lost when a request is rejected."""
     deferral: Deferral | None = None
     """How its requests may wait; they may not where this is absent."""
+    pull_forward: PullForward | None = None
+    """What serving queued requests ahead is worth; none are where this is absent."""
+    tiers: dict[Name, AdmissibleTier] = Field(default_factory=dict)
+    """Lower precisions that may serve it, by the precision's name."""
+    min_quality_score: Fraction = 1.0
+    """Lowest verified quality that it accepts, relative to the pool's own precision."""
+    limits: LatencyLimits | None = None
+    """Limits on its latency; none where this is absent."""
+
+    @model_validator(mode="after")
+    def _quality_is_verified(self) -> RequestClass:
+        for name, tier in self.tiers.items():
+            if self.protected and tier.quality_score < self.min_quality_score:
+                raise FieldFault(
+                    field=f"tiers.{name}.quality_score",
+                    value=tier.quality_score,
+                    allowed=f">= min_quality_score = {self.min_quality_score:g}: the class is "
+                    "protected",
+                    remedy="leave the tier out, or accept a lower score",
+                )
+            if tier.quality_score < self.min_quality_score and tier.price_per_request == 0.0:
+                raise FieldFault(
+                    field=f"tiers.{name}.price_per_request",
+                    value=tier.price_per_request,
+                    allowed="> 0 where the quality lies below min_quality_score",
+                    remedy="price the lower quality, or leave the tier out",
+                )
+        return self
 
 
 class Pool(Part):
@@ -125,6 +157,8 @@ class Pool(Part):
     """Operating modes the planner may use."""
     asleep_kw_per_gpu: Positive | None = None
     """Power asleep at the fleet model's measurement point; needed where ``asleep`` is a mode."""
+    asleep_measured: bool = False
+    """Whether it was measured; if not, sleep is not credited with less than idle."""
     cap_range_w_per_gpu: tuple[Positive, Positive]
     """Power limits that the GPU accepts."""
     max_utilisation: float = Field(gt=0.0, le=1.0)
@@ -134,13 +168,30 @@ class Pool(Part):
     route_response: Response
     """Power after routing load to or from an instance."""
     cap_response: Response
-    """Power after a cap."""
+    """Power after a cap or a change of load."""
+    rise_response: Response | None = None
+    """The same upwards, where it is slower."""
     sleep: SleepTiming
     """Sleep and wake timing."""
     prices: MechanismPrices
     """What each mechanism costs."""
     classes: dict[Name, RequestClass] = Field(min_length=1)
     """Request classes served."""
+    clock_lock: ClockLock | None = None
+    """Locked SM clocks; none where this is absent."""
+    tier: PrecisionTier | None = None
+    """A lower precision; none where this is absent."""
+    prewarm: Prewarm | None = None
+    """Pre-warming of the KV cache; none where this is absent."""
+    latency: dict[str, WorkloadLatency] = Field(default_factory=dict)
+    """Latency of workloads by name; needed where a class has limits."""
+
+    @model_validator(mode="after")
+    def _latency_is_known_where_limited(self) -> Pool:
+        check_limits(
+            ((k, c.workload, c.protected, c.limits) for k, c in self.classes.items()), self.latency
+        )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Pool:
@@ -174,6 +225,14 @@ class Pool(Part):
                 value=f"delay {slow.delay_s:g} s, time constant {slow.time_constant_s:g} s",
                 allowed=f">= those of cap_response: {fast.delay_s:g} s, {fast.time_constant_s:g} s",
                 remedy="a drained instance settles no faster than a capped one: correct either",
+            )
+        rise = self.rise_response or fast
+        if rise.delay_s < fast.delay_s or rise.time_constant_s < fast.time_constant_s:
+            raise FieldFault(
+                field="rise_response",
+                value=f"delay {rise.delay_s:g} s, time constant {rise.time_constant_s:g} s",
+                allowed=f">= those of cap_response: {fast.delay_s:g} s, {fast.time_constant_s:g} s",
+                remedy="leave it out where power rises as fast as it falls",
             )
         low, high = self.cap_range_w_per_gpu
         if low >= high:

@@ -20,12 +20,23 @@ from ebplan.site import MeasurementPoint
 class InTransit(Part):
     """Instances between modes at the start of the plan."""
 
-    to: Literal["asleep", "awake"]
-    """Where they arrive."""
+    to: Literal["asleep", "awake", "tier"]
+    """Where they arrive; ``tier``: with the weights of the lower precision."""
     count: int = Field(ge=1)
     """How many."""
     remaining_s: NonNegative
     """Seconds until they arrive."""
+
+
+class TierState(Part):
+    """Instances in the lower precision at the start of the plan."""
+
+    active: int = Field(default=0, ge=0)
+    """Instances that take requests."""
+    drained: int = Field(default=0, ge=0)
+    """Instances that hold its weights without load."""
+    load_req_per_s: dict[str, NonNegative] = Field(default_factory=dict)
+    """What they serve of the pool's load, by request class."""
 
 
 class PoolState(Part):
@@ -43,11 +54,19 @@ class PoolState(Part):
     """Offered load by request class."""
     backlog_requests: dict[str, NonNegative] = Field(default_factory=dict)
     """Requests waiting, by request class; classes that may not wait have none."""
+    queued_requests: dict[str, NonNegative] = Field(default_factory=dict)
+    """Requests queued for later that may be served ahead, by request class."""
+    tier: TierState | None = None
+    """Instances in the lower precision."""
+    warm_remaining_s: NonNegative = 0.0
+    """How long the pool stays warm from a pre-warm."""
 
     @property
     def total(self) -> int:
         """Instances accounted for."""
-        return self.active + self.drained + self.asleep + sum(t.count for t in self.in_transit)
+        lower = self.tier.active + self.tier.drained if self.tier else 0
+        on_the_way = sum(t.count for t in self.in_transit)
+        return self.active + self.drained + self.asleep + lower + on_the_way
 
 
 class MeteredPower(Part):

@@ -84,6 +84,56 @@ class CapPower(Part):
     w_per_gpu: float | None
 
 
+class LockClock(Part):
+    """Route requests to this many instances at this SM clock; None unlocks the clock."""
+
+    command: Literal["lock_clock"] = "lock_clock"
+    at_s: NonNegative
+    pool: str
+    active: int
+    clock_mhz: float | None
+
+
+class LoadWeights(Part):
+    """Load the weights of the lower precision, or the pool's own again, on drained instances."""
+
+    command: Literal["load_weights"] = "load_weights"
+    at_s: NonNegative
+    pool: str
+    precision: Literal["lower", "own"]
+    count: int
+
+
+class RouteLower(Part):
+    """Route this rate of each class to this many instances of the lower precision."""
+
+    command: Literal["route_lower"] = "route_lower"
+    at_s: NonNegative
+    pool: str
+    active: int
+    drained: int
+    req_per_s: dict[str, float]
+    w_per_gpu: float | None
+
+
+class WarmCache(Part):
+    """Load the working memory of protected requests on the replicas that will serve them."""
+
+    command: Literal["warm_cache"] = "warm_cache"
+    at_s: NonNegative
+    pool: str
+
+
+class ServeAhead(Part):
+    """Serve queued requests that are not due yet at this rate."""
+
+    command: Literal["serve_ahead"] = "serve_ahead"
+    at_s: NonNegative
+    pool: str
+    request_class: str
+    req_per_s: NonNegative
+
+
 class Sleep(Part):
     """Put drained instances to sleep, once nothing is in flight on them."""
 
@@ -94,7 +144,19 @@ class Sleep(Part):
 
 
 Command = Annotated[
-    ArmDroop | HoldConnectionPoint | Wake | Route | LimitAdmission | PaceBacklog | CapPower | Sleep,
+    ArmDroop
+    | HoldConnectionPoint
+    | Wake
+    | WarmCache
+    | Route
+    | RouteLower
+    | LockClock
+    | LimitAdmission
+    | PaceBacklog
+    | ServeAhead
+    | CapPower
+    | LoadWeights
+    | Sleep,
     Field(discriminator="command"),
 ]
 
@@ -102,10 +164,15 @@ _ORDER = (
     "arm_droop",
     "hold_connection_point",
     "wake",
+    "warm_cache",
+    "route_lower",
     "route",
+    "lock_clock",
     "limit_admission",
     "pace_backlog",
+    "serve_ahead",
     "cap_power",
+    "load_weights",
     "sleep",
 )
 SAME_DRAW_KW = 1e-3
@@ -146,6 +213,10 @@ def _fleet(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[Comm
         yield Route(at_s=now.t_s, pool=pool, active=now.active, drained=now.drained)
     if before is None or now.cap_w_per_gpu != before.cap_w_per_gpu:
         yield CapPower(at_s=now.t_s, pool=pool, w_per_gpu=now.cap_w_per_gpu)
+    if now.prewarm:
+        yield WarmCache(at_s=now.t_s, pool=pool)
+    yield from _clock(pool, before, now)
+    yield from _precision(pool, before, now)
     for name, requests in now.classes.items():
         earlier = None if before is None else before.classes[name]
         admitted = _admitted(requests)
@@ -154,6 +225,44 @@ def _fleet(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[Comm
         put_off = requests.deferred_req_per_s
         if put_off != (0.0 if earlier is None else earlier.deferred_req_per_s):
             yield PaceBacklog(at_s=now.t_s, pool=pool, request_class=name, req_per_s=put_off)
+        ahead = requests.pulled_req_per_s
+        if ahead != (0.0 if earlier is None else earlier.pulled_req_per_s):
+            yield ServeAhead(at_s=now.t_s, pool=pool, request_class=name, req_per_s=ahead)
+
+
+def _clock(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[Command]:
+    lock = now.clock_lock
+    if lock is None:
+        return
+    was: tuple[int, float | None] = (0, None)
+    if before is not None and before.clock_lock is not None:
+        was = (before.clock_lock.active, before.clock_lock.clock_mhz)
+    if (lock.active, lock.clock_mhz) != was:
+        yield LockClock(at_s=now.t_s, pool=pool, active=lock.active, clock_mhz=lock.clock_mhz)
+
+
+def _precision(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[Command]:
+    tier = now.tier
+    if tier is None:
+        return
+    for precision, count in (("lower", tier.to_tier), ("own", tier.to_own)):
+        if count:
+            yield LoadWeights(at_s=now.t_s, pool=pool, precision=precision, count=count)
+    rates = {name: c.lowered_req_per_s for name, c in now.classes.items() if c.lowered_req_per_s}
+    told = (tier.active, tier.drained, rates, tier.cap_w_per_gpu)
+    if before is not None and before.tier is not None:
+        was = before.tier
+        earlier = {n: c.lowered_req_per_s for n, c in before.classes.items() if c.lowered_req_per_s}
+        if told == (was.active, was.drained, earlier, was.cap_w_per_gpu):
+            return
+    yield RouteLower(
+        at_s=now.t_s,
+        pool=pool,
+        active=tier.active,
+        drained=tier.drained,
+        req_per_s=rates,
+        w_per_gpu=tier.cap_w_per_gpu,
+    )
 
 
 def _admitted(requests: ClassEpoch) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ebplan.checker import cost_laws, document_laws, fleet_laws, site_laws
+from ebplan.checker import cost_laws, document_laws, fleet_laws, left_out_laws, site_laws
 from ebplan.checker.evidence import Evidence, Finding
 from ebplan.checker.replay import Replay, replay
 from ebplan.plan import CheckResult, Plan, Violation
@@ -41,6 +41,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     fleet_laws.cap_set_point,
     fleet_laws.requests,
     fleet_laws.backlog,
+    left_out_laws.left_out,
     fleet_laws.service,
     fleet_laws.compute_power,
     site_laws.balance,

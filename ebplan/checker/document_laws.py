@@ -74,11 +74,11 @@ def problem_hash(problem: Problem, plan: Plan) -> list[Finding]:
 
 
 def identity(evidence: Evidence, _: Replay) -> list[Finding]:
-    """Event, start, currency, converter set-up and hand-off request are the problem's."""
+    """Event, start, currency, converter, hand-off and what is left out are the problem's."""
     problem, plan, battery = evidence.problem, evidence.plan, evidence.problem.battery
     wrong = [
         field
-        for field in ("event_id", "start", "currency")
+        for field in ("event_id", "start", "currency", "without")
         if getattr(plan, field) != getattr(problem, field)
     ]
     if plan.measurement_point != "connection_point":

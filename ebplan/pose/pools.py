@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ebplan.document import FieldFault
 from ebplan.errors import InputError
@@ -12,11 +10,31 @@ from ebplan.models import library
 from ebplan.models.cap import CapModel
 from ebplan.models.curves import CapCurve, LoadCurve
 from ebplan.models.fleet import FleetModel
-from ebplan.problem import ArrivalCount, ClassProblem, DeferralProblem, PoolProblem
+from ebplan.models.tier import TierModel
+from ebplan.pose.latency import pose_latency
+from ebplan.pose.ways import (
+    check_ways,
+    look_up,
+    pose_clock_lock,
+    pose_lowered,
+    pose_prewarm,
+    pose_pull_forward,
+    pose_tier,
+    tier_model,
+    tries,
+    way_caveats,
+)
+from ebplan.problem import (
+    ArrivalCount,
+    ClassProblem,
+    ClockLockProblem,
+    DeferralProblem,
+    PoolProblem,
+    PrewarmProblem,
+    TierProblem,
+)
 from ebplan.site import Pool, RequestClass, Site
 from ebplan.state import PoolState, State
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,53 +68,60 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
         InputError: models, site and state contradict each other or leave the models' ranges.
     """
     known = _known(name, pool, site, state)
-    fleet, loads, factor = known.fleet, known.loads, known.factor
+    fleet, factor, gpus = known.fleet, known.factor, known.fleet.gpus_per_instance
     # An instance that takes requests while there are none is drained.
-    active = state.active if sum(loads.values()) > 0.0 else 0
+    active = state.active if sum(known.loads.values()) > 0.0 else 0
     drained = state.active + state.drained - active
-    gpus = fleet.gpus_per_instance
-    idle_kw = fleet.idle_kw * factor
-    asleep_kw = (
-        idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu * gpus * factor
-    )
-    classes = _pose_classes(
-        pool, fleet, loads, state.backlog_requests, active + drained, known.lowest
-    )
-    return PosedPool(
-        problem=PoolProblem(
-            name=name,
-            instances=pool.instances,
-            load_curve=known.curve.scaled(factor),
-            cap_curve=_cap_curve(pool, fleet, known.cap, known.curve, factor),
-            drained_kw=idle_kw,
-            asleep_kw=asleep_kw,
-            may_sleep="asleep" in pool.modes,
-            min_utilisation=known.lowest,
-            max_utilisation=pool.max_utilisation,
-            route_response=pool.route_response,
-            cap_response=pool.cap_response,
-            sleep_s=pool.sleep.sleep_s,
-            wake_s=pool.sleep.wake_s,
-            min_asleep_s=pool.sleep.min_asleep_s,
-            min_awake_s=pool.sleep.min_awake_s,
-            active_at_start=active,
-            drained_at_start=drained,
-            asleep_at_start=state.asleep,
-            arrivals=tuple(
-                ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
-            ),
-            classes=classes,
-            congestion=pool.prices.congestion,
-            cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
-            readiness_per_instance_h=pool.prices.readiness_per_instance_h,
-            drain_per_instance=pool.prices.drain_per_instance,
-            wake_per_instance=pool.prices.wake_per_instance,
-            gpus_per_instance=gpus,
-            gpu_kw_per_kw=1.0 / factor,
+    asleep_kw = known.asleep_kw_per_gpu * gpus
+    in_tier = known.tier.active_at_start + known.tier.drained_at_start if known.tier else 0
+    classes = _pose_classes(pool, known, state, active + drained + in_tier)
+    failing = pool.sleep.wake_failure_probability
+    posed = PoolProblem(
+        name=name,
+        instances=pool.instances,
+        load_curve=known.curve.scaled(factor),
+        cap_curve=_cap_curve(pool, fleet, known.cap, known.curve, factor),
+        drained_kw=fleet.idle_kw * factor,
+        asleep_kw=asleep_kw * factor,
+        may_sleep="asleep" in pool.modes,
+        min_utilisation=known.lowest,
+        max_utilisation=pool.max_utilisation,
+        route_response=pool.route_response,
+        cap_response=pool.cap_response,
+        rise_response=pool.rise_response,
+        sleep_s=pool.sleep.sleep_s,
+        wake_s=pool.sleep.wake_s * tries(pool.sleep),
+        min_asleep_s=pool.sleep.min_asleep_s,
+        min_awake_s=pool.sleep.min_awake_s,
+        active_at_start=active,
+        drained_at_start=drained,
+        asleep_at_start=state.asleep,
+        arrivals=tuple(
+            ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
         ),
+        classes=classes,
+        congestion=pool.prices.congestion,
+        cap_depth_per_kwh=pool.prices.cap_depth_per_kwh,
+        readiness_per_instance_h=pool.prices.readiness_per_instance_h,
+        drain_per_instance=pool.prices.drain_per_instance,
+        # a wake that fails now and then is tried 1 / (1 - p) times on average
+        wake_per_instance=pool.prices.wake_per_instance / (1.0 - failing),
+        clock_lock=known.clock_lock,
+        tier=known.tier,
+        prewarm=known.prewarm,
+        gpus_per_instance=gpus,
+        gpu_kw_per_kw=1.0 / factor,
+    )
+    posed, loosened = pose_latency(name, pool, fleet, posed)
+    return PosedPool(
+        problem=posed,
         constant_loss_kw=known.offset_kw,
         measured_at=fleet.measurement_point,
-        caveats=_caveats(name, pool, fleet, known.cap, known.curve, classes),
+        caveats=(
+            *_caveats(name, pool, fleet, known.cap, known.curve, classes),
+            *way_caveats(name, pool, fleet, fleet.idle_kw / gpus),
+            *loosened,
+        ),
     )
 
 
@@ -115,16 +140,23 @@ class _Known:
     """Uncapped power of one instance at the models' measurement point."""
     lowest: float
     """Lowest utilisation that may be planned for."""
+    asleep_kw_per_gpu: float
+    """Power asleep at the models' measurement point; that of idle where nobody measured it."""
+    precision: TierModel | None
+    """Model of the lower precision."""
+    clock_lock: ClockLockProblem | None
+    tier: TierProblem | None
+    prewarm: PrewarmProblem | None
 
 
 def _known(name: str, pool: Pool, site: Site, state: PoolState) -> _Known:
     """Look the models up and hold the pool and its state to their ranges."""
     where = f"site.pools.{name}"
     try:
-        fleet = _named("fleet_model", library.load_fleet, pool.fleet_model)
-        cap = _named("cap_model", library.load_cap, pool.cap_model)
+        fleet = look_up("fleet_model", library.load_fleet, pool.fleet_model)
+        cap = look_up("cap_model", library.load_cap, pool.cap_model)
         for key, requests in pool.classes.items():
-            _named(f"classes.{key}.workload", fleet.workload, requests.workload)
+            look_up(f"classes.{key}.workload", fleet.workload, requests.workload)
         if cap.measurement_point != fleet.measurement_point:
             raise FieldFault(
                 field="cap_model",
@@ -134,9 +166,29 @@ def _known(name: str, pool: Pool, site: Site, state: PoolState) -> _Known:
             )
         factor, offset_kw = site.loss_to_connection_point(fleet.measurement_point)
         _check_counts(name, pool, state)
+        check_ways(name, pool, state)
         loads = _loads(name, pool, fleet, state)
+        lowered = _in_tier(pool, fleet, state)
         curve = fleet.load_curve(_mix(pool, loads))
-        lowest = _lowest_utilisation(name, pool, fleet, curve, loads, state)
+        own = sum(loads.values()) - sum(lowered.values())
+        lowest = _lowest_utilisation(name, pool, fleet, curve, own, state)
+        idle_kw = fleet.idle_kw / fleet.gpus_per_instance
+        stated_kw = idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu
+        floor_kw = _floor_kw(pool, fleet, cap)
+        return _Known(
+            fleet=fleet,
+            cap=cap,
+            factor=factor,
+            offset_kw=offset_kw,
+            loads=loads,
+            curve=curve,
+            lowest=lowest,
+            asleep_kw_per_gpu=stated_kw if pool.asleep_measured else max(stated_kw, idle_kw),
+            precision=tier_model(pool),
+            clock_lock=pose_clock_lock(pool, fleet, curve, factor),
+            tier=pose_tier(pool, fleet, cap, curve, floor_kw, factor, lowered, state),
+            prewarm=pose_prewarm(pool, fleet.gpus_per_instance, factor, state),
+        )
     except FieldFault as fault:
         at = "site" if fault.field == "losses" else where
         raise InputError(
@@ -144,17 +196,6 @@ def _known(name: str, pool: Pool, site: Site, state: PoolState) -> _Known:
             value=fault.value,
             allowed=fault.allowed,
             remedy=fault.remedy,
-        ) from None
-    return _Known(fleet, cap, factor, offset_kw, loads, curve, lowest)
-
-
-def _named(field: str, look_up: Callable[[str], T], name: str) -> T:
-    """Look a name up; where it is unknown, the error names the pool's field."""
-    try:
-        return look_up(name)
-    except InputError as error:
-        raise FieldFault(
-            field=field, value=name, allowed=error.allowed, remedy=error.remedy
         ) from None
 
 
@@ -227,6 +268,15 @@ def _loads(name: str, pool: Pool, fleet: FleetModel, state: PoolState) -> dict[s
     }
 
 
+def _in_tier(pool: Pool, fleet: FleetModel, state: PoolState) -> dict[str, float]:
+    """Return the load that the lower precision serves at the start, by class."""
+    served = state.tier.load_req_per_s if state.tier else {}
+    return {
+        key: rate / fleet.capacity_req_per_s(pool.classes[key].workload)
+        for key, rate in served.items()
+    }
+
+
 def _mix(pool: Pool, loads: dict[str, float]) -> dict[str, float]:
     """Return each workload's share of the utilisation; equal shares where there is no load."""
     total = sum(loads.values())
@@ -242,14 +292,16 @@ def _lowest_utilisation(
     pool: Pool,
     fleet: FleetModel,
     curve: LoadCurve,
-    loads: dict[str, float],
+    total: float,
     state: PoolState,
 ) -> float:
-    """Return the lowest utilisation that may be planned for, and hold the state to it."""
+    """Return the lowest utilisation that may be planned for, and hold the state to it.
+
+    ``total`` is the load of the pool's own precision, in instance-equivalents.
+    """
     lowest = (
         curve.one_request_utilisation if pool.allow_extrapolation else curve.valid_from_utilisation
     )
-    total = sum(loads.values())
     per_active = total / state.active if state.active else 0.0
     gpus = fleet.gpus_per_instance
     natural_w = float(curve.power_kw(pool.max_utilisation)) * 1000.0 / gpus
@@ -291,12 +343,9 @@ def _cap_curve(
     pool: Pool, fleet: FleetModel, cap: CapModel, curve: LoadCurve, factor: float
 ) -> CapCurve:
     """Return the cautious cap curve, floored at the caps that the model covers."""
-    accepted_kw = pool.cap_range_w_per_gpu[0] / 1000.0
-    covered_kw = accepted_kw if pool.allow_extrapolation else cap.valid_from_kw_per_gpu
-    floor_kw = max(accepted_kw, covered_kw) * fleet.gpus_per_instance
     at_model = cap.curve(
         float(curve.power_kw(pool.max_utilisation)),
-        min(floor_kw, float(curve.power_kw(curve.valid_from_utilisation))),
+        min(_floor_kw(pool, fleet, cap), float(curve.power_kw(curve.valid_from_utilisation))),
         allow_extrapolation=pool.allow_extrapolation,
     )
     return CapCurve(
@@ -306,22 +355,25 @@ def _cap_curve(
     )
 
 
+def _floor_kw(pool: Pool, fleet: FleetModel, cap: CapModel) -> float:
+    """Return the lowest power of an instance that both the GPUs and the cap model allow."""
+    accepted_kw = pool.cap_range_w_per_gpu[0] / 1000.0
+    covered_kw = accepted_kw if pool.allow_extrapolation else cap.valid_from_kw_per_gpu
+    return max(accepted_kw, covered_kw) * fleet.gpus_per_instance
+
+
 def _pose_classes(
-    pool: Pool,
-    fleet: FleetModel,
-    loads: dict[str, float],
-    backlog: dict[str, float],
-    awake: int,
-    lowest: float,
+    pool: Pool, known: _Known, state: PoolState, awake: int
 ) -> tuple[ClassProblem, ...]:
     """Return the classes; protected ones may be rejected only where no instance could serve."""
+    loads, lowest = known.loads, known.lowest
     unprotected = sum(loads[key] for key, c in pool.classes.items() if not c.protected)
     protected = sum(loads.values()) - unprotected
     beyond = max(0.0, _unavoidable(pool, sum(loads.values()), awake, lowest) - unprotected)
     share = min(beyond / protected, 1.0) if protected > 0.0 else 0.0
     classes = []
     for key, requests in pool.classes.items():
-        capacity = fleet.capacity_req_per_s(requests.workload)
+        capacity = known.fleet.capacity_req_per_s(requests.workload)
         classes.append(
             ClassProblem(
                 name=key,
@@ -329,7 +381,11 @@ def _pose_classes(
                 requests_per_s_per_instance=capacity,
                 value_per_instance_s=requests.value_per_request * capacity,
                 max_rejected=loads[key] * (share if requests.protected else 1.0),
-                deferral=_pose_deferral(requests, capacity, backlog.get(key, 0.0)),
+                deferral=_pose_deferral(requests, capacity, state.backlog_requests.get(key, 0.0)),
+                pull_forward=pose_pull_forward(
+                    requests, capacity, state.queued_requests.get(key, 0.0)
+                ),
+                lowered=pose_lowered(requests, known.precision, capacity),
             )
         )
     return tuple(classes)

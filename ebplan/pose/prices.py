@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebplan.event import Event
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import PoolProblem, Prices
 from ebplan.site import Site
 
@@ -57,13 +58,30 @@ def _dearest_mechanism_per_kwh(pool: PoolProblem, event_h: float) -> float:
 
     Turning dU of load away without draining saves f'(u) dU, least at u = 1 where the load curve is
     flattest. Taking an instance out of service saves f(1) - p_D for the event, at the price of a
-    drain, a wake and its readiness.
+    drain, a wake and its readiness. A lower precision takes 1 / (c - 1) of its instances to free
+    one more; a pre-warm is paid once.
     """
     step = 0.05
     slope_kw = (pool.full_kw - float(pool.load_curve.power_kw(1.0 - step))) / step
     value_per_s = max((c.value_per_instance_s for c in pool.classes), default=0.0)
     congestion_per_s = sum(c.price_per_instance_h for c in pool.congestion) / 3600.0
-    turning_away = (value_per_s + congestion_per_s) * 3600.0 / slope_kw
+    bounds = latency_bounds(pool)
+    late_per_s = sum(p.price_per_s * p.share for p in bounds.priced_load)
+    slow_per_kwh = sum(p.price_per_s * p.late_per_kw for p in bounds.priced_power) * 3600.0
+    turning_away = (value_per_s + congestion_per_s + late_per_s) * 3600.0 / slope_kw
     moving = (pool.drain_per_instance + pool.wake_per_instance) / event_h
-    out_of_service = (moving + pool.readiness_per_instance_h) / (pool.full_kw - pool.drained_kw)
-    return turning_away + out_of_service + pool.cap_depth_per_kwh
+    moving += pool.prewarm.price / event_h if pool.prewarm else 0.0
+    freeing = moving + pool.readiness_per_instance_h + _freeing_by_precision_per_h(pool, event_h)
+    out_of_service = freeing / (pool.full_kw - pool.drained_kw)
+    return turning_away + out_of_service + pool.cap_depth_per_kwh + slow_per_kwh
+
+
+def _freeing_by_precision_per_h(pool: PoolProblem, event_h: float) -> float:
+    """Return what it costs per hour at most to free an instance by a lower precision."""
+    tier = pool.tier
+    lowered = [c.lowered.price_per_instance_s for c in pool.classes if c.lowered is not None]
+    if tier is None or not lowered or tier.capacity_factor - 1.0 < 1e-3:
+        return 0.0
+    instances = 1.0 / (tier.capacity_factor - 1.0)
+    served_per_h = instances * tier.capacity_factor * max(lowered) * 3600.0
+    return served_per_h + 2.0 * instances * tier.swap_price_per_instance / event_h

@@ -51,7 +51,12 @@ RELEASE = Direction(
     against="raises the draw",
     battery_against="recharge",
     helping="minus lowers the draw",
-    headers={"consolidation": "consol."},
+    headers={
+        "consolidation": "consol.",
+        "power_cap": "cap",
+        "clock_lock": "clock",
+        "pull_forward": "ahead",
+    },
 )
 ABSORB = Direction(
     sign=1,
@@ -66,8 +71,15 @@ ABSORB = Direction(
         "battery": "battery charge",
         "consolidation": "put to work",
         "deferral": "worked off",
+        "pull_forward": "served ahead",
     },
-    headers={"consolidation": "at work", "deferral": "worked off"},
+    headers={
+        "consolidation": "at work",
+        "deferral": "worked off",
+        "pull_forward": "ahead",
+        "clock_lock": "clock",
+        "power_cap": "cap",
+    },
 )
 
 

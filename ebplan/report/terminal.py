@@ -17,6 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ebplan.mechanisms import mechanism_words
 from ebplan.plan import PRIORITY_CAUSES, Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
@@ -97,6 +98,10 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     line = Text.assemble((_given(plan.event_id), "bold"), asked)
     if problem.event_start_s > 0.0:
         line.append(f" in {time_words(problem.event_start_s)}")
+    if plan.without:
+        absorbs = problem.direction > 0
+        listed = " and ".join(mechanism_words(name, absorbs=absorbs) for name in plan.without)
+        line.append(f", without {listed}", "bold")
     good = plan.status in ("optimal", "armed") and not is_short(plan)
     line.append(f"  {STATUS_WORDS[plan.status]}", "bold green" if good else "bold yellow")
     line.append(", " if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
@@ -308,10 +313,13 @@ def _share_bar(share: float, cells: int = 10) -> str:
 
 
 def _service_table(plan: Plan) -> Table:
-    """Requests served and rejected, by pool and class."""
+    """What became of the requests, by pool and class; columns of zeros are left out."""
+    services = [one for classes in plan.service.values() for one in classes.values()]
+    columns = {"waiting": "backlog_at_end", "ahead": "pulled", "lower precision": "lowered"}
+    shown = {h: f for h, f in columns.items() if any(getattr(s, f) >= 0.5 for s in services)}
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column()
-    headers = ("served", "rejected", "in %")
+    headers = ("served", "rejected", "in %", *shown)
     for _ in headers:
         table.add_column(justify="right")
     table.add_row("", *headers, style="dim")
@@ -320,7 +328,8 @@ def _service_table(plan: Plan) -> Table:
         for name, one in classes.items():
             share = one.rejected / one.offered if one.offered else 0.0
             numbers = f"{one.served:,.0f}", f"{one.rejected:,.0f}", f"{100.0 * share:.1f}"
-            table.add_row(prefix + _spaced(name), *numbers)
+            further = (f"{getattr(one, field):,.0f}" for field in shown.values())
+            table.add_row(prefix + _spaced(name), *numbers, *further)
     return table
 
 

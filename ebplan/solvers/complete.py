@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
+from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
 from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.operations import operated
 from ebplan.solvers.program import FloatArray, Program
+from ebplan.solvers.quality import late_by_waiting, too_slow_kw
 from ebplan.solvers.transients import compute_kw, peaks
 
 
@@ -112,9 +116,19 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
     for i, step in enumerate(pool.congestion):
         above = np.maximum(way.load - step.above_utilisation * capacity, 0.0)
         point.put(f"{operation.name}.congested.{i}", above)
+    lines = np.array(uncapped_lines(operation))
+    on_lines_kw = np.outer(lines[:, 0], way.load) + np.outer(lines[:, 1], way.active)
+    for h in range(len(lines)):
+        lowest = on_lines_kw.argmin(axis=0) == h
+        point.put(f"{operation.name}.uncapped.{h}", lowest.astype(float))
     slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
     depth = slope * way.load + intercept * way.active - way.power_kw
     point.put(f"{operation.name}.cap_depth", np.maximum(depth, 0.0))
+    bounds = latency_bounds(operated(pool, operation))
+    for name, late in late_by_waiting(way, bounds).items():
+        point.put(f"{operation.name}.late.{name}", late)
+    for name, kw in too_slow_kw(way, bounds).items():
+        point.put(f"{operation.name}.slow.{name}", kw)
 
 
 def _put_warmth(

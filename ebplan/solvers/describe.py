@@ -6,11 +6,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ebplan.solvers.blocks import battery, connection, counts, lens, prewarm, response, service
+from ebplan.solvers.blocks import (
+    battery,
+    connection,
+    counts,
+    latency,
+    lens,
+    prewarm,
+    response,
+    service,
+)
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import Program
 
-BLOCKS = (counts, lens, prewarm, service, response, battery, connection)
+BLOCKS = (counts, lens, latency, prewarm, service, response, battery, connection)
 
 
 def describe(formulation: Formulation, *, every_row: bool = False) -> Iterator[str]:

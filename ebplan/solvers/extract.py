@@ -27,6 +27,7 @@ from ebplan.solvers.decision import NOTHING_KW, PoolDecision, Running, clean, de
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import CLOCK_LOCK, Operation
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.quality import late_load, worst_latency
 from ebplan.solvers.transients import falling_kw, prewarming_kw
 
 NATURAL_DRAW_MARGIN = 0.002
@@ -76,6 +77,7 @@ def extract_plan(
         ),
         service={d.pool.name: _service(problem, d) for d in decisions},
         explanation=(),
+        without=problem.without,
         problem_hash=problem.digest(),
     )
 
@@ -328,7 +330,22 @@ def _class_epoch(
         backlog_requests=_waiting(problem, requests, put_off)[k + 1],
         pulled_req_per_s=ahead * rate,
         lowered_req_per_s=0.0 if lowered is None else float(lowered[k]) * rate,
+        **_quality(decision, requests, served, k),
     )
+
+
+def _quality(
+    decision: PoolDecision, requests: ClassProblem, served: float, k: int
+) -> dict[str, float | None]:
+    """Return the latency fields of a class; nothing is late where no limit has a price."""
+    found = worst_latency(decision, requests, k)
+    late = late_load(decision).get(requests.name)
+    rate = requests.requests_per_s_per_instance
+    return {
+        "ttft_p95_s": found.ttft_p95_s if served > NOTHING_KW else None,
+        "itl_s": found.itl_s if served > NOTHING_KW else None,
+        "late_req_per_s": 0.0 if late is None else float(late[k]) * rate,
+    }
 
 
 def _put_off(problem: Problem, decision: PoolDecision, requests: ClassProblem) -> FloatArray:
@@ -348,7 +365,7 @@ def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> l
 def _cap_w_per_gpu(pool: PoolProblem, way: Running, k: int) -> float | None:
     """Return the limit for each GPU, or None where the natural draw is no higher."""
     each_kw = _below_natural_kw(way, k)
-    if each_kw is None:
+    if each_kw is None or not pool.may_cap:
         return None
     # Drivers take whole watts; a tenth is finer than any of them.
     return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
@@ -384,8 +401,14 @@ def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService
             rejected=rejected,
             backlog_at_start=waiting[0],
             backlog_at_end=waiting[-1],
+            late_requests=_late_requests(decision, requests, seconds),
         )
     return service
+
+
+def _late_requests(decision: PoolDecision, requests: ClassProblem, seconds: FloatArray) -> float:
+    late = late_load(decision).get(requests.name, np.zeros(len(seconds)))
+    return float(late @ seconds) * requests.requests_per_s_per_instance
 
 
 def _shortfalls(

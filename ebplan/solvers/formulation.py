@@ -11,6 +11,7 @@ from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import BatteryColumns, add_battery
 from ebplan.solvers.blocks.connection import Connection, add_connection
 from ebplan.solvers.blocks.counts import Counts, add_counts
+from ebplan.solvers.blocks.latency import add_latency
 from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.prewarm import Prewarm, add_prewarm
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
@@ -56,6 +57,8 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
         counts.append(add_counts(builder, pool, grid, drawing_pays=drawing_pays))
         ways = zip(operations(pool), counts[-1].serving, strict=True)
         lenses.append(tuple(add_lens(builder, pool, way, grid, active) for way, active in ways))
+        for lens, active in zip(lenses[-1], counts[-1].serving, strict=True):
+            add_latency(builder, pool, grid, active, lens)
         prewarms.append(add_prewarm(builder, pool, grid, counts[-1]))
         services.append(add_service(builder, pool, grid, lenses[-1]))
     compute = add_compute_power(

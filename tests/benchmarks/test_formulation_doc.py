@@ -12,6 +12,7 @@ from benchmarks.subjects import example
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.leave_out import leave_out
 
 PAGE = Path(__file__).parents[2] / "docs" / "formulation.md"
 
@@ -51,6 +52,17 @@ def test_every_constraint_label_is_documented(
     formulation, own = formulated
     labels = {plain_name(group.name, own) for group in formulation.program.rows}
     assert labels - documented == set()
+
+
+def test_what_a_pool_without_caps_adds_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]]
+) -> None:
+    case, (_, own) = example("under_frequency"), formulated
+    problem = leave_out(pose(case.event, case.site, case.state), ["power_cap"])
+    program = formulate(problem).program
+    names = {plain_name(group.name, own) for group in (*program.rows, *program.columns)}
+    assert names - documented == set()
+    assert {"no_cap", "one_line", "no_cap_secant", "uncapped"} <= names
 
 
 def test_every_variable_group_is_documented(

@@ -20,6 +20,7 @@ from planting import (
     Case,
     against,
     against_battery,
+    against_deferral,
     against_pool,
     altered,
     altered_class,
@@ -120,6 +121,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "cap_set_point": (lambda: scaled_epoch(3, "cap_w_per_gpu"), set()),
     "requests": (class_limited, set()),
     "backlog": (more_waiting_than_put_off, set()),
+    "left_out": (lambda: against_pool(fewest_active=4), set()),
     "service": (service_overstated, set()),
     "compute_power": (lambda: scaled_step(0.0, "compute_kw"), {"balance"}),
     "balance": (other_load_moves, set()),
@@ -237,6 +239,22 @@ def test_waking_too_early_is_found() -> None:
 
 def test_cap_left_out_is_found() -> None:
     assert broken_laws(*altered_epoch(3, cap_w_per_gpu=None)) == {"cap_set_point"}
+
+
+def test_each_switch_that_is_off_is_held_to() -> None:
+    active = [told.active for told in STORY]
+    assert broken_laws(*against_pool(most_active=max(active) - 1)) == {"left_out"}
+    assert broken_laws(*against_pool(fewest_active=min(active) + 1)) == {"left_out"}
+    assert broken_laws(*against_pool(fewest_active=min(active), most_active=max(active))) == set()
+    assert broken_laws(*against_pool(may_cap=False)) == {"left_out"}
+    deferral = make_pool().classes[-1].deferral
+    assert deferral is not None
+    may_not = deferral.model_copy(update={"may_put_off": False})
+    assert broken_laws(*against_deferral(may_not)) == {"left_out"}
+
+
+def test_leaving_out_other_mechanisms_than_the_problem_is_found() -> None:
+    assert broken_laws(*altered(without=("sleep",))) == {"identity"}
 
 
 def test_slower_response_than_planned_is_found() -> None:

@@ -14,22 +14,16 @@ import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
 from oracle_lag import simulate_lag, unit_steps
+from oracle_lenses import LOCKED, LOWER, OWN, running
 from oracle_requests import Statement, state_requests
 from oracle_warmth import Warmth, state_warmth
 
-from ebplan.models.curves import LoadCurve
 from ebplan.problem import PoolProblem
-from ebplan.site import CongestionStep
-from ebplan.solvers.blocks.lens import cap_lines, load_lines
-from ebplan.solvers.operations import operations
 from ebplan.timegrid import TimeGrid
 
 FloatArray = NDArray[np.float64]
 Expression = Any
 """A cvxpy expression; cvxpy has no types."""
-
-OWN, LOCKED, LOWER = "own", "locked", "lower"
-"""The ways in which an instance takes requests."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +78,12 @@ def state_pool(
     """State one pool; return its draw as step means and at step edges."""
     shape = (pool.instances, grid.n_epochs)
     places = _places(pool, shape)
+    said.constraints += [cp.sum(places.serving, axis=0) >= pool.fewest_active]
+    if pool.most_active is not None:
+        said.constraints += [cp.sum(places.serving, axis=0) <= pool.most_active]
     warmth = state_warmth(said, pool, grid)
     _moves(said, pool, grid, places, warmth)
-    loads, powers = _running(said, pool, grid, places)
+    loads, powers = running(said, pool, grid, places.working)
     lowered = cp.sum(loads[LOWER], axis=0) if LOWER in loads else None
     state_requests(said, pool, grid, sum(cp.sum(load, axis=0) for load in loads.values()), lowered)
     missing = pool.active_at_start + (pool.tier.active_at_start if pool.tier else 0)
@@ -291,78 +288,3 @@ def _start(pool: PoolProblem, epoch_s: FloatArray) -> dict[str, NDArray[Any]]:
 def _first_epoch(epoch_s: FloatArray, at_s: float) -> int:
     """Return the first epoch at or after a time; the number of epochs where there is none."""
     return next((k for k, s in enumerate(epoch_s) if s >= at_s - 1e-9), len(epoch_s))
-
-
-# --- how they run ---------------------------------------------------------------------------
-
-
-def _running(
-    said: Statement, pool: PoolProblem, grid: TimeGrid, places: Places
-) -> tuple[dict[str, Expression], dict[str, Expression]]:
-    """Keep each working instance in the lens of its way, and charge for running it close.
-
-    Returns:
-        By way the load served, in what one of the pool's own instances can serve at most, and the
-        power, each of shape (N, K); zero where an instance does not run that way.
-    """
-    hours = grid.epoch_durations_s / 3600.0
-    loads, powers = {}, {}
-    # Only the numbers of the lines are taken over.
-    for numbers in operations(pool):
-        way = {None: OWN, "clock_lock": LOCKED}.get(numbers.key, LOWER)
-        curve, floor_kw, factor, at_start = _way(pool, way)
-        who, rho = places.working[way], pool.max_utilisation
-        load, power = (cp.Variable(who.shape, nonneg=True) for _ in range(2))
-        said.constraints += [
-            load >= pool.min_utilisation * who,
-            load <= rho * who,
-            power >= floor_kw * who,
-            power <= curve.full_kw * who,
-        ]
-        capacities = [slope * power + rest * who for slope, rest in cap_lines(numbers)]
-        said.constraints += [
-            power <= slope * load + rest * who for slope, rest in load_lines(numbers)
-        ]
-        said.constraints += [load <= rho * capacity for capacity in capacities]
-        for step in pool.congestion:
-            _congest(said, step, capacities, load, factor * hours)
-        at = max(at_start, curve.one_request_utilisation)
-        slope = sum(j.amplitude_kw * j.exponent * at ** (j.exponent - 1.0) for j in curve.terms)
-        touch = curve.idle_kw + sum(j.amplitude_kw * at**j.exponent for j in curve.terms)
-        natural = slope * load + (touch - slope * at) * who
-        cause = "clocking" if way == LOCKED else "capping"
-        said.charge(cause, pool.cap_depth_per_kwh * cp.sum(cp.pos(natural - power) @ hours))
-        loads[way], powers[way] = factor * load, power
-    return loads, powers
-
-
-def _way(pool: PoolProblem, way: str) -> tuple[LoadCurve, float, float, float]:
-    """Return load curve, lowest power, what one serves at most, and utilisation at the start."""
-    load = pool.load - (pool.tier.load_at_start if pool.tier else 0.0)
-    own_at_start = min(load / pool.active_at_start, 1.0) if pool.active_at_start else 1.0
-    if way == LOCKED:
-        assert pool.clock_lock is not None
-        return pool.load_curve, pool.clock_lock.cap_curve.floor_kw, 1.0, own_at_start
-    if way == OWN:
-        return pool.load_curve, pool.cap_curve.floor_kw, 1.0, own_at_start
-    tier = pool.tier
-    assert tier is not None
-    at_start, most = 0.0, tier.active_at_start * tier.capacity_factor
-    if most:
-        at_start = min(tier.load_at_start / most, 1.0)
-    # Who serves nothing there yet is judged like the pool's own.
-    at_start = at_start or own_at_start
-    return tier.load_curve, tier.cap_curve.floor_kw, tier.capacity_factor, at_start
-
-
-def _congest(
-    said: Statement,
-    step: CongestionStep,
-    capacities: list[Expression],
-    load: Expression,
-    hours: FloatArray,
-) -> None:
-    """Charge each instance for what it serves above a share of its capacity."""
-    above = cp.Variable(load.shape, nonneg=True)
-    said.constraints += [above >= load - step.above_utilisation * c for c in capacities]
-    said.charge("congestion", step.price_per_instance_h * cp.sum(above @ hours))

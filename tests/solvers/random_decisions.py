@@ -68,9 +68,7 @@ def _decision(
         rejected=by_class("rejected"),
         pulled=by_class("pulled"),
         lowered=by_class("lowered"),
-        swaps=Swaps(
-            drained=whole["tier.drained"], to_tier=whole["to_tier"], to_own=whole["to_own"]
-        )
+        swaps=Swaps(drained=whole["tier.drained"], to_tier=whole["to_tier"], to_own=whole["to_own"])
         if pool.tier
         else None,
         prewarm=whole["prewarm"] if pool.prewarm else None,
@@ -82,9 +80,7 @@ def _column(way: Operation) -> str:
     return {None: "active", "clock_lock": "clock_lock.active"}.get(way.key, "tier.active")
 
 
-def _epoch(
-    rng: Draw, pool: PoolProblem, counts: dict[str, int], problem: Problem
-) -> _Epoch | None:
+def _epoch(rng: Draw, pool: PoolProblem, counts: dict[str, int], problem: Problem) -> _Epoch | None:
     """Return random loads and powers of so many instances, with what becomes of the requests."""
     ways = operations(pool)
     numbers = [counts[_column(way)] for way in ways]
@@ -111,9 +107,7 @@ def _epoch(
     return None
 
 
-def _operate(
-    rng: Draw, way: Operation, active: int, load: float
-) -> tuple[float, float] | None:
+def _operate(rng: Draw, way: Operation, active: int, load: float) -> tuple[float, float] | None:
     """Return the load and a random power of so many instances, or None outside the lens."""
     if active == 0:
         return 0.0, 0.0

@@ -31,6 +31,7 @@ from ebplan.problem import (
     ValueSegment,
 )
 from ebplan.site import CongestionStep, Response
+from ebplan.solvers.leave_out import available, leave_out
 
 Draw = np.random.Generator
 
@@ -96,6 +97,14 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         battery=_battery(rng, edges, absorbs=absorbs) if has_battery else None,
         prices=_prices(rng),
     )
+
+
+def random_problem_without(seed: int) -> Problem:
+    """Return the problem of a seed with one to three of its mechanisms left out, or all of them."""
+    problem, rng = random_problem(seed), np.random.default_rng((seed, 6))
+    there = available(problem)
+    count = min(int(rng.choice([1, 2, 3, len(there)])), len(there))
+    return leave_out(problem, rng.choice(there, size=count, replace=False).tolist())
 
 
 problems = st.builds(random_problem, st.integers(0, 2 * ABSORBS_FROM - 1))

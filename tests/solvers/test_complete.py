@@ -36,16 +36,15 @@ def beyond_the_lines(problem: Problem, broken: dict[str, float]) -> dict[str, fl
     """Drop what is broken only because the program's lines lie below the curves themselves.
 
     Without a solver the law of the curve is used; the program interpolates it from below. A pool's
-    capacity is then apart by at most the lines' error times its instances, and so is the draw where
-    work that waited takes the load to where no line touches the curve.
+XX
     """
     allowed: dict[str, float] = {}
     for pool in problem.pools:
         for way in operations(pool):
             error = error_of_the_lines(way)
             allowed |= {f"{way.name}.congestion.": error, f"{way.name}.cap_frontier.": error}
-        if any(requests.deferral for requests in pool.classes):
-            allowed[f"{pool.name}.natural_draw."] = error_of_the_draw(operations(pool)[0])
+            if any(c.deferral or c.pull_forward or c.lowered for c in pool.classes):
+                allowed[f"{way.name}.natural_draw."] = error_of_the_draw(way)
     return {
         label: amount
         for label, amount in broken.items()

@@ -13,14 +13,25 @@ from typing import TypeAlias
 from ebplan.document import Document
 from ebplan.errors import InputError
 from ebplan.models.cap import CapModel
+from ebplan.models.clock import ClockModel
 from ebplan.models.consolidation import ConsolidationReference
 from ebplan.models.fleet import FleetModel
+from ebplan.models.tier import TierModel
 
-Artefact: TypeAlias = FleetModel | CapModel | ConsolidationReference
+Artefact: TypeAlias = FleetModel | CapModel | ClockModel | TierModel | ConsolidationReference
 
-_KINDS: dict[str, type[FleetModel] | type[CapModel] | type[ConsolidationReference]] = {
+_KINDS: dict[
+    str,
+    type[FleetModel]
+    | type[CapModel]
+    | type[ClockModel]
+    | type[TierModel]
+    | type[ConsolidationReference],
+] = {
     "fleet_model": FleetModel,
     "cap_model": CapModel,
+    "clock_model": ClockModel,
+    "tier_model": TierModel,
     "consolidation_reference": ConsolidationReference,
 }
 
@@ -67,6 +78,30 @@ def load_cap(name: str) -> CapModel:
     model = load(name)
     if not isinstance(model, CapModel):
         raise _unknown(name, _of_kind(CapModel))
+    return model
+
+
+def load_clock(name: str) -> ClockModel:
+    """Return a clock model by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    model = load(name)
+    if not isinstance(model, ClockModel):
+        raise _unknown(name, _of_kind(ClockModel))
+    return model
+
+
+def load_tier(name: str) -> TierModel:
+    """Return a model of a lower precision by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    model = load(name)
+    if not isinstance(model, TierModel):
+        raise _unknown(name, _of_kind(TierModel))
     return model
 
 

@@ -1,0 +1,80 @@
+"""A lower precision on the same GPUs: how much more a saturated instance serves, at what draw.
+
+A lower precision does not make a saturated GPU draw much less; it makes it serve more. Both ratios
+are intervals and the planner is given the cautious end of each. Nothing here says that the answers
+are as good: quality is verified by class and stands in the site.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ebplan.document import Document, FieldFault, Positive
+from ebplan.models.card import ModelCard
+from ebplan.models.curves import LoadCurve, LoadTerm
+from ebplan.site import MeasurementPoint, Name
+
+
+class TierModel(Document):
+    """Throughput and power of a lower precision relative to the base precision."""
+
+    kind: Literal["tier_model"] = "tier_model"
+    """Document kind."""
+    name: str
+    """Name in the library."""
+    precision: Name
+    """The lower precision."""
+    hardware: str
+    """GPUs it was measured on, in words."""
+    model: str
+    """Model it was measured with, in words."""
+    capacity_factor_low: float = Field(ge=1.0)
+    """Throughput of a saturated instance relative to the base precision, lowest reading."""
+    capacity_factor_high: float = Field(ge=1.0)
+    """The same, highest reading."""
+    power_ratio_low: Positive
+    """Power above idle at saturation relative to the base precision, lowest reading."""
+    power_ratio_high: Positive
+    """The same, highest reading."""
+    measurement_point: MeasurementPoint
+    """Where the powers are metered."""
+    card: ModelCard
+    """What it was made from."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TierModel:
+        for low, high in (
+            ("capacity_factor_low", "capacity_factor_high"),
+            ("power_ratio_low", "power_ratio_high"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise FieldFault(
+                    field=low,
+                    value=getattr(self, low),
+                    allowed=f"<= {high} = {getattr(self, high)}",
+                    remedy="exchange the two",
+                )
+        return self
+
+    @property
+    def capacity_factor(self) -> float:
+        """The cautious end: what a saturated instance serves at least."""
+        return self.capacity_factor_low
+
+    def load_curve(self, base: LoadCurve) -> LoadCurve:
+        """Return the uncapped power of an instance in this precision, at the cautious end.
+
+        The busy part of the base precision's curve is scaled; idle is idle.
+        """
+        return base.model_copy(
+            update={
+                "terms": tuple(
+                    LoadTerm(
+                        amplitude_kw=t.amplitude_kw * self.power_ratio_high, exponent=t.exponent
+                    )
+                    for t in base.terms
+                )
+            }
+        )
