@@ -36,7 +36,8 @@ def beyond_the_lines(problem: Problem, broken: dict[str, float]) -> dict[str, fl
     """Drop what is broken only because the program's lines lie below the curves themselves.
 
     Without a solver the law of the curve is used; the program interpolates it from below. A pool's
-XX
+    capacity is then apart by at most the lines' error times its instances, and so is the draw where
+    work that waited or is not due takes the load to where no line touches the curve.
     """
     allowed: dict[str, float] = {}
     for pool in problem.pools:
