@@ -18,7 +18,7 @@ from ebplan.site import MeasurementPoint
 PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "armed"]
 """How the plan was found: proven to 0.1 %, with a larger gap, or by a rung without proof."""
 
-PRIORITY_CAUSES = ("firmness", "reserve")
+PRIORITY_CAUSES = ("firmness", "reserve", "recovery")
 """Costs that order what is given up last; nobody pays them."""
 
 OPTIMAL_GAP = 1e-3

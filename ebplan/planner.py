@@ -15,13 +15,17 @@ from ebplan.problem import Problem
 from ebplan.site import Site
 from ebplan.solvers.explain import explain, worth_sentence
 from ebplan.solvers.extract import extract_plan
-from ebplan.solvers.formulation import formulate
+from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.leave_out import leave_out
 from ebplan.solvers.merit_order import merit_order
+from ebplan.solvers.program import FloatArray
 from ebplan.solvers.search import (
     Method,
+    carried_over,
     finer_gap,
+    fixed_ways,
     gap_of,
+    losses_to_hold,
     objective,
     peaks_to_watch,
     settle,
@@ -142,15 +146,26 @@ def _optimised_plan(
     """
     until = None if time_limit_s is None else monotonic() + time_limit_s
     watched: list[float] = []
+    held: list[int] = []
     gap: float | None = None
+    known: tuple[Formulation, FloatArray] | None = None
     for _ in range(MOST_ROUNDS):
         left_s = None if until is None else max(until - monotonic(), 0.001)
-        formulation = formulate(problem, instants_s=watched)
-        solution = solve_once(problem, formulation, method, solver, left_s, gap)
-        x = settle(problem, formulation, solution.x)
-        watched += (more := peaks_to_watch(problem, formulation, solution.x))
+        formulation = formulate(problem, instants_s=watched, exact_loss=held)
+        start = None if known is None else carried_over(problem, *known, formulation)
+        solution = solve_once(problem, formulation, method, solver, left_s, gap, start)
+        chosen = solution.x
+        if (ways := fixed_ways(problem, formulation, chosen)) is not None:
+            # The relaxation bounds the cost; the plan is made again with one direction a step.
+            one_way = formulate(problem, instants_s=watched, ways=ways, exact_loss=held)
+            chosen = solve_once(problem, one_way, method, solver, left_s, gap).x
+        x = settle(problem, formulation, chosen)
+        watched += (more := peaks_to_watch(problem, formulation, chosen))
         apart = gap_of(formulation, x, solution.bound)
         asked, gap = gap, finer_gap(formulation, x, apart) if method == "highs" else None
+        if gap is not None and not held:
+            # Energy burnt in the loss is proven away exactly, where it keeps a plan from its proof.
+            held, known = losses_to_hold(problem, formulation, chosen), (formulation, x)
         # A finer gap is asked for once: what it leaves open is not the search's to prove.
         done = not more and (gap is None or asked is not None)
         if done or (until is not None and monotonic() >= until):

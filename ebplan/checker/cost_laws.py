@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ebplan.checker.depth import wear_by_depth
 from ebplan.checker.evidence import (
     INSTANT_S,
     Evidence,
@@ -74,7 +75,7 @@ def _over_pools(evidence: Evidence, of: Callable[[PoolEvidence, FloatArray], Amo
 def energy(evidence: Evidence) -> Amount:
     """Energy drawn beyond the baseline."""
     change_kwh = (evidence.grid_kw - evidence.baseline_kw) * evidence.hours
-    return _sum(evidence.problem.prices.energy_per_kwh * change_kwh)
+    return _sum(evidence.energy_price * change_kwh)
 
 
 def shortfall(evidence: Evidence) -> Amount:
@@ -104,7 +105,7 @@ def overrun(evidence: Evidence) -> Amount:
 
 
 def wear(evidence: Evidence) -> Amount:
-    """Energy taken out of the cells: (d + loss(d)) / cell efficiency."""
+    """Energy taken out of the cells, (d + loss(d)) / cell efficiency, and how deep it lay."""
     battery = evidence.problem.battery
     if battery is None:
         return Amount(0.0, 0.0)
@@ -113,7 +114,23 @@ def wear(evidence: Evidence) -> Amount:
     price = battery.wear_per_kwh / battery.cell_efficiency
     busy_h = float(evidence.hours[d > POWER_KW].sum())
     tangents_kw = LOSS_GAP * battery.loss_quadratic * battery.rated_kw
-    return _sum(price * (d + loss) * evidence.hours, may_be_less=price * tangents_kw * busy_h)
+    flat = price * (d + loss) * evidence.hours
+    deep = wear_by_depth(evidence)
+    terms = np.concatenate([flat, deep])
+    return _sum(terms, may_be_less=price * tangents_kw * busy_h)
+
+
+def calendar(evidence: Evidence) -> Amount:
+    """Highest of the lines, as if straight between the edges of a step; against resting."""
+    battery, stored = evidence.problem.battery, evidence.stored_kwh
+    if battery is None or stored is None or not battery.calendar:
+        return Amount(0.0, 0.0)
+    lines = [line.price_per_kwh_h * stored + line.price_per_h for line in battery.calendar]
+    rate = np.maximum.reduce(lines)
+    while_it_lasts = (rate[:-1] + rate[1:]) / 2.0 * evidence.hours
+    resting = float(rate[0]) * evidence.hours
+    terms = np.concatenate([while_it_lasts, -resting])
+    return _sum(terms)
 
 
 def stored_energy(evidence: Evidence) -> Amount:
@@ -140,6 +157,15 @@ def reserve(evidence: Evidence) -> Amount:
     dip_kwh = max(0.0, kept_kwh - float(stored[1:].min()))
     price = evidence.problem.prices.reserve_per_kwh
     return Amount(price * dip_kwh, price * battery.reserve_kwh)
+
+
+def recovery(evidence: Evidence) -> Amount:
+    """Energy missing at the end of what is to be restored."""
+    restore_kwh, stored = evidence.problem.restore_kwh, evidence.stored_kwh
+    if restore_kwh is None or stored is None:
+        return Amount(0.0, 0.0)
+    price = evidence.problem.prices.soc_missing_per_kwh
+    return Amount(price * max(0.0, restore_kwh - float(stored[-1])), price * restore_kwh)
 
 
 def handoff(evidence: Evidence) -> Amount:
@@ -269,6 +295,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
     for cause in (
         energy,
         wear,
+        calendar,
         stored_energy,
         delay,
         rejected,
@@ -280,6 +307,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
         shortfall,
         firmness,
         reserve,
+        recovery,
         handoff,
         overrun,
     )

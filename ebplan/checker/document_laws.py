@@ -123,7 +123,7 @@ def grid(evidence: Evidence, _: Replay) -> list[Finding]:
     return found
 
 
-SURCHARGES = ("firmness", "reserve")
+SURCHARGES = ("firmness", "reserve", "recovery")
 """Causes that only say what is given up last."""
 
 

@@ -244,8 +244,25 @@ class Evidence:
 
     @cached_property
     def asked(self) -> BoolArray:
-        """Steps in which a response is asked."""
-        return np.asarray(self.target_kw != 0.0)
+        """Steps in which a response is asked: a band is held where 0 is asked as well."""
+        return self.in_window if self.both_ways else np.asarray(self.target_kw != 0.0)
+
+    @cached_property
+    def both_ways(self) -> bool:
+        """Whether a target is followed both ways, within a band."""
+        return self.problem.asks == "both_ways"
+
+    @cached_property
+    def energy_price(self) -> FloatArray:
+        """Price of energy drawn in each step."""
+        price: FloatArray = np.array(self.problem.prices.energy_per_kwh)
+        return np.zeros(len(self.hours)) + price
+
+    def misses_kw(self, draw_kw: FloatArray, step: NDArray[np.int64] | None = None) -> FloatArray:
+        """Return by how much draws, each in its step, lie outside what is asked (< 0: inside)."""
+        off_kw = draw_kw - (self.aim_kw if step is None else self.aim_kw[step])
+        missed_kw = np.abs(off_kw) if self.both_ways else self.sign * off_kw
+        return np.asarray(missed_kw - self.problem.tolerance_kw)
 
     @cached_property
     def in_window(self) -> BoolArray:
@@ -255,8 +272,8 @@ class Evidence:
 
     @cached_property
     def releases(self) -> bool:
-        """Whether the event asks for less draw; otherwise it asks for more."""
-        return not bool((self.target_kw > 0.0).any())
+        """Whether the draw is judged from above at least; False where more of it is asked for."""
+        return self.problem.asks != "one_way" or not bool((self.target_kw > 0.0).any())
 
     @cached_property
     def sign(self) -> float:

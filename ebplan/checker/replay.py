@@ -203,6 +203,11 @@ def _battery_kw(
 ) -> FloatArray:
     """Return the battery power against the site's draw without it, by cell."""
     planned, sign = evidence.battery_kw, evidence.sign
+    if evidence.problem.asks == "nothing":
+        return planned[step]
+    if evidence.both_ways:
+        tracked = _tracked_both_ways_kw(evidence, battery, step, site_kw)
+        return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
     limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
     rests = np.abs(planned) <= POWER_KW
     barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
@@ -210,6 +215,22 @@ def _battery_kw(
     hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)
     tracked = sign * np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
     return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
+
+
+def _tracked_both_ways_kw(
+    evidence: Evidence, battery: BatteryProblem, step: NDArray[np.int64], site_kw: FloatArray
+) -> FloatArray:
+    """Return what the converter gives or takes to hold each step's draw, by cell.
+
+    Where the plan rests it, it only keeps the draw inside the band, or where the shortfall ends.
+    """
+    rests = np.abs(evidence.battery_kw) <= POWER_KW
+    band_kw = evidence.problem.tolerance_kw + evidence.shortfall_kw
+    highest_kw = np.where(rests, evidence.aim_kw + band_kw, evidence.grid_kw)[step]
+    lowest_kw = np.where(rests, evidence.aim_kw - band_kw, evidence.grid_kw)[step]
+    gives = np.clip(site_kw - highest_kw, 0.0, battery.discharge_limit_kw)
+    takes = np.clip(lowest_kw - site_kw, 0.0, battery.charge_limit_kw)
+    return gives - takes
 
 
 def _loss_kw(battery: BatteryProblem, power_kw: FloatArray) -> FloatArray:
@@ -240,10 +261,20 @@ def _stored_allowed_kwh(
     limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
     given_kw = evidence.sign * battery_kw
     at_limit = (given_kw <= 0.0) | (given_kw >= limit_kw)
+    if evidence.both_ways:
+        at_limit = (battery_kw <= -battery.charge_limit_kw) | (
+            (battery_kw >= battery.discharge_limit_kw) | (battery_kw == 0.0)
+        )
     tracks = np.maximum.reduceat((~at_limit).astype(float), first) > 0.0
     clipped = np.maximum.reduceat(at_limit.astype(float), first) > 0.0
     # only where the converter both tracks and is clipped within one step does a mean mislead
     transient_kw = np.where(evidence.in_window & tracks & clipped, TRANSIENT_SHARE * spread_kw, 0.0)
+    if evidence.both_ways:
+        # what is given and taken within one step does not cancel in the cells
+        turns = np.maximum.reduceat(battery_kw, first) * np.minimum.reduceat(battery_kw, first)
+        transient_kw = np.where(turns < 0.0, TRANSIENT_SHARE * spread_kw, transient_kw)
+    if evidence.problem.asks == "nothing":
+        transient_kw = np.zeros_like(spread_kw)
     busy = (np.abs(evidence.battery_kw) > POWER_KW) | tracks
     tangents_kw = LOSS_GAP * battery.loss_quadratic * battery.rated_kw
     off_kw = np.where(busy, tangents_kw + truncation_kw + POWER_KW, 0.0) + transient_kw

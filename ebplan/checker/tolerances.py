@@ -55,6 +55,11 @@ ENERGY_SHARE = 2e-6
 Covers rounding over a hundred steps.
 On 10 kWh: a fiftieth of a watt-hour."""
 
+ALTERNATION_SHARE = 1e-4
+"""Energy burnt by a battery that turns round for nothing, as a share of its size.
+Covers that a search ends at a gap of the money, not at the last watt.
+On 10 kWh: a watt-hour."""
+
 CAP_CHORDS = 4
 """Fewest chords through the cap curve, between floor and full power, with which congestion is
 priced. Covers that chords lie below a concave curve, by at most width^2 / 8 times its curvature:

@@ -95,6 +95,8 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     """Event, what is asked, how good the plan is; then what it does, in one sentence."""
     length = time_words(problem.event_end_s - problem.event_start_s)
     asked = f": {direction_of(problem).verb} {power_words(peak_kw(plan))} for {length}"
+    if problem.asks != "one_way":
+        asked = f": {'follow the frequency' if problem.tracks else _priced(problem)} for {length}"
     line = Text.assemble((_given(plan.event_id), "bold"), asked)
     if problem.event_start_s > 0.0:
         line.append(f" in {time_words(problem.event_start_s)}")
@@ -111,10 +113,26 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     return line
 
 
+def _priced(problem: Problem) -> str:
+    """Say what stands in the place of a target: the prices of the window, or its limit."""
+    prices, inside = problem.energy_prices_per_kwh, _inside(problem)
+    low, high = float(prices[inside].min()), float(prices[inside].max())
+    if isinstance(problem.prices.energy_per_kwh, tuple):
+        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        return f"energy at {span} {problem.currency}/kWh"
+    return f"draw at most {power_words(float(np.array(problem.import_limit_kw)[inside].min()))}"
+
+
+def _inside(problem: Problem) -> NDArray[np.bool_]:
+    """Return the steps inside the event, shape (T,)."""
+    starts = problem.grid.starts_s
+    return (starts >= problem.event_start_s - 1e-9) & (starts < problem.event_end_s - 1e-9)
+
+
 def _timeline(plan: Plan, problem: Problem, width: int) -> Table:
     """Rows of small bars over the compressive time axis; the powers share one scale."""
-    powers, levels = [*_power_rows(plan, problem)], [*_level_rows(plan)]
-    scale_kw = max(float(kw.max()) for _, kw, _ in powers) or 1.0
+    powers, levels = [*_power_rows(plan, problem)], [*_level_rows(plan, problem)]
+    scale_kw = max((float(kw.max()) for _, kw, _ in powers), default=0.0) or 1.0
     rows = [(label, kw / scale_kw, power_words(kw.max()), style) for label, kw, style in powers]
     for label, values, span in levels:
         spread = float(np.ptp(values)) or 1.0
@@ -145,7 +163,12 @@ def _steps_under_cells(plan: Plan, axis: EventAxis, cells: int) -> NDArray[np.in
 def _power_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray, str]]:
     """Yield label, power >= 0 in kW and style: what is asked, what answers, what is missing."""
     direction = direction_of(problem)
-    yield "asked", np.array([abs(step.target_kw) for step in plan.steps]), "bold"
+    target_kw = np.array([step.target_kw for step in plan.steps])
+    if problem.tracks:
+        yield "asked less", np.maximum(-target_kw, 0.0), "bold"
+        yield "asked more", np.maximum(target_kw, 0.0), "bold"
+    elif problem.asks == "one_way":
+        yield "asked", np.abs(target_kw), "bold"
     floor_kw = 0.02 * peak_kw(plan)
     for name in mechanism_names(plan):
         answer_kw = direction.sign * mechanism_kw(plan, name)
@@ -159,14 +182,17 @@ def _power_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray,
         yield "shortfall", short_kw, COLOURS["shortfall"]
 
 
-def _level_rows(plan: Plan) -> Iterator[tuple[str, FloatArray, str]]:
-    """Yield label, values and their range in words: draw and, with a battery, SoC."""
+def _level_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray, str]]:
+    """Yield label, values and their range in words: draw, SoC, and a price that changes."""
     grid_kw = np.array([step.grid_kw for step in plan.steps])
     low, high = (number_words(float(v), 2) for v in (grid_kw.min(), grid_kw.max()))
     yield "draw", grid_kw, f"{low}-{high} kW"
     soc = np.array([np.nan if step.soc is None else 100.0 * step.soc for step in plan.steps])
     if not np.isnan(soc).any():
         yield "SoC", soc, f"{soc.min():.1f}-{soc.max():.1f} %"
+    if isinstance(problem.prices.energy_per_kwh, tuple):
+        price = np.array(problem.prices.energy_per_kwh)
+        yield "price", price, f"{price.min():g} to {price.max():g} {problem.currency}/kWh"
 
 
 def _bars(level: FloatArray) -> str:

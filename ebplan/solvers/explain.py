@@ -9,6 +9,7 @@ import numpy as np
 from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
+from ebplan.solvers.explain_either_way import explain_either_way, what_is_restored
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.given_up import amount_of, given_up, given_up_sentences
 from ebplan.solvers.highs import row_duals
@@ -17,7 +18,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.solvers.relief import reliefs
 
 COSTS_OF = {
-    "battery": ("wear", "stored_energy", "handoff"),
+    "battery": ("wear", "calendar", "stored_energy", "handoff"),
     "consolidation": (
         "draining",
         "waking",
@@ -45,11 +46,15 @@ def explain(
 ) -> tuple[str, ...]:
     """Return the sentences of a plan found by the solver; times count from the event's start."""
     began_s = problem.event_start_s
+    if problem.asks != "one_way":
+        told = explain_either_way(problem, plan)
+        return (*told, *_what_binds(problem, formulation, x), *problem.caveats)
     sentences = [
         *_who_carries(plan, began_s),
         *_why_this_mix(plan, problem.direction),
         *merit_sentences(problem, plan),
         *_what_falls_short(plan, problem),
+        *what_is_restored(problem, plan),
         *given_up_sentences(given_up(problem, formulation, x)),
     ]
     if not plan.shortfall:
@@ -228,6 +233,8 @@ _LIMITS = {
     "ttft_cap": "the limit on time to first token lets no cap go deeper",
     "itl_limit": "the limit on inter-token latency lets no cap go deeper",
 }
+_PRICED_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
+"""The same where nothing is asked."""
 _ABSORBING_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
 """The same to absorb: no rebound is limited afterwards."""
 AT_LIMIT = 1e-3
@@ -243,6 +250,7 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
     """Say which limits are reached, and from when to when."""
     program = formulation.program
     limits = _LIMITS if problem.direction < 0 else _ABSORBING_LIMITS
+    limits = _PRICED_LIMITS if problem.asks == "nothing" else limits
     activity = program.activity(x)
     spans: dict[str, list[tuple[float, float]]] = {}
     for group in program.rows:

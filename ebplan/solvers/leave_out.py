@@ -79,8 +79,8 @@ def _each_pool(switch: Callable[[PoolProblem], PoolProblem]) -> Callable[[Proble
 
 
 def _without_battery(problem: Problem) -> Problem:
-    """There is no battery, and nothing is handed off."""
-    changes = {"battery": None, "handoff_from_s": None, "handoff_kw": 0.0}
+    """There is no battery, and nothing is handed off or restored."""
+    changes = {"battery": None, "handoff_from_s": None, "handoff_kw": 0.0, "restore_kwh": None}
     return problem if problem.battery is None else problem.model_copy(update=changes)
 
 

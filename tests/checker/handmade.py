@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from handmade_money import make_cost
@@ -38,15 +38,16 @@ def make_plan(
     *,
     before_kw: float = 0.2,
     short_by_mean: bool = False,
+    battery_kws: Mapping[float, float] | None = None,
 ) -> Plan:
     """Return the plan of the stories, by pool, with everything that follows from them.
 
     Before the event the battery works the other way with ``before_kw``: it takes before a release
     and gives before an absorb. A step's shortfall is that of its worst instant, or else that of
-    its mean.
+    its mean. ``battery_kws`` says what the battery does in steps in which nothing is asked.
     """
     stories = stories or {"chat": STORY}
-    steps = make_steps(problem, stories, before_kw, short_by_mean=short_by_mean)
+    steps = make_steps(problem, stories, before_kw, battery_kws, short_by_mean=short_by_mean)
     cost = make_cost(problem, stories, steps)
     objective = sum(cost.values())
     battery = problem.battery
@@ -80,7 +81,8 @@ def make_plan(
 
 def proven(cost: dict[str, float], *, gap: float) -> dict[str, float]:
     """Return bound and gap: a share of the money, without the surcharges that nobody pays."""
-    money = sum(paid for cause, paid in cost.items() if cause not in ("firmness", "reserve"))
+    surcharges = ("firmness", "reserve", "recovery")
+    money = sum(paid for cause, paid in cost.items() if cause not in surcharges)
     return {"bound": sum(cost.values()) - gap * abs(money), "gap": gap}
 
 
@@ -88,12 +90,15 @@ def make_steps(
     problem: Problem,
     stories: dict[str, Sequence[Decision]],
     before_kw: float,
+    battery_kws: Mapping[float, float] | None,
     *,
     short_by_mean: bool,
 ) -> tuple[Step, ...]:
     battery = problem.battery
     stored_kwh = battery.start_kwh if battery else 0.0
-    absorbs = max(problem.target_kw) > 0.0
+    both = problem.asks == "both_ways"
+    absorbs = max(problem.target_kw) > 0.0 and not both
+    band_kw = problem.tolerance_kw
 
     def draw_kw(t_s: float) -> float:
         """Return the draw of the site without its battery; other load is constant here."""
@@ -103,6 +108,8 @@ def make_steps(
         return problem.other_kw[0] + sum(pools)
 
     def missed_kw(draw_kw: float, aim_kw: float) -> float:
+        if both:
+            return abs(draw_kw - aim_kw) - band_kw
         return aim_kw - draw_kw if absorbs else draw_kw - aim_kw
 
     steps = []
@@ -110,6 +117,8 @@ def make_steps(
         samples_kw = samples(draw_kw, begin_s, end_s)
         site_kw = sum(samples_kw) / len(samples_kw)
         asked = problem.target_kw[t] != 0.0
+        if both:
+            asked = problem.event_start_s <= begin_s < problem.event_end_s
         aim_kw = problem.baseline_kw[t] + problem.target_kw[t]
         available_kw = answer_kw = 0.0
         if battery and begin_s < problem.event_start_s and not asked:
@@ -118,6 +127,10 @@ def make_steps(
             available_kw = battery.charge_limit_kw if absorbs else battery.discharge_limit_kw
             answer_kw = min(max(missed_kw(site_kw, aim_kw), 0.0), available_kw)
         battery_kw = -answer_kw if absorbs else answer_kw
+        if both and asked and site_kw < aim_kw:
+            battery_kw = -answer_kw
+        if battery_kws is not None and not asked:
+            battery_kw = battery_kws.get(begin_s, 0.0)
         if battery:
             out_kw = battery_kw + loss_kw(battery, abs(battery_kw))
             eta = battery.cell_efficiency

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from handmade import make_plan, proven
+from handmade_either_way import turns_round_for_nothing
 from handmade_problem import (
     DRAINED_KW,
     EPOCHS_S,
@@ -141,7 +142,9 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "battery_power": (lambda: against_battery(charge_limit_kw=0.2 / 1.01), set()),
     # the replayed converter does not charge there, so the energy is not there either
     "battery_direction": (charges_inside_the_window, {"battery_energy"}),
-    "battery_energy": (lambda: scaled_step(12.0, "soc"), set()),
+    "alternation": (turns_round_for_nothing, set()),
+    # wear is read off the states of charge
+    "battery_energy": (lambda: scaled_step(12.0, "soc"), {"cost"}),
     "energy_limits": (lambda: against_battery(min_kwh=0.248), set()),
     "cost": (lambda: scaled_cost("wear", 0.99), set()),
     "objective": (

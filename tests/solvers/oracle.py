@@ -14,6 +14,7 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
+from oracle_either_way import either_way_battery, hold_both_ways
 from oracle_fleet import state_pool
 from oracle_requests import Statement
 
@@ -53,7 +54,7 @@ def _state(problem: Problem) -> Statement:
 
 def asks_more(problem: Problem) -> bool:
     """Return whether the grid asks the site to draw more than its baseline."""
-    return any(kw > 0.0 for kw in problem.target_kw)
+    return problem.asks == "one_way" and any(kw > 0.0 for kw in problem.target_kw)
 
 
 # --- battery --------------------------------------------------------------------------------
@@ -67,6 +68,10 @@ def _battery(
     Its answer to a release is to discharge, to an absorb to charge, and in each step of the plan
     it works one way only: answering inside the event, the other way outside.
     """
+    if problem.asks != "one_way":
+        discharge, charge, energy, awake = either_way_battery(said, problem, battery)
+        _worth_of_energy(said, problem, battery, energy)
+        return discharge - charge, awake
     grid, prices = problem.grid, problem.prices
     hours = grid.durations_s / 3600.0
     starts = grid.starts_s
@@ -102,18 +107,71 @@ def _battery(
     into_cells = cp.multiply(1.0 - gives, charge - loss) * eta
     said.constraints += [energy[1:] == energy[:-1] + cp.multiply(hours, into_cells - out_of_cells)]
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
-    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
-    said.charge("reserve", prices.reserve_per_kwh * dip)
-    left_worth, lines = cp.Variable(), _worth_lines(battery)
-    said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
-    start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
-    said.charge("stored_energy", start_worth - left_worth)
+    _wear_by_depth(said, battery, cp.multiply(hours, into_cells), cp.multiply(hours, out_of_cells))
+    _wear_by_calendar(said, battery, energy, hours)
+    _worth_of_energy(said, problem, battery, energy)
     if problem.handoff_from_s is not None:
         late = problem.in_event & (starts >= problem.handoff_from_s)
         carried = charge if absorbs else discharge
         excess = cp.multiply(late.astype(float), cp.pos(carried - problem.handoff_kw))
         said.charge("handoff", prices.handoff_excess_per_kwh * (excess @ hours))
     return discharge - charge, limit_kw
+
+
+def _wear_by_depth(
+    said: Statement, battery: BatteryProblem, into_kwh: Expression, out_kwh: Expression
+) -> None:
+    """Split the cells into a battery for each depth: any may take and give, deep ones cost more.
+
+    Each has its own balance, as Xu et al. (2018) write it; together they take and give what the
+    cells do.
+    """
+    if not battery.depth_segments:
+        return
+    begins = [segment.from_kwh for segment in battery.depth_segments]
+    usable_kwh = battery.max_kwh - battery.min_kwh
+    left_kwh, taken, given = battery.start_kwh - battery.min_kwh, 0.0, 0.0
+    for j, segment in enumerate(battery.depth_segments):
+        end = usable_kwh if j + 1 == len(begins) else min(begins[j + 1], usable_kwh)
+        size_kwh = max(0.0, end - segment.from_kwh)
+        takes = cp.Variable(out_kwh.shape, nonneg=True)
+        gives = cp.Variable(out_kwh.shape, nonneg=True)
+        held = min(left_kwh, size_kwh) + cp.cumsum(takes - gives)
+        left_kwh -= min(left_kwh, size_kwh)
+        said.constraints += [held >= 0.0, held <= size_kwh]
+        said.charge("wear", segment.price_per_kwh * cp.sum(gives))
+        taken, given = taken + takes, given + gives
+    said.constraints += [taken == into_kwh, given == out_kwh]
+
+
+def _wear_by_calendar(
+    said: Statement, battery: BatteryProblem, energy: Expression, hours: FloatArray
+) -> None:
+    """Charge every hour by what is stored, the mean of both ends of a step, beyond resting."""
+    if not battery.calendar:
+        return
+    slopes = np.array([[line.price_per_kwh_h] for line in battery.calendar])
+    rests = np.array([[line.price_per_h] for line in battery.calendar])
+    of_lines = slopes @ cp.reshape(energy, (1, energy.size), order="C") + rests
+    rate = cp.max(of_lines, axis=0)
+    resting = float(np.max(slopes * battery.start_kwh + rests))
+    said.charge("calendar", 0.5 * (rate[:-1] + rate[1:]) @ hours - resting * hours.sum())
+
+
+def _worth_of_energy(
+    said: Statement, problem: Problem, battery: BatteryProblem, energy: Expression
+) -> None:
+    """Charge for the reserve dipped into, for what is not restored, and for energy gone."""
+    prices = problem.prices
+    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
+    said.charge("reserve", prices.reserve_per_kwh * dip)
+    if problem.restore_kwh is not None:
+        missing = cp.pos(problem.restore_kwh - energy[-1])
+        said.charge("recovery", prices.soc_missing_per_kwh * missing)
+    left_worth, lines = cp.Variable(), _worth_lines(battery)
+    said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
+    start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
+    said.charge("stored_energy", start_worth - left_worth)
 
 
 def _worth_lines(battery: BatteryProblem) -> list[tuple[float, float]]:
@@ -139,11 +197,16 @@ def _connection_point(
     """Judge the response where the site meets the grid."""
     hours, price = problem.grid.durations_s / 3600.0, problem.prices
     asked = np.array(problem.target_kw) != 0.0
+    if problem.asks == "both_ways":
+        starts = problem.grid.starts_s
+        asked = (starts >= problem.event_start_s) & (starts < problem.event_end_s)
     wanted = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     other = np.array(problem.other_kw)
     short = cp.Variable(problem.grid.n_steps, nonneg=True)
     said.constraints += [grid_kw >= -problem.export_limit_kw, short <= 1e3 * asked]
-    for t in np.flatnonzero(asked):
+    if problem.asks == "both_ways":
+        hold_both_ways(said, problem, grid_kw, compute_edge_kw, short, limit_kw)
+    for t in np.flatnonzero(asked) if problem.asks == "one_way" else ():
         edges = [compute_edge_kw[t] + other[t], compute_edge_kw[t + 1] + other[t]]
         if asks_more(problem):
             said.constraints += [grid_kw[t] + short[t] >= wanted[t]]
@@ -152,7 +215,8 @@ def _connection_point(
             said.constraints += [grid_kw[t] - short[t] <= wanted[t]]
             said.constraints += [kw - limit_kw[t] - short[t] <= wanted[t] for kw in edges]
     over = cp.pos(grid_kw - np.array(problem.import_limit_kw))
-    said.charge("energy", price.energy_per_kwh * ((grid_kw - problem.baseline_kw) @ hours))
+    money_per_kw = np.array(price.energy_per_kwh) * hours
+    said.charge("energy", (grid_kw - problem.baseline_kw) @ money_per_kw)
     said.charge("shortfall", price.shortfall_per_kwh * (short @ hours))
     # What misses early in the event weighs more, falling in a straight line to its end.
     whole_s = problem.event_end_s - problem.event_start_s

@@ -41,8 +41,8 @@ counts late, never early. Only an instance that was drained an epoch before is p
 given other weights: what it has in flight would be cut off. Active to drained and back is free of
 lead: it is a router weight; so is a clock that is locked or released.
 What is in transit at the start stands on the right-hand side.
-A drained instance draws power a while longer: where energy costs nothing or is paid for, only a
-binary x_k keeps the program from draining in name only.
+A drained instance draws power a while longer: where energy costs nothing or is paid for, or draw
+is asked for as well as less of it, only a binary x_k keeps the program from draining in name only.
 The dwell rows are the aggregated minimum up-time rows of Rajan and Takriti (IBM RC23628, 2005).
 """
 
@@ -104,7 +104,7 @@ def add_counts(
         builder: where to add them.
         pool: the pool.
         grid: steps and epochs.
-        drawing_pays: energy costs nothing or less.
+        drawing_pays: energy costs nothing or less, or more draw may be asked for.
     """
     epochs, most = grid.n_epochs, pool.instances
     sleepers = most if pool.may_sleep else 0
