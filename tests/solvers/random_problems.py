@@ -4,10 +4,10 @@ They are stated directly as `Problem` documents, not posed from a site: a genera
 through the front door would never reach the corners of the formulation. What is random: one or two
 pools of one to three instances, two to four epochs, four to ten steps, sleep with its lead times,
 dwell and transit, both branches of the cap curve, congestion, work that may wait, battery,
-hand-off, baseline, rebound, and every price. Low seeds release, seeds from `ABSORBS_FROM` on
-absorb, with more drained instances and a battery that charges. A problem always has a feasible
-point: whatever cannot be served by the instances awake at the start may be turned away, and what
-waits at the start may go on waiting.
+hand-off, baseline, rebound, and every price; further ways to run stand in random_ways.py. Low seeds
+release, seeds from `ABSORBS_FROM` on absorb, with more drained instances and a battery that
+charges. A problem always has a feasible point: whatever cannot be served by the instances awake at
+the start may be turned away, and what waits at the start may go on waiting.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import small_problems as small
 from hypothesis import strategies as st
+from random_curves import can_serve, random_cap_curve, random_load_curve
+from random_ways import with_ways
 
-from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
@@ -30,7 +31,6 @@ from ebplan.problem import (
     ValueSegment,
 )
 from ebplan.site import CongestionStep, Response
-from ebplan.solvers.blocks.lens import cap_lines, load_lines
 from ebplan.solvers.leave_out import available, leave_out
 from ebplan.wear import CalendarLine, DepthSegment
 
@@ -53,6 +53,7 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         seed: what everything random follows from.
         limits: ``pools``, ``instances`` (per pool), ``epochs``: how many; ``steps_per_epoch``: at
             most so many; ``battery``, ``sleep``: whether there is one. Random where absent.
+            ``ways``: False for pools without further ways to run.
     """
     rng = np.random.default_rng(seed)
     absorbs = ABSORBS_FROM <= seed < EITHER_WAY_FROM
@@ -69,6 +70,9 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         for i, size in enumerate(sizes)
     )
     pools = tuple(_with_deferral(waits, pool, edges[-1]) for pool in pools)
+    if limits.get("ways", True):
+        more = np.random.default_rng((seed, 5))
+        pools = tuple(with_ways(more, pool, edges[-1]) for pool in pools)
     other_kw = float(rng.uniform(0.0, 2.0))
     start_kw = other_kw + sum(p.power_at_start_kw() for p in pools)
     baseline_kw = start_kw * (1.0 if rng.random() < 0.6 else float(rng.uniform(0.9, 1.1)))
@@ -169,7 +173,7 @@ def _pool(
     *,
     absorbs: bool,
 ) -> PoolProblem:
-    curve = _load_curve(rng)
+    curve = random_load_curve(rng)
     lowest, highest = float(rng.choice([0.05, 0.2, 0.33])), float(rng.uniform(0.7, 1.0))
     may_sleep = bool(limits.get("sleep", rng.random() < 0.6))
     idle = 0.3 if absorbs else 0.0  # more of them drained: that is where an absorb finds its room
@@ -183,7 +187,7 @@ def _pool(
     draft = small.pool(
         name=name,
         load_curve=curve,
-        cap_curve=_cap_curve(rng, curve, lowest, highest),
+        cap_curve=random_cap_curve(rng, curve, lowest, highest),
         drained_kw=curve.idle_kw,
         asleep_kw=curve.idle_kw * float(rng.uniform(0.2, 1.0)),
         may_sleep=may_sleep,
@@ -226,7 +230,7 @@ def _classes(rng: Draw, pool: PoolProblem) -> tuple[ClassProblem, ...]:
     )
     awake = pool.active_at_start + pool.drained_at_start
     loaded = pool.model_copy(update={"classes": open_to_all})
-    if not any(_can_serve(loaded, share * load / n) for n in range(1, awake + 1)):
+    if not any(can_serve(loaded, share * load / n) for n in range(1, awake + 1)):
         return open_to_all
     return (open_to_all[0].model_copy(update={"max_rejected": 0.0}), open_to_all[1])
 
@@ -248,40 +252,6 @@ def _with_deferral(rng: Draw, pool: PoolProblem, horizon_s: float) -> PoolProble
         may_wait = requests.name in which
         classes.append(requests.model_copy(update={"deferral": deferral if may_wait else None}))
     return pool.model_copy(update={"classes": tuple(classes)})
-
-
-def _can_serve(pool: PoolProblem, utilisation: float) -> bool:
-    """Return whether one instance can serve this load within the formulation's own lines."""
-    drawn_kw = min(slope * utilisation + rest for slope, rest in load_lines(pool))
-    capacity = min(slope * drawn_kw + rest for slope, rest in cap_lines(pool))
-    lowest, highest = pool.min_utilisation, pool.max_utilisation * capacity - 1e-6
-    return lowest <= utilisation <= highest and drawn_kw >= pool.cap_curve.floor_kw
-
-
-def _load_curve(rng: Draw) -> LoadCurve:
-    return LoadCurve(
-        idle_kw=float(rng.uniform(0.1, 0.4)),
-        terms=tuple(
-            LoadTerm(
-                amplitude_kw=float(rng.uniform(0.2, 0.6)), exponent=float(rng.uniform(0.03, 0.6))
-            )
-            for _ in range(int(rng.integers(1, 3)))
-        ),
-        one_request_utilisation=float(rng.uniform(0.01, 0.1)),
-        valid_from_utilisation=0.3,
-    )
-
-
-def _cap_curve(rng: Draw, curve: LoadCurve, lowest: float, highest: float) -> CapCurve:
-    """Return a cap curve whose floor an instance at its lowest load can still draw."""
-    full_kw = float(curve.power_kw(highest))
-    floor = float(rng.uniform(0.4, 0.95)) * float(curve.power_kw(lowest)) / full_kw
-    elasticity = float(rng.choice([rng.uniform(0.2, 1.0), rng.uniform(1.0, 2.5)]))
-    return CapCurve(
-        full_kw=full_kw,
-        elasticity=min(elasticity, 0.95 / (1.0 - floor)),
-        floor_kw=floor * full_kw,
-    )
 
 
 def _responses(rng: Draw) -> dict[str, Response]:
