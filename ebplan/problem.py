@@ -413,6 +413,24 @@ class ValueSegment(Part):
     """Value of a kWh in it."""
 
 
+class DepthSegment(Part):
+    """Wear of the energy taken out of one layer of depth, counted from where a discharge began."""
+
+    from_kwh: NonNegative
+    """Depth at which the segment begins; it ends where the next one begins, the last one never."""
+    price_per_kwh: NonNegative
+    """Wear per kWh taken out of the cells from it."""
+
+
+class CalendarLine(Part):
+    """One line of the calendar wear; the highest of the lines is what an hour costs."""
+
+    price_per_kwh_h: float
+    """Money per hour for each kWh stored."""
+    price_per_h: float
+    """Money per hour besides."""
+
+
 class BatteryProblem(Part):
     """Battery and converter; powers at the converter's AC side."""
 
@@ -443,7 +461,11 @@ class BatteryProblem(Part):
     delay_s: NonNegative
     """Response time of the converter."""
     wear_per_kwh: NonNegative
-    """Cycle wear per kWh taken out of the cells."""
+    """Cycle wear per kWh taken out of the cells, however deep."""
+    depth_segments: tuple[DepthSegment, ...] = ()
+    """Cycle wear by depth, besides; from shallow to deep, prices not falling."""
+    calendar: tuple[CalendarLine, ...] = ()
+    """Calendar wear against the energy stored: the highest of the lines."""
     terminal: tuple[ValueSegment, ...] = Field(min_length=1)
     """Segments from empty upwards, prices not rising."""
 
@@ -461,6 +483,19 @@ class BatteryProblem(Part):
                 value=self.rated_kw,
                 allowed=f">= the converter's limits, {most:g}",
                 remedy="raise the rating or lower the limits",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _deeper_wears_no_less(self) -> BatteryProblem:
+        begins = [segment.from_kwh for segment in self.depth_segments]
+        prices = [segment.price_per_kwh for segment in self.depth_segments]
+        if begins != sorted({0.0, *begins} if begins else ()) or prices != sorted(prices):
+            raise FieldFault(
+                field="depth_segments",
+                value=f"prices {prices} from {begins} kWh",
+                allowed="the first from 0 kWh, each from deeper than the last, prices not falling",
+                remedy="sort the segments; a price that falls with depth is no convex wear",
             )
         return self
 

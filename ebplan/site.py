@@ -6,6 +6,7 @@ whose values are assumed, and why.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -254,6 +255,80 @@ class TerminalValue(Part):
     """Value of a kWh within it."""
 
 
+class DepthStress(Part):
+    """Life lost in one cycle of depth d, a share of capacity: ``coefficient * d ** exponent``."""
+
+    coefficient: NonNegative
+    """Share of the life lost in one full cycle."""
+    exponent: float = Field(ge=1.0, le=5.0)
+    """1: the same per kWh at any depth; above: the deeper, the dearer."""
+
+
+class CalendarPoint(Part):
+    """Life lost at rest at one state of charge; straight lines lie between the points."""
+
+    soc: Fraction
+    """State of charge."""
+    loss_per_year: NonNegative
+    """Share of the life lost in a year there."""
+
+
+class Wear(Part):
+    """What using and keeping the cells costs: the share of their life lost, at what they cost.
+
+    Depth stress and calendar loss come from a wear model of the library, or are given here.
+    """
+
+    replacement_per_kwh: NonNegative
+    """Price of new cells per kWh of ``energy_kwh``."""
+    temperature_c: float = Field(ge=-40.0, le=80.0)
+    """Temperature of the cells for which the wear holds, in degrees Celsius."""
+    model: str | None = None
+    """Name of the wear model."""
+    depth_stress: DepthStress | None = None
+    """Life lost by depth of cycle, where no model is named."""
+    calendar: tuple[CalendarPoint, ...] = ()
+    """Life lost by state of charge, convex, where no model is named; none: not counted."""
+    segments: int | None = Field(default=None, ge=1, le=16)
+    """Depth segments; chosen by the horizon where absent (``ebplan/pose/wear.py``)."""
+
+    @model_validator(mode="after")
+    def _from_one_source(self) -> Wear:
+        if (self.model is None) == (self.depth_stress is None):
+            raise FieldFault(
+                field="depth_stress",
+                value=self.depth_stress,
+                allowed="given where no model is named, and only there",
+                remedy="name a wear model, or give the depth stress of your cells",
+            )
+        if self.model is not None and self.calendar:
+            raise FieldFault(
+                field="calendar",
+                value=f"{len(self.calendar)} points",
+                allowed=f"none: the model {self.model!r} gives it",
+                remedy="leave it out, or give depth_stress in place of the model",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _calendar_is_convex(self) -> Wear:
+        socs = [point.soc for point in self.calendar]
+        slopes = [
+            (high.loss_per_year - low.loss_per_year) / (high.soc - low.soc)
+            for low, high in pairwise(self.calendar)
+            if high.soc > low.soc
+        ]
+        rising = socs == sorted(set(socs)) and len(socs) != 1
+        if not rising or any(b < a - 1e-9 for a, b in pairwise(slopes)):
+            raise FieldFault(
+                field="calendar",
+                value=[(point.soc, point.loss_per_year) for point in self.calendar],
+                allowed="two points or more, soc increasing, slope not falling (convex)",
+                remedy="sort the points, and leave out those above the line of their neighbours",
+            )
+        return self
+
+
 class Battery(Part):
     """Battery behind a bidirectional isolated converter. ``battery_kw > 0`` is discharge."""
 
@@ -281,8 +356,10 @@ class Battery(Part):
     """SoC kept for repeated events and for compute that delivers less than planned."""
     droop_reserve_kw: NonNegative
     """Converter power kept free, both ways, for the droop armed in the converter."""
-    wear_per_kwh: NonNegative
-    """Cycle wear per kWh taken out of the cells."""
+    wear_per_kwh: NonNegative | None = None
+    """Cycle wear per kWh taken out of the cells, however deep; the short form of ``wear``."""
+    wear: Wear | None = None
+    """Cycle wear by depth, and calendar wear."""
     terminal_value: tuple[TerminalValue, ...] = Field(min_length=1)
     """Value of the energy left at the end, falling with SoC (concave)."""
 
@@ -294,6 +371,21 @@ class Battery(Part):
                 value=self.reserve_soc,
                 allowed=f"soc_min = {self.soc_min} to soc_max = {self.soc_max}",
                 remedy="correct the SoC limits",
+            )
+        if (self.wear_per_kwh is None) == (self.wear is None):
+            raise FieldFault(
+                field="wear_per_kwh",
+                value=self.wear_per_kwh,
+                allowed="one of wear_per_kwh (flat) and wear (by depth, and calendar)",
+                remedy="give one of the two",
+            )
+        points = self.wear.calendar if self.wear else ()
+        if points and not points[0].soc <= self.soc_min <= self.soc_max <= points[-1].soc:
+            raise FieldFault(
+                field="wear.calendar",
+                value=f"soc {points[0].soc:g} to {points[-1].soc:g}",
+                allowed=f"points from soc_min = {self.soc_min} to soc_max = {self.soc_max}",
+                remedy="add the points at the ends",
             )
         most = max(self.discharge_limit_kw, self.charge_limit_kw)
         if most > self.converter_rated_kw:

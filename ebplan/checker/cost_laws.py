@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ebplan.checker.depth import wear_by_depth
 from ebplan.checker.evidence import (
     INSTANT_S,
     Evidence,
@@ -104,7 +105,7 @@ def overrun(evidence: Evidence) -> Amount:
 
 
 def wear(evidence: Evidence) -> Amount:
-    """Energy taken out of the cells: (d + loss(d)) / cell efficiency."""
+    """Energy taken out of the cells, (d + loss(d)) / cell efficiency, and how deep it lay."""
     battery = evidence.problem.battery
     if battery is None:
         return Amount(0.0, 0.0)
@@ -113,7 +114,23 @@ def wear(evidence: Evidence) -> Amount:
     price = battery.wear_per_kwh / battery.cell_efficiency
     busy_h = float(evidence.hours[d > POWER_KW].sum())
     tangents_kw = LOSS_GAP * battery.loss_quadratic * battery.rated_kw
-    return _sum(price * (d + loss) * evidence.hours, may_be_less=price * tangents_kw * busy_h)
+    flat = price * (d + loss) * evidence.hours
+    deep = wear_by_depth(evidence)
+    terms = np.concatenate([flat, deep])
+    return _sum(terms, may_be_less=price * tangents_kw * busy_h)
+
+
+def calendar(evidence: Evidence) -> Amount:
+    """Highest of the lines, as if straight between the edges of a step; against resting."""
+    battery, stored = evidence.problem.battery, evidence.stored_kwh
+    if battery is None or stored is None or not battery.calendar:
+        return Amount(0.0, 0.0)
+    lines = [line.price_per_kwh_h * stored + line.price_per_h for line in battery.calendar]
+    rate = np.maximum.reduce(lines)
+    while_it_lasts = (rate[:-1] + rate[1:]) / 2.0 * evidence.hours
+    resting = float(rate[0]) * evidence.hours
+    terms = np.concatenate([while_it_lasts, -resting])
+    return _sum(terms)
 
 
 def stored_energy(evidence: Evidence) -> Amount:
@@ -278,6 +295,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
     for cause in (
         energy,
         wear,
+        calendar,
         stored_energy,
         delay,
         rejected,

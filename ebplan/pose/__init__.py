@@ -62,7 +62,7 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
     limit = _import_limit_steps(event, site, asked, baseline_kw, edges - start_s)
-    battery = None if site.battery is None else pose_battery(site.battery, state)
+    battery = pose_battery(site.battery, state, grid.horizon_s) if site.battery else None
     handoff_kw = 0.0 if handoff is None else handoff.battery_fraction * abs(asked.delta_kw)
     return Problem(
         event_id=event.id,
@@ -83,7 +83,7 @@ def pose(event: Event, site: Site, state: State) -> Problem:
         pools=pools,
         battery=battery,
         restore_kwh=_restore_kwh(event, site),
-        prices=pose_prices(event, site, pools, edges - start_s),
+        prices=pose_prices(event, site, pools, battery, edges - start_s),
         caveats=tuple(caveat for p in posed for caveat in p.caveats),
     )
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ebplan.event import Event
 from ebplan.models.latency_bounds import latency_bounds
-from ebplan.problem import PoolProblem, Prices
+from ebplan.problem import BatteryProblem, PoolProblem, Prices
 from ebplan.site import Site
 
 MARGIN = 1.1
@@ -20,7 +20,11 @@ asked now and leaves what is missing to the end, where it may still be found."""
 
 
 def pose_prices(
-    event: Event, site: Site, pools: tuple[PoolProblem, ...], edges_s: NDArray[np.float64]
+    event: Event,
+    site: Site,
+    pools: tuple[PoolProblem, ...],
+    battery: BatteryProblem | None,
+    edges_s: NDArray[np.float64],
 ) -> Prices:
     """Return the prices: a shortfall is dearer than the reserve, and that than any mechanism.
 
@@ -34,6 +38,7 @@ def pose_prices(
         event: the event, with its prices inside a price window.
         site: the site, with its price of energy elsewhere.
         pools: the pools.
+        battery: the battery, with its wear by depth.
         edges_s: step edges in seconds from the start of the event, shape (T + 1,).
     """
     energy = _energy_per_kwh(event, site, edges_s)
@@ -41,6 +46,9 @@ def pose_prices(
     event_h = event.duration_s / 3600.0
     dearest = max(_dearest_mechanism_per_kwh(pool, event_h) for pool in pools)
     dearest = max(dearest, site.planning.handoff_excess_per_kwh, dearest_kwh)
+    if battery is not None and battery.depth_segments:
+        # Taking out the deepest kWh too must be cheaper than leaving the target unmet.
+        dearest = max(dearest, battery.depth_segments[-1].price_per_kwh)
     shortfall = event.payment_per_kwh + event.penalty_per_kwh
     reserve = MARGIN * dearest
     restored = 0.0

@@ -16,6 +16,7 @@ from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
 from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
+from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
 from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import operated
@@ -207,6 +208,7 @@ def _put_battery(
     filled = np.clip(energy[-1] - np.r_[0.0, np.cumsum(widths)[:-1]], 0.0, widths)
     point.put("energy_left", filled)
     point.put("soc_missing", max(0.0, (problem.restore_kwh or 0.0) - float(energy[-1])))
+    _put_wear(point, battery, energy)
     return given
 
 
@@ -258,3 +260,13 @@ def _put_runs(
     gives = np.array([bool((given_kw[run == r] > 0.0).any()) for r in range(len(first))])
     from_price = prices[gives].min() if gives.any() else np.inf
     point.put("discharging", (prices >= from_price).astype(float))
+
+
+def _put_wear(point: _Point, battery: BatteryProblem, energy: FloatArray) -> None:
+    """Put the layers of depth and the calendar wear that follow from the energy stored."""
+    if battery.depth_segments:
+        for j, layer in enumerate(layers_kwh(battery, energy)):
+            point.put(f"depth_energy.{j}", layer)
+            point.put(f"depth_out.{j}", np.maximum(-np.diff(layer), 0.0))
+    if battery.calendar:
+        point.put("calendar_rate", calendar_rate_per_h(battery, energy))

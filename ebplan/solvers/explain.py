@@ -18,7 +18,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.solvers.relief import reliefs
 
 COSTS_OF = {
-    "battery": ("wear", "stored_energy", "handoff"),
+    "battery": ("wear", "calendar", "stored_energy", "handoff"),
     "consolidation": (
         "draining",
         "waking",

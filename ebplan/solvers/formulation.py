@@ -16,6 +16,7 @@ from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.prewarm import Prewarm, add_prewarm
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
+from ebplan.solvers.blocks.wear import add_wear
 from ebplan.solvers.operations import operations
 from ebplan.solvers.program import FloatArray, Program, ProgramBuilder
 
@@ -79,6 +80,7 @@ def formulate(
     battery = None
     if problem.battery is not None:
         battery = add_battery(builder, problem, problem.battery, ways, exact_loss)
+        add_wear(builder, problem.battery, battery.energy, grid.durations_s / 3600.0)
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),

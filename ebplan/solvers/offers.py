@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.problem import ClassProblem, PoolProblem, Problem
+from ebplan.problem import BatteryProblem, ClassProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.counts import SECONDS_PER_HOUR
 from ebplan.solvers.leave_out import servable
 from ebplan.solvers.operations import CLOCK_LOCK, Operation, operations
@@ -62,8 +62,17 @@ def _battery(problem: Problem, _: PoolProblem) -> Offer:
         ends = np.clip(np.array(span) - below_kwh, 0.0, segment.width_kwh)
         worth += segment.price_per_kwh * float(ends[1] - ends[0])
         below_kwh += segment.width_kwh
-    wear = battery.wear_per_kwh * moved_kwh if releases else 0.0
+    wear = _wear(battery, moved_kwh) if releases else 0.0
     return Offer(depth_kw, wear - problem.direction * worth)
+
+
+def _wear(battery: BatteryProblem, taken_kwh: float) -> float:
+    """Return what taking so much out of the cells at once costs in cycle wear."""
+    ends = [*(segment.from_kwh for segment in battery.depth_segments[1:]), np.inf]
+    return battery.wear_per_kwh * taken_kwh + sum(
+        segment.price_per_kwh * float(np.clip(taken_kwh, segment.from_kwh, end) - segment.from_kwh)
+        for segment, end in zip(battery.depth_segments, ends, strict=False)
+    )
 
 
 def _consolidation(problem: Problem, pool: PoolProblem) -> Offer:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.subjects import example
 from ebplan.pose import pose
-from ebplan.problem import Problem
+from ebplan.problem import CalendarLine, DepthSegment, Problem
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.leave_out import leave_out
 
@@ -34,6 +34,23 @@ def formulated(request: pytest.FixtureRequest) -> tuple[Formulation, set[str]]:
     # One instant inside a step, so that the rows of watched instants stand there too.
     watched = [middle_of_event_step(problem)] if problem.in_event.any() else []
     return formulate(problem, instants_s=watched, exact_loss=[0]), own
+
+
+@pytest.fixture(scope="module")
+def worn() -> Formulation:
+    """The same example with wear by depth and by the calendar."""
+    case = example("under_frequency")
+    problem = pose(case.event, case.site, case.state)
+    assert problem.battery is not None
+    wear = {
+        "depth_segments": (
+            DepthSegment(from_kwh=0.0, price_per_kwh=1.0),
+            DepthSegment(from_kwh=0.5, price_per_kwh=2.0),
+        ),
+        "calendar": (CalendarLine(price_per_kwh_h=1.0, price_per_h=0.0),),
+    }
+    battery = problem.battery.model_copy(update=wear)
+    return formulate(problem.model_copy(update={"battery": battery}))
 
 
 def middle_of_event_step(problem: Problem) -> float:
@@ -96,3 +113,15 @@ def test_every_variable_is_bounded_and_only_counts_are_whole(
     counted = {"active", "drained", "asleep", "to_sleep", "to_wake"}
     assert counted <= whole <= counted | {"not_drained", "discharging", "loss_full"}
     assert max(abs(program.lower).max(), abs(program.upper).max()) < float("inf")
+
+
+def test_wear_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]], worn: Formulation
+) -> None:
+    _, own = formulated
+    said = {re.sub(r"\.J$", "", name) for name in documented}
+    groups = (*worn.program.rows, *worn.program.columns)
+    names = {plain_name(group.name, own) for group in groups}
+    assert {"depth_layers", "depth_out", "depth_energy", "calendar_rate"} <= names
+    assert names - said == set()
+    assert set(worn.program.cost_of) - documented == set()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from handmade_physics import (
     capacity_each,
@@ -61,8 +63,11 @@ def battery_cost(
             kwh -= inside
         return total
 
+    stored_all = [battery.start_kwh, *stored]
+    hours = [s.duration_s / 3600.0 for s in steps]
     return {
-        "wear": wear,
+        "wear": wear + depth_cost(battery, stored_all),
+        "calendar": calendar_cost(battery, stored_all, hours),
         "handoff": handoff,
         "stored_energy": value(battery.start_kwh) - value(stored[-1]),
         "reserve": problem.prices.reserve_per_kwh
@@ -70,6 +75,36 @@ def battery_cost(
         "recovery": problem.prices.soc_missing_per_kwh
         * max(0.0, (problem.restore_kwh or 0.0) - stored[-1]),
     }
+
+
+def depth_cost(battery: BatteryProblem, stored: Sequence[float]) -> float:
+    """Return what depth costs: how much of each segment is missing, shallow first."""
+    begins = [segment.from_kwh for segment in battery.depth_segments]
+    sizes = [b - a for a, b in pairwise([*begins, math.inf])] if begins else []
+    missing, cost = [0.0] * len(sizes), 0.0
+    for before, after in pairwise(stored):
+        put_back = max(after - before, 0.0)
+        for j, gone in enumerate(missing):
+            filled = min(gone, put_back)
+            missing[j], put_back = gone - filled, put_back - filled
+        taken = max(before - after, 0.0)
+        for j, segment in enumerate(battery.depth_segments):
+            here = min(sizes[j] - missing[j], taken)
+            missing[j], taken = missing[j] + here, taken - here
+            cost += segment.price_per_kwh * here
+    return cost
+
+
+def calendar_cost(
+    battery: BatteryProblem, stored: Sequence[float], hours: Sequence[float]
+) -> float:
+    """Return what the hours at a state of charge cost beyond resting at that of the start."""
+    if not battery.calendar:
+        return 0.0
+    rate = [max(a.price_per_kwh_h * e + a.price_per_h for a in battery.calendar) for e in stored]
+    return sum(
+        h * ((a + b) / 2.0 - rate[0]) for h, (a, b) in zip(hours, pairwise(rate), strict=True)
+    )
 
 
 def pool_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:

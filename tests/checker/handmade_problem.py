@@ -17,8 +17,10 @@ from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
+    CalendarLine,
     ClassProblem,
     DeferralProblem,
+    DepthSegment,
     PoolProblem,
     Prices,
     Problem,
@@ -141,6 +143,15 @@ def make_battery(**changes: object) -> BatteryProblem:
         cell_efficiency=0.97,
         delay_s=0.1,
         wear_per_kwh=20.0,
+        depth_segments=(
+            DepthSegment(from_kwh=0.0, price_per_kwh=3.0),
+            DepthSegment(from_kwh=0.001, price_per_kwh=12.0),
+            DepthSegment(from_kwh=0.2, price_per_kwh=50.0),
+        ),
+        calendar=(
+            CalendarLine(price_per_kwh_h=-30.0, price_per_h=9.0),
+            CalendarLine(price_per_kwh_h=60.0, price_per_h=-13.5),
+        ),
         terminal=(
             ValueSegment(width_kwh=0.2495, price_per_kwh=60.0),
             ValueSegment(width_kwh=0.2505, price_per_kwh=15.0),

@@ -61,9 +61,10 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str], set[str]]] = {
         set(),
     ),
     "energy that is not there": (
+        # wear is read off the states of charge
         lambda: TRACKING.scaled_step(65.0, "soc"),
         {"battery_energy"},
-        set(),
+        {"cost"},
     ),
     "takes 1 % more": (
         lambda: TRACKING.scaled_step(7.0, "battery_kw"),

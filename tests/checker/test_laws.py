@@ -143,7 +143,8 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     # the replayed converter does not charge there, so the energy is not there either
     "battery_direction": (charges_inside_the_window, {"battery_energy"}),
     "alternation": (turns_round_for_nothing, set()),
-    "battery_energy": (lambda: scaled_step(12.0, "soc"), set()),
+    # wear is read off the states of charge
+    "battery_energy": (lambda: scaled_step(12.0, "soc"), {"cost"}),
     "energy_limits": (lambda: against_battery(min_kwh=0.248), set()),
     "cost": (lambda: scaled_cost("wear", 0.99), set()),
     "objective": (

@@ -20,8 +20,10 @@ from ebplan.models.curves import CapCurve
 from ebplan.models.latency import ClassLatency, Queue
 from ebplan.problem import (
     ArrivalCount,
+    CalendarLine,
     ClockLockProblem,
     DeferralProblem,
+    DepthSegment,
     LoweredProblem,
     PrewarmProblem,
     Problem,
@@ -122,7 +124,7 @@ def uncapped() -> Problem:
 
 
 def every_way() -> Problem:
-    """Return the same with every way to run an instance, limits on latency and work ahead."""
+    """Return the same with every way to run an instance, limits, work ahead and wear by depth."""
     problem = two_steps()
     (pool,) = problem.pools
     chat, batch = pool.classes
@@ -169,7 +171,21 @@ def every_way() -> Problem:
             ),
         ),
     }
-    return problem.model_copy(update={"pools": (pool.model_copy(update=changes),)})
+    worn = {
+        "depth_segments": (
+            DepthSegment(from_kwh=0.0, price_per_kwh=2.0),
+            DepthSegment(from_kwh=0.5, price_per_kwh=6.0),
+        ),
+        "calendar": (
+            CalendarLine(price_per_kwh_h=0.1, price_per_h=0.2),
+            CalendarLine(price_per_kwh_h=0.4, price_per_h=-0.1),
+        ),
+        "wear_per_kwh": 0.0,
+    }
+    assert problem.battery is not None
+    battery = problem.battery.model_copy(update=worn)
+    pools = (pool.model_copy(update=changes),)
+    return problem.model_copy(update={"pools": pools, "battery": battery})
 
 
 def absorbing() -> Problem:

@@ -309,7 +309,9 @@ def _battery(
     it works one way only: answering inside the event, the other way outside.
     """
     if problem.asks != "one_way":
-        discharge, charge, energy, awake = either_way_battery(said, problem, battery)
+        discharge, charge, energy, awake, into, out = either_way_battery(said, problem, battery)
+        _wear_by_depth(said, battery, into, out)
+        _wear_by_calendar(said, battery, energy, problem.grid.durations_s / 3600.0)
         _worth_of_energy(said, problem, battery, energy)
         return discharge - charge, awake
     grid, prices = problem.grid, problem.prices
@@ -347,6 +349,8 @@ def _battery(
     into_cells = cp.multiply(1.0 - gives, charge - loss) * eta
     said.constraints += [energy[1:] == energy[:-1] + cp.multiply(hours, into_cells - out_of_cells)]
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
+    _wear_by_depth(said, battery, cp.multiply(hours, into_cells), cp.multiply(hours, out_of_cells))
+    _wear_by_calendar(said, battery, energy, hours)
     _worth_of_energy(said, problem, battery, energy)
     if problem.handoff_from_s is not None:
         late = problem.in_event & (starts >= problem.handoff_from_s)
@@ -370,6 +374,46 @@ def _worth_of_energy(
     said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
     start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
     said.charge("stored_energy", start_worth - left_worth)
+
+
+def _wear_by_depth(
+    said: Statement, battery: BatteryProblem, into_kwh: Expression, out_kwh: Expression
+) -> None:
+    """Split the cells into a battery for each depth: any may take and give, deep ones cost more.
+
+    Each has its own balance, as Xu et al. (2018) write it; together they take and give what the
+    cells do.
+    """
+    if not battery.depth_segments:
+        return
+    begins = [segment.from_kwh for segment in battery.depth_segments]
+    usable_kwh = battery.max_kwh - battery.min_kwh
+    left_kwh, taken, given = battery.start_kwh - battery.min_kwh, 0.0, 0.0
+    for j, segment in enumerate(battery.depth_segments):
+        end = usable_kwh if j + 1 == len(begins) else min(begins[j + 1], usable_kwh)
+        size_kwh = max(0.0, end - segment.from_kwh)
+        takes = cp.Variable(out_kwh.shape, nonneg=True)
+        gives = cp.Variable(out_kwh.shape, nonneg=True)
+        held = min(left_kwh, size_kwh) + cp.cumsum(takes - gives)
+        left_kwh -= min(left_kwh, size_kwh)
+        said.constraints += [held >= 0.0, held <= size_kwh]
+        said.charge("wear", segment.price_per_kwh * cp.sum(gives))
+        taken, given = taken + takes, given + gives
+    said.constraints += [taken == into_kwh, given == out_kwh]
+
+
+def _wear_by_calendar(
+    said: Statement, battery: BatteryProblem, energy: Expression, hours: FloatArray
+) -> None:
+    """Charge every hour by what is stored, the mean of both ends of a step, beyond resting."""
+    if not battery.calendar:
+        return
+    slopes = np.array([[line.price_per_kwh_h] for line in battery.calendar])
+    rests = np.array([[line.price_per_h] for line in battery.calendar])
+    of_lines = slopes @ cp.reshape(energy, (1, energy.size), order="C") + rests
+    rate = cp.max(of_lines, axis=0)
+    resting = float(np.max(slopes * battery.start_kwh + rests))
+    said.charge("calendar", 0.5 * (rate[:-1] + rate[1:]) @ hours - resting * hours.sum())
 
 
 def _worth_lines(battery: BatteryProblem) -> list[tuple[float, float]]:

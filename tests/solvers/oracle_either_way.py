@@ -21,8 +21,10 @@ Expression = Any
 
 def either_way_battery(
     said: Statement, problem: Problem, battery: BatteryProblem
-) -> tuple[Expression, Expression, Expression, FloatArray]:
-    """State a battery with a direction a step; return discharge, charge, energy, and awake steps.
+) -> tuple[Expression, Expression, Expression, FloatArray, Expression, Expression]:
+    """State a battery with a direction a step.
+
+    Returns discharge, charge, energy, awake steps, and what enters and leaves the cells in kWh.
 
     Inside an event that asks both ways it works from the converter's delay on.
     """
@@ -47,7 +49,8 @@ def either_way_battery(
     said.constraints += [energy[1:] == energy[:-1] + cp.multiply(hours, into_cells - out_of_cells)]
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
     _burn_nothing(said, problem, battery, gives, event)
-    return discharge, charge, energy, awake * event
+    cells = cp.multiply(hours, into_cells), cp.multiply(hours, out_of_cells)
+    return discharge, charge, energy, awake * event, *cells
 
 
 def _loss(said: Statement, battery: BatteryProblem, through: Expression) -> Expression:

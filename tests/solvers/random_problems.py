@@ -22,8 +22,10 @@ from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
+    CalendarLine,
     ClassProblem,
     DeferralProblem,
+    DepthSegment,
     PoolProblem,
     Prices,
     Problem,
@@ -94,7 +96,7 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         handoff_from_s=float(rng.uniform(0.0, edges[event_to - 1])) if hands_over else None,
         handoff_kw=float(rng.choice([0.0, 0.1])) * size_kw,
         pools=pools,
-        battery=_battery(rng, edges, absorbs=absorbs) if has_battery else None,
+        battery=_with_wear(seed, _battery(rng, edges, absorbs=absorbs)) if has_battery else None,
         prices=_prices(rng),
     )
     if seed < EITHER_WAY_FROM:
@@ -328,6 +330,38 @@ def _battery(rng: Draw, edges: tuple[float, ...], *, absorbs: bool) -> BatteryPr
             ValueSegment(width_kwh=float(w), price_per_kwh=float(p))
             for w, p in zip(widths, worth, strict=True)
         ),
+    )
+
+
+def _with_wear(seed: int, battery: BatteryProblem) -> BatteryProblem:
+    """Return the battery with wear by depth, by calendar or both, in half of the problems.
+
+    Drawn apart, so that the rest of a problem is the same with and without. Prices per hour are
+    large enough to move plans of minutes.
+    """
+    rng = np.random.default_rng((seed, 2))
+    which = rng.choice(["none", "depth", "calendar", "both"], p=(0.5, 0.2, 0.1, 0.2))
+    usable_kwh = battery.max_kwh - battery.min_kwh
+    begins = np.sort(rng.uniform(0.0, 1.1, size=int(rng.integers(0, 4)))) * usable_kwh
+    prices = np.cumsum(rng.choice([0.0, 2.0, 15.0, 60.0], size=1 + len(begins)))
+    depth = tuple(
+        DepthSegment(from_kwh=float(begin), price_per_kwh=float(price))
+        for begin, price in zip(np.r_[0.0, begins], prices, strict=True)
+    )
+    lines = int(rng.integers(1, 4))
+    calendar = tuple(
+        CalendarLine(price_per_kwh_h=float(slope), price_per_h=float(rest))
+        for slope, rest in zip(
+            rng.choice([-4.0, 0.0, 3.0, 30.0], size=lines),
+            rng.uniform(-1.0, 2.0, size=lines),
+            strict=True,
+        )
+    )
+    return battery.model_copy(
+        update={
+            "depth_segments": depth if which in ("depth", "both") else (),
+            "calendar": calendar if which in ("calendar", "both") else (),
+        }
     )
 
 

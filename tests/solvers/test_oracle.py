@@ -73,6 +73,26 @@ def test_in_many_of_these_problems_work_waits() -> None:
     assert min(seen.values()) >= 30, seen
 
 
+def test_in_many_of_these_problems_wear_decides() -> None:
+    seen = {"deep taken": 0, "refilled": 0, "calendar counts": 0}
+    for seed in (seed for seeds in RELEASES + ABSORBS for seed in seeds):
+        problem = random_problem(seed)
+        if problem.battery is None or not (
+            problem.battery.depth_segments or problem.battery.calendar
+        ):
+            continue
+        program = formulate(problem).program
+        x = highs.solve(program).x
+        layers = [
+            x[g.start : g.start + g.size] for g in program.columns if "depth_energy" in g.name
+        ]
+        deep = layers[1:]
+        seen["deep taken"] += any(bool((np.diff(layer) < -1e-4).any()) for layer in deep)
+        seen["refilled"] += any(bool((np.diff(layer) > 1e-4).any()) for layer in layers)
+        seen["calendar counts"] += abs(program.cost_by_cause(x).get("calendar", 0.0)) > 1e-3
+    assert min(seen.values()) >= 15, seen
+
+
 def _of(groups: Sequence[Group], values: FloatArray, part: str) -> FloatArray:
     """Return the values of all groups with this part in their names, one after the other."""
     chosen = [values[g.start : g.start + g.size] for g in groups if part in g.name]
