@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from click.testing import CliRunner
 
-from ebplan.case import load_case
+from ebplan.case import built_in_sites, load_case
 from ebplan.cli import main
 from ebplan.document import read_json
 from ebplan.plan import OPTIMAL_GAP, Plan, Step
+from ebplan.planner import solve_problem
 from ebplan.problem import Problem
+from ebplan.solvers.leave_out import available
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
 NAMES = [file.stem for file in EXAMPLES]
@@ -59,10 +61,13 @@ def solved(name: str) -> Solved:
 def test_there_are_examples() -> None:
     assert {
         "curtailment_3h",
+        "demand_response",
         "fcr_tracking",
         "infeasible_target",
+        "mixed_pools",
         "price_window",
         "surplus_absorb",
+        "surplus_queue",
         "under_frequency",
     } <= set(NAMES)
 
@@ -175,10 +180,65 @@ def test_prices_decide_when_the_battery_takes_and_gives() -> None:
     assert one.plan.money < 0.0
 
 
+def test_a_prewarm_and_a_lower_precision_pay_where_there_is_notice() -> None:
+    one = solved("demand_response")
+    (epochs,) = one.plan.pools.values()
+    began_s = one.problem.event_start_s
+    warmed = [epoch.t_s for epoch in epochs if epoch.prewarm]
+    assert warmed
+    assert warmed[0] < began_s, "the cache is warm before the event"
+    assert any(epoch.tier is not None and epoch.tier.active for epoch in epochs)
+    assert one.plan.cost["prewarming"] > 0.0
+    assert one.plan.shortfall == ()
+
+
+def test_each_pool_is_held_below_its_draw_in_its_own_way() -> None:
+    one = solved("mixed_pools")
+    bench, second = one.plan.pools["llama70b"], one.plan.pools["qwen235b"]
+    clocks = [e.clock_lock.clock_mhz for e in second if e.clock_lock and e.clock_lock.active]
+    assert any(clock is not None and clock < 1380.0 for clock in clocks)
+    assert any(epoch.cap_w_per_gpu is not None for epoch in bench)
+    assert all(epoch.cap_w_per_gpu is None for epoch in second)
+    assert one.energy_kwh("clock_lock") > 0.5 * one.energy_kwh("battery")
+    assert "lower precision (" in next(s for s in one.plan.explanation if "Not used" in s)
+
+
+def test_a_surplus_becomes_queued_work_on_an_instance_woken_for_it() -> None:
+    one = solved("surplus_queue")
+    (epochs,) = one.plan.pools.values()
+    assert any(epoch.woken for epoch in epochs)
+    assert max(epoch.active for epoch in epochs) == 4
+    assert one.plan.service["llama70b"]["batch"].pulled > 1000.0
+    assert one.energy_kwh("pull_forward") < 0.0
+    assert one.plan.shortfall == ()
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "chosen", "refused"),
+    [
+        ("prewarm", "demand_response", None),
+        ("precision", "demand_response", "mixed_pools"),
+        ("clock_lock", "mixed_pools", None),
+        ("pull_forward", "surplus_queue", None),
+    ],
+)
+def test_a_mechanism_is_worth_something_in_one_example_and_nothing_in_another(
+    mechanism: str, chosen: str, refused: str | None
+) -> None:
+    problem = solved(chosen).problem
+    assert mechanism in available(problem)
+    without = solve_problem(problem, without=(mechanism,))
+    assert without.objective > solved(chosen).plan.objective + 1.0
+    if refused is not None:
+        other = solved(refused).problem
+        alike = solve_problem(other, without=(mechanism,))
+        assert alike.objective == pytest.approx(solved(refused).plan.objective, rel=2e-3)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_is_a_case_of_the_built_in_site(name: str) -> None:
+def test_an_example_is_a_case_of_a_built_in_site(name: str) -> None:
     file = next(file for file in EXAMPLES if file.stem == name)
-    assert read_json(file)["site"] == "powerd-lab-phase-a"
+    assert read_json(file)["site"] in built_in_sites()
     case = load_case(file)
     assert case.event.id == solved(name).plan.event_id
     assert case.state.at == solved(name).plan.start

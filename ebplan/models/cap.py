@@ -95,19 +95,26 @@ class CapModel(Document):
             )
 
     def curve(
-        self, full_kw: float, floor_kw: float, *, allow_extrapolation: bool = False
+        self,
+        full_kw: float,
+        floor_kw: float,
+        *,
+        gpus: int | None = None,
+        allow_extrapolation: bool = False,
     ) -> CapCurve:
         """Return capacity against capped power of one instance, at the cautious end.
 
         Args:
             full_kw: uncapped power at saturation in kW, at this model's measurement point.
             floor_kw: lowest power that the instance may be capped to in kW.
+            gpus: GPUs of the instance; those of the snapshot's instances where absent.
             allow_extrapolation: accept a floor below the caps of the snapshot.
 
         Raises:
             RangeError: the floor lies outside the caps of the snapshot.
         """
-        self.check_cap(floor_kw / self.gpus_per_instance, allow_extrapolation=allow_extrapolation)
+        per_gpu_kw = floor_kw / (gpus or self.gpus_per_instance)
+        self.check_cap(per_gpu_kw, allow_extrapolation=allow_extrapolation)
         return CapCurve(full_kw=full_kw, elasticity=self.elasticity_high, floor_kw=floor_kw)
 
     def interval(self, power_kw: float, full_kw: float) -> tuple[float, float]:

@@ -346,6 +346,7 @@ def _cap_curve(
     at_model = cap.curve(
         float(curve.power_kw(pool.max_utilisation)),
         min(_floor_kw(pool, fleet, cap), float(curve.power_kw(curve.valid_from_utilisation))),
+        gpus=fleet.gpus_per_instance,
         allow_extrapolation=pool.allow_extrapolation,
     )
     return CapCurve(

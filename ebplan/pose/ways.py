@@ -124,6 +124,7 @@ def pose_tier(
     capped = cap.curve(
         float(lowered.power_kw(pool.max_utilisation)),
         min(floor_kw, float(lowered.power_kw(lowered.valid_from_utilisation))),
+        gpus=fleet.gpus_per_instance,
         allow_extrapolation=pool.allow_extrapolation,
     )
     there = state.tier

@@ -118,8 +118,10 @@ def _why_not(rung: Rung, rungs: tuple[Rung, ...], plan: Plan, *, absorbs: bool) 
 
 
 def _is_told(plan: Plan, name: str) -> bool:
-    """Tell whether a plan uses a mechanism that moves no watt by itself."""
+    """Tell whether a plan uses a mechanism that moves few watts or none by itself."""
     epochs = [epoch for pool in plan.pools.values() for epoch in pool]
+    if name == "admission":
+        return any(one.rejected >= 1.0 for pool in plan.service.values() for one in pool.values())
     if name == "prewarm":
         return any(epoch.prewarm for epoch in epochs)
     if name == "precision":

@@ -291,10 +291,10 @@ def test_a_line_break_in_a_name_stays_on_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "reference", "says"),
     [
-        ("site", "nowhere", "a built-in site (powerd-lab-phase-a) or a file"),
+        ("site", "nowhere", "powerd-lab-phase-a, two-pools) or a file"),
         ("site", ".", "Is a directory"),
-        ("site", "\0", "a built-in site (powerd-lab-phase-a) or a file"),
-        ("site", "x" * 5000, "a built-in site (powerd-lab-phase-a) or a file"),
+        ("site", "\0", "powerd-lab-phase-a, two-pools) or a file"),
+        ("site", "x" * 5000, "powerd-lab-phase-a, two-pools) or a file"),
         ("site", 5, "an object {...}"),
         ("state", "nowhere.json", "No such file"),
         ("state", "\0", "null byte"),
