@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ebplan.checker import cost_laws, document_laws, fleet_laws, site_laws
+from ebplan.checker import cost_laws, document_laws, fleet_laws, latency_laws, site_laws
 from ebplan.checker.evidence import Evidence, Finding
 from ebplan.checker.replay import Replay, replay
 from ebplan.plan import CheckResult, Plan, Violation
@@ -42,6 +42,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     fleet_laws.requests,
     fleet_laws.backlog,
     fleet_laws.service,
+    latency_laws.latency,
     fleet_laws.compute_power,
     site_laws.balance,
     site_laws.mechanisms,

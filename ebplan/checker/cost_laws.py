@@ -22,6 +22,7 @@ from ebplan.checker.evidence import (
     load_curve_kw,
     worst,
 )
+from ebplan.checker.latency_laws import late_by, ways
 from ebplan.checker.replay import Replay
 from ebplan.checker.tolerances import (
     CAP_CHORDS,
@@ -32,6 +33,7 @@ from ebplan.checker.tolerances import (
     POWER_KW,
     UNDONE_KW,
 )
+from ebplan.problem import PoolProblem
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def congestion(evidence: Evidence) -> Amount:
 
     def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
         total_capacity = pool.active * capacity(pool.problem, pool.each_kw)
-        unsure = pool.active * _chord_gap(pool)
+        unsure = pool.active * _chord_gap(pool.problem)
         terms, unsure_money = np.zeros_like(hours), 0.0
         for step in pool.problem.congestion:
             price = step.price_per_instance_h * hours
@@ -210,9 +212,9 @@ def congestion(evidence: Evidence) -> Amount:
     return _over_pools(evidence, of)
 
 
-def _chord_gap(pool: PoolEvidence) -> float:
+def _chord_gap(problem: PoolProblem) -> float:
     """Bound how far chords lie below s(p): width^2 / 8 times |s''|, largest at the floor."""
-    curve = pool.problem.cap_curve
+    curve = problem.cap_curve
     if curve.elasticity >= 1.0:
         return 0.0
     lowest = curve.floor_kw / curve.full_kw
@@ -264,6 +266,25 @@ def waking(evidence: Evidence) -> Amount:
     return _over_pools(evidence, lambda pool, _: _sum(pool.problem.wake_per_instance * pool.woken))
 
 
+def late(evidence: Evidence) -> Amount:
+    """Load beyond the limits on latency that have a price."""
+
+    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
+        running = ways(pool, evidence.plan.pools[pool.problem.name])
+        gap = max(_chord_gap(way.of) for way in running)
+        money = size = more = 0.0
+        for requests in pool.problem.classes:
+            price_per_s = requests.latency and requests.latency.late_per_instance_s
+            price = (price_per_s or 0.0) * 3600.0 * hours
+            for one in late_by(pool, requests, running, gap):
+                money += float((price * one.load).sum())
+                size += float((price * one.size).sum())
+                more += float((price * one.by_chords).sum())
+        return Amount(money, size, may_be_more=more)
+
+    return _over_pools(evidence, of)
+
+
 CAUSES: dict[str, Callable[[Evidence], Amount]] = {
     cause.__name__: cause
     for cause in (
@@ -277,6 +298,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
         readiness,
         draining,
         waking,
+        late,
         shortfall,
         firmness,
         reserve,

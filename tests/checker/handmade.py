@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from handmade_latency import late_load, times_s
 from handmade_money import make_cost
 from handmade_physics import (
     capacity_each,
@@ -180,6 +181,8 @@ def make_class(pool: PoolProblem, story: Sequence[Decision], k: int, i: int) -> 
         rejected_req_per_s=away * rate,
         deferred_req_per_s=put_off * rate,
         backlog_requests=max(work_waiting(pool, story, i)[k + 1], 0.0) * rate,
+        **times_s(pool, story[k], i),
+        late_req_per_s=late_load(pool, story[k], i) * rate,
     )
 
 
@@ -198,6 +201,10 @@ def make_service(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, Clas
             rejected=rejected,
             backlog_at_start=work[0] * rate,
             backlog_at_end=max(work[-1], 0.0) * rate,
+            late_requests=sum(
+                late_load(pool, d, i) * rate * s
+                for d, s in zip(story, epoch_durations_s(), strict=True)
+            ),
         )
     return service
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from handmade_latency import late_cost
 from handmade_physics import (
     capacity_each,
     epoch_durations_s,
@@ -73,6 +74,7 @@ def pool_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:
         ("rejected", "congestion", "capping", "readiness", "draining", "waking"), 0.0
     )
     cost["delay"] = delay_cost(pool, story)
+    cost["late"] = late_cost(pool, story)
     offered = sum(c.load for c in pool.classes)
     touch = min(offered / pool.active_at_start, 1.0) if pool.active_at_start else 1.0
     slope = sum(
