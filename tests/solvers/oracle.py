@@ -13,6 +13,7 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
+from oracle_latency import state_latency
 from oracle_requests import Statement, state_requests
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
@@ -72,6 +73,7 @@ def _pool(
     _operation(said, pool, active, utilisation, power)
     state_requests(said, pool, grid, utilisation)
     _prices_of_operation(said, pool, grid, active, utilisation, power)
+    state_latency(said, pool, grid, active, utilisation, power)
 
     start = _start(pool, grid.epoch_starts_s)
     leaves, enters = cp.Variable(shape, boolean=True), cp.Variable(shape, boolean=True)

@@ -4,10 +4,10 @@ They are stated directly as `Problem` documents, not posed from a site: a genera
 through the front door would never reach the corners of the formulation. What is random: one or two
 pools of one to three instances, two to four epochs, four to ten steps, sleep with its lead times,
 dwell and transit, both branches of the cap curve, congestion, work that may wait, battery,
-hand-off, baseline, rebound, and every price. Low seeds release, seeds from `ABSORBS_FROM` on
-absorb, with more drained instances and a battery that charges. A problem always has a feasible
-point: whatever cannot be served by the instances awake at the start may be turned away, and what
-waits at the start may go on waiting.
+hand-off, baseline, rebound, limits on latency, and every price. Low seeds release, seeds from
+`ABSORBS_FROM` on absorb, with more drained instances and a battery that charges. A problem always
+has a feasible point: whatever cannot be served by the instances awake at the start may be turned
+away, what waits at the start may go on waiting, and hard limits leave a way to serve the rest.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import small_problems as small
 from hypothesis import strategies as st
 
 from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
+from ebplan.models.latency import ClassLatency, Queue
+from ebplan.models.latency_bounds import finest_speed, latency_bounds
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
@@ -37,6 +39,9 @@ Draw = np.random.Generator
 _WAITING = (0.35, 0.45, 0.2)
 """How often none, one and both of the classes of a pool may wait."""
 
+_LIMITED = 0.35
+"""How often the classes of a problem have a latency, most of them with limits on it."""
+
 ABSORBS_FROM = 4000
 """Seeds below release, seeds from here on absorb."""
 
@@ -47,7 +52,8 @@ def random_problem(seed: int, **limits: Any) -> Problem:
     Args:
         seed: what everything random follows from.
         limits: ``pools``, ``instances`` (per pool), ``epochs``: how many; ``steps_per_epoch``: at
-            most so many; ``battery``, ``sleep``: whether there is one. Random where absent.
+            most so many; ``battery``, ``sleep``, ``latency``: whether there is one. Random where
+            absent.
     """
     rng, absorbs = np.random.default_rng(seed), seed >= ABSORBS_FROM
     edges, epoch_steps = _grid(rng, limits)
@@ -63,6 +69,9 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         for i, size in enumerate(sizes)
     )
     pools = tuple(_with_deferral(waits, pool, edges[-1]) for pool in pools)
+    in_time = np.random.default_rng((seed, 4))
+    if bool(limits.get("latency", in_time.random() < _LIMITED)):
+        pools = tuple(_with_latency(in_time, pool) for pool in pools)
     other_kw = float(rng.uniform(0.0, 2.0))
     start_kw = other_kw + sum(p.power_at_start_kw() for p in pools)
     baseline_kw = start_kw * (1.0 if rng.random() < 0.6 else float(rng.uniform(0.9, 1.1)))
@@ -203,12 +212,72 @@ def _with_deferral(rng: Draw, pool: PoolProblem, horizon_s: float) -> PoolProble
     return pool.model_copy(update={"classes": tuple(classes)})
 
 
+def _with_latency(rng: Draw, pool: PoolProblem) -> PoolProblem:
+    """Return the pool with a queue, and with limits on the latency of its classes.
+
+    Limits are drawn around what utilisations and caps of the pool give, so that they bind. Where
+    hard ones left no way to serve the protected class with the instances awake, all get a price.
+    """
+    queue = Queue(slots=float(rng.choice([1.0, 4.0, 32.0])), service_s=float(rng.uniform(2, 30)))
+    queued = pool.model_copy(update={"queue": queue})
+    known = [_latency(rng, queued) for _ in pool.classes]
+    limited = _with_limits(queued, known)
+    kept = sum(c.load - c.max_rejected for c in pool.classes)
+    awake = range(1, pool.active_at_start + pool.drained_at_start + 1)
+    if kept <= 0.0 or any(_can_serve(limited, kept / n) for n in awake):
+        return limited
+    priced = [
+        one.model_copy(update={"late_per_instance_s": 0.01}) if one and one.is_hard else one
+        for one in known
+    ]
+    return _with_limits(queued, priced)
+
+
+def _with_limits(pool: PoolProblem, known: list[ClassLatency | None]) -> PoolProblem:
+    classes = tuple(
+        requests.model_copy(update={"latency": latency})
+        for requests, latency in zip(pool.classes, known, strict=True)
+    )
+    return pool.model_copy(update={"classes": classes})
+
+
+def _latency(rng: Draw, pool: PoolProblem) -> ClassLatency | None:
+    """Return a latency with a hard limit or two, with priced ones, with none, or nothing known."""
+    assert pool.queue is not None
+    what = str(rng.choice(["nothing", "none", "hard", "priced"], p=[0.1, 0.1, 0.4, 0.4]))
+    prefill_s = float(rng.uniform(0.02, 0.2)) * pool.queue.service_s
+    itl_s = float(rng.uniform(0.005, 0.1))
+    uncapped = finest_speed(pool)
+    fast = float(rng.uniform(0.85, 0.9999)) * uncapped
+    full = float(rng.uniform(0.4, 1.0)) * pool.max_utilisation
+    slow = float(rng.uniform(0.9, 1.0)) * uncapped
+    either = int(rng.integers(0, 3))
+    price = float(rng.choice([0.0, 0.001, 0.01, 0.1]))
+    if what == "nothing":
+        return None
+    if what == "none":
+        return ClassLatency(prefill_s=prefill_s, itl_s=itl_s)
+    first_s = (prefill_s + pool.queue.wait_p95_s(full)) / slow
+    return ClassLatency(
+        prefill_s=prefill_s,
+        itl_s=itl_s,
+        ttft_p95_limit_s=None if either == 0 or not np.isfinite(first_s) else first_s,
+        itl_limit_s=itl_s / fast if either != 1 or not np.isfinite(first_s) else None,
+        late_per_instance_s=price if what == "priced" else None,
+    )
+
+
 def _can_serve(pool: PoolProblem, utilisation: float) -> bool:
     """Return whether one instance can serve this load within the formulation's own lines."""
+    bounds = latency_bounds(pool)
     drawn_kw = min(slope * utilisation + rest for slope, rest in load_lines(pool))
     capacity = min(slope * drawn_kw + rest for slope, rest in cap_lines(pool))
-    lowest, highest = pool.min_utilisation, pool.max_utilisation * capacity - 1e-6
-    return lowest <= utilisation <= highest and drawn_kw >= pool.cap_curve.floor_kw
+    most_used = bounds.max_utilisation or pool.max_utilisation
+    slope, rest = bounds.natural_line
+    least_kw = (bounds.power_share or 0.0) * (slope * utilisation + rest)
+    lowest, highest = pool.min_utilisation, most_used * capacity - 1e-6
+    enough_kw = max(pool.cap_curve.floor_kw, least_kw + (1e-6 if least_kw else 0.0))
+    return lowest <= utilisation <= highest and drawn_kw >= enough_kw
 
 
 def _load_curve(rng: Draw) -> LoadCurve:

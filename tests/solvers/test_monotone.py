@@ -138,6 +138,7 @@ MONEY = {
     "wear_per_kwh",
     "price_per_kwh",
     "value_per_instance_s",
+    "late_per_instance_s",
     "price_per_instance_h",
     "price_per_work_h",
     "cap_depth_per_kwh",

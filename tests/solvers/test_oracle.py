@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import oracle
@@ -10,6 +10,7 @@ import pytest
 from random_problems import ABSORBS_FROM, random_problem
 
 from ebplan.models import kernel
+from ebplan.problem import Problem
 from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
 from ebplan.solvers.program import FloatArray, Group
@@ -29,16 +30,7 @@ def whole_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     "seeds", RELEASES + ABSORBS, ids=lambda seeds: f"seeds_{seeds[0]}_to_{seeds[-1]}"
 )
 def test_same_optimum_instance_by_instance(seeds: range) -> None:
-    apart = {}
-    for seed in seeds:
-        problem = random_problem(seed)
-        program = formulate(problem).program
-        solution = highs.solve(program, gap=1e-6)
-        moved = sum(abs(money) for money in program.cost_by_cause(solution.x).values())
-        difference = solution.objective - oracle.optimum(problem)
-        if abs(difference) > 1e-5 * moved + 1e-6:
-            apart[seed] = difference / moved
-    assert not apart
+    assert not apart(random_problem(seed) for seed in seeds)
 
 
 def test_in_many_of_these_problems_work_waits() -> None:
@@ -56,6 +48,54 @@ def test_in_many_of_these_problems_work_waits() -> None:
             (waits & (_of(program.rows, room, ".deadline.") < 1e-6)).any()
         )
     assert min(seen.values()) >= 30, seen
+
+
+LIMITED = [*range(40), *range(ABSORBS_FROM, ABSORBS_FROM + 40)]
+"""Seeds whose problems are drawn with limits on latency, whatever their own stream says."""
+
+
+@pytest.mark.usefixtures("whole_kernels")
+@pytest.mark.parametrize(
+    "seeds", [LIMITED[i : i + 10] for i in range(0, 80, 10)], ids=lambda s: f"from_{s[0]}"
+)
+def test_same_optimum_with_limits_on_latency(seeds: list[int]) -> None:
+    assert not apart(random_problem(seed, latency=True) for seed in seeds)
+
+
+def test_in_many_of_these_problems_limits_on_latency_bind() -> None:
+    # A hard limit binds where its row is tight while instances run; a priced one is crossed.
+    seen = dict.fromkeys(("ttft_limit", "itl_limit", "ttft_cap", "late", "slow"), 0)
+    for seed in LIMITED:
+        problem = random_problem(seed, latency=True)
+        program = formulate(problem).program
+        x = highs.solve(program).x
+        room = program.row_upper - program.activity(x)
+        room = np.minimum(room, program.activity(x) - program.row_lower)
+        binds = set()
+        for group in program.rows:
+            pool, _, row = group.name.partition(".")
+            if pool in {p.name for p in problem.pools} and row.split(".")[0] in seen:
+                runs = x[program.column_range(f"{pool}.active")] > 0.5
+                if (runs & (room[group.start : group.start + group.size] < 1e-6)).any():
+                    binds.add(row.split(".")[0])
+        for row in binds:
+            seen[row] += 1
+        for column in ("late", "slow"):
+            seen[column] += bool((_of(program.columns, x, f".{column}.") > 1e-6).any())
+    assert min(seen.values()) >= 5, seen
+
+
+def apart(problems: Iterable[Problem]) -> dict[str, float]:
+    """Return by how much optima differ, as a share of the money moved, where they do."""
+    found = {}
+    for problem in problems:
+        program = formulate(problem).program
+        solution = highs.solve(program, gap=1e-6)
+        moved = sum(abs(money) for money in program.cost_by_cause(solution.x).values())
+        difference = solution.objective - oracle.optimum(problem)
+        if abs(difference) > 1e-5 * moved + 1e-6:
+            found[problem.event_id] = difference / moved
+    return found
 
 
 def _of(groups: Sequence[Group], values: FloatArray, part: str) -> FloatArray:
