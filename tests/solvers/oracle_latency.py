@@ -32,6 +32,8 @@ def state_latency(
     power: Expression,
 ) -> None:
     """Keep the hard limits on every instance, and charge for what is late by the others."""
+    if pool.queue is None:
+        return
     natural = _natural_line(pool)
     draws = natural[0] * load + natural[1] * active
     speed, utilisation = _asked_by_hard_limits(pool)

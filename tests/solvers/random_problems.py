@@ -255,7 +255,7 @@ def _latency(rng: Draw, pool: PoolProblem) -> ClassLatency | None:
     price = float(rng.choice([0.0, 0.001, 0.01, 0.1]))
     if what == "nothing":
         return None
-    if what == "none":
+    if what == "none" or uncapped < 0.3:  # the tangent tells no limit apart from none there
         return ClassLatency(prefill_s=prefill_s, itl_s=itl_s)
     first_s = (prefill_s + pool.queue.wait_p95_s(full)) / slow
     return ClassLatency(

@@ -7,6 +7,7 @@ import pytest
 from count_walks import walks
 from random_problems import ABSORBS_FROM, random_problem
 
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers import highs
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
@@ -67,7 +68,9 @@ def random_decision(
 def _operate(
     rng: np.random.Generator, pool: PoolProblem, active: int
 ) -> tuple[float, float] | None:
-    """Return a random load and power of so many instances inside the lens."""
+    """Return a random load and power of so many instances inside the lens and the limits."""
+    bounds = latency_bounds(pool)
+    most_used = bounds.max_utilisation or pool.max_utilisation
     least = pool.load - sum(requests.max_rejected for requests in pool.classes)
     if active == 0:
         return (0.0, 0.0) if least <= 1e-12 else None
@@ -77,9 +80,11 @@ def _operate(
             return None
         load = float(rng.uniform(low, high))
         natural = active * min(a * load / active + b for a, b in load_lines(pool))
-        served = load / pool.max_utilisation / active
+        served = load / most_used / active
         needed = active * max((served - b) / a for a, b in cap_lines(pool) if a > 0.0)
-        needed = max(needed, active * pool.cap_curve.floor_kw)
+        slope, intercept = bounds.natural_line
+        in_time_kw = (bounds.power_share or 0.0) * (slope * load + intercept * active)
+        needed = max(needed, active * pool.cap_curve.floor_kw, in_time_kw)
         if needed <= natural and served <= 1.0:
             return load, float(rng.uniform(needed, natural))
     return None
@@ -90,13 +95,15 @@ def beyond_the_lines(problem: Problem, broken: dict[str, float]) -> dict[str, fl
 
     Without a solver the law of the curve is used; the program interpolates it from below. A pool's
     capacity is then apart by at most the lines' error times its instances, and so is the draw where
-    work that waited takes the load to where no line touches the curve.
+    work that waited, or a limit on latency, takes the load to where no line touches the curve.
     """
     allowed: dict[str, float] = {}
     for pool in problem.pools:
         error = error_of_the_lines(pool)
-        allowed |= {f"{pool.name}.congestion": error, f"{pool.name}.cap_frontier": error}
-        if any(requests.deferral for requests in pool.classes):
+        for row in ("congestion", "cap_frontier", "ttft_limit", "ttft_priced"):
+            allowed[f"{pool.name}.{row}"] = error
+        limited = latency_bounds(pool).max_utilisation is not None
+        if limited or any(requests.deferral for requests in pool.classes):
             allowed[f"{pool.name}.natural_draw"] = error_of_the_draw(pool)
     return {
         label: amount
@@ -124,8 +131,8 @@ def assert_no_cheaper_than_the_optimum(
 ) -> None:
     """Hold the cost of a point against the bound, but for what curves allow beyond their lines.
 
-    That is congestion that the capacity curve does not see and, where an event absorbs, draw that
-    lies above the lines and meets a little more of the target.
+    That is congestion and lateness that the capacity curve does not see and, where an event
+    absorbs, draw that lies above the lines and meets a little more of the target.
     """
     solution = highs.solve(formulation.program)
     assert solution.bound is not None
@@ -133,6 +140,11 @@ def assert_no_cheaper_than_the_optimum(
         error_of_the_lines(pool) * step.price_per_instance_h
         for pool in problem.pools
         for step in pool.congestion
+    )
+    per_hour += sum(
+        error_of_the_lines(pool) * one.price_per_s * 3600.0
+        for pool in problem.pools
+        for one in latency_bounds(pool).priced_load
     )
     if problem.direction > 0:
         prices = problem.prices
@@ -153,20 +165,25 @@ def test_a_completed_decision_is_a_point_of_the_program(seed: int) -> None:
         pytest.skip("the random counts cannot carry the protected load")
     x = complete(problem, formulation, tuple(d for d in decisions if d is not None))
     broken = broken_rows(formulation, x)
-    assert {label for label in broken if ".congestion." not in label} == set()
+    by_lines = (".congestion.", ".ttft_priced.")
+    assert {label for label in broken if not any(row in label for row in by_lines)} == set()
     assert beyond_the_lines(problem, broken) == {}
     assert_no_cheaper_than_the_optimum(problem, formulation, x)
 
 
 def runs_as_it_is(pool: PoolProblem) -> bool:
     """Return whether the pool's state at the start carries its load within every limit."""
-    active = pool.active_at_start
+    active, bounds = pool.active_at_start, latency_bounds(pool)
     if pool.arrivals or not active:
         return not pool.arrivals and pool.load == 0.0
     each = pool.load / active
     power = min(a * each + b for a, b in load_lines(pool))
-    capacity = pool.max_utilisation * min(a * power + b for a, b in cap_lines(pool))
-    return pool.min_utilisation <= each <= capacity and power >= pool.cap_curve.floor_kw
+    most_used = bounds.max_utilisation or pool.max_utilisation
+    capacity = most_used * min(a * power + b for a, b in cap_lines(pool))
+    slope, intercept = bounds.natural_line
+    least_kw = (bounds.power_share or 0.0) * (slope * each + intercept)
+    least_kw = max(least_kw, pool.cap_curve.floor_kw)
+    return pool.min_utilisation <= each <= capacity and power >= least_kw
 
 
 SEEDS = [

@@ -125,7 +125,7 @@ def _doubled(part: Any, name: str = "") -> Any:
         return {key: _doubled(value, key) for key, value in part.items()}
     if isinstance(part, list | tuple):
         return [_doubled(item, name) for item in part]
-    return 2.0 * part if name in MONEY else part
+    return 2.0 * part if name in MONEY and part is not None else part
 
 
 MONEY = {
