@@ -106,6 +106,11 @@ def random_problem(seed: int, **limits: Any) -> Problem:
 problems = st.builds(random_problem, st.integers(0, 2 * ABSORBS_FROM - 1))
 """Hypothesis strategy of random problems, in both directions."""
 
+problems_with_limits = st.builds(
+    random_problem, st.integers(0, 2 * ABSORBS_FROM - 1), latency=st.just(True)
+)
+"""The same with limits on latency in all of them."""
+
 
 def _grid(rng: Draw, limits: dict[str, Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
     epochs = int(limits.get("epochs", rng.integers(2, 5)))
