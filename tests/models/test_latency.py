@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.latency import exact_mean_s, exact_p95_s, exact_utilisation_within
 from ebplan.document import FieldFault
 from ebplan.models.latency import (
     ClassLatency,
@@ -24,32 +25,12 @@ shares = st.floats(0.3, 1.0)
 elasticities = st.floats(0.1, 3.0)
 
 
-def erlang_c(slots: int, utilisation: float) -> float:
-    """Return the exact share of the requests that wait in an M/M/c queue."""
-    offered = slots * utilisation
-    blocked = 1.0
-    for c in range(1, slots + 1):
-        blocked = offered * blocked / (c + offered * blocked)
-    return blocked / (1.0 - utilisation * (1.0 - blocked))
-
-
-def exact_mean_s(slots: int, utilisation: float) -> float:
-    return erlang_c(slots, utilisation) * SERVICE_S / (slots * (1.0 - utilisation))
-
-
-def exact_p95_s(slots: int, utilisation: float) -> float:
-    """Return the wait that one in twenty exceeds; exponential for those who wait."""
-    waits = erlang_c(slots, utilisation)
-    mean_of_those_s = SERVICE_S / (slots * (1.0 - utilisation))
-    return mean_of_those_s * max(math.log(waits / 0.05), 0.0)
-
-
 def test_one_slot_is_exact() -> None:
     # M/M/1: everybody waits with probability x, and the exponent is sqrt(4) - 1 = 1.
     queue = Queue(slots=1.0, service_s=SERVICE_S)
     for x in (0.1, 0.5, 0.9, 0.99):
         assert queue.mean_wait_s(x) == pytest.approx(SERVICE_S * x / (1.0 - x))
-        assert queue.wait_p95_s(x) == pytest.approx(exact_p95_s(1, x))
+        assert queue.wait_p95_s(x) == pytest.approx(exact_p95_s(queue, x))
 
 
 @pytest.mark.parametrize("slots", SLOTS)
@@ -59,8 +40,8 @@ def test_waits_are_those_of_erlang_and_rather_longer(slots: int) -> None:
     most_s = 0.45 * SERVICE_S / math.sqrt(slots)
     for x in map(float, np.linspace(0.02, 0.98, 97)):
         for approximate_s, exact_s in (
-            (queue.mean_wait_s(x), exact_mean_s(slots, x)),
-            (queue.wait_p95_s(x), exact_p95_s(slots, x)),
+            (queue.mean_wait_s(x), exact_mean_s(queue, x)),
+            (queue.wait_p95_s(x), exact_p95_s(queue, x)),
         ):
             assert -0.01 * exact_s <= approximate_s - exact_s <= most_s
 
@@ -70,12 +51,8 @@ def test_waits_are_those_of_erlang_and_rather_longer(slots: int) -> None:
 def test_the_utilisation_for_a_wait_is_cautious(slots: int, share: float) -> None:
     queue = Queue(slots=slots, service_s=SERVICE_S)
     found = queue.utilisation_within(share * SERVICE_S)
-    low, high = 0.0, 1.0 - 1e-9
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        in_time = exact_p95_s(slots, middle) <= share * SERVICE_S
-        low, high = (middle, high) if in_time else (low, middle)
-    assert low - 0.08 <= found <= low + 2e-4
+    exact = exact_utilisation_within(queue, share * SERVICE_S)
+    assert exact - 0.08 <= found <= exact + 2e-4
 
 
 @given(st.sampled_from(SLOTS), st.floats(0.0, 0.999), st.floats(0.0, 0.999))
