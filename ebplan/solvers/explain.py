@@ -186,7 +186,7 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
         )
         at_limit = reached < AT_LIMIT
         if limit in ACTIVE_ONLY:
-            at_limit &= _active(problem, formulation, x, group.name) > 0.5
+            at_limit &= _active(formulation, x, group.name, limit) > 0.5
         for start, end in _spans(problem, group.name, group.size)[at_limit]:
             spans.setdefault(limit, []).append((float(start), float(end)))
     return [
@@ -212,11 +212,10 @@ def _when(spans: list[tuple[float, float]], began_s: float) -> str:
     return f"Between {start - began_s:g} s and {end - began_s:g} s{more}"
 
 
-def _active(problem: Problem, formulation: Formulation, x: FloatArray, row_name: str) -> FloatArray:
-    """Return the active instances of the pool that a row group belongs to, shape (K,)."""
-    names = [pool.name for pool in problem.pools]
-    pool = next(i for i, name in enumerate(names) if row_name.startswith(f"{name}."))
-    return np.asarray(np.sum([x[c] for c in formulation.counts[pool].serving], axis=0))
+def _active(formulation: Formulation, x: FloatArray, row_name: str, limit: str) -> FloatArray:
+    """Return the active instances that a row group speaks of, shape (K,)."""
+    way = row_name.partition(f".{limit}")[0]
+    return x[formulation.program.column_range(f"{way}.active")]
 
 
 def _spans(problem: Problem, name: str, size: int) -> FloatArray:

@@ -12,7 +12,10 @@ from ebplan import solve_problem
 from ebplan.models.curves import CapCurve
 from ebplan.models.latency import ClassLatency, Queue
 from ebplan.models.latency_bounds import latency_bounds
-from ebplan.problem import PoolProblem, Problem
+from ebplan.problem import ClockLockProblem, PoolProblem, Problem
+from ebplan.solvers import highs
+from ebplan.solvers.formulation import formulate
+from ebplan.solvers.operations import bounds_of, operated, operations
 from ebplan.solvers.quality import bounded, latency
 
 SHORTFALL = small.prices(shortfall_per_kwh=100.0)
@@ -151,6 +154,25 @@ def test_the_plan_says_that_first_tokens_keep_instances_at_work() -> None:
     assert plan.check.ok
     assert plan.pools["pool"][0].active == 2
     assert any("limit on time to first token" in s for s in plan.explanation)
+
+
+# --- other ways to run instances ----------------------------------------------------------------
+
+
+def test_a_locked_clock_that_is_too_slow_is_not_used() -> None:
+    # The tangent at the start lies above the draw at the lowest load. At the pool's own elasticity
+    # 0.97 of the speed can be held for sure, with an elasticity of 4 only 0.77.
+    own = one_instance(known(itl_limit_s=0.0445)).pools[0]
+    steep = CapCurve(full_kw=1.0, elasticity=4.0, floor_kw=0.8)
+    lock = ClockLockProblem(cap_curve=steep, power_exponent=2.0, max_clock_mhz=1980.0)
+    problem = after_notice(own.model_copy(update={"clock_lock": lock}))
+    locked = operations(problem.pools[0])[1]
+    with pytest.raises(ValueError, match="itl_limit_s"):
+        latency_bounds(operated(problem.pools[0], locked))
+    assert bounds_of(problem.pools[0], locked).max_utilisation == 0.0
+    program = formulate(problem).program
+    x = highs.solve(program).x
+    assert x[program.column_range("pool.clock_lock.active")] == pytest.approx(0.0)
 
 
 # --- limits that no plan could keep -----------------------------------------------------------
