@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench comparison models docs clean
+.PHONY: solve test check lint types layers bench comparison wear models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -29,6 +29,9 @@ bench: $(READY)
 
 comparison: $(READY)
 	$(BIN)/python -m benchmarks.comparison --write docs/comparison.md
+
+wear: $(READY)
+	$(BIN)/python -m benchmarks.wear_rainflow --write docs/wear.md
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

@@ -29,7 +29,7 @@ PAGE = """\
 
 Written by `python -m benchmarks.latency --data TABLE --write docs/models/latency.md`; do not edit.
 The model is `ebplan/models/latency.py`, what limits ask of a plan `ebplan/models/latency_bounds.py`
-and section 3.7 of [formulation.md](../formulation.md).
+and the section on latency in [formulation.md](../formulation.md).
 
 ## What is modelled
 

@@ -6,12 +6,13 @@ one, and to a state by file.
 
 from __future__ import annotations
 
+import math
 import os
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from ebplan.document import Document, read_json, read_toml
+from ebplan.document import Document, read_json, read_text, read_toml
 from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.site import Site
@@ -87,9 +88,58 @@ def resolve_case(data: dict[str, Any], *, folder: Path, file: str) -> Case:
         if isinstance(data.get("state"), str):
             state_path = folder / data["state"]
             data["state"] = State.parse(_read(state_path), file=str(state_path))
+        if "event" in data:
+            data["event"] = _with_trace(data["event"], folder)
     except InputError as error:
         raise error.in_file(file) from None
     return Case.parse(data, file=file)
+
+
+def _with_trace(event: Any, folder: Path) -> Any:
+    """Return an event's data with the frequency trace of its ``trace_file`` in place."""
+    try:
+        name = event["target"]["frequency"]["trace_file"]
+        given = event["target"]["frequency"].get("trace")
+    except (KeyError, TypeError, AttributeError):  # not there, or wrong: the event says what
+        return event
+    if not isinstance(name, str) or given:
+        return event
+    frequency = {**event["target"]["frequency"], "trace": read_trace(folder / name)}
+    del frequency["trace_file"]
+    return {**event, "target": {**event["target"], "frequency": frequency}}
+
+
+def read_trace(path: Path) -> list[list[float]]:
+    """Return a frequency trace as [seconds from the start of the event, Hz] from a CSV file.
+
+    Raises:
+        InputError: the file is missing or no CSV with the header ``t_s,hz`` and numbers.
+    """
+    rows = [line.split(",") for line in read_text(path).splitlines() if line.strip()]
+    if not rows or [cell.strip() for cell in rows[0]] != ["t_s", "hz"]:
+        raise _no_trace(path, "line 1", rows[0] if rows else None)
+    trace: list[list[float]] = []
+    for number, row in enumerate(rows[1:], start=2):
+        try:
+            t_s, hz = (float(cell) for cell in row)
+        except ValueError:
+            raise _no_trace(path, f"line {number}", ",".join(row)) from None
+        if not (math.isfinite(t_s) and math.isfinite(hz)):
+            raise _no_trace(path, f"line {number}", ",".join(row))
+        trace.append([t_s, hz])
+    if not trace:
+        raise _no_trace(path, "line 2", None)
+    return trace
+
+
+def _no_trace(path: Path, field: str, value: object) -> InputError:
+    return InputError(
+        field=field,
+        value=value,
+        allowed="the header t_s,hz, then two finite numbers a line",
+        remedy="write seconds from the start of the event and the frequency in Hz",
+        file=str(path),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

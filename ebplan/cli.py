@@ -69,6 +69,17 @@ def main(debug: bool) -> None:
 @click.option("--commands", "as_commands", is_flag=True, help="Print the device commands.")
 @click.option("--plot", type=FILE, help="Draw the plan (.png, .svg or .pdf).")
 @click.option("--save-problem", type=FILE, help="Write the posed problem: the bug report.")
+@click.option(
+    "--without",
+    metavar="NAME",
+    multiple=True,
+    help="Leave this mechanism out and say what it is worth; may be given more than once.",
+)
+@click.option(
+    "--worth",
+    is_flag=True,
+    help="Show what each mechanism is worth: plan once more without each.",
+)
 @click.option("--save-lp", type=FILE, help="Write the model in LP format and do not solve.")
 @click.option(
     "--print-model",
@@ -94,6 +105,8 @@ def solve(
     as_commands: bool,
     plot: Path | None,
     save_problem: Path | None,
+    without: tuple[str, ...],
+    worth: bool,
     save_lp: Path | None,
     print_model: str | None,
     solver: str,
@@ -101,12 +114,17 @@ def solve(
 ) -> None:
     """Plan the event in FILE (an event or a saved problem) and show the plan."""
     from ebplan.document import check_writable, write_atomically
+    from ebplan.solvers.leave_out import leave_out
 
     method, behind = _method(solver)
     _refuse_together(
         shown_model={"--save-lp": save_lp, "--print-model": print_model},
         plan_output={"--json": as_json, "-o": output, "--commands": as_commands, "--plot": plot},
     )
+    if worth and (without or as_json or as_commands or save_lp or print_model):
+        raise click.UsageError("--worth prints a table of its own: leave the other outputs out.")
+    if worth and method != "highs":
+        raise click.UsageError("--worth compares optimal plans: leave --solver out.")
     if time_limit is not None and (method == "merit_order" or not math.isfinite(time_limit)):
         raise click.UsageError("--time-limit is a finite number of seconds for a solver.")
     if any(
@@ -121,13 +139,14 @@ def solve(
         from ebplan.report.figure import check_suffix
 
         check_suffix(plot)
-    problem = _load_problem(file)
+    whole = _load_problem(file)
+    problem = leave_out(whole, without)
     if save_problem:
         write_atomically(save_problem, problem.to_json())
     if save_lp or print_model:
         _show_model(problem, save_lp, print_model)
         return
-    plan = _solve(problem, method, behind, time_limit)
+    plan = _solve(whole, method, behind, time_limit, without)
     if output:
         write_atomically(_problem_beside(output), problem.to_json())
         write_atomically(output, plan.to_json())
@@ -135,7 +154,9 @@ def solve(
         from ebplan.report.figure import plot_plan
 
         plot_plan(plan, problem, plot)
-    if as_json:
+    if worth:
+        _show_worth(problem, plan, time_limit)
+    elif as_json:
         click.echo(plan.to_json())
     elif as_commands:
         from ebplan.adapters import commands
@@ -289,14 +310,32 @@ def _show_model(problem: Problem, save_lp: Path | None, print_model: str | None)
             click.echo(line)
 
 
-def _solve(problem: Problem, method: Any, behind: str | None, time_limit: float | None) -> Plan:
+def _show_worth(problem: Problem, plan: Plan, time_limit: float | None) -> None:
+    from rich.console import Console
+
+    from ebplan.report.worth_table import print_worth
+    from ebplan.worth import worths
+
+    found = [*worths(problem, plan, time_limit_s=time_limit)]
+    print_worth(plan, problem, found, Console())
+
+
+def _solve(
+    problem: Problem,
+    method: Any,
+    behind: str | None,
+    time_limit: float | None,
+    without: tuple[str, ...],
+) -> Plan:
     """Solve; where no plan passes the check, leave the problem behind as the bug report."""
     from ebplan.document import write_atomically
     from ebplan.errors import InputError, NoPlanError
     from ebplan.planner import solve_problem
 
     try:
-        return solve_problem(problem, method=method, solver=behind, time_limit_s=time_limit)
+        return solve_problem(
+            problem, method=method, solver=behind, time_limit_s=time_limit, without=without
+        )
     except NoPlanError as error:
         report = Path(f"ebplan-problem-{problem.digest()[:8]}.json")
         try:

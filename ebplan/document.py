@@ -70,6 +70,7 @@ __all__ = [
     "Timestamp",
     "check_writable",
     "read_json",
+    "read_text",
     "read_toml",
     "write_atomically",
 ]
@@ -126,7 +127,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: the file is missing, unreadable, not JSON, not an object, or holds NaN or a
             field twice.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
         data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except InputError as error:
@@ -187,7 +188,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: the file is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(_read_text(path))
+        return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(
             field="(file)",
@@ -198,7 +199,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        InputError: the file is missing, unreadable or not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ebplan.document import FieldFault, Fraction, NonNegative, Part, Positive, Timestamp
+from ebplan.frequency import FrequencyResponse
 
 EventType = Literal[
     "under_frequency",
@@ -19,6 +20,7 @@ EventType = Literal[
     "demand_response",
     "import_limit",
     "price_window",
+    "frequency_response",
 ]
 
 
@@ -38,11 +40,13 @@ class Target(Part):
     fraction_of_baseline: float | None = Field(default=None, ge=-2.0, le=2.0)
     """The same as a share of the baseline; < 0 releases."""
     import_limit_kw: NonNegative | None = None
-    """Draw that may not be exceeded."""
+    """Draw that may not be exceeded; above what the site draws it binds only what comes on top."""
+    frequency: FrequencyResponse | None = None
+    """A capacity that follows the frequency, both ways."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Target:
-        given = {name: v for name, v in self.model_dump().items() if v is not None}
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if 0.0 < abs(self.delta_kw or 0.0) < SMALLEST_KW:
             raise FieldFault(
                 field="delta_kw",
@@ -54,7 +58,7 @@ class Target(Part):
             raise FieldFault(
                 field="",
                 value=given,
-                allowed="exactly one of delta_kw, fraction_of_baseline, import_limit_kw",
+                allowed=f"exactly one of {', '.join(type(self).model_fields)}",
                 remedy="keep one",
             )
         return self
@@ -69,6 +73,8 @@ class ResponseShape(Part):
     """The whole response is asked from here on; in between the target rises linearly."""
     recovery_s: Positive = 60.0
     """Seconds after the end that the plan still covers."""
+    restore_soc: Fraction | None = None
+    """State of charge that the battery should have again at the end of the recovery."""
     rebound_limit_kw: NonNegative = 0.5
     """How far above the baseline the site may draw before the start of a release and after it."""
 
@@ -124,8 +130,12 @@ class Event(Part):
     """When the event starts."""
     duration_s: Positive
     """How long the response is sustained."""
-    target: Target
-    """Size of the response."""
+    target: Target | None = None
+    """Size of the response; none where a price window leaves it to the money."""
+    price_per_kwh: float | None = None
+    """Price of energy drawn inside a price window; < 0 pays for drawing."""
+    price_steps: tuple[tuple[NonNegative, float], ...] = ()
+    """The same where it changes, as (seconds from the start of the event, price), from 0 on."""
     response: ResponseShape = ResponseShape()
     """Speed and recovery."""
     handoff: HandOff | None = None
@@ -137,8 +147,85 @@ class Event(Part):
     penalty_per_kwh: NonNegative = 0.0
     """Charged for each kWh not delivered."""
 
+    @property
+    def prices(self) -> tuple[tuple[float, float], ...]:
+        """Prices inside the window as (seconds from the start of the event, price per kWh)."""
+        return self.price_steps if self.price_per_kwh is None else ((0.0, self.price_per_kwh),)
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Event:
+        priced = self.price_per_kwh is not None or bool(self.price_steps)
+        both = self.price_per_kwh is not None and bool(self.price_steps)
+        if priced and (self.type != "price_window" or self.target is not None or both):
+            raise FieldFault(
+                field="price_per_kwh" if self.price_per_kwh is not None else "price_steps",
+                value=self.price_per_kwh if self.price_per_kwh is not None else self.price_steps,
+                allowed="price_per_kwh or price_steps, with type price_window and no target",
+                remedy="keep one of them, and leave the others out",
+            )
+        if self.target is None and not priced:
+            raise FieldFault(
+                field="target",
+                value=None,
+                allowed="a target, or prices in a price window",
+                remedy="add the field",
+            )
+        at_s = [from_s for from_s, _ in self.price_steps]
+        if at_s and (at_s[0] != 0.0 or at_s != sorted(set(at_s)) or at_s[-1] >= self.duration_s):
+            raise FieldFault(
+                field="price_steps",
+                value=at_s,
+                allowed=f"times rising from 0, below duration_s = {self.duration_s:g}",
+                remedy="sort the steps, let the first begin at 0 s",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _follows_the_frequency(self) -> Event:
+        response = None if self.target is None else self.target.frequency
+        if (self.type == "frequency_response") != (response is not None):
+            raise FieldFault(
+                field="target.frequency",
+                value=None if response is None else f"with type {self.type}",
+                allowed="a target.frequency with type frequency_response, and only there",
+                remedy="correct the type or the target",
+            )
+        if response is not None and response.trace:
+            first_s, last_s = response.trace[0][0], response.trace[-1][0]
+            if first_s > 0.0 or last_s < self.duration_s:
+                raise FieldFault(
+                    field="target.frequency.trace",
+                    value=f"{first_s:g} s to {last_s:g} s",
+                    allowed=f"a trace from 0 s to duration_s = {self.duration_s:g} s at least",
+                    remedy="lengthen the trace or shorten the event",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _shape_only_where_a_change_is_asked(self) -> Event:
+        if self.target is not None and self.target.frequency is None:
+            return self
+        for field in ("initial_delay_s", "full_activation_s"):
+            if value := getattr(self.response, field):
+                raise FieldFault(
+                    field=f"response.{field}",
+                    value=value,
+                    allowed=f"0 for {self.type}: the curve or the price says when",
+                    remedy="remove the field",
+                )
+        if self.handoff is not None:
+            raise FieldFault(
+                field="handoff",
+                value=self.handoff.by_s,
+                allowed=f"none for {self.type}: there is no one response to hand over",
+                remedy="remove the field",
+            )
+        return self
+
     @model_validator(mode="after")
     def _asks_in_its_direction(self) -> Event:
+        if self.target is None or self.target.frequency is not None:
+            return self
         asked = self.target.delta_kw
         if asked is None:
             asked = self.target.fraction_of_baseline

@@ -18,7 +18,7 @@ from ebplan.site import MeasurementPoint
 PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "armed"]
 """How the plan was found: proven to 0.1 %, with a larger gap, or by a rung without proof."""
 
-PRIORITY_CAUSES = ("firmness", "reserve")
+PRIORITY_CAUSES = ("firmness", "reserve", "recovery")
 """Costs that order what is given up last; nobody pays them."""
 
 OPTIMAL_GAP = 1e-3
@@ -280,8 +280,15 @@ class Plan(Document):
     """By pool and request class."""
     explanation: tuple[str, ...]
     """Who carries it, what binds, what more would cost, in sentences."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that the problem leaves out on purpose."""
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
+
+    @property
+    def shortfall_kwh(self) -> float:
+        """Energy of the target that is not delivered."""
+        return sum(interval.energy_kwh for interval in self.shortfall)
 
     @property
     def money(self) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
+from typing import Any
 
 from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
@@ -11,14 +13,19 @@ from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.site import Site
-from ebplan.solvers.explain import explain
+from ebplan.solvers.explain import explain, worth_sentence
 from ebplan.solvers.extract import extract_plan
-from ebplan.solvers.formulation import formulate
+from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.leave_out import leave_out
 from ebplan.solvers.merit_order import merit_order
+from ebplan.solvers.program import FloatArray
 from ebplan.solvers.search import (
     Method,
+    carried_over,
     finer_gap,
+    fixed_ways,
     gap_of,
+    losses_to_hold,
     objective,
     peaks_to_watch,
     settle,
@@ -49,19 +56,29 @@ class Planner:
     def __init__(self, site: Site) -> None:
         self.site = site
 
-    def plan(self, event: Event, state: State, *, time_limit_s: float | None = None) -> Plan:
+    def plan(
+        self,
+        event: Event,
+        state: State,
+        *,
+        time_limit_s: float | None = None,
+        without: Sequence[str] = (),
+    ) -> Plan:
         """Return a checked plan for an event.
 
         Args:
             event: what the grid asks.
             state: the state of the site when the plan starts.
             time_limit_s: stop improving after this; the plan then tells its gap.
+            without: mechanisms to leave out (``ebplan.mechanisms``); the plan's explanation then
+                says what they are worth.
 
         Raises:
-            InputError: event, site and state contradict each other.
+            InputError: event, site and state contradict each other, or a mechanism is unknown.
             NoPlanError: no plan passed the check.
         """
-        return solve_problem(pose(event, self.site, state), time_limit_s=time_limit_s)
+        problem = pose(event, self.site, state)
+        return solve_problem(problem, time_limit_s=time_limit_s, without=without)
 
 
 def solve_problem(
@@ -70,6 +87,8 @@ def solve_problem(
     method: Method = "highs",
     solver: str | None = None,
     time_limit_s: float | None = None,
+    without: Sequence[str] = (),
+    with_all: Plan | None = None,
 ) -> Plan:
     """Return a checked plan for a posed problem.
 
@@ -78,10 +97,21 @@ def solve_problem(
         method: ``highs`` directly, the same arrays through ``cvxpy``, or ``merit_order``.
         solver: name of the solver behind cvxpy; its default if absent.
         time_limit_s: stop improving after this.
+        without: mechanisms to leave out. The plan answers ``leave_out(problem, without)``, and its
+            explanation says what they are worth.
+        with_all: the plan that leaves nothing out, to compare with; it is solved for if absent.
 
     Raises:
+        InputError: there is no such mechanism to leave out.
         NoPlanError: neither the optimised plan nor the merit order's passed the check.
     """
+    if without:
+        left = leave_out(problem, without)
+        options: dict[str, Any] = {"method": method, "solver": solver, "time_limit_s": time_limit_s}
+        plan = solve_problem(left, **options)
+        whole = solve_problem(problem, **options) if with_all is None else with_all
+        sentence = worth_sentence(whole, plan, without)
+        return plan.model_copy(update={"explanation": (sentence, *plan.explanation)})
     if method == "merit_order":
         return _checked(problem, _merit_order_plan(problem))
     try:
@@ -116,15 +146,26 @@ def _optimised_plan(
     """
     until = None if time_limit_s is None else monotonic() + time_limit_s
     watched: list[float] = []
+    held: list[int] = []
     gap: float | None = None
+    known: tuple[Formulation, FloatArray] | None = None
     for _ in range(MOST_ROUNDS):
         left_s = None if until is None else max(until - monotonic(), 0.001)
-        formulation = formulate(problem, instants_s=watched)
-        solution = solve_once(problem, formulation, method, solver, left_s, gap)
-        x = settle(problem, formulation, solution.x)
-        watched += (more := peaks_to_watch(problem, formulation, solution.x))
+        formulation = formulate(problem, instants_s=watched, exact_loss=held)
+        start = None if known is None else carried_over(problem, *known, formulation)
+        solution = solve_once(problem, formulation, method, solver, left_s, gap, start)
+        chosen = solution.x
+        if (ways := fixed_ways(problem, formulation, chosen)) is not None:
+            # The relaxation bounds the cost; the plan is made again with one direction a step.
+            one_way = formulate(problem, instants_s=watched, ways=ways, exact_loss=held)
+            chosen = solve_once(problem, one_way, method, solver, left_s, gap).x
+        x = settle(problem, formulation, chosen)
+        watched += (more := peaks_to_watch(problem, formulation, chosen))
         apart = gap_of(formulation, x, solution.bound)
         asked, gap = gap, finer_gap(formulation, x, apart) if method == "highs" else None
+        if gap is not None and not held:
+            # Energy burnt in the loss is proven away exactly, where it keeps a plan from its proof.
+            held, known = losses_to_hold(problem, formulation, chosen), (formulation, x)
         # A finer gap is asked for once: what it leaves open is not the search's to prove.
         done = not more and (gap is None or asked is not None)
         if done or (until is not None and monotonic() >= until):

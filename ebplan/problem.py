@@ -20,6 +20,11 @@ from ebplan.models.latency import ClassLatency, Queue
 from ebplan.models.latency_bounds import latency_bounds
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
+from ebplan.wear import CalendarLine, DepthSegment
+
+Asks = Literal["one_way", "both_ways", "nothing"]
+"""A change of the draw in one direction; to follow a target within a band, both ways; or nothing,
+so that prices and limits decide."""
 
 
 class ArrivalCount(Part):
@@ -42,6 +47,8 @@ class DeferralProblem(Part):
     """Money for one unit of work waiting an hour."""
     backlog_at_start: NonNegative = 0.0
     """Work waiting when the plan starts."""
+    may_put_off: bool = True
+    """Whether more may be put off; what waits at the start may be worked off in any case."""
 
 
 class PullForwardProblem(Part):
@@ -229,6 +236,12 @@ class PoolProblem(Part):
     """GPU power per kW of the pool's power at the connection point: what a cap is set in."""
     queue: Queue | None = None
     """Waiting for a service slot; None where no latency is known."""
+    may_cap: bool = True
+    """Whether active instances may be capped; without, they draw what their load makes them."""
+    fewest_active: int = Field(default=0, ge=0)
+    """Fewest instances that take requests, in every epoch."""
+    most_active: int | None = Field(default=None, ge=0)
+    """Most instances that take requests, in every epoch; None where all may."""
 
     @model_validator(mode="after")
     def _physical(self) -> PoolProblem:
@@ -323,6 +336,17 @@ class PoolProblem(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _active_range(self) -> PoolProblem:
+        if not self.fewest_active <= self.highest_active <= self.instances:
+            raise FieldFault(
+                field="most_active",
+                value=self.most_active,
+                allowed=f"fewest_active = {self.fewest_active} to instances = {self.instances}",
+                remedy="correct either limit",
+            )
+        return self
+
     @property
     def in_tier_at_start(self) -> int:
         """Instances that hold the lower precision's weights when the plan starts."""
@@ -337,6 +361,11 @@ class PoolProblem(Part):
     def serving_at_start(self) -> int:
         """Instances that take requests when the plan starts, in any precision."""
         return self.active_at_start + (self.tier.active_at_start if self.tier else 0)
+
+    @property
+    def highest_active(self) -> int:
+        """Most instances that may take requests."""
+        return self.instances if self.most_active is None else self.most_active
 
     @property
     def load(self) -> float:
@@ -415,7 +444,11 @@ class BatteryProblem(Part):
     delay_s: NonNegative
     """Response time of the converter."""
     wear_per_kwh: NonNegative
-    """Cycle wear per kWh taken out of the cells."""
+    """Cycle wear per kWh taken out of the cells, however deep."""
+    depth_segments: tuple[DepthSegment, ...] = ()
+    """Cycle wear by depth, besides; from shallow to deep, prices not falling."""
+    calendar: tuple[CalendarLine, ...] = ()
+    """Calendar wear against the energy stored: the highest of the lines."""
     terminal: tuple[ValueSegment, ...] = Field(min_length=1)
     """Segments from empty upwards, prices not rising."""
 
@@ -433,6 +466,19 @@ class BatteryProblem(Part):
                 value=self.rated_kw,
                 allowed=f">= the converter's limits, {most:g}",
                 remedy="raise the rating or lower the limits",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _deeper_wears_no_less(self) -> BatteryProblem:
+        begins = [segment.from_kwh for segment in self.depth_segments]
+        prices = [segment.price_per_kwh for segment in self.depth_segments]
+        if begins != sorted({0.0, *begins} if begins else ()) or prices != sorted(prices):
+            raise FieldFault(
+                field="depth_segments",
+                value=f"prices {prices} from {begins} kWh",
+                allowed="the first from 0 kWh, each from deeper than the last, prices not falling",
+                remedy="sort the segments; a price that falls with depth is no convex wear",
             )
         return self
 
@@ -464,8 +510,8 @@ class BatteryProblem(Part):
 class Prices(Part):
     """Money per kWh for what happens at the connection point."""
 
-    energy_per_kwh: float
-    """Energy drawn."""
+    energy_per_kwh: float | tuple[float, ...]
+    """Energy drawn: one price, or one per step, shape (T,); below 0 drawing is paid."""
     shortfall_per_kwh: NonNegative
     """Payment forgone and penalty for each kWh not delivered."""
     firmness_per_kwh: NonNegative
@@ -478,6 +524,8 @@ class Prices(Part):
     """For battery energy beyond the hand-off share."""
     overrun_per_kwh: NonNegative
     """For energy drawn above the import or rebound limit."""
+    soc_missing_per_kwh: NonNegative = 0.0
+    """For each kWh below the energy to be restored by the end of the recovery."""
 
 
 class Problem(Document):
@@ -497,7 +545,8 @@ class Problem(Document):
     event_end_s: Positive
     """End of the event."""
     target_kw: tuple[float, ...]
-    """Asked change against the baseline per step: all <= 0 releases, all >= 0 absorbs; (T,)."""
+    """Asked change against the baseline per step: all <= 0 releases, all >= 0 absorbs; (T,).
+    Where the site follows a target ``both_ways`` it may have either sign."""
     baseline_kw: tuple[float, ...]
     """Baseline at the connection point per step, shape (T,)."""
     other_kw: tuple[float, ...]
@@ -516,8 +565,16 @@ class Problem(Document):
     """The battery, if there is one."""
     prices: Prices
     """What happens at the connection point, in money."""
+    asks: Asks = "one_way"
+    """What is asked inside the event."""
+    tolerance_kw: NonNegative = 0.0
+    """How far the draw may lie from a target that is followed ``both_ways``."""
+    restore_kwh: NonNegative | None = None
+    """Energy to be in the battery again at the end of the recovery; None where none is asked."""
     caveats: tuple[str, ...] = ()
     """Where models are used outside what their data cover, in sentences."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that were left out on purpose; their switches are in the pools and the battery."""
 
     @model_validator(mode="after")
     def _shapes(self) -> Problem:
@@ -530,18 +587,67 @@ class Problem(Document):
                     allowed=f"{steps}, one per step",
                     remedy="give one value per step",
                 )
-        if min(self.target_kw) < 0.0 < max(self.target_kw):
+        energy = self.prices.energy_per_kwh
+        if isinstance(energy, tuple) and len(energy) != steps:
+            raise FieldFault(
+                field="prices.energy_per_kwh",
+                value=f"{len(energy)} values",
+                allowed=f"one number, or {steps}, one per step",
+                remedy="give one value per step",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _asks_what_it_says(self) -> Problem:
+        lowest, highest = min(self.target_kw), max(self.target_kw)
+        allowed = None
+        if self.asks == "one_way" and lowest < 0.0 < highest:
+            allowed = "one direction: all <= 0 (release) or all >= 0 (absorb)"
+        if self.asks == "nothing" and (lowest, highest) != (0.0, 0.0):
+            allowed = "0 at every step where nothing is asked"
+        if allowed is not None:
             raise FieldFault(
                 field="target_kw",
-                value=f"{min(self.target_kw):g} to {max(self.target_kw):g}",
-                allowed="one direction: all <= 0 (release) or all >= 0 (absorb)",
-                remedy="plan each direction as an event of its own",
+                value=f"{lowest:g} to {highest:g}",
+                allowed=allowed,
+                remedy="plan each direction as an event of its own, or say asks: both_ways",
+            )
+        if self.asks != "one_way" and self.handoff_from_s is not None:
+            raise FieldFault(
+                field="handoff_from_s",
+                value=self.handoff_from_s,
+                allowed="none where the event does not ask in one direction",
+                remedy="leave the hand-off out",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_restored(self) -> Problem:
+        highest = 0.0 if self.battery is None else self.battery.max_kwh
+        if self.restore_kwh is not None and self.restore_kwh > highest:
+            raise FieldFault(
+                field="restore_kwh",
+                value=self.restore_kwh,
+                allowed=f"<= {highest:g}, what the battery can hold",
+                remedy="ask for less, or for nothing where there is no battery",
             )
         return self
 
     @property
+    def tracks(self) -> bool:
+        """Whether the draw follows a target both ways."""
+        return self.asks == "both_ways"
+
+    @property
+    def energy_prices_per_kwh(self) -> NDArray[np.float64]:
+        """Price of energy drawn in each step, shape (T,)."""
+        return np.broadcast_to(np.array(self.prices.energy_per_kwh), (self.grid.n_steps,))
+
+    @property
     def direction(self) -> int:
-        """1 where the event absorbs, -1 where it releases (or asks nothing)."""
+        """1 where the event absorbs, -1 where it releases, asks both ways or nothing."""
+        if self.asks != "one_way":
+            return -1
         return 1 if max(self.target_kw) > 0.0 else -1
 
     @property
@@ -552,7 +658,11 @@ class Problem(Document):
 
     @property
     def in_event(self) -> NDArray[np.bool_]:
-        """Steps in which a response is asked, shape (T,)."""
+        """Steps in which a response is asked, shape (T,); a band is held where 0 is asked, too."""
+        if self.tracks:
+            starts = self.grid.starts_s
+            began = starts >= self.event_start_s - 1e-9
+            return np.asarray(began & (starts < self.event_end_s - 1e-9))
         return np.asarray(np.array(self.target_kw) != 0.0)
 
     @property

@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
 from ebplan.service_level import LatencyLimits, WorkloadLatency, check_limits
 from ebplan.ways import AdmissibleTier, ClockLock, PrecisionTier, Prewarm, PullForward
+from ebplan.wear import Wear
 
 MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
 MEASUREMENT_POINTS: tuple[MeasurementPoint, ...] = ("gpu", "node", "ac", "connection_point")
@@ -281,8 +282,10 @@ class Battery(Part):
     """SoC kept for repeated events and for compute that delivers less than planned."""
     droop_reserve_kw: NonNegative
     """Converter power kept free, both ways, for the droop armed in the converter."""
-    wear_per_kwh: NonNegative
-    """Cycle wear per kWh taken out of the cells."""
+    wear_per_kwh: NonNegative | None = None
+    """Cycle wear per kWh taken out of the cells, however deep; the short form of ``wear``."""
+    wear: Wear | None = None
+    """Cycle wear by depth, and calendar wear."""
     terminal_value: tuple[TerminalValue, ...] = Field(min_length=1)
     """Value of the energy left at the end, falling with SoC (concave)."""
 
@@ -294,6 +297,21 @@ class Battery(Part):
                 value=self.reserve_soc,
                 allowed=f"soc_min = {self.soc_min} to soc_max = {self.soc_max}",
                 remedy="correct the SoC limits",
+            )
+        if (self.wear_per_kwh is None) == (self.wear is None):
+            raise FieldFault(
+                field="wear_per_kwh",
+                value=self.wear_per_kwh,
+                allowed="one of wear_per_kwh (flat) and wear (by depth, and calendar)",
+                remedy="give one of the two",
+            )
+        points = self.wear.calendar if self.wear else ()
+        if points and not points[0].soc <= self.soc_min <= self.soc_max <= points[-1].soc:
+            raise FieldFault(
+                field="wear.calendar",
+                value=f"soc {points[0].soc:g} to {points[-1].soc:g}",
+                allowed=f"points from soc_min = {self.soc_min} to soc_max = {self.soc_max}",
+                remedy="add the points at the ends",
             )
         most = max(self.discharge_limit_kw, self.charge_limit_kw)
         if most > self.converter_rated_kw:

@@ -107,6 +107,8 @@ def build_time_grid(
     end_s: float,
     horizon_s: float,
     marks_s: Iterable[float] = (),
+    longest_in_event_s: float | None = None,
+    decide_at_s: Iterable[float] | None = None,
 ) -> TimeGrid:
     """Build a grid that is fine where the response begins and ends, and coarse elsewhere.
 
@@ -117,6 +119,9 @@ def build_time_grid(
         end_s: when it ends.
         horizon_s: end of the plan.
         marks_s: further times that must be edges (event start, hand-off time).
+        longest_in_event_s: steps of this length while the response is asked, for a target that
+            moves throughout.
+        decide_at_s: when epochs begin inside the event; dense after its begin if absent.
     """
     moves, horizon_s = [_ms(begin_s), _ms(end_s)], _ms(horizon_s)
     marks = {_ms(m) for m in (full_s, *marks_s) if 0.0 < m < horizon_s}
@@ -125,13 +130,20 @@ def build_time_grid(
     at_once = begin_s - start_s < RESPONSE_EPOCHS_S[1]
     origin_s = _ms(start_s) if at_once else moves[0]
     epochs = _epochs(
-        origin_s, moves[1], stretch=max((full_s - begin_s) / 60.0, 1.0), horizon_s=horizon_s
+        origin_s,
+        moves[1],
+        stretch=max((full_s - begin_s) / 60.0, 1.0),
+        horizon_s=horizon_s,
+        inside_s=None if decide_at_s is None else tuple(decide_at_s),
     )
     fixed = sorted({0.0, *moves, *marks, *epochs, horizon_s})
     edges = [0.0]
     for until in fixed[1:]:
         since = min((edges[-1] - m for m in moves if m <= edges[-1]), default=np.inf)
-        edges.extend(_grow(edges[-1], until, since, longest_s=horizon_s / LONGEST_STEPS))
+        longest_s = horizon_s / LONGEST_STEPS
+        if longest_in_event_s is not None and moves[0] <= edges[-1] < moves[1]:
+            since, longest_s = np.inf, longest_in_event_s
+        edges.extend(_grow(edges[-1], until, since, longest_s=longest_s))
     steps = np.searchsorted(np.array(edges), epochs)
     return TimeGrid(edges_s=tuple(edges), epoch_steps=tuple(steps.tolist()))
 
@@ -147,14 +159,25 @@ def _grow(start: float, end: float, since_s: float, *, longest_s: float) -> list
     return edges
 
 
-def _epochs(begin_s: float, end_s: float, *, stretch: float, horizon_s: float) -> list[float]:
-    """Return epoch times: dense after the response begins and ends, then twice as far each."""
+def _epochs(
+    begin_s: float,
+    end_s: float,
+    *,
+    stretch: float,
+    horizon_s: float,
+    inside_s: tuple[float, ...] | None = None,
+) -> list[float]:
+    """Return epoch times: dense after the response begins and ends, then twice as far each.
+
+    Inside the event those given, where any are.
+    """
     times = {0.0, *(begin_s - notice for notice in NOTICE_EPOCHS_S if begin_s > notice)}
     offsets = [stretch * offset for offset in RESPONSE_EPOCHS_S]
-    for start, stop, dense in (
-        (begin_s, end_s, offsets),
-        (end_s, horizon_s, list(RELEASE_EPOCHS_S)),
-    ):
+    spans = [(begin_s, end_s, offsets), (end_s, horizon_s, list(RELEASE_EPOCHS_S))]
+    if inside_s is not None:
+        times.update(inside_s)
+        del spans[0]
+    for start, stop, dense in spans:
         times.update(start + offset for offset in dense if start + offset < stop)
         further = 2.0 * dense[-1]
         while start + 1.25 * further < stop:

@@ -59,7 +59,9 @@ def solved(name: str) -> Solved:
 def test_there_are_examples() -> None:
     assert {
         "curtailment_3h",
+        "fcr_tracking",
         "infeasible_target",
+        "price_window",
         "surplus_absorb",
         "under_frequency",
     } <= set(NAMES)
@@ -145,6 +147,32 @@ def test_a_surplus_fills_the_battery() -> None:
     assert before.soc is not None
     assert after.soc is not None
     assert after.soc > before.soc
+
+
+def test_a_frequency_is_followed_both_ways_and_the_charge_restored() -> None:
+    one = solved("fcr_tracking")
+    tolerance = one.problem.tolerance_kw
+    assert min(step.target_kw for step in one.plan.steps) < -1.0
+    assert max(step.target_kw for step in one.plan.steps) > 0.5
+    assert one.plan.shortfall == ()
+    for step in one.in_event():
+        assert abs(step.grid_kw - step.baseline_kw - step.target_kw) <= tolerance + 1e-6
+    powers = [step.battery_kw for step in one.in_event()]
+    assert min(powers) < 0.0 < max(powers)
+    assert one.plan.steps[-1].soc == pytest.approx(0.6, abs=1e-6)
+    assert any(step.battery_kw < 0.0 for step in one.plan.steps if step.t_s >= 300.0)
+
+
+def test_prices_decide_when_the_battery_takes_and_gives() -> None:
+    one = solved("price_window")
+    by_price: dict[float, float] = {}
+    for step, price in zip(one.plan.steps, one.problem.energy_prices_per_kwh, strict=True):
+        kwh = step.battery_kw * step.duration_s / 3600.0
+        by_price[float(price)] = by_price.get(float(price), 0.0) + kwh
+    assert by_price[-100.0] < -1.0
+    assert by_price[-5.0] < 0.0
+    assert by_price[45.0] > 1.0
+    assert one.plan.money < 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)

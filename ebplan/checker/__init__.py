@@ -10,7 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ebplan.checker import cost_laws, document_laws, fleet_laws, latency_laws, site_laws
+from ebplan.checker import (
+    cost_laws,
+    document_laws,
+    fleet_laws,
+    latency_laws,
+    left_out_laws,
+    lens_laws,
+    request_laws,
+    site_laws,
+)
 from ebplan.checker.evidence import Evidence, Finding
 from ebplan.checker.replay import Replay, replay
 from ebplan.plan import CheckResult, Plan, Violation
@@ -32,16 +41,21 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     fleet_laws.counts,
     fleet_laws.transitions,
     fleet_laws.dwell,
-    fleet_laws.cap_floor,
-    fleet_laws.natural_draw,
-    fleet_laws.cap_frontier,
-    fleet_laws.min_utilisation,
-    fleet_laws.max_utilisation,
-    fleet_laws.utilisation,
-    fleet_laws.cap_set_point,
-    fleet_laws.requests,
-    fleet_laws.backlog,
-    fleet_laws.service,
+    fleet_laws.warmth,
+    lens_laws.cap_floor,
+    lens_laws.natural_draw,
+    lens_laws.cap_frontier,
+    lens_laws.min_utilisation,
+    lens_laws.max_utilisation,
+    lens_laws.utilisation,
+    lens_laws.cap_set_point,
+    lens_laws.clock_set_point,
+    request_laws.requests,
+    request_laws.pull_forward,
+    request_laws.lowered,
+    request_laws.backlog,
+    left_out_laws.left_out,
+    request_laws.service,
     latency_laws.latency,
     fleet_laws.compute_power,
     site_laws.balance,
@@ -53,6 +67,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     site_laws.handoff,
     site_laws.battery_power,
     site_laws.battery_direction,
+    site_laws.alternation,
     site_laws.battery_energy,
     site_laws.energy_limits,
     cost_laws.cost,

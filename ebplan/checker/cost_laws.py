@@ -7,25 +7,16 @@ measured against. Money is in the problem's currency; h = duration / 3600.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.checker.evidence import (
-    INSTANT_S,
-    Evidence,
-    Finding,
-    FloatArray,
-    PoolEvidence,
-    capacity,
-    load_at_start,
-    load_curve_kw,
-    worst,
-)
-from ebplan.checker.latency_laws import late_by, ways
+from ebplan.checker.depth import wear_by_depth
+from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, FloatArray, worst
+from ebplan.checker.fleet_costs import FLEET_CAUSES
+from ebplan.checker.money import Amount
+from ebplan.checker.money import total as _sum
 from ebplan.checker.replay import Replay
 from ebplan.checker.tolerances import (
-    CAP_CHORDS,
     LOSS_GAP,
     MONEY,
     MONEY_SHARE,
@@ -33,24 +24,6 @@ from ebplan.checker.tolerances import (
     POWER_KW,
     UNDONE_KW,
 )
-from ebplan.problem import PoolProblem
-
-
-@dataclass(frozen=True)
-class Amount:
-    """What a cause costs."""
-
-    money: float
-    size: float
-    """Sum of the terms taken without sign."""
-    may_be_more: float = 0.0
-    """How much more a plan may charge itself, by its piecewise-linear curves."""
-    may_be_less: float = 0.0
-    """How much less."""
-
-
-def _sum(terms: FloatArray, **allowed: float) -> Amount:
-    return Amount(float(terms.sum()), float(np.abs(terms).sum()), **allowed)
 
 
 def _slack(evidence: Evidence, money_per_h: FloatArray, price: float | FloatArray) -> Amount:
@@ -59,24 +32,13 @@ def _slack(evidence: Evidence, money_per_h: FloatArray, price: float | FloatArra
     return _sum(money_per_h * evidence.hours, may_be_less=undone)
 
 
-def _over_pools(evidence: Evidence, of: Callable[[PoolEvidence, FloatArray], Amount]) -> Amount:
-    """Add a cause up over the pools; ``of`` is given the epochs' hours."""
-    amounts = [of(pool, evidence.epoch_s / 3600.0) for pool in evidence.pools]
-    return Amount(
-        money=sum(a.money for a in amounts),
-        size=sum(a.size for a in amounts),
-        may_be_more=sum(a.may_be_more for a in amounts),
-        may_be_less=sum(a.may_be_less for a in amounts),
-    )
-
-
 # --- the site ---------------------------------------------------------------------------------
 
 
 def energy(evidence: Evidence) -> Amount:
     """Energy drawn beyond the baseline."""
     change_kwh = (evidence.grid_kw - evidence.baseline_kw) * evidence.hours
-    return _sum(evidence.problem.prices.energy_per_kwh * change_kwh)
+    return _sum(evidence.energy_price * change_kwh)
 
 
 def shortfall(evidence: Evidence) -> Amount:
@@ -106,7 +68,7 @@ def overrun(evidence: Evidence) -> Amount:
 
 
 def wear(evidence: Evidence) -> Amount:
-    """Energy taken out of the cells: (d + loss(d)) / cell efficiency."""
+    """Energy taken out of the cells, (d + loss(d)) / cell efficiency, and how deep it lay."""
     battery = evidence.problem.battery
     if battery is None:
         return Amount(0.0, 0.0)
@@ -115,7 +77,23 @@ def wear(evidence: Evidence) -> Amount:
     price = battery.wear_per_kwh / battery.cell_efficiency
     busy_h = float(evidence.hours[d > POWER_KW].sum())
     tangents_kw = LOSS_GAP * battery.loss_quadratic * battery.rated_kw
-    return _sum(price * (d + loss) * evidence.hours, may_be_less=price * tangents_kw * busy_h)
+    flat = price * (d + loss) * evidence.hours
+    deep = wear_by_depth(evidence)
+    terms = np.concatenate([flat, deep])
+    return _sum(terms, may_be_less=price * tangents_kw * busy_h)
+
+
+def calendar(evidence: Evidence) -> Amount:
+    """Highest of the lines, as if straight between the edges of a step; against resting."""
+    battery, stored = evidence.problem.battery, evidence.stored_kwh
+    if battery is None or stored is None or not battery.calendar:
+        return Amount(0.0, 0.0)
+    lines = [line.price_per_kwh_h * stored + line.price_per_h for line in battery.calendar]
+    rate = np.maximum.reduce(lines)
+    while_it_lasts = (rate[:-1] + rate[1:]) / 2.0 * evidence.hours
+    resting = float(rate[0]) * evidence.hours
+    terms = np.concatenate([while_it_lasts, -resting])
+    return _sum(terms)
 
 
 def stored_energy(evidence: Evidence) -> Amount:
@@ -144,6 +122,15 @@ def reserve(evidence: Evidence) -> Amount:
     return Amount(price * dip_kwh, price * battery.reserve_kwh)
 
 
+def recovery(evidence: Evidence) -> Amount:
+    """Energy missing at the end of what is to be restored."""
+    restore_kwh, stored = evidence.problem.restore_kwh, evidence.stored_kwh
+    if restore_kwh is None or stored is None:
+        return Amount(0.0, 0.0)
+    price = evidence.problem.prices.soc_missing_per_kwh
+    return Amount(price * max(0.0, restore_kwh - float(stored[-1])), price * restore_kwh)
+
+
 def handoff(evidence: Evidence) -> Amount:
     """Battery energy beyond its share after the hand-off."""
     problem = evidence.problem
@@ -157,153 +144,20 @@ def handoff(evidence: Evidence) -> Amount:
     return _slack(evidence, price * beyond_kw, price)
 
 
-# --- the fleet --------------------------------------------------------------------------------
-
-
-def delay(evidence: Evidence) -> Amount:
-    """Work waiting, by the hour; what is left at the end as if it waited to its deadline.
-
-    Counted against leaving what waits at the start where it is: working it off is a credit.
-    """
-    seconds = evidence.epoch_s
-
-    def of(pool: PoolEvidence, _: FloatArray) -> Amount:
-        terms = [np.zeros(1)]
-        for c, requests in enumerate(pool.problem.classes):
-            if requests.deferral is None:
-                continue
-            put_off = pool.deferred_req_per_s[c] / requests.requests_per_s_per_instance
-            start = requests.deferral.backlog_at_start
-            work = start + np.concatenate([[0.0], np.cumsum(put_off * seconds)])
-            waited = ((work[:-1] + work[1:]) / 2.0 - start) * seconds
-            left = (work[-1] - start) * requests.deferral.deadline_s
-            price_per_s = requests.deferral.price_per_work_h / 3600.0
-            terms.append(price_per_s * np.append(waited, left))
-        return _sum(np.concatenate(terms))
-
-    return _over_pools(evidence, of)
-
-
-def rejected(evidence: Evidence) -> Amount:
-    """Value of the load turned away."""
-
-    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
-        value_per_h = np.array([[c.value_per_instance_s] for c in pool.problem.classes]) * 3600.0
-        return _sum(value_per_h * pool.rejected_req_per_s / pool.rates * hours)
-
-    return _over_pools(evidence, of)
-
-
-def congestion(evidence: Evidence) -> Amount:
-    """Load above a share of the capacity that the power allows."""
-
-    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
-        total_capacity = pool.active * capacity(pool.problem, pool.each_kw)
-        unsure = pool.active * _chord_gap(pool.problem)
-        terms, unsure_money = np.zeros_like(hours), 0.0
-        for step in pool.problem.congestion:
-            price = step.price_per_instance_h * hours
-            above = pool.load - step.above_utilisation * total_capacity
-            terms += price * np.maximum(above, 0.0)
-            reach = step.above_utilisation * unsure
-            unsure_money += float((price * np.clip(above + reach, 0.0, reach)).sum())
-        return _sum(terms, may_be_more=unsure_money)
-
-    return _over_pools(evidence, of)
-
-
-def _chord_gap(problem: PoolProblem) -> float:
-    """Bound how far chords lie below s(p): width^2 / 8 times |s''|, largest at the floor."""
-    curve = problem.cap_curve
-    if curve.elasticity >= 1.0:
-        return 0.0
-    lowest = curve.floor_kw / curve.full_kw
-    bend = curve.elasticity * (1.0 - curve.elasticity) * lowest ** (curve.elasticity - 2.0)
-    return float(((1.0 - lowest) / CAP_CHORDS) ** 2 / 8.0 * bend)
-
-
-def capping(evidence: Evidence) -> Amount:
-    """Power taken below the tangent of the load curve at the utilisation of the start."""
-
-    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
-        problem, curve = pool.problem, pool.problem.load_curve
-        at = max(load_at_start(problem), curve.one_request_utilisation)
-        slope = sum(t.amplitude_kw * t.exponent * at ** (t.exponent - 1.0) for t in curve.terms)
-        touch_kw = float(load_curve_kw(problem, np.array([at]))[0])
-        line_kw = pool.active * (touch_kw - slope * at) + slope * pool.load
-        depth_kw = np.maximum(line_kw - pool.power_kw, 0.0)
-        # two large powers are subtracted: rounding is measured against them
-        price = problem.cap_depth_per_kwh
-        size = float((price * pool.power_kw * hours).sum())
-        return Amount(float((price * depth_kw * hours).sum()), size)
-
-    return _over_pools(evidence, of)
-
-
-def readiness(evidence: Evidence) -> Amount:
-    """Hours for which an instance is not active though it was at the start."""
-
-    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
-        problem = pool.problem
-        missing = problem.active_at_start - pool.active
-        return _sum(problem.readiness_per_instance_h * np.maximum(missing, 0.0) * hours)
-
-    return _over_pools(evidence, of)
-
-
-def draining(evidence: Evidence) -> Amount:
-    """Instances taken out of routing."""
-
-    def of(pool: PoolEvidence, _: FloatArray) -> Amount:
-        before = np.concatenate([[pool.problem.active_at_start], pool.active[:-1]])
-        return _sum(pool.problem.drain_per_instance * np.maximum(before - pool.active, 0.0))
-
-    return _over_pools(evidence, of)
-
-
-def waking(evidence: Evidence) -> Amount:
-    """Instances woken."""
-    return _over_pools(evidence, lambda pool, _: _sum(pool.problem.wake_per_instance * pool.woken))
-
-
-def late(evidence: Evidence) -> Amount:
-    """Load beyond the limits on latency that have a price."""
-
-    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
-        running = ways(pool, evidence.plan.pools[pool.problem.name])
-        gap = max(_chord_gap(way.of) for way in running)
-        money = size = more = 0.0
-        for requests in pool.problem.classes:
-            price_per_s = requests.latency and requests.latency.late_per_instance_s
-            price = (price_per_s or 0.0) * 3600.0 * hours
-            for one in late_by(pool, requests, running, gap):
-                money += float((price * one.load).sum())
-                size += float((price * one.size).sum())
-                more += float((price * one.by_chords).sum())
-        return Amount(money, size, may_be_more=more)
-
-    return _over_pools(evidence, of)
-
-
 CAUSES: dict[str, Callable[[Evidence], Amount]] = {
     cause.__name__: cause
     for cause in (
         energy,
         wear,
+        calendar,
         stored_energy,
-        delay,
-        rejected,
-        congestion,
-        capping,
-        readiness,
-        draining,
-        waking,
-        late,
         shortfall,
         firmness,
         reserve,
+        recovery,
         handoff,
         overrun,
+        *FLEET_CAUSES,
     )
 }
 """How each cause of cost is recomputed, by its name in a plan."""

@@ -59,6 +59,13 @@ def shape(problem: Problem, plan: Plan) -> list[Finding]:
         if any(names != classes for names in given):
             message = f"request classes of pool {name} must be {sorted(classes)}"
             found.append(Finding(None, 1.0, 0.0, message))
+    for pool in problem.pools:
+        for way in ("clock_lock", "tier"):
+            has = getattr(pool, way) is not None
+            wrong = [e.t_s for e in plan.pools[pool.name] if (getattr(e, way) is not None) != has]
+            if wrong:
+                message = f"{way} of pool {pool.name} must be {'given' if has else 'left out'}"
+                found.append(Finding(wrong[0], len(wrong), 0.0, message))
     return found
 
 
@@ -74,11 +81,11 @@ def problem_hash(problem: Problem, plan: Plan) -> list[Finding]:
 
 
 def identity(evidence: Evidence, _: Replay) -> list[Finding]:
-    """Event, start, currency, converter set-up and hand-off request are the problem's."""
+    """Event, start, currency, converter, hand-off and what is left out are the problem's."""
     problem, plan, battery = evidence.problem, evidence.plan, evidence.problem.battery
     wrong = [
         field
-        for field in ("event_id", "start", "currency")
+        for field in ("event_id", "start", "currency", "without")
         if getattr(plan, field) != getattr(problem, field)
     ]
     if plan.measurement_point != "connection_point":
@@ -123,7 +130,7 @@ def grid(evidence: Evidence, _: Replay) -> list[Finding]:
     return found
 
 
-SURCHARGES = ("firmness", "reserve")
+SURCHARGES = ("firmness", "reserve", "recovery")
 """Causes that only say what is given up last."""
 
 

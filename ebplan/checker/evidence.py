@@ -1,17 +1,15 @@
-"""A problem and a plan side by side as arrays, with the model curves written out once more.
-
-The curves are recomputed from their parameters on purpose: the checker shares no code with what
-made the plan. Names: T steps, K epochs, C request classes.
-"""
+"""A problem and a plan side by side as arrays. Names: T steps, K epochs, C request classes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ebplan.checker.ways import Way, read_ways
 from ebplan.plan import Plan, PoolEpoch, Step
 from ebplan.problem import PoolProblem, Problem
 
@@ -56,51 +54,26 @@ def worst(
     return [Finding(when, float(np.nan_to_num(found)), float(limit), message)]
 
 
-def load_curve_kw(pool: PoolProblem, utilisation: FloatArray) -> FloatArray:
-    """Return the uncapped power f(u): idle + sum a u^g, and linear in duty below one request."""
-    curve = pool.load_curve
-    first = curve.one_request_utilisation
-    law = np.zeros_like(utilisation)
-    for term in curve.terms:
-        law += term.amplitude_kw * np.maximum(utilisation, first) ** term.exponent
-    return curve.idle_kw + law * np.minimum(utilisation / first, 1.0)
-
-
-def saturated_kw(pool: PoolProblem) -> float:
-    """Return f(1)."""
-    return float(load_curve_kw(pool, np.ones(1))[0])
-
-
-def load_at_start(pool: PoolProblem) -> float:
-    """Return the load per active instance at the start, at most 1; 1 without active ones."""
-    offered = sum(c.load for c in pool.classes)
-    return min(offered / pool.active_at_start, 1.0) if pool.active_at_start else 1.0
-
-
-def capacity(pool: PoolProblem, power_kw: FloatArray) -> FloatArray:
-    """Return s(p): the power law where it is concave, else its tangent at full power."""
-    curve = pool.cap_curve
-    share = power_kw / curve.full_kw
-    if curve.elasticity <= 1.0:
-        return np.minimum(share**curve.elasticity, 1.0)
-    return np.minimum(1.0 + curve.elasticity * (share - 1.0), 1.0)
-
-
 @dataclass(frozen=True)
 class PoolEvidence:
-    """One pool's columns, each of shape (K,) unless said otherwise."""
+    """One pool's columns, each of shape (K,) unless said otherwise; what it has not is 0."""
 
     problem: PoolProblem
-    active: FloatArray
+    ways: tuple[Way, ...]
+    """The ways in which its instances run: its own first."""
     drained: FloatArray
     asleep: FloatArray
     in_transit: FloatArray
     put_to_sleep: FloatArray
     woken: FloatArray
-    utilisation: FloatArray
-    capacity_used: FloatArray
-    power_kw: FloatArray
-    cap_w_per_gpu: tuple[float | None, ...]
+    """All wake commands."""
+    woken_warm: FloatArray
+    """Those of them that count on a pre-warm."""
+    prewarm: FloatArray
+    """Pre-warm commands, 0 or 1."""
+    tier_drained: FloatArray
+    to_tier: FloatArray
+    to_own: FloatArray
     offered_req_per_s: FloatArray
     """Shape (C, K)."""
     served_req_per_s: FloatArray
@@ -111,6 +84,10 @@ class PoolEvidence:
     """Put off (> 0) or worked off (< 0), shape (C, K)."""
     backlog_requests: FloatArray
     """Waiting at the end of each epoch, shape (C, K)."""
+    pulled_req_per_s: FloatArray
+    """Not due yet and served ahead, shape (C, K)."""
+    lowered_req_per_s: FloatArray
+    """Served at the lower precision, shape (C, K)."""
 
     @classmethod
     def of(cls, problem: PoolProblem, epochs: tuple[PoolEpoch, ...]) -> PoolEvidence:
@@ -119,61 +96,85 @@ class PoolEvidence:
         def column(field: str) -> FloatArray:
             return np.array([getattr(epoch, field) for epoch in epochs], dtype=float)
 
+        def in_tier(field: str) -> FloatArray:
+            if problem.tier is None:
+                return np.zeros(len(epochs))
+            return np.array([getattr(epoch.tier, field) for epoch in epochs], dtype=float)
+
         def by_class(field: str) -> FloatArray:
             return np.array(
                 [[getattr(e.classes[c.name], field) for e in epochs] for c in problem.classes],
                 dtype=float,
             )
 
+        served, lowered = by_class("served_req_per_s"), by_class("lowered_req_per_s")
+        rates = _rates(problem)
+        loads = [(requests / rates).sum(axis=0) for requests in (served, lowered)]
         return cls(
             problem=problem,
-            active=column("active"),
+            ways=read_ways(problem, epochs, *loads),
             drained=column("drained"),
             asleep=column("asleep"),
             in_transit=column("in_transit"),
             put_to_sleep=column("put_to_sleep"),
             woken=column("woken"),
-            utilisation=column("utilisation"),
-            capacity_used=column("capacity_used"),
-            power_kw=column("power_kw"),
-            cap_w_per_gpu=tuple(epoch.cap_w_per_gpu for epoch in epochs),
+            woken_warm=column("woken_warm"),
+            prewarm=column("prewarm"),
+            tier_drained=in_tier("drained"),
+            to_tier=in_tier("to_tier"),
+            to_own=in_tier("to_own"),
             offered_req_per_s=by_class("offered_req_per_s"),
-            served_req_per_s=by_class("served_req_per_s"),
+            served_req_per_s=served,
             rejected_req_per_s=by_class("rejected_req_per_s"),
             deferred_req_per_s=by_class("deferred_req_per_s"),
             backlog_requests=by_class("backlog_requests"),
+            pulled_req_per_s=by_class("pulled_req_per_s"),
+            lowered_req_per_s=lowered,
         )
 
     @cached_property
     def rates(self) -> FloatArray:
         """Requests per second of one instance-equivalent, shape (C, 1)."""
-        return np.array([[c.requests_per_s_per_instance] for c in self.problem.classes])
+        return _rates(self.problem)
 
     @cached_property
-    def load(self) -> FloatArray:
-        """Load served in instance-equivalents, from the requests served, shape (K,)."""
-        return np.asarray((self.served_req_per_s / self.rates).sum(axis=0))
+    def tier_active(self) -> FloatArray:
+        """Active instances of the lower precision."""
+        return self.ways[-1].active if self.problem.tier else np.zeros_like(self.drained)
 
     @cached_property
-    def running(self) -> BoolArray:
-        """Epochs with active instances."""
-        return self.active > 0
+    def active(self) -> FloatArray:
+        """Active instances, whichever way they run."""
+        return np.asarray(np.sum([way.active for way in self.ways], axis=0))
 
     @cached_property
-    def each_kw(self) -> FloatArray:
-        """Power of one active instance; full power where there is none."""
-        full = np.full_like(self.power_kw, self.problem.cap_curve.full_kw)
-        return np.divide(self.power_kw, self.active, out=full, where=self.running)
+    def own_active(self) -> FloatArray:
+        """Active instances of the pool's own precision, under a locked clock or not."""
+        return self.active - self.tier_active
 
     @cached_property
-    def each_load(self) -> FloatArray:
-        """Load of one active instance; 0 where there is none."""
-        return np.divide(self.load, self.active, out=np.zeros_like(self.load), where=self.running)
+    def power_kw(self) -> FloatArray:
+        """Settled power of all active instances."""
+        return np.asarray(np.sum([way.power_kw for way in self.ways], axis=0))
 
     @cached_property
-    def natural_kw(self) -> FloatArray:
-        """Uncapped power of one active instance at its load."""
-        return load_curve_kw(self.problem, self.each_load)
+    def own_newly_drained(self) -> FloatArray:
+        """Instances fewer at work in the pool's own precision than an epoch before."""
+        return _fewer(self.problem.active_at_start, self.own_active)
+
+    @cached_property
+    def tier_newly_drained(self) -> FloatArray:
+        """Instances fewer at work in the lower precision than an epoch before."""
+        tier = self.problem.tier
+        return _fewer(0 if tier is None else tier.active_at_start, self.tier_active)
+
+
+def _rates(pool: PoolProblem) -> FloatArray:
+    return np.array([[c.requests_per_s_per_instance] for c in pool.classes])
+
+
+def _fewer(at_start: int, active: FloatArray) -> FloatArray:
+    return np.maximum(np.concatenate([[at_start], active[:-1]]) - active, 0.0)
 
 
 @dataclass(frozen=True)
@@ -244,8 +245,25 @@ class Evidence:
 
     @cached_property
     def asked(self) -> BoolArray:
-        """Steps in which a response is asked."""
-        return np.asarray(self.target_kw != 0.0)
+        """Steps in which a response is asked: a band is held where 0 is asked as well."""
+        return self.in_window if self.both_ways else np.asarray(self.target_kw != 0.0)
+
+    @cached_property
+    def both_ways(self) -> bool:
+        """Whether a target is followed both ways, within a band."""
+        return self.problem.asks == "both_ways"
+
+    @cached_property
+    def energy_price(self) -> FloatArray:
+        """Price of energy drawn in each step."""
+        price: FloatArray = np.array(self.problem.prices.energy_per_kwh)
+        return np.zeros(len(self.hours)) + price
+
+    def misses_kw(self, draw_kw: FloatArray, step: NDArray[np.int64] | None = None) -> FloatArray:
+        """Return by how much draws, each in its step, lie outside what is asked (< 0: inside)."""
+        off_kw = draw_kw - (self.aim_kw if step is None else self.aim_kw[step])
+        missed_kw = np.abs(off_kw) if self.both_ways else self.sign * off_kw
+        return np.asarray(missed_kw - self.problem.tolerance_kw)
 
     @cached_property
     def in_window(self) -> BoolArray:
@@ -255,8 +273,8 @@ class Evidence:
 
     @cached_property
     def releases(self) -> bool:
-        """Whether the event asks for less draw; otherwise it asks for more."""
-        return not bool((self.target_kw > 0.0).any())
+        """Whether the draw is judged from above at least; False where more of it is asked for."""
+        return self.problem.asks != "one_way" or not bool((self.target_kw > 0.0).any())
 
     @cached_property
     def sign(self) -> float:
@@ -276,3 +294,10 @@ class Evidence:
             return None
         soc = np.array([np.nan if s.soc is None else s.soc for s in self.steps])
         return np.concatenate([[battery.start_kwh], soc * battery.energy_kwh])
+
+
+def each_pool(
+    evidence: Evidence, law: Callable[[PoolEvidence, FloatArray], list[Finding]]
+) -> list[Finding]:
+    """Ask a law of each pool, at the epochs' starts."""
+    return [f for pool in evidence.pools for f in law(pool, evidence.epoch_starts_s)]

@@ -20,19 +20,18 @@ which the wait uses the limit up, and the load per kW of power below the share o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ebplan.checker.curves import HasCapCurve, capacity, load_at_start, load_curve_kw
 from ebplan.checker.evidence import (
     BoolArray,
     Evidence,
     Finding,
     FloatArray,
     PoolEvidence,
-    capacity,
-    load_curve_kw,
     worst,
 )
 from ebplan.checker.replay import Replay
@@ -43,76 +42,22 @@ from ebplan.checker.tolerances import (
     POWER_KW,
     RATE_SHARE,
 )
-from ebplan.plan import PoolEpoch
+from ebplan.checker.ways import Way
 from ebplan.problem import ClassProblem, PoolProblem
 
 FULL = 1e-6
 """This close to 1 a utilisation is 1, and the queue has no percentile."""
 
 
-@dataclass(frozen=True)
-class Way:
-    """Instances that run in one way, columns of shape (K,)."""
-
-    of: PoolProblem
-    """The pool with the curves of this way."""
-    factor: float
-    """Instance-equivalents of the pool in one of the way's own."""
-    active: FloatArray
-    load: FloatArray
-    """In the way's own instance-equivalents."""
-    power_kw: FloatArray
-
-    def each(self, total: FloatArray, nothing: float) -> FloatArray:
-        """Return a total per active instance; ``nothing`` where there is none."""
-        empty = np.full_like(total, nothing)
-        return np.divide(total, self.active, out=empty, where=self.active > 0)
-
-    @property
-    def capacity(self) -> FloatArray:
-        """Load that the active instances can serve at their power."""
-        return self.active * capacity(self.of, self.each(self.power_kw, self.of.cap_curve.full_kw))
-
-    @property
-    def power_share(self) -> FloatArray:
-        """Power as a share of the natural draw; 1 where nothing runs."""
-        natural_kw = load_curve_kw(self.of, self.each(self.load, 1.0))
-        return self.each(self.power_kw, 1.0) / np.where(self.active > 0, natural_kw, 1.0)
-
-    @property
-    def used(self) -> FloatArray:
-        """Load as a share of the capacity that the power allows; 0 where nothing runs."""
-        return np.divide(
-            self.load, self.capacity, out=np.zeros_like(self.load), where=self.active > 0
-        )
+def _used(way: Way) -> FloatArray:
+    """Return load as a share of the capacity that the power allows; 0 where nothing runs."""
+    full = way.active * capacity(way.serves_as, way.each_kw)
+    return np.divide(way.load, full, out=np.zeros_like(way.load), where=way.running)
 
 
-def ways(pool: PoolEvidence, epochs: tuple[PoolEpoch, ...]) -> list[Way]:
-    """Return the ways in which a plan runs a pool's instances, its own first.
-
-    What the others do not serve is served by the pool's own.
-    """
-    problem, others = pool.problem, []
-    for key, numbers, factor in (
-        ("clock_lock", problem.clock_lock, 1.0),
-        ("tier", problem.tier, 1.0 if problem.tier is None else problem.tier.capacity_factor),
-    ):
-        if numbers is None:
-            continue
-        told = [getattr(epoch, key) for epoch in epochs]
-        curves: dict[str, object] = {"cap_curve": numbers.cap_curve}
-        if problem.tier is not None and key == "tier":
-            curves["load_curve"] = problem.tier.load_curve
-        active, each, power_kw = (
-            np.array([0.0 if way is None else getattr(way, field) for way in told])
-            for field in ("active", "utilisation", "power_kw")
-        )
-        others.append(
-            Way(problem.model_copy(update=curves), factor, active, active * each, power_kw)
-        )
-    elsewhere = sum((way.factor * way.load for way in others), np.zeros_like(pool.load))
-    own = Way(problem, 1.0, pool.active, pool.load - elsewhere, pool.power_kw)
-    return [own, *others]
+def _power_share(way: Way) -> FloatArray:
+    """Return power as a share of the natural draw; 1 where nothing runs."""
+    return np.where(way.running, way.each_kw / way.natural_kw, 1.0)
 
 
 # --- how long requests wait and tokens take ---------------------------------------------------
@@ -129,14 +74,14 @@ def _wait_p95_s(of: PoolProblem, used: FloatArray) -> FloatArray:
     return np.where(used >= 1.0 - FULL, np.inf, wait_s)
 
 
-def _speed(of: PoolProblem, share: FloatArray) -> FloatArray:
+def _speed(of: HasCapCurve, share: FloatArray) -> FloatArray:
     """Return the share of the speed that a share of the natural draw leaves."""
     g, k = of.cap_curve.elasticity, np.clip(share, 0.0, 1.0)
     return np.maximum(np.minimum(k**g, 1.0 + g * (k - 1.0)), 0.0)
 
 
 def _longest(
-    requests: ClassProblem, running: list[Way], slack: float
+    pool: PoolProblem, requests: ClassProblem, running: Sequence[Way], slack: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return TTFT (95 %) and ITL, the longest over the ways in use, each of shape (K,).
 
@@ -146,10 +91,10 @@ def _longest(
     assert latency is not None
     ttft_s, itl_s = np.zeros_like(running[0].active), np.zeros_like(running[0].active)
     for way in running:
-        z = _speed(way.of, way.power_share * (1.0 - slack))
-        used, slow = way.used + slack, np.where(z > 0.0, 1.0 / np.maximum(z, 1e-12), np.inf)
-        in_use = way.active > 0
-        first_s = (latency.prefill_s + _wait_p95_s(way.of, used)) * slow
+        z = _speed(way.serves_as, _power_share(way) * (1.0 - slack))
+        used, slow = _used(way) + slack, np.where(z > 0.0, 1.0 / np.maximum(z, 1e-12), np.inf)
+        in_use = way.running
+        first_s = (latency.prefill_s + _wait_p95_s(pool, used)) * slow
         ttft_s = np.maximum(ttft_s, np.where(in_use, first_s, 0.0))
         if latency.itl_s is not None:
             itl_s = np.maximum(itl_s, np.where(in_use, latency.itl_s * slow, 0.0))
@@ -173,30 +118,28 @@ class Late:
 
 
 def late_by(
-    pool: PoolEvidence, requests: ClassProblem, running: list[Way], chord_gap: float
+    pool: PoolProblem, requests: ClassProblem, way: Way, chord_gap: float
 ) -> Iterator[Late]:
-    """Yield the late load of a class, by limit and way; nothing where no limit has a price.
+    """Yield the late load of a class in one way, by limit; nothing where no limit has a price.
 
     ``chord_gap`` bounds how far the chords of a plan lie below the cap curve.
     """
     latency = requests.latency
-    if latency is None or latency.late_per_instance_s is None:
+    if latency is None or latency.late_per_instance_s is None or requests.load <= 0.0:
         return
-    if requests.load <= 0.0:
-        return
-    offered = sum(c.load for c in pool.problem.classes)
-    for way in running:
-        if latency.ttft_p95_limit_s is not None:
-            most = _utilisation_for(way.of, latency.ttft_p95_limit_s - latency.prefill_s)
-            yield _by_waiting(way, requests.load / offered, most, chord_gap)
-        if latency.itl_limit_s is not None and latency.itl_s is not None:
-            yield _by_crawling(way, requests.load, latency.itl_s / latency.itl_limit_s)
+    if latency.ttft_p95_limit_s is not None:
+        share = requests.load / sum(c.load for c in pool.classes)
+        most = _utilisation_for(pool, latency.ttft_p95_limit_s - latency.prefill_s)
+        yield _by_waiting(way, share, most, chord_gap)
+    if latency.itl_limit_s is not None and latency.itl_s is not None:
+        yield _by_crawling(pool, way, requests.load, latency.itl_s / latency.itl_limit_s)
 
 
 def _by_waiting(way: Way, share: float, most: float, chord_gap: float) -> Late:
     """Return the class's share of the load beyond the utilisation ``most``."""
-    share *= way.factor
-    beyond, reach = way.load - most * way.capacity, most * chord_gap * way.active
+    share *= way.capacity_factor
+    beyond = way.load - most * way.active * capacity(way.serves_as, way.each_kw)
+    reach = most * chord_gap * way.active
     return Late(
         load=share * np.maximum(beyond, 0.0),
         size=share * np.maximum(beyond, 0.0),
@@ -205,41 +148,29 @@ def _by_waiting(way: Way, share: float, most: float, chord_gap: float) -> Late:
     )
 
 
-def _by_crawling(way: Way, load: float, needed: float) -> Late:
+def _by_crawling(pool: PoolProblem, way: Way, load: float, needed: float) -> Late:
     """Return the load whose tokens are late where caps leave less than the speed ``needed``.
 
     At the speed z < needed the share 1 - z / needed of an answer comes late: taken from the slope
     at the threshold, per kW below it, at the load per active instance of the start.
     """
-    problem, g = way.of, way.of.cap_curve.elasticity
+    g, curve = way.serves_as.cap_curve.elasticity, way.draws_as.load_curve
     threshold = max(needed ** (1.0 / g), 1.0 - (1.0 - needed) / g)
     slope = g * (threshold ** (g - 1.0) if g < 1.0 else 1.0)
-    at, intercept, per_load = _tangent(problem)
-    there_kw = intercept + per_load * at
-    per_kw = load / (problem.active_at_start or problem.instances) * slope / (needed * there_kw)
-    asked_kw = threshold * (intercept * way.active + per_load * way.load)
+    at = max(load_at_start(pool), curve.one_request_utilisation)
+    per_load = sum(t.amplitude_kw * t.exponent * at ** (t.exponent - 1.0) for t in curve.terms)
+    there_kw = float(load_curve_kw(way.draws_as, np.array([at]))[0])
+    start_kw = float(load_curve_kw(way.draws_as, np.array([load_at_start(pool)]))[0])
+    per_kw = load / (pool.active_at_start or pool.instances) * slope / (needed * start_kw)
+    per_kw *= way.capacity_factor
+    asked_kw = threshold * ((there_kw - per_load * at) * way.active + per_load * way.load)
     missing_kw = np.maximum(asked_kw - way.power_kw, 0.0)
-    per_kw *= way.factor
-    rounding_kw = way.active * POWER_KW + COUNT_SHARE * asked_kw
     return Late(
         load=per_kw * missing_kw,
         size=per_kw * way.power_kw,
-        unsure=per_kw * rounding_kw,
+        unsure=per_kw * (way.active * POWER_KW + COUNT_SHARE * asked_kw),
         by_chords=np.zeros_like(missing_kw),
     )
-
-
-def _tangent(problem: PoolProblem) -> tuple[float, float, float]:
-    """Return load per instance at the start, and intercept and slope of the load curve there."""
-    curve, at = problem.load_curve, 1.0
-    if problem.active_at_start:
-        elsewhere = 0.0 if problem.tier is None else problem.tier.load_at_start
-        offered = sum(c.load for c in problem.classes) - elsewhere
-        at = min(offered / problem.active_at_start, 1.0)
-    touch = max(at, curve.one_request_utilisation)
-    slope = sum(t.amplitude_kw * t.exponent * touch ** (t.exponent - 1.0) for t in curve.terms)
-    touch_kw = float(load_curve_kw(problem, np.array([touch]))[0])
-    return touch, touch_kw - slope * touch, slope
 
 
 def _utilisation_for(of: PoolProblem, wait_s: float) -> float:
@@ -266,11 +197,10 @@ def latency(evidence: Evidence, _: Replay) -> list[Finding]:
     """Hard limits are kept, and stated latencies and late requests are what the plan makes them."""
     found = []
     for pool in evidence.pools:
-        running = ways(pool, evidence.plan.pools[pool.problem.name])
         for c, requests in enumerate(pool.problem.classes):
             served = pool.served_req_per_s[c] > 0.0
-            found += _times(evidence, pool, requests, running, served)
-            found += _late(evidence, pool, requests, running)
+            found += _times(evidence, pool, requests, served)
+            found += _late(evidence, pool, requests)
     return found
 
 
@@ -278,7 +208,6 @@ def _times(
     evidence: Evidence,
     pool: PoolEvidence,
     requests: ClassProblem,
-    running: list[Way],
     served: BoolArray,
 ) -> list[Finding]:
     """Hold the stated times of a class to the queue, and the true ones to its hard limits."""
@@ -290,8 +219,10 @@ def _times(
     if known is None:
         unknown = ~(np.isnan(first_s) & np.isnan(next_s))
         return worst(unknown, 0.0, at_s, f"{name}: a latency that no model knows")
-    runs = served & (np.sum([way.active for way in running], axis=0) > 0)
-    fast, slow = (_longest(requests, running, s * OPERATING_POINT) for s in (-1.0, 1.0))
+    runs = served & (pool.active > 0)
+    fast, slow = (
+        _longest(pool.problem, requests, pool.ways, s * OPERATING_POINT) for s in (-1.0, 1.0)
+    )
     hard = known.late_per_instance_s is None and requests.load > 0.0
     found = []
     for what, stated, least, most, limit_s, there in (
@@ -319,16 +250,15 @@ def _misstated(
     return np.where(there, beyond, np.where(given, np.inf, 0.0))
 
 
-def _late(
-    evidence: Evidence, pool: PoolEvidence, requests: ClassProblem, running: list[Way]
-) -> list[Finding]:
+def _late(evidence: Evidence, pool: PoolEvidence, requests: ClassProblem) -> list[Finding]:
     """Hold late requests to the limits with a price, and their total to the epochs."""
     name, rate = f"{pool.problem.name}.{requests.name}", requests.requests_per_s_per_instance
     epochs, seconds = evidence.plan.pools[pool.problem.name], evidence.epoch_s
     stated = np.array([epoch.classes[requests.name].late_req_per_s for epoch in epochs])
     late, allowed = np.zeros_like(stated), RATE_SHARE * rate + np.zeros_like(stated)
-    for one in late_by(pool, requests, running, chord_gap=0.0):
-        late, allowed = late + rate * one.load, allowed + rate * one.unsure
+    for way in pool.ways:
+        for one in late_by(pool.problem, requests, way, chord_gap=0.0):
+            late, allowed = late + rate * one.load, allowed + rate * one.unsure
     message = f"{name}: late_req_per_s is not the load beyond its limits"
     found = worst(np.abs(stated - late), allowed, evidence.epoch_starts_s, message)
     total = float(stated @ seconds)

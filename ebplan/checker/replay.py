@@ -12,15 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ebplan.checker.evidence import (
-    INSTANT_S,
-    Evidence,
-    FloatArray,
-    PoolEvidence,
+from ebplan.checker.curves import (
     load_at_start,
     load_curve_kw,
     saturated_kw,
+    tier_load_at_start,
 )
+from ebplan.checker.evidence import INSTANT_S, Evidence, FloatArray, PoolEvidence
 from ebplan.checker.tolerances import (
     ENERGY_SHARE,
     KERNEL_WEIGHT,
@@ -28,6 +26,7 @@ from ebplan.checker.tolerances import (
     POWER_KW,
     TRANSIENT_SHARE,
 )
+from ebplan.checker.warmth import work_kw
 from ebplan.problem import BatteryProblem
 from ebplan.site import Response
 
@@ -110,22 +109,34 @@ def changes_kw(
 ) -> tuple[float, list[tuple[Response, FloatArray]]]:
     """Return a pool's draw at the start, and by response what each epoch adds to it, (K,).
 
-    Loads, caps and idle instances are followed by ``cap_response``. An instance that is drained
-    falls by ``route_response`` instead, from saturation to idle.
+    Loads, caps, idle instances and a pre-warm at work are followed by ``cap_response``, and in an
+    absorb by ``rise_response`` where there is one. An instance that is drained falls by
+    ``route_response`` instead, from saturation to idle.
     """
-    problem = pool.problem
-    active = np.concatenate([[problem.active_at_start], pool.active])
+    problem, releases = pool.problem, evidence.releases
+    in_tier = 0 if problem.tier is None else problem.tier.active_at_start
+    active = np.concatenate([[problem.active_at_start + in_tier], pool.active])
     asleep = np.concatenate([[problem.asleep_at_start], pool.asleep])
     natural_kw = load_curve_kw(problem, np.array([load_at_start(problem)]))
-    power_kw = np.concatenate([problem.active_at_start * natural_kw, pool.power_kw])
+    natural_kw = problem.active_at_start * natural_kw
+    # a drained instance falls from its own saturation, which its weights decide
+    kept_kw = (saturated_kw(problem) - problem.drained_kw) * pool.own_newly_drained
+    if problem.tier is not None:
+        of_tier_kw = load_curve_kw(problem.tier, np.array([tier_load_at_start(problem)]))
+        natural_kw = natural_kw + in_tier * of_tier_kw
+        fall_kw = saturated_kw(problem.tier) - problem.drained_kw
+        kept_kw = kept_kw + fall_kw * pool.tier_newly_drained
+    power_kw = np.concatenate([natural_kw, pool.power_kw + work_kw(pool, evidence.epoch_starts_s)])
     settled_kw = power_kw + problem.drained_kw * (problem.instances - active - asleep)
     settled_kw += problem.asleep_kw * asleep
-    drained = np.maximum(active[:-1] - active[1:], 0.0)
     # power not shed yet counts against a release and is no help to an absorb
-    drained = drained if evidence.releases else 0.0 * drained
-    kept_kw = (saturated_kw(problem) - problem.drained_kw) * drained
+    kept_kw = kept_kw if releases else 0.0 * kept_kw
+    rise = problem.rise_response
     return float(settled_kw[0]), [
-        (problem.cap_response, np.diff(settled_kw) + kept_kw),
+        (
+            problem.cap_response if releases or rise is None else rise,
+            np.diff(settled_kw) + kept_kw,
+        ),
         (problem.route_response, -kept_kw),
     ]
 
@@ -203,6 +214,11 @@ def _battery_kw(
 ) -> FloatArray:
     """Return the battery power against the site's draw without it, by cell."""
     planned, sign = evidence.battery_kw, evidence.sign
+    if evidence.problem.asks == "nothing":
+        return planned[step]
+    if evidence.both_ways:
+        tracked = _tracked_both_ways_kw(evidence, battery, step, site_kw)
+        return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
     limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
     rests = np.abs(planned) <= POWER_KW
     barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
@@ -210,6 +226,22 @@ def _battery_kw(
     hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)
     tracked = sign * np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
     return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
+
+
+def _tracked_both_ways_kw(
+    evidence: Evidence, battery: BatteryProblem, step: NDArray[np.int64], site_kw: FloatArray
+) -> FloatArray:
+    """Return what the converter gives or takes to hold each step's draw, by cell.
+
+    Where the plan rests it, it only keeps the draw inside the band, or where the shortfall ends.
+    """
+    rests = np.abs(evidence.battery_kw) <= POWER_KW
+    band_kw = evidence.problem.tolerance_kw + evidence.shortfall_kw
+    highest_kw = np.where(rests, evidence.aim_kw + band_kw, evidence.grid_kw)[step]
+    lowest_kw = np.where(rests, evidence.aim_kw - band_kw, evidence.grid_kw)[step]
+    gives = np.clip(site_kw - highest_kw, 0.0, battery.discharge_limit_kw)
+    takes = np.clip(lowest_kw - site_kw, 0.0, battery.charge_limit_kw)
+    return gives - takes
 
 
 def _loss_kw(battery: BatteryProblem, power_kw: FloatArray) -> FloatArray:
@@ -240,10 +272,20 @@ def _stored_allowed_kwh(
     limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
     given_kw = evidence.sign * battery_kw
     at_limit = (given_kw <= 0.0) | (given_kw >= limit_kw)
+    if evidence.both_ways:
+        at_limit = (battery_kw <= -battery.charge_limit_kw) | (
+            (battery_kw >= battery.discharge_limit_kw) | (battery_kw == 0.0)
+        )
     tracks = np.maximum.reduceat((~at_limit).astype(float), first) > 0.0
     clipped = np.maximum.reduceat(at_limit.astype(float), first) > 0.0
     # only where the converter both tracks and is clipped within one step does a mean mislead
     transient_kw = np.where(evidence.in_window & tracks & clipped, TRANSIENT_SHARE * spread_kw, 0.0)
+    if evidence.both_ways:
+        # what is given and taken within one step does not cancel in the cells
+        turns = np.maximum.reduceat(battery_kw, first) * np.minimum.reduceat(battery_kw, first)
+        transient_kw = np.where(turns < 0.0, TRANSIENT_SHARE * spread_kw, transient_kw)
+    if evidence.problem.asks == "nothing":
+        transient_kw = np.zeros_like(spread_kw)
     busy = (np.abs(evidence.battery_kw) > POWER_KW) | tracks
     tangents_kw = LOSS_GAP * battery.loss_quadratic * battery.rated_kw
     off_kw = np.where(busy, tangents_kw + truncation_kw + POWER_KW, 0.0) + transient_kw

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, FloatArray, worst
 from ebplan.checker.replay import Replay
-from ebplan.checker.tolerances import FIRST_JUDGED_S, POWER_KW, SHORTFALL_KWH, TIME_S
+from ebplan.checker.tolerances import (
+    ALTERNATION_SHARE,
+    FIRST_JUDGED_S,
+    POWER_KW,
+    SHORTFALL_KWH,
+    TIME_S,
+)
 from ebplan.plan import Shortfall
+from ebplan.problem import BatteryProblem
 
 HANDED_OVER = 0.1
 """The battery is free when it carries at most this share of the target."""
@@ -35,8 +44,8 @@ def target(evidence: Evidence, replay: Replay) -> list[Finding]:
     delay_s = 0.0 if battery is None else battery.delay_s
     from_s = evidence.problem.event_start_s + max(FIRST_JUDGED_S, delay_s)
     # a draw that misses the target is positive, whichever way the event asks
-    missed_kw = [evidence.sign * (kw - evidence.aim_kw[replay.step]) for kw in _ends(replay)]
     step = replay.step
+    missed_kw = [evidence.misses_kw(kw, step) for kw in _ends(replay)]
     judged = evidence.asked[step] & (replay.times_s[:-1] >= from_s - INSTANT_S)
     worst_kw = np.maximum(*missed_kw)
     above = np.where(judged, worst_kw - evidence.shortfall_kw[step], -np.inf)
@@ -57,11 +66,10 @@ def shortfall(evidence: Evidence, replay: Replay) -> list[Finding]:
     Outside the event, and where the target is met throughout, that is nothing.
     """
     starts = evidence.starts_s
-    sign, aim_kw = evidence.sign, evidence.aim_kw
-    missed = np.where(evidence.asked, sign * (evidence.grid_kw - aim_kw), 0.0)
+    missed = np.where(evidence.asked, evidence.misses_kw(evidence.grid_kw), 0.0)
     missed = np.maximum(missed, 0.0)
     first = np.searchsorted(replay.step, np.arange(len(starts)))
-    ends_kw = [sign * (kw - aim_kw[replay.step]) for kw in _ends(replay)]
+    ends_kw = [evidence.misses_kw(kw, replay.step) for kw in _ends(replay)]
     worst_kw = np.maximum.reduceat(np.maximum(*ends_kw), first)
     most = np.where(evidence.asked, np.maximum(worst_kw, missed), 0.0)
     found = worst(
@@ -135,6 +143,9 @@ def handoff(evidence: Evidence, _: Replay) -> list[Finding]:
     By itself: the battery carries at most a tenth of the target, and nothing falls short.
     """
     stated = evidence.plan.handoff.complete_s
+    if evidence.problem.asks != "one_way":
+        given = float(stated is not None)
+        return worst(given, 0.0, stated, "a hand-off where nothing is asked in one direction")
     carried, tenth = np.abs(evidence.battery_kw), HANDED_OVER * np.abs(evidence.target_kw)
     # a plan may rest the battery exactly on the tenth: either reading of it is right
     readings = []
@@ -173,12 +184,18 @@ def battery_power(evidence: Evidence, _: Replay) -> list[Finding]:
 def battery_direction(evidence: Evidence, _: Replay) -> list[Finding]:
     """The battery answers only in the event, from the converter's delay on, and one way.
 
-    To release it discharges there and charges only outside; to absorb, the other way round.
+    To release it discharges there and charges only outside; to absorb, the other way round. A
+    target followed both ways is answered both ways, and where nothing is asked it is free.
     """
+    if evidence.problem.asks == "nothing":
+        return []
     battery = evidence.problem.battery
     delay_s = 0.0 if battery is None else battery.delay_s
     awake_s = evidence.problem.event_start_s + delay_s
     may_answer = evidence.in_window & (evidence.edges_s[1:] > awake_s + INSTANT_S)
+    if evidence.both_ways:
+        early = np.where(evidence.in_window & ~may_answer, np.abs(evidence.battery_kw), 0.0)
+        return worst(early, POWER_KW, evidence.starts_s, "answers before the converter's delay")
     power = evidence.sign * evidence.battery_kw
     answers = np.where(may_answer, 0.0, power)
     opposes = np.where(evidence.in_window, -power, 0.0)
@@ -208,3 +225,69 @@ def energy_limits(evidence: Evidence, replay: Replay) -> list[Finding]:
     beyond = np.maximum(battery.min_kwh - stored, stored - battery.max_kwh)
     message = f"energy outside {battery.min_kwh:g} to {battery.max_kwh:g} kWh"
     return worst(beyond, replay.stored_allowed_kwh, evidence.edges_s, message)
+
+
+def alternation(evidence: Evidence, _: Replay) -> list[Finding]:
+    """The battery does not turn round only to burn energy.
+
+    Take two steps, one charging and one discharging, with rest at most between them. Less of both
+    leaves the same energy in the cells and draws less by what the round trip loses. That is
+    what a plan must have done unless something asked for it: the target (the draw would leave
+    what is asked), a limit (import, export, energy), or prices (energy is dearer where it is
+    given than where it is taken).
+    """
+    battery, stored = evidence.problem.battery, evidence.stored_kwh
+    if battery is None or stored is None:
+        return []
+    power = evidence.battery_kw
+    active = np.flatnonzero(np.abs(power) > POWER_KW).tolist()
+    turns = [(a, b) for a, b in pairwise(active) if power[a] * power[b] < 0.0]
+    burnt = np.array([_burnt_kwh(evidence, battery, stored, a, b) for a, b in turns])
+    if not turns:
+        return []
+    at_s = evidence.starts_s[[b for _, b in turns]]
+    message = "the battery turns round only to burn energy, in kWh"
+    return worst(burnt, ALTERNATION_SHARE * battery.energy_kwh, at_s, message)
+
+
+def _burnt_kwh(
+    evidence: Evidence, battery: BatteryProblem, stored: FloatArray, first: int, second: int
+) -> float:
+    """Return what the site draws too much because the battery turns round for nothing."""
+    power, hours, eta = evidence.battery_kw, evidence.hours, battery.cell_efficiency
+    takes, gives = (first, second) if power[first] < 0.0 else (second, first)
+    if evidence.energy_price[gives] > evidence.energy_price[takes]:
+        return 0.0
+    loss_kw = battery.loss_linear * np.abs(power)
+    loss_kw += battery.loss_quadratic * power**2 / battery.rated_kw
+    into_kwh = eta * (-power[takes] - loss_kw[takes]) * hours[takes]
+    out_kwh = (power[gives] + loss_kw[gives]) / eta * hours[gives]
+    if min(into_kwh, out_kwh) <= 0.0:
+        return 0.0
+    drawn_per_kwh = -power[takes] * hours[takes] / into_kwh
+    given_per_kwh = power[gives] * hours[gives] / out_kwh
+    between = stored[first + 1 : second + 1]
+    # less charged first leaves less in the cells between the two, less discharged first more
+    spare_kwh = (
+        between.min() - battery.min_kwh if takes == first else battery.max_kwh - between.max()
+    )
+    lower_kw, higher_kw = _may_draw_kw(evidence)
+    spare_kwh = min(
+        spare_kwh,
+        (evidence.grid_kw[takes] - lower_kw[takes]) * hours[takes] / drawn_per_kwh,
+        (higher_kw[gives] - evidence.grid_kw[gives]) * hours[gives] / given_per_kwh,
+    )
+    undone_kwh = max(min(into_kwh, out_kwh, spare_kwh), 0.0)
+    return float(undone_kwh * (drawn_per_kwh - given_per_kwh))
+
+
+def _may_draw_kw(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
+    """Return the lowest and the highest draw that misses nothing more, each (T,)."""
+    problem, aim_kw = evidence.problem, evidence.aim_kw
+    lower = np.full(len(aim_kw), -problem.export_limit_kw)
+    higher = np.array(problem.import_limit_kw)
+    if evidence.both_ways or not evidence.releases:
+        lower = np.where(evidence.asked, np.maximum(lower, aim_kw - problem.tolerance_kw), lower)
+    if evidence.both_ways or evidence.releases:
+        higher = np.where(evidence.asked, np.minimum(higher, aim_kw + problem.tolerance_kw), higher)
+    return lower, higher

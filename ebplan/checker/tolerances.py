@@ -40,6 +40,11 @@ CAP_W = 0.05
 Covers a limit rounded to a tenth of a watt.
 Limits are 100 W and more: 0.05 % at most."""
 
+CLOCK_MHZ = 0.05
+"""Locked clock of a GPU against the clock that gives the planned power, in MHz.
+Covers a clock rounded to a tenth of a megahertz.
+Clocks are hundreds of megahertz: 0.05 % at most."""
+
 LOSS_GAP = 1.0 / 64.0
 """Converter loss, as a share of its quadratic coefficient times rated power.
 Covers four tangents at 1/8, 3/8, 5/8, 7/8 of rated power, which meet at quarters: between two
@@ -54,6 +59,11 @@ ENERGY_SHARE = 2e-6
 """Energy in the battery, as a share of its size.
 Covers rounding over a hundred steps.
 On 10 kWh: a fiftieth of a watt-hour."""
+
+ALTERNATION_SHARE = 1e-4
+"""Energy burnt by a battery that turns round for nothing, as a share of its size.
+Covers that a search ends at a gap of the money, not at the last watt.
+On 10 kWh: a watt-hour."""
 
 CAP_CHORDS = 4
 """Fewest chords through the cap curve, between floor and full power, with which congestion is

@@ -180,7 +180,7 @@ class FleetModel(Document):
         """
         for name, share in mix.items():
             self.workload(name)
-            if not 0.0 <= share <= 1.0:
+            if not 0.0 <= share <= 1.0 + _SHARE_TOLERANCE:
                 raise InputError(
                     field=f"mix.{name}",
                     value=share,

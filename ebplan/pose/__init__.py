@@ -11,13 +11,22 @@ import numpy as np
 
 from ebplan.errors import InputError
 from ebplan.event import Event
+from ebplan.pose.asked import Asked, FloatArray, target_steps, what_is_asked
 from ebplan.pose.battery import pose_battery
 from ebplan.pose.pools import check_pools_match, pose_pool
 from ebplan.pose.prices import pose_prices
 from ebplan.problem import PoolProblem, Problem
 from ebplan.site import Site
 from ebplan.state import State
-from ebplan.timegrid import build_time_grid
+from ebplan.timegrid import TimeGrid, build_time_grid
+
+TRACKING_STEPS = 90
+"""Steps in which a frequency response is followed."""
+SHORTEST_TRACKED_S = 1.0
+"""No shorter ones: what moves faster is the armed droop's."""
+TRACKING_EPOCHS, PRICE_EPOCHS = 6, 8
+"""Even parts of a frequency response, and of a price window, in which compute may change; at each
+new price as well."""
 
 
 def pose(event: Event, site: Site, state: State) -> Problem:
@@ -44,25 +53,17 @@ def pose(event: Event, site: Site, state: State) -> Problem:
             remedy="correct the contract, the load or the loss stages",
         )
     baseline_kw = draw_kw if event.baseline.kw is None else event.baseline.kw
-    delta_kw = _target_kw(event, baseline_kw)
+    asked = what_is_asked(event, baseline_kw, draw_kw)
 
-    shape = event.response
-    delay_s = site.battery.converter_delay_s if site.battery else 0.0
-    handoff_s = start_s + event.handoff.by_s if event.handoff else None
-    grid = build_time_grid(
-        start_s=start_s,
-        begin_s=start_s + shape.initial_delay_s,
-        full_s=start_s + shape.full_activation_s,
-        end_s=end_s,
-        horizon_s=end_s + shape.recovery_s,
-        marks_s=(start_s, start_s + delay_s, *(() if handoff_s is None else (handoff_s,))),
-    )
+    # An import limit above the draw asks for no response: there is none to hand over.
+    handoff = event.handoff if asked.asks == "one_way" else None
+    handoff_s = None if handoff is None else start_s + handoff.by_s
+    grid = _time_grid(event, site, start_s, handoff_s)
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
-    apart = (edges[:-1] >= end_s - 1e-9) | (edges[:-1] < start_s - 1e-9)
-    limit = site.connection_point.import_limit_kw
-    # Around a release the draw may exceed the baseline a little: to prepare, and to recover.
-    rebound = min(limit, baseline_kw + shape.rebound_limit_kw) if delta_kw < 0.0 else limit
+    limit = _import_limit_steps(event, site, asked, baseline_kw, edges - start_s)
+    battery = pose_battery(site.battery, state, grid.horizon_s) if site.battery else None
+    handoff_kw = 0.0 if handoff is None else handoff.battery_fraction * abs(asked.delta_kw)
     return Problem(
         event_id=event.id,
         start=state.at,
@@ -70,16 +71,19 @@ def pose(event: Event, site: Site, state: State) -> Problem:
         grid=grid,
         event_start_s=start_s,
         event_end_s=end_s,
-        target_kw=tuple(_target_steps(event, delta_kw, start_s, edges).tolist()),
+        asks=asked.asks,
+        tolerance_kw=asked.tolerance_kw,
+        target_kw=tuple(target_steps(event, asked, edges - start_s).tolist()),
         baseline_kw=(baseline_kw,) * steps,
         other_kw=(other_kw,) * steps,
-        import_limit_kw=tuple(np.where(apart, rebound, limit).tolist()),
+        import_limit_kw=tuple(limit.tolist()),
         export_limit_kw=site.connection_point.export_limit_kw,
         handoff_from_s=handoff_s,
-        handoff_kw=0.0 if event.handoff is None else event.handoff.battery_fraction * abs(delta_kw),
+        handoff_kw=handoff_kw,
         pools=pools,
-        battery=None if site.battery is None else pose_battery(site.battery, state),
-        prices=pose_prices(event, site, pools),
+        battery=battery,
+        restore_kwh=_restore_kwh(event, site),
+        prices=pose_prices(event, site, pools, battery, edges - start_s),
         caveats=tuple(caveat for p in posed for caveat in p.caveats),
     )
 
@@ -103,42 +107,66 @@ def _check_times(event: Event, site: Site, start_s: float, end_s: float) -> None
         )
 
 
-def _target_kw(event: Event, baseline_kw: float) -> float:
-    """Return the asked change of the draw in kW."""
-    target = event.target
-    if target.delta_kw is not None:
-        field, delta_kw = "event.target.delta_kw", target.delta_kw
-    elif target.fraction_of_baseline is not None:
-        field = "event.target.fraction_of_baseline"
-        delta_kw = target.fraction_of_baseline * baseline_kw
-    else:
-        limit_kw = target.import_limit_kw or 0.0
-        field, delta_kw = "event.target.import_limit_kw", limit_kw - baseline_kw
-    if delta_kw == 0.0 or (target.import_limit_kw is not None and delta_kw > 0.0):
+def _time_grid(event: Event, site: Site, start_s: float, handoff_s: float | None) -> TimeGrid:
+    """Return the grid: fine where the response begins and ends, throughout where it moves."""
+    shape, end_s = event.response, start_s + event.duration_s
+    delay_s = site.battery.converter_delay_s if site.battery else 0.0
+    moves_s = [start_s + from_s for from_s, _ in event.prices]
+    decide_s, longest_s = None, None
+    if event.type == "frequency_response":
+        decide_s = start_s + np.linspace(0.0, event.duration_s, TRACKING_EPOCHS + 1)[:-1]
+        longest_s = max(event.duration_s / TRACKING_STEPS, SHORTEST_TRACKED_S)
+    elif moves_s:
+        even_s = start_s + np.linspace(0.0, event.duration_s, PRICE_EPOCHS + 1)[1:-1]
+        apart_s = event.duration_s / (4.0 * PRICE_EPOCHS)
+        even = [t for t in even_s.tolist() if all(abs(t - m) > apart_s for m in moves_s)]
+        decide_s = np.array(moves_s + even)
+    return build_time_grid(
+        start_s=start_s,
+        begin_s=start_s + shape.initial_delay_s,
+        full_s=start_s + shape.full_activation_s,
+        end_s=end_s,
+        horizon_s=end_s + shape.recovery_s,
+        marks_s=(start_s, start_s + delay_s, *(() if handoff_s is None else (handoff_s,))),
+        longest_in_event_s=longest_s,
+        decide_at_s=None if decide_s is None else decide_s.tolist(),
+    )
+
+
+def _import_limit_steps(
+    event: Event, site: Site, asked: Asked, baseline_kw: float, edges_s: FloatArray
+) -> FloatArray:
+    """Return the draw allowed per step, shape (T,); times count from the start of the event.
+
+    The contract holds throughout. Around a release, and around a target followed both ways, the
+    draw may exceed the baseline a little: to prepare, and to recover. An import limit that asks for
+    no change holds inside the event.
+    """
+    contract_kw = site.connection_point.import_limit_kw
+    inside = (edges_s[:-1] >= -1e-9) & (edges_s[:-1] < event.duration_s - 1e-9)
+    limit_kw = np.full(len(inside), contract_kw)
+    if asked.delta_kw < 0.0 or asked.asks == "both_ways":
+        limit_kw[~inside] = min(contract_kw, baseline_kw + event.response.rebound_limit_kw)
+    if asked.import_limit_kw is not None:
+        limit_kw[inside] = min(contract_kw, asked.import_limit_kw)
+    return limit_kw
+
+
+def _restore_kwh(event: Event, site: Site) -> float | None:
+    """Return the energy to be restored by the end of the recovery, where that is asked."""
+    soc, battery = event.response.restore_soc, site.battery
+    if soc is None:
+        return None
+    if battery is None or not battery.soc_min <= soc <= battery.soc_max:
         raise InputError(
-            field=field,
-            value=next(value for value in target.model_dump().values() if value is not None),
-            allowed=f"not 0; an import limit below the baseline of {baseline_kw:.3f} kW",
-            remedy="ask for less draw (< 0, release) or more (> 0, absorb)",
+            field="event.response.restore_soc",
+            value=soc,
+            allowed="a site with a battery"
+            if battery is None
+            else f"{battery.soc_min} to {battery.soc_max} (soc_min to soc_max of the site)",
+            remedy="ask for a state of charge that the battery can have, or leave it out",
         )
-    return delta_kw
-
-
-def _target_steps(
-    event: Event,
-    delta_kw: float,
-    start_s: float,
-    edges: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the target per step, shape (T,): the deepest it asks within the step."""
-    shape = event.response
-    begin, full = start_s + shape.initial_delay_s, start_s + shape.full_activation_s
-    end = start_s + event.duration_s
-    rise_s = full - begin
-    until = edges[1:]
-    reached = np.ones_like(until) if rise_s <= 0.0 else np.clip((until - begin) / rise_s, 0.0, 1.0)
-    asked = (edges[:-1] >= begin - 1e-9) & (edges[:-1] < end - 1e-9)
-    return np.asarray(np.where(asked, delta_kw * reached, 0.0))
+    return soc * battery.energy_kwh
 
 
 def _other_load_kw(

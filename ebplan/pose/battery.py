@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from ebplan.errors import InputError
+from ebplan.pose.wear import pose_wear
 from ebplan.problem import BatteryProblem, ValueSegment
 from ebplan.site import Battery
 from ebplan.state import State
 
 
-def pose_battery(battery: Battery, state: State) -> BatteryProblem:
+def pose_battery(battery: Battery, state: State, horizon_s: float) -> BatteryProblem:
     """Return the battery in kWh, with the droop reserve taken off its converter limits.
 
     Raises:
-        InputError: the state of charge is missing or outside the limits.
+        InputError: the state of charge is missing or outside the limits, or the wear model does
+            not cover the battery.
     """
     if state.soc is None:
         raise InputError(
@@ -29,6 +31,7 @@ def pose_battery(battery: Battery, state: State) -> BatteryProblem:
             remedy="correct the reading or the limits",
         )
     energy = battery.energy_kwh
+    wear = pose_wear(battery, horizon_s)
     ends = [0.0, *(min(s.up_to_soc, 1.0) for s in battery.terminal_value)]
     return BatteryProblem(
         energy_kwh=energy,
@@ -44,7 +47,9 @@ def pose_battery(battery: Battery, state: State) -> BatteryProblem:
         loss_quadratic=battery.converter_loss_quadratic,
         cell_efficiency=battery.cell_efficiency,
         delay_s=battery.converter_delay_s,
-        wear_per_kwh=battery.wear_per_kwh,
+        wear_per_kwh=wear.wear_per_kwh,
+        depth_segments=wear.depth_segments,
+        calendar=wear.calendar,
         terminal=tuple(
             ValueSegment(width_kwh=(high - low) * energy, price_per_kwh=segment.price_per_kwh)
             for low, high, segment in zip(ends[:-1], ends[1:], battery.terminal_value, strict=True)

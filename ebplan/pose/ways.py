@@ -188,8 +188,8 @@ def pose_prewarm(pool: Pool, gpus: int, factor: float, state: PoolState) -> Prew
 def pose_pull_forward(
     requests: RequestClass, capacity_req_per_s: float, queued: float
 ) -> PullForwardProblem | None:
-    """Return the work of a class that may be done ahead."""
-    if requests.pull_forward is None:
+    """Return the work of a class that may be done ahead; None where nothing is queued."""
+    if requests.pull_forward is None or queued <= 0.0:
         return None
     return PullForwardProblem(
         available=queued / capacity_req_per_s,

@@ -83,6 +83,22 @@ ABSORB = Direction(
 )
 
 
+EITHER_WAY = Direction(
+    sign=1,
+    verb="follow",
+    moved="Change of the draw",
+    brings="moves",
+    starts="works",
+    against="lowers the draw",
+    battery_against="discharge",
+    helping="minus lowers the draw",
+    names={"battery": "battery charge"},
+)
+"""A target followed both ways, or none: changes stand with their own sign."""
+
+
 def direction_of(problem: Problem) -> Direction:
     """Return which way the event of a problem asks."""
+    if problem.asks != "one_way":
+        return EITHER_WAY
     return ABSORB if problem.direction > 0 else RELEASE

@@ -20,7 +20,7 @@ from ebplan.errors import InputError
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
-from ebplan.report.direction import ABSORB, direction_of
+from ebplan.report.direction import ABSORB, EITHER_WAY, direction_of
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message
 from ebplan.report.words import time_words
@@ -101,6 +101,8 @@ def draw_plan(plan: Plan, problem: Problem) -> Figure:
 
     panels = [_draw_power, _draw_mechanisms] + [_draw_soc] * (problem.battery is not None)
     heights = [3.0, 3.2, 1.7][: len(panels)]
+    if isinstance(problem.prices.energy_per_kwh, tuple):
+        panels, heights = [_draw_price, *panels], [1.4, *heights]
     with rc_context(STYLE):
         figure = Figure(figsize=(8.4, 1.2 + 0.75 * sum(heights)), layout="constrained")
         FigureCanvasAgg(figure)
@@ -110,8 +112,9 @@ def draw_plan(plan: Plan, problem: Problem) -> Figure:
         for number, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
             _draw_event(axes, plan, problem)
             panel(axes, plan, problem)
-            axes.set_title(f"({'abc'[number]}) {axes.get_title(loc='left')}", loc="left", size=9)
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
+            axes.set_title(f"({'abcd'[number]}) {axes.get_title(loc='left')}", loc="left", size=9)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
         _draw_time_axis(all_axes[-1], problem)
         _draw_title(figure, plan, problem)
     return figure
@@ -144,7 +147,8 @@ def _draw_time_axis(axes: Axes, problem: Problem) -> None:
     axes.set_xlim(0.0, axis.horizon_s)
     ticks = sorted(axis.ticks())
     axes.set_xticks([t_s for t_s, _ in ticks], [label for _, label in ticks])
-    axes.set_xlabel("Time since the start of the event (compressed; + after its end)")
+    how = "" if axis.even else "compressed; "
+    axes.set_xlabel(f"Time since the start of the event ({how}+ after its end)")
 
 
 def _edges_s(plan: Plan) -> FloatArray:
@@ -158,16 +162,31 @@ def _column(plan: Plan, field: str) -> FloatArray:
     return np.array([getattr(step, field) for step in plan.steps], dtype=float)
 
 
+def _draw_price(axes: Axes, plan: Plan, problem: Problem) -> None:
+    """Panel: what energy costs."""
+    price = problem.energy_prices_per_kwh
+    colour = COLOURS["shortfall"]
+    axes.stairs(price, _edges_s(plan), baseline=None, color=colour, linewidth=1.6, label="price")
+    axes.axhline(0.0, color=GREY, linewidth=0.6)
+    axes.set_ylabel(f"{plan.currency} per kWh")
+    axes.set_title("Price of energy (below zero: drawing is paid)", loc="left")
+
+
 def _draw_power(axes: Axes, plan: Plan, problem: Problem) -> None:
     """Panel: baseline, what is asked, what is drawn."""
     edges_s, grid_kw = _edges_s(plan), _column(plan, "grid_kw")
     baseline_kw = _column(plan, "baseline_kw")
     asked_kw = baseline_kw + _column(plan, "target_kw")
-    for kw, label, colour, width, line in (
+    limit_kw = np.array(problem.import_limit_kw)
+    lines = [
         (baseline_kw, "baseline", GREY, 1.0, "--"),
         (grid_kw, "draw", COLOURS["battery"], 2.4, "-"),
         (asked_kw, "asked", INK, 1.0, "-"),
-    ):
+    ]
+    if problem.asks == "nothing":
+        lines[2] = (limit_kw, "limit", COLOURS["shortfall"], 1.0, "-")
+        asked_kw = limit_kw
+    for kw, label, colour, width, line in lines:
         axes.stairs(
             kw, edges_s, baseline=None, label=label, color=colour, linewidth=width, linestyle=line
         )
@@ -208,7 +227,8 @@ def _draw_mechanisms(axes: Axes, plan: Plan, problem: Problem) -> None:
     for name in compute_first:
         answer_kw = direction.sign * mechanism_kw(plan, name)
         top, bottom = above + np.maximum(answer_kw, 0.0), below + np.minimum(answer_kw, 0.0)
-        for values, base, label in ((top, above, direction.name(name)), (bottom, below, None)):
+        told = "battery" if direction is EITHER_WAY and name == "battery" else direction.name(name)
+        for values, base, label in ((top, above, told), (bottom, below, None)):
             colour = COLOURS.get(name, OTHER_COLOUR)
             axes.stairs(values, edges_s, baseline=base, color=colour, fill=True, label=label)
         above, below = top, bottom
@@ -226,10 +246,12 @@ def _draw_mechanisms(axes: Axes, plan: Plan, problem: Problem) -> None:
             label="shortfall",
         )
     asked_kw = direction.sign * _column(plan, "target_kw")
-    axes.stairs(asked_kw, edges_s, baseline=None, color=INK, linewidth=1.0, label="asked")
+    if problem.asks != "nothing":
+        axes.stairs(asked_kw, edges_s, baseline=None, color=INK, linewidth=1.0, label="asked")
     axes.axhline(0.0, color=GREY, linewidth=0.6)
     axes.set_ylabel(f"{direction.moved} in kW")
-    axes.set_title(f"Who carries the response (below zero: {direction.against})", loc="left")
+    title = "Who moves the draw" if direction is EITHER_WAY else "Who carries the response"
+    axes.set_title(f"{title} (below zero: {direction.against})", loc="left")
 
 
 def _draw_soc(axes: Axes, plan: Plan, problem: Problem) -> None:
@@ -251,7 +273,9 @@ def _draw_soc(axes: Axes, plan: Plan, problem: Problem) -> None:
     axes.set_ylim(min(low, soc.min()) - 5.0, max(high, soc.max()) + 5.0)
     axes.set_ylabel("SoC in %")
     reached = f"{soc.min():.1f} % at its lowest"
-    if direction_of(problem) is ABSORB:
+    if direction_of(problem) is EITHER_WAY:
+        reached = f"{soc.min():.1f} to {soc.max():.1f} %"
+    elif direction_of(problem) is ABSORB:
         reached = f"{soc.max():.1f} % at its highest (limit {high:.3g} %)"
     title = f"Battery of {battery.energy_kwh:g} kWh: SoC {soc[0]:.1f} % at first, {reached}"
     axes.set_title(title, loc="left")

@@ -13,6 +13,10 @@ COMPLETE_SHARE = 0.1
 
 def handoff_words(plan: Plan, problem: Problem) -> str:
     """Say when compute has taken over, and whether that is in time."""
+    if problem.tracks:
+        return "Hand-off: none, the battery follows the target to the end."
+    if problem.asks == "nothing":
+        return "Hand-off: none, nothing is to be carried."
     asked_s, complete_s = plan.handoff.asked_s, plan.handoff.complete_s
     asked = "not asked for"
     if asked_s is not None:

@@ -126,7 +126,9 @@ def _phase(plan: Plan, problem: Problem, first: int, last: int) -> Phase:
     return Phase(
         from_s=steps[0].t_s,
         to_s=steps[-1].t_s + steps[-1].duration_s,
-        who=_who(answers_kw, target_kw, window, NOTICEABLE * peak_kw(plan)),
+        who=_who_either_way(answers_kw, NOTICEABLE * peak_kw(plan))
+        if problem.asks != "one_way"
+        else _who(answers_kw, target_kw, window, NOTICEABLE * peak_kw(plan)),
         target_kw=target_kw,
         grid_kw=mean([step.grid_kw for step in steps]),
         mechanisms=mechanisms,
@@ -149,12 +151,52 @@ def _who(answers_kw: dict[str, float], target_kw: float, window: str, floor_kw: 
     return "compute carries" if battery_kw < floor_kw else "battery + compute"
 
 
+def _who_either_way(changes_kw: dict[str, float], floor_kw: float) -> str:
+    """Say what the battery and compute do to the draw, each by its sign."""
+    battery_kw = changes_kw.get("battery", 0.0)
+    compute_kw = sum(kw for name, kw in changes_kw.items() if name != "battery")
+    does = []
+    if abs(battery_kw) >= floor_kw:
+        does.append("battery takes" if battery_kw > 0.0 else "battery gives")
+    if abs(compute_kw) >= floor_kw:
+        does.append("compute more" if compute_kw > 0.0 else "compute less")
+    return ", ".join(does) or "at rest"
+
+
 def message(plan: Plan, problem: Problem) -> str:
     """Say in one sentence what the plan does, with numbers computed from it."""
     event = [s for s in plan.steps if _window(s.t_s, problem) == "event"]
+    if problem.asks != "one_way":
+        does = _follows(plan, event) if problem.tracks else _trades(plan)
+        return f"{does}; cost {money_words(plan.money, plan.currency)}"
     clauses = [*_battery_answers(plan, problem, event), *_who_carries(plan, problem, event)]
     sentence = ", ".join(clauses) or "nothing is asked"
     return f"{sentence[0].upper()}{sentence[1:]}; cost {money_words(plan.money, plan.currency)}"
+
+
+def _follows(plan: Plan, event: list[Step]) -> str:
+    """Say how far a target is followed either way."""
+    lowest, highest = min(s.target_kw for s in event), max(s.target_kw for s in event)
+    ways = [f"{power_words(-lowest)} less"] * (lowest < 0.0)
+    ways += [f"{power_words(highest)} more"] * (highest > 0.0)
+    held = "Draw follows the frequency, " + " and ".join(ways or ["which asks for nothing"])
+    if is_short(plan):
+        held += f", up to {power_words(max(s.shortfall_kw for s in plan.steps))} off"
+    return held
+
+
+def _trades(plan: Plan) -> str:
+    """Say what the battery does for the money, and how far the draw moves."""
+    kwh = [s.battery_kw * s.duration_s / 3600.0 for s in plan.steps]
+    taken, given = sum(max(-e, 0.0) for e in kwh), sum(max(e, 0.0) for e in kwh)
+    low, high = min(s.grid_kw for s in plan.steps), max(s.grid_kw for s in plan.steps)
+    does = [f"takes {taken:.2f} kWh"] * (taken > 0.005) + [f"gives {given:.2f} kWh"] * (
+        given > 0.005
+    )
+    battery = f"Battery {' and '.join(does)}, the" if does else "The"
+    if high - low < 0.005:
+        return f"{battery} draw stays at {low:.2f} kW"
+    return f"{battery} draw moves between {low:.2f} and {high:.2f} kW"
 
 
 def _battery_answers(plan: Plan, problem: Problem, event: list[Step]) -> Iterator[str]:

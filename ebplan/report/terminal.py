@@ -17,6 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ebplan.mechanisms import mechanism_words
 from ebplan.plan import PRIORITY_CAUSES, Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
@@ -96,9 +97,15 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     """Event, what is asked, how good the plan is; then what it does, in one sentence."""
     length = time_words(problem.event_end_s - problem.event_start_s)
     asked = f": {direction_of(problem).verb} {power_words(peak_kw(plan))} for {length}"
+    if problem.asks != "one_way":
+        asked = f": {'follow the frequency' if problem.tracks else _priced(problem)} for {length}"
     line = Text.assemble((_given(plan.event_id), "bold"), asked)
     if problem.event_start_s > 0.0:
         line.append(f" in {time_words(problem.event_start_s)}")
+    if plan.without:
+        absorbs = problem.direction > 0
+        listed = " and ".join(mechanism_words(name, absorbs=absorbs) for name in plan.without)
+        line.append(f", without {listed}", "bold")
     good = plan.status in ("optimal", "armed") and not is_short(plan)
     line.append(f"  {STATUS_WORDS[plan.status]}", "bold green" if good else "bold yellow")
     line.append(", " if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
@@ -108,10 +115,26 @@ def _headline(plan: Plan, problem: Problem) -> Text:
     return line
 
 
+def _priced(problem: Problem) -> str:
+    """Say what stands in the place of a target: the prices of the window, or its limit."""
+    prices, inside = problem.energy_prices_per_kwh, _inside(problem)
+    low, high = float(prices[inside].min()), float(prices[inside].max())
+    if isinstance(problem.prices.energy_per_kwh, tuple):
+        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        return f"energy at {span} {problem.currency}/kWh"
+    return f"draw at most {power_words(float(np.array(problem.import_limit_kw)[inside].min()))}"
+
+
+def _inside(problem: Problem) -> NDArray[np.bool_]:
+    """Return the steps inside the event, shape (T,)."""
+    starts = problem.grid.starts_s
+    return (starts >= problem.event_start_s - 1e-9) & (starts < problem.event_end_s - 1e-9)
+
+
 def _timeline(plan: Plan, problem: Problem, width: int) -> Table:
     """Rows of small bars over the compressive time axis; the powers share one scale."""
-    powers, levels = [*_power_rows(plan, problem)], [*_level_rows(plan)]
-    scale_kw = max(float(kw.max()) for _, kw, _ in powers) or 1.0
+    powers, levels = [*_power_rows(plan, problem)], [*_level_rows(plan, problem)]
+    scale_kw = max((float(kw.max()) for _, kw, _ in powers), default=0.0) or 1.0
     rows = [(label, kw / scale_kw, power_words(kw.max()), style) for label, kw, style in powers]
     for label, values, span in levels:
         spread = float(np.ptp(values)) or 1.0
@@ -142,7 +165,12 @@ def _steps_under_cells(plan: Plan, axis: EventAxis, cells: int) -> NDArray[np.in
 def _power_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray, str]]:
     """Yield label, power >= 0 in kW and style: what is asked, what answers, what is missing."""
     direction = direction_of(problem)
-    yield "asked", np.array([abs(step.target_kw) for step in plan.steps]), "bold"
+    target_kw = np.array([step.target_kw for step in plan.steps])
+    if problem.tracks:
+        yield "asked less", np.maximum(-target_kw, 0.0), "bold"
+        yield "asked more", np.maximum(target_kw, 0.0), "bold"
+    elif problem.asks == "one_way":
+        yield "asked", np.abs(target_kw), "bold"
     floor_kw = 0.02 * peak_kw(plan)
     for name in mechanism_names(plan):
         answer_kw = direction.sign * mechanism_kw(plan, name)
@@ -156,14 +184,17 @@ def _power_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray,
         yield "shortfall", short_kw, COLOURS["shortfall"]
 
 
-def _level_rows(plan: Plan) -> Iterator[tuple[str, FloatArray, str]]:
-    """Yield label, values and their range in words: draw and, with a battery, SoC."""
+def _level_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray, str]]:
+    """Yield label, values and their range in words: draw, SoC, and a price that changes."""
     grid_kw = np.array([step.grid_kw for step in plan.steps])
     low, high = (number_words(float(v), 2) for v in (grid_kw.min(), grid_kw.max()))
     yield "draw", grid_kw, f"{low}-{high} kW"
     soc = np.array([np.nan if step.soc is None else 100.0 * step.soc for step in plan.steps])
     if not np.isnan(soc).any():
         yield "SoC", soc, f"{soc.min():.1f}-{soc.max():.1f} %"
+    if isinstance(problem.prices.energy_per_kwh, tuple):
+        price = np.array(problem.prices.energy_per_kwh)
+        yield "price", price, f"{price.min():g} to {price.max():g} {problem.currency}/kWh"
 
 
 def _bars(level: FloatArray) -> str:

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
-from ebplan.solvers.blocks.battery import loss_lines, response_limit_kw
+from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
+from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
+from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
 from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import bounds_of
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.quality import late_by_waiting, too_slow_kw
-from ebplan.solvers.transients import compute_kw, peaks
+from ebplan.solvers.transients import compute_kw, hidden_kw, judged_from, peaks
 
 
 @dataclass
@@ -28,6 +30,8 @@ class _Point:
 
     program: Program
     x: FloatArray
+    exact_loss: tuple[int, ...] = ()
+    """Steps whose loss is held exactly."""
 
     def put(self, name: str, values: FloatArray | float) -> None:
         """Write a group; a group that the program does not need is passed over."""
@@ -48,7 +52,8 @@ def complete(
         formulation: its program.
         decisions: what each pool does.
         battery_kw: what the battery is to do, shape (T,), > 0 discharges; if absent it answers
-            the event as far as it can and rests otherwise. Energy limits hold either way.
+            the event as far as it can, takes back afterwards what is to be restored, and rests
+            otherwise. Energy limits hold either way.
     """
     program = formulation.program
     point = _Point(program, np.zeros(program.n_columns))
@@ -61,20 +66,30 @@ def complete(
     point.put("compute_instant", compute_kw(problem, decisions, watched))
     mean_kw = mean_kw + np.array(problem.other_kw)
 
-    sign = -problem.direction
     aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     asked = problem.in_event
-    given_kw, limit_kw = np.zeros_like(mean_kw), np.zeros_like(mean_kw)
+    given_kw = np.zeros_like(mean_kw)
+    point.exact_loss = formulation.exact_loss
+    planned = battery_kw is not None
     if problem.battery is not None:
-        limit_kw = response_limit_kw(problem, problem.battery)
         if battery_kw is None:
-            need_kw = np.where(asked, np.clip(sign * (mean_kw - aim), 0.0, limit_kw), 0.0)
-            battery_kw = sign * need_kw
+            battery_kw = np.zeros_like(mean_kw)
+            for sign in judged_from(problem):
+                beyond_kw = sign * (mean_kw - aim) - problem.tolerance_kw
+                answer_kw = np.clip(beyond_kw, 0.0, hidden_kw(problem, sign))
+                battery_kw = battery_kw + np.where(asked, sign * answer_kw, 0.0)
         battery_kw = np.minimum(battery_kw, np.maximum(mean_kw + problem.export_limit_kw, 0.0))
+        if not planned and problem.restore_kwh is not None:
+            battery_kw = _with_recharge(point, problem, problem.battery, battery_kw, mean_kw)
         given_kw = _put_battery(point, problem, problem.battery, battery_kw)
     grid_kw = mean_kw - given_kw
-    peak_kw = peaks(problem, decisions)[0] + np.array(problem.other_kw)
-    short_kw = np.maximum(sign * (grid_kw - aim), sign * (peak_kw - aim) - limit_kw)
+    short_kw = np.zeros_like(mean_kw)
+    for sign in judged_from(problem):
+        peak_kw = peaks(problem, decisions, sign)[0] + np.array(problem.other_kw)
+        missed_kw = np.maximum(
+            sign * (grid_kw - aim), sign * (peak_kw - aim) - hidden_kw(problem, sign)
+        )
+        short_kw = np.maximum(short_kw, missed_kw - problem.tolerance_kw)
     point.put("grid", grid_kw)
     point.put("shortfall", clean(short_kw[asked]))
     point.put("overrun", clean(grid_kw - np.array(problem.import_limit_kw)))
@@ -114,6 +129,11 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
     for i, step in enumerate(pool.congestion):
         above = np.maximum(way.load - step.above_utilisation * capacity, 0.0)
         point.put(f"{operation.name}.congested.{i}", above)
+    lines = np.array(uncapped_lines(operation))
+    on_lines_kw = np.outer(lines[:, 0], way.load) + np.outer(lines[:, 1], way.active)
+    for h in range(len(lines)):
+        lowest = on_lines_kw.argmin(axis=0) == h
+        point.put(f"{operation.name}.uncapped.{h}", lowest.astype(float))
     slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
     depth = slope * way.load + intercept * way.active - way.power_kw
     point.put(f"{operation.name}.cap_depth", np.maximum(depth, 0.0))
@@ -127,17 +147,22 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
 def _put_warmth(
     point: _Point, problem: Problem, decision: PoolDecision, drained: FloatArray
 ) -> None:
-    """Write the pre-warm; who is drained while the pool is warm is drained warm."""
-    pool, warmth = decision.pool, decision.pool.prewarm
-    if warmth is None or decision.prewarm is None or decision.woken_warm is None:
+    """Write the pre-warm; who is drained while the pool is warm is drained warm.
+
+    A decision that knows no pre-warm commands none: what was warmed before the plan counts still.
+    """
+    pool, warmth, grid = decision.pool, decision.pool.prewarm, problem.grid
+    if warmth is None:
         point.put(f"{pool.name}.to_wake", decision.to_wake)
         return
-    grid = problem.grid
-    warm = warm_epochs(warmth, grid) @ decision.prewarm + still_warm(warmth, grid)
-    point.put(f"{pool.name}.prewarm", decision.prewarm)
+    none = np.zeros(grid.n_epochs)
+    command = none if decision.prewarm is None else decision.prewarm
+    woken_warm = none if decision.woken_warm is None else decision.woken_warm
+    warm = warm_epochs(warmth, grid) @ command + still_warm(warmth, grid)
+    point.put(f"{pool.name}.prewarm", command)
     point.put(f"{pool.name}.drained_warm", np.where(warm > 0.5, drained, 0.0))
-    point.put(f"{pool.name}.to_wake_warm", decision.woken_warm)
-    point.put(f"{pool.name}.to_wake", decision.to_wake - decision.woken_warm)
+    point.put(f"{pool.name}.to_wake_warm", woken_warm)
+    point.put(f"{pool.name}.to_wake", decision.to_wake - woken_warm)
 
 
 def _put_requests(point: _Point, problem: Problem, decision: PoolDecision) -> None:
@@ -176,10 +201,76 @@ def _put_battery(
         energy[t + 1] = energy[t] - duration_h * (out_kw / eta if given[t] > 0.0 else out_kw * eta)
     point.put("discharge", np.maximum(given, 0.0))
     point.put("charge", np.maximum(-given, 0.0))
-    point.put("loss", loss)
+    taking = np.logical_and(*directions(problem, battery)) & (given < 0.0)
+    point.put("loss", np.where(taking, 0.0, loss))
+    point.put("charge_loss", np.where(taking, loss, 0.0))
+    _put_runs(point, problem, battery, given)
+    _put_loss_parts(point, battery, np.abs(given))
     point.put("energy", energy)
     point.put("reserve_dip", max(0.0, battery.kept_kwh - float(energy.min())))
     widths = np.array([segment.width_kwh for segment in battery.terminal])
     filled = np.clip(energy[-1] - np.r_[0.0, np.cumsum(widths)[:-1]], 0.0, widths)
     point.put("energy_left", filled)
+    point.put("soc_missing", max(0.0, (problem.restore_kwh or 0.0) - float(energy[-1])))
+    _put_wear(point, battery, energy)
     return given
+
+
+def _put_wear(point: _Point, battery: BatteryProblem, energy: FloatArray) -> None:
+    """Put the layers of depth and the calendar wear that follow from the energy stored."""
+    if battery.depth_segments:
+        for j, layer in enumerate(layers_kwh(battery, energy)):
+            point.put(f"depth_energy.{j}", layer)
+            point.put(f"depth_out.{j}", np.maximum(-np.diff(layer), 0.0))
+    if battery.calendar:
+        point.put("calendar_rate", calendar_rate_per_h(battery, energy))
+
+
+def _put_loss_parts(point: _Point, battery: BatteryProblem, power_kw: FloatArray) -> None:
+    """Fill the straight parts of the loss one after the other, where it is held exactly."""
+    at = list(point.exact_loss)
+    widths, _ = loss_parts(battery)
+    below_kw = 0.0
+    for i, width in enumerate(widths if at else ()):
+        part_kw = np.clip(power_kw[at] - below_kw, 0.0, width)
+        point.put(f"loss_part.{i}", part_kw)
+        point.put(f"loss_full.{i}", (part_kw >= width).astype(float))
+        below_kw += float(width)
+
+
+def _with_recharge(
+    point: _Point,
+    problem: Problem,
+    battery: BatteryProblem,
+    answer_kw: FloatArray,
+    site_kw: FloatArray,
+) -> FloatArray:
+    """Return the answer with what is to be restored taken back after the event, shape (T,)."""
+    _put_battery(point, problem, battery, answer_kw)
+    stored_kwh = float(point.x[point.program.column_range("energy")][-1])
+    missing_kwh = (problem.restore_kwh or 0.0) - stored_kwh
+    lines = loss_lines(battery)
+    room_kw = np.clip(np.array(problem.import_limit_kw) - site_kw, 0.0, battery.charge_limit_kw)
+    room_kw = np.where(problem.after_event & directions(problem, battery)[1], room_kw, 0.0)
+    wanted_kw = answer_kw.copy()
+    for t in np.flatnonzero(room_kw > 0.0):
+        if missing_kwh <= 0.0:
+            break
+        # the loss of the whole power overstates that of a part: never less than is missing
+        kept = 1.0 - max(slope + above / room_kw[t] for slope, above in lines)
+        per_kw = battery.cell_efficiency * kept * problem.grid.durations_s[t] / 3600.0
+        wanted_kw[t] = -min(room_kw[t], missing_kwh / per_kw)
+        missing_kwh += wanted_kw[t] * per_kw
+    return wanted_kw
+
+
+def _put_runs(
+    point: _Point, problem: Problem, battery: BatteryProblem, given_kw: FloatArray
+) -> None:
+    """Say in which price runs the battery may give: from the cheapest in which it does."""
+    run = price_runs(problem, battery)
+    first = [int(np.flatnonzero(run == r)[0]) for r in range(int(run.max()) + 1)]
+    prices = problem.energy_prices_per_kwh[first]
+    gives = np.array([bool((given_kw[run == r] > 0.0).any()) for r in range(len(first))])
+    from_price = prices[gives].min() if gives.any() else np.inf
+    point.put("discharging", (prices >= from_price).astype(float))

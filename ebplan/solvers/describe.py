@@ -15,11 +15,12 @@ from ebplan.solvers.blocks import (
     prewarm,
     response,
     service,
+    wear,
 )
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import Program
 
-BLOCKS = (counts, lens, latency, prewarm, service, response, battery, connection)
+BLOCKS = (counts, lens, latency, prewarm, service, response, battery, wear, connection)
 
 
 def describe(formulation: Formulation, *, every_row: bool = False) -> Iterator[str]:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
+from ebplan.solvers.explain_either_way import explain_either_way, what_is_restored
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.given_up import amount_of, given_up, given_up_sentences
 from ebplan.solvers.highs import row_duals
+from ebplan.solvers.merit_view import merit_sentences
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.relief import reliefs
 
 COSTS_OF = {
-    "battery": ("wear", "stored_energy", "handoff"),
-    "consolidation": ("draining", "waking", "readiness", "congestion", "late"),
+    "battery": ("wear", "calendar", "stored_energy", "handoff"),
+    "consolidation": (
+        "draining",
+        "waking",
+        "readiness",
+        "congestion",
+        "late",
+        "prewarming",
+        "swapping",
+        "lowered",
+    ),
     "power_cap": ("capping",),
+    "clock_lock": ("clocking",),
     "admission": ("rejected",),
     "deferral": ("delay",),
+    "pull_forward": ("pull_forward",),
 }
 """Which costs a mechanism causes; congestion is caused by consolidation and caps together and
-counted with the first."""
+counted with the first, and so is what makes instances free or cheap to free."""
 COSTS_OF_ABSORBING = COSTS_OF | {"consolidation": ("draining", "waking")}
 """The same to absorb: an instance put to work takes congestion away."""
-ABSORBING_NAMES = {"consolidation": "instances put to work", "deferral": "backlog worked off"}
-"""What mechanisms are called that do the reverse of what they are named after."""
 
 
 def explain(
@@ -30,10 +46,16 @@ def explain(
 ) -> tuple[str, ...]:
     """Return the sentences of a plan found by the solver; times count from the event's start."""
     began_s = problem.event_start_s
+    if problem.asks != "one_way":
+        told = explain_either_way(problem, plan)
+        return (*told, *_what_binds(problem, formulation, x), *problem.caveats)
     sentences = [
         *_who_carries(plan, began_s),
         *_why_this_mix(plan, problem.direction),
+        *merit_sentences(problem, plan),
         *_what_falls_short(plan, problem),
+        *what_is_restored(problem, plan),
+        *given_up_sentences(given_up(problem, formulation, x)),
     ]
     if not plan.shortfall:
         price = next_kw_price(problem, formulation, x)
@@ -41,8 +63,61 @@ def explain(
             f"One more kW over the whole event would cost {price:,.2f} {plan.currency} with the "
             "same instances running."
         )
+    sentences.extend(_what_would_help(problem, plan, formulation, x))
     sentences.extend(_what_binds(problem, formulation, x))
     return (*sentences, *problem.caveats)
+
+
+MOST_RELIEFS = 2
+LEAST_SAVED = 1e-3
+"""A relief below this share of what is to be saved is not told, nor one that reads as zero."""
+
+
+def _what_would_help(
+    problem: Problem, plan: Plan, formulation: Formulation, x: FloatArray
+) -> list[str]:
+    """Name the one or two limits of which more would save most: missing energy first, then money.
+
+    What is missing, and what is taken from the reserve, is priced to set priorities; so it is
+    counted in kWh and not in money.
+    """
+    group, saved, whole = "", plan.currency, abs(plan.money)
+    if plan.shortfall:
+        group, saved, whole = "shortfall", "kWh of what is missing", plan.shortfall_kwh
+    elif plan.cost.get("reserve", 0.0) > 0.0:
+        group, saved, whole = "reserve_dip", "kWh of the dip into the reserve", 1.0
+    amount = amount_of(group, problem, formulation) if group else None
+    told = [
+        f"{relief.limit.words} ({relief.saves:,.2f} {saved} per {relief.limit.per})"
+        for relief in reliefs(problem, formulation, x, amount=amount)[:MOST_RELIEFS]
+        if relief.saves > max(LEAST_SAVED * whole, 5e-3)
+    ]
+    if not told:
+        return []
+    return [f"With the same instances most would be saved by {', then by '.join(told)}."]
+
+
+def worth_sentence(whole: Plan, without: Plan, names: Sequence[str]) -> str:
+    """Say what the mechanisms left out are worth: both costs, and what is missed more."""
+    absorbs = any(step.target_kw > 0.0 for step in whole.steps)
+    listed = " and ".join(_name(name, absorbs) for name in least_impact_first(names))
+    more = without.money - whole.money
+    change = f"{abs(more):,.2f} {'more' if more >= 0.0 else 'less'}"
+    sentence = (
+        f"Without {listed} the plan costs {without.money:,.2f} {whole.currency} instead of "
+        f"{whole.money:,.2f}, {change}"
+    )
+    missed = without.shortfall_kwh - whole.shortfall_kwh
+    if abs(missed) < MISSED_KWH:
+        return f"{sentence}."
+    return (
+        f"{sentence}, and misses {without.shortfall_kwh:.3g} kWh instead of "
+        f"{whole.shortfall_kwh:.3g} kWh."
+    )
+
+
+MISSED_KWH = 1e-6
+"""A milliwatt-hour of shortfall is none."""
 
 
 def next_kw_price(problem: Problem, formulation: Formulation, x: FloatArray) -> float:
@@ -107,8 +182,7 @@ def _who_carries(plan: Plan, began_s: float) -> list[str]:
 
 
 def _name(mechanism: str, absorbs: bool) -> str:
-    name = mechanism.replace("_", " ")
-    return ABSORBING_NAMES.get(mechanism, name) if absorbs else name
+    return mechanism_words(mechanism, absorbs=absorbs)
 
 
 def _why_this_mix(plan: Plan, direction: int) -> list[str]:
@@ -159,6 +233,8 @@ _LIMITS = {
     "ttft_cap": "the limit on time to first token lets no cap go deeper",
     "itl_limit": "the limit on inter-token latency lets no cap go deeper",
 }
+_PRICED_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
+"""The same where nothing is asked."""
 _ABSORBING_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"}
 """The same to absorb: no rebound is limited afterwards."""
 AT_LIMIT = 1e-3
@@ -174,6 +250,7 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
     """Say which limits are reached, and from when to when."""
     program = formulation.program
     limits = _LIMITS if problem.direction < 0 else _ABSORBING_LIMITS
+    limits = _PRICED_LIMITS if problem.asks == "nothing" else limits
     activity = program.activity(x)
     spans: dict[str, list[tuple[float, float]]] = {}
     for group in program.rows:
@@ -186,7 +263,7 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
         )
         at_limit = reached < AT_LIMIT
         if limit in ACTIVE_ONLY:
-            at_limit &= _active(formulation, x, group.name, limit) > 0.5
+            at_limit &= _active(formulation, x, group.name) > 0.5
         for start, end in _spans(problem, group.name, group.size)[at_limit]:
             spans.setdefault(limit, []).append((float(start), float(end)))
     return [
@@ -212,10 +289,16 @@ def _when(spans: list[tuple[float, float]], began_s: float) -> str:
     return f"Between {start - began_s:g} s and {end - began_s:g} s{more}"
 
 
-def _active(formulation: Formulation, x: FloatArray, row_name: str, limit: str) -> FloatArray:
-    """Return the active instances that a row group speaks of, shape (K,)."""
-    way = row_name.partition(f".{limit}")[0]
-    return x[formulation.program.column_range(f"{way}.active")]
+def _active(formulation: Formulation, x: FloatArray, row_name: str) -> FloatArray:
+    """Return the instances that run in the way that a row group speaks of, shape (K,)."""
+    ways = [
+        (lens.operation.name, active)
+        for counts, lenses in zip(formulation.counts, formulation.lenses, strict=True)
+        for lens, active in zip(lenses, counts.serving, strict=True)
+    ]
+    # the name of a pool begins those of its other ways
+    own = max((way for way in ways if row_name.startswith(f"{way[0]}.")), key=lambda w: len(w[0]))
+    return x[own[1]]
 
 
 def _spans(problem: Problem, name: str, size: int) -> FloatArray:

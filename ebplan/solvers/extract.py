@@ -65,7 +65,10 @@ def extract_plan(
         cost=cost,
         shortfall=_shortfalls(steps, decisions, problem),
         check=CheckResult(ok=False),
-        handoff=HandOffResult(complete_s=handoff_complete_s(steps), asked_s=problem.handoff_from_s),
+        handoff=HandOffResult(
+            complete_s=handoff_complete_s(steps) if problem.asks == "one_way" else None,
+            asked_s=problem.handoff_from_s,
+        ),
         steps=steps,
         pools={d.pool.name: _epochs(problem, d) for d in decisions},
         converter=None
@@ -77,6 +80,7 @@ def extract_plan(
         ),
         service={d.pool.name: _service(problem, d) for d in decisions},
         explanation=(),
+        without=problem.without,
         problem_hash=problem.digest(),
     )
 
@@ -205,11 +209,10 @@ def _steps(
     shortfall = np.zeros(grid.n_steps)
     asked = problem.in_event
     # The program's shortfall also covers the peak inside a step that the mean hides.
+    off_kw = (grid_kw - baseline - target)[asked]
+    missed_kw = np.abs(off_kw) if problem.tracks else -problem.direction * off_kw
     shortfall[asked] = clean(
-        np.maximum(
-            -problem.direction * (grid_kw - baseline - target)[asked],
-            x[formulation.connection.shortfall],
-        )
+        np.maximum(missed_kw - problem.tolerance_kw, x[formulation.connection.shortfall])
     )
     return tuple(
         Step(
@@ -366,7 +369,7 @@ def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> l
 def _cap_w_per_gpu(pool: PoolProblem, way: Running, k: int) -> float | None:
     """Return the limit for each GPU, or None where the natural draw is no higher."""
     each_kw = _below_natural_kw(way, k)
-    if each_kw is None:
+    if each_kw is None or not pool.may_cap:
         return None
     # Drivers take whole watts; a tenth is finer than any of them.
     return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
@@ -434,6 +437,8 @@ def _shortfalls(
 
 def _why_short(run: list[Step], decisions: tuple[PoolDecision, ...], problem: Problem) -> str:
     """Name what was exhausted while the target was missed."""
+    if problem.tracks:
+        return _why_off_target(run, problem)
     battery, reasons = problem.battery, []
     if battery is None:
         reasons.append("the site has no battery")
@@ -454,6 +459,30 @@ def _why_short(run: list[Step], decisions: tuple[PoolDecision, ...], problem: Pr
         limits = dict(zip(problem.grid.edges_s[:-1], problem.import_limit_kw, strict=True))
         if any(step.grid_kw >= limits[step.t_s] - AT_LIMIT_KW for step in run):
             reasons.append(f"the site may not draw more than {limits[run[0].t_s]:g} kW")
+    return "; ".join(reasons) or "no mechanism is left that acts in time"
+
+
+def _why_off_target(run: list[Step], problem: Problem) -> str:
+    """Name what was exhausted while a target followed both ways was missed, on either side."""
+    battery, reasons = problem.battery, []
+    above = any(s.grid_kw > s.baseline_kw + s.target_kw for s in run)
+    if battery is None:
+        return "the site has no battery to follow the frequency with"
+    if run[0].t_s + 1e-9 < problem.event_start_s + battery.delay_s:
+        reasons.append(f"the converter answers after {battery.delay_s:g} s")
+    limit_kw = battery.discharge_limit_kw if above else battery.charge_limit_kw
+    if max(abs(s.battery_kw) for s in run) >= limit_kw - AT_LIMIT_KW:
+        reasons.append(f"the converter is at its limit of {limit_kw:g} kW")
+    stored = [s.soc * battery.energy_kwh for s in run if s.soc is not None]
+    if above and min(stored) <= battery.min_kwh + AT_LIMIT_KW:
+        reasons.append(f"the battery is empty ({battery.min_kwh:g} kWh left)")
+    if not above and max(stored) >= battery.max_kwh - AT_LIMIT_KW:
+        reasons.append(f"the battery is full ({battery.max_kwh:g} kWh)")
+    if above and min(s.grid_kw for s in run) <= -problem.export_limit_kw + AT_LIMIT_KW:
+        reasons.append(f"the site may not feed in more than {problem.export_limit_kw:g} kW")
+    limits = dict(zip(problem.grid.edges_s[:-1], problem.import_limit_kw, strict=True))
+    if not above and any(s.grid_kw >= limits[s.t_s] - AT_LIMIT_KW for s in run):
+        reasons.append(f"the site may not draw more than {limits[run[0].t_s]:g} kW")
     return "; ".join(reasons) or "no mechanism is left that acts in time"
 
 

@@ -16,8 +16,9 @@ from ebplan.solvers.blocks.lens import Lens, add_lens
 from ebplan.solvers.blocks.prewarm import Prewarm, add_prewarm
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
+from ebplan.solvers.blocks.wear import add_wear
 from ebplan.solvers.operations import operations
-from ebplan.solvers.program import Program, ProgramBuilder
+from ebplan.solvers.program import FloatArray, Program, ProgramBuilder
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,37 @@ class Formulation:
     connection: Connection
     instants_s: tuple[float, ...]
     """Instants watched inside steps."""
+    exact_loss: tuple[int, ...] = ()
+    """Steps in which the converter's loss is held exactly."""
 
 
-def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulation:
+def formulate(
+    problem: Problem,
+    *,
+    instants_s: Sequence[float] = (),
+    ways: FloatArray | None = None,
+    exact_loss: Sequence[int] = (),
+) -> Formulation:
     """State the problem as a mixed-integer linear program.
 
     Args:
         problem: what to state.
         instants_s: times inside steps at which the converter's limit is watched besides the step
             edges (``solvers/transients.py`` finds those that matter).
+        ways: fixes what the battery does where it may work both ways, shape (T,): > 0 gives,
+            < 0 takes, 0 leaves it open. Columns and rows are the same with and without.
+        exact_loss: steps in which the converter's loss is held exactly, with binaries.
     """
     watched = np.array(sorted(instants_s))
     builder = ProgramBuilder()
     grid = problem.grid
     counts, lenses, prewarms, services = [], [], [], []
-    drawing_pays = problem.prices.energy_per_kwh <= 0.0
+    # A target that is followed from below as well pays for draw that is not there.
+    drawing_pays = problem.tracks or bool((problem.energy_prices_per_kwh <= 0.0).any())
     for pool in problem.pools:
         counts.append(add_counts(builder, pool, grid, drawing_pays=drawing_pays))
-        ways = zip(operations(pool), counts[-1].serving, strict=True)
-        lenses.append(tuple(add_lens(builder, pool, way, grid, active) for way, active in ways))
+        running = zip(operations(pool), counts[-1].serving, strict=True)
+        lenses.append(tuple(add_lens(builder, pool, way, grid, active) for way, active in running))
         for lens, active in zip(lenses[-1], counts[-1].serving, strict=True):
             add_latency(builder, pool, grid, active, lens)
         prewarms.append(add_prewarm(builder, pool, grid, counts[-1]))
@@ -64,7 +77,10 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
     compute = add_compute_power(
         builder, problem.pools, grid, counts, lenses, prewarms, watched, problem.direction
     )
-    battery = add_battery(builder, problem, problem.battery) if problem.battery else None
+    battery = None
+    if problem.battery is not None:
+        battery = add_battery(builder, problem, problem.battery, ways, exact_loss)
+        add_wear(builder, problem.battery, battery.energy, grid.durations_s / 3600.0)
     connection = add_connection(builder, problem, compute, battery, watched)
     return Formulation(
         program=builder.build(),
@@ -76,4 +92,5 @@ def formulate(problem: Problem, *, instants_s: Sequence[float] = ()) -> Formulat
         battery=battery,
         connection=connection,
         instants_s=tuple(float(t) for t in watched),
+        exact_loss=tuple(exact_loss),
     )

@@ -5,6 +5,7 @@ The status word is not trusted alone: a solution counts only where HiGHS says th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,15 +107,79 @@ def _bound(info: Any, objective: float) -> float | None:
     return bound if np.isfinite(bound) else None
 
 
+@dataclass(frozen=True)
+class LinearOptimum:
+    """Optimum of a linear program with its duals: change of the objective per unit of a bound."""
+
+    objective: float
+    x: FloatArray
+    """Shape (n,)."""
+    row_dual: FloatArray
+    """Shape (m,)."""
+    column_dual: FloatArray
+    """Shape (n,)."""
+
+
+def fixed_optimum(program: Program, x: FloatArray, cost: FloatArray | None = None) -> LinearOptimum:
+    """Return the optimum with the integers fixed at ``x``: what can be had without moving them.
+
+    Args:
+        program: the program.
+        x: where the integers are, shape (n,).
+        cost: what to minimise instead of the program's cost, shape (n,).
+    """
+    solver = _load(program, {}, relaxed_at=x)
+    if cost is not None:
+        _minimise(solver, cost)
+    return _linear_optimum(solver, program)
+
+
+def least_in_turn(
+    program: Program, amounts: Sequence[FloatArray], *, at: FloatArray | None = None
+) -> list[LinearOptimum]:
+    """Minimise one amount after the other, each while the ones before stay at their least.
+
+    Args:
+        program: the program.
+        amounts: weights of the columns, each of shape (n,) and >= 0.
+        at: where the integers are fixed, shape (n,). If absent the linear relaxation is solved:
+            whatever the whole numbers, no plan has less.
+    """
+    solver = _load(program, {}, relaxed_at=at, relaxed=True)
+    found = []
+    for amount in amounts:
+        _minimise(solver, amount)
+        found.append(_linear_optimum(solver, program))
+        columns = np.flatnonzero(amount)
+        most = found[-1].objective * (1.0 + 1e-7) + 1e-7
+        solver.addRow(-np.inf, most, len(columns), columns.astype(np.int32), amount[columns])
+    return found
+
+
+def _minimise(solver: Any, cost: FloatArray) -> None:
+    columns = np.arange(len(cost), dtype=np.int32)
+    solver.changeColsCost(len(cost), columns, cost)
+    solver.changeObjectiveOffset(0.0)
+
+
+def _linear_optimum(solver: Any, program: Program) -> LinearOptimum:
+    solver.run()
+    solution = solver.getSolution()
+    return LinearOptimum(
+        objective=solver.getInfo().objective_function_value,
+        x=np.array(solution.col_value),
+        row_dual=np.array(solution.row_dual)[: program.n_rows],
+        column_dual=np.array(solution.col_dual),
+    )
+
+
 def row_duals(program: Program, x: FloatArray) -> FloatArray:
     """Return the row duals with the integers fixed at ``x``, shape (m,).
 
     A dual is the change of the objective per unit of the row's right-hand side: what the next kW
     costs while the instances stay where they are.
     """
-    solver = _load(program, {}, relaxed_at=x)
-    solver.run()
-    return np.array(solver.getSolution().row_dual)
+    return fixed_optimum(program, x).row_dual
 
 
 def write_lp(program: Program, path: Path) -> None:
@@ -142,7 +207,13 @@ def _set(solver: Any, option: str, value: object) -> None:
         raise ValueError(f"HiGHS refuses {option} = {value!r}")
 
 
-def _load(program: Program, options: dict[str, Any], relaxed_at: FloatArray | None = None) -> Any:
+def _load(
+    program: Program,
+    options: dict[str, Any],
+    relaxed_at: FloatArray | None = None,
+    *,
+    relaxed: bool = False,
+) -> Any:
     solver = highspy.Highs()
     for option, value in {**OPTIONS, **options}.items():
         _set(solver, option, value)
@@ -159,7 +230,7 @@ def _load(program: Program, options: dict[str, Any], relaxed_at: FloatArray | No
     lp.a_matrix_.start_ = program.row_start
     lp.a_matrix_.index_ = program.entry_column
     lp.a_matrix_.value_ = program.entry_value
-    if relaxed_at is None and program.integer.any():
+    if relaxed_at is None and not relaxed and program.integer.any():
         kind = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         lp.integrality_ = [kind[i] for i in program.integer.astype(int)]
     if solver.passModel(lp) == highspy.HighsStatus.kError:

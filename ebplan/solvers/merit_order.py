@@ -2,7 +2,8 @@
 
 Each pool takes the posture of least impact that carries what is still missing after the pools
 before it (``solvers/postures.py``); it is held from the start of the event to its end. The battery
-bridges.
+bridges. A target followed both ways is the battery's alone; where nothing is asked, nothing moves.
+Afterwards the battery takes back what is to be restored, within the limit of the draw.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
     held_s = float(problem.grid.epoch_durations_s[_during(problem)].sum()) or 1.0
     answer = escalate if problem.direction < 0 else take_up
     for pool in map(bounded, problem.pools):
-        posture = answer(pool, missing_kw, held_s)
+        # What is asked both ways the battery follows alone; where nothing is, nothing moves.
+        one_way = problem.asks == "one_way"
+        posture = answer(pool, missing_kw, held_s) if one_way else as_it_is(pool)
         missing_kw -= problem.direction * (posture.draw_kw - pool.power_at_start_kw())
         decisions.append(_hold(problem, pool, posture))
     return complete(problem, formulation, tuple(decisions))
@@ -133,7 +136,8 @@ def _prewarm(problem: Problem, pool: PoolProblem, serving: FloatArray) -> FloatA
     first = int(np.flatnonzero(drained)[0])
     in_time = np.flatnonzero(warm_epochs(warmth, grid)[first])
     energy_h = warmth.power_kw * warmth.lead_s / 3600.0
-    if in_time.size and warmth.price + energy_h * problem.prices.energy_per_kwh < saved:
+    price_per_kwh = float(problem.energy_prices_per_kwh.mean())
+    if in_time.size and warmth.price + energy_h * price_per_kwh < saved:
         last = int(in_time[-1])
         if not still_warm(warmth, grid)[last]:
             command[last] = 1.0

@@ -35,6 +35,11 @@ class Operation:
     min_utilisation: float
     max_utilisation: float
     utilisation_at_start: float
+    utilisation_range: tuple[float, float]
+    """Load per active instance that can be reached, lowest and highest."""
+    most_active: int
+    may_cap: bool = True
+    """Whether it may be operated below its natural draw."""
     capacity_factor: float = 1.0
     """Instance-equivalents of the pool in one of its own."""
 
@@ -56,6 +61,9 @@ def operations(pool: PoolProblem) -> tuple[Operation, ...]:
         min_utilisation=pool.min_utilisation,
         max_utilisation=pool.max_utilisation,
         utilisation_at_start=pool.utilisation_at_start,
+        utilisation_range=_own_range(pool),
+        most_active=pool.highest_active,
+        may_cap=pool.may_cap,
     )
     return (own, *(op for op in (_clock_locked(pool), _tier(pool)) if op is not None))
 
@@ -73,6 +81,8 @@ def _clock_locked(pool: PoolProblem) -> Operation | None:
         min_utilisation=pool.min_utilisation,
         max_utilisation=pool.max_utilisation,
         utilisation_at_start=pool.utilisation_at_start,
+        utilisation_range=_widest_range(pool),
+        most_active=pool.highest_active,
     )
 
 
@@ -90,8 +100,28 @@ def _tier(pool: PoolProblem) -> Operation | None:
         min_utilisation=pool.min_utilisation,
         max_utilisation=pool.max_utilisation,
         utilisation_at_start=tier.utilisation_at_start or pool.utilisation_at_start,
+        utilisation_range=_widest_range(pool),
+        most_active=pool.highest_active,
+        may_cap=pool.may_cap,
         capacity_factor=tier.capacity_factor,
     )
+
+
+def _widest_range(pool: PoolProblem) -> tuple[float, float]:
+    # a margin keeps rounding inside
+    return pool.min_utilisation * (1.0 - 1e-4), pool.max_utilisation * (1.0 + 1e-4)
+
+
+def _own_range(pool: PoolProblem) -> tuple[float, float]:
+    """Return the load per active instance that can be reached; tighter where nothing moves it."""
+    low, high = _widest_range(pool)
+    moves = any(c.deferral is not None or c.pull_forward is not None for c in pool.classes)
+    if moves or pool.tier is not None or pool.clock_lock is not None:
+        return low, high
+    kept = sum(c.load - c.max_rejected for c in pool.classes)
+    low = max(low, kept / max(pool.highest_active, 1) * (1.0 - 1e-4))
+    high = min(high, pool.load / max(pool.fewest_active, 1) * (1.0 + 1e-4))
+    return low, max(high, low * (1.0 + 2e-4))
 
 
 def operated(pool: PoolProblem, operation: Operation) -> PoolProblem:

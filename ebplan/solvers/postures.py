@@ -84,7 +84,8 @@ def escalate(pool: PoolProblem, missing_kw: float, held_s: float) -> Posture:
 def take_up(pool: PoolProblem, missing_kw: float, held_s: float) -> Posture:
     """Return the posture with as few more instances at work as absorb what is missing."""
     posture = as_it_is(pool)
-    for active in range(posture.active + 1, pool.active_at_start + pool.drained_at_start + 1):
+    awake = pool.active_at_start + pool.drained_at_start
+    for active in range(posture.active + 1, min(awake, pool.highest_active) + 1):
         if posture.draw_kw - pool.power_at_start_kw() >= missing_kw:
             return posture
         if _can_serve(pool, posture.demand.served_by_own(pool), active):
@@ -150,12 +151,23 @@ def _postures(pool: PoolProblem, enough_kw: float, held_s: float) -> Iterator[Po
 
 
 def _everything(pool: PoolProblem) -> Demand:
-    """Serve everything, with the lower precision serving what it serves at the start."""
+    """Serve everything, with the lower precision serving what it serves at the start.
+
+    As far as that is planned for: nothing where its instances would be loaded too little.
+    """
     return Demand(
         rejected={c.name: 0.0 for c in pool.classes},
         deferred={c.name: 0.0 for c in pool.classes if c.deferral is not None},
-        lowered=_share_out(pool, pool.load_in_tier_at_start),
+        lowered=_share_out(pool, _lowered_at_start(pool)),
     )
+
+
+def _lowered_at_start(pool: PoolProblem) -> float:
+    lower = operations(pool)[-1]
+    factor = lower.capacity_factor
+    load = min(pool.load_in_tier_at_start, pool.in_tier_at_start * lower.max_utilisation * factor)
+    fitting = any(_fits(lower, load / factor, n) for n in range(1, pool.in_tier_at_start + 1))
+    return load if fitting else 0.0
 
 
 def _lowered_more(pool: PoolProblem, demand: Demand) -> Demand:
@@ -196,6 +208,8 @@ def _counts(pool: PoolProblem, load: float) -> list[int]:
 
 def _can_serve(pool: PoolProblem, load: float, active: int) -> bool:
     """Tell whether uncapped instances can serve the load within the planned utilisation."""
+    if not pool.fewest_active <= active <= pool.highest_active:
+        return False
     return _fits(operations(pool)[0], load, active)
 
 
@@ -211,7 +225,11 @@ def _fits(operation: Operation, load: float, active: int) -> bool:
 
 def _less_and_less(pool: PoolProblem, demand: Demand, held_s: float) -> Iterator[Demand]:
     """Yield demands that leave less to serve: first by putting off, then by turning away."""
-    waiting = [(c.deferral.price_per_work_h, c) for c in pool.classes if c.deferral is not None]
+    waiting = [
+        (c.deferral.price_per_work_h, c)
+        for c in pool.classes
+        if c.deferral is not None and c.deferral.may_put_off
+    ]
     if any(as_it_is(pool).demand.rejected.values()):
         waiting = []  # overloaded anyway: what is put off would not be worked off in time
     for _, requests in sorted(waiting, key=lambda pair: pair[0]):
@@ -272,9 +290,9 @@ def _at(
     power_kw, load = 0.0, demand.served_by_own(pool)
     if active:
         power_kw = active * float(own.load_curve.power_kw(min(load / active, 1.0)))
-        if cap_to_kw is not None:
+        if cap_to_kw is not None and (pool.may_cap or clock):
             way = next((w for w in others if w.key == CLOCK_LOCK), own) if clock else own
-            lowest_kw = active * _lowest_power_kw(way, load / active)
+            lowest_kw = active * lowest_power_kw(way, load / active)
             power_kw = min(power_kw, max(cap_to_kw - idle_kw, lowest_kw))
     return Posture(
         active=active,
@@ -299,7 +317,7 @@ def _lower(pool: PoolProblem, demand: Demand) -> tuple[int, float]:
     return active, active * float(lower.load_curve.power_kw(min(each / active, 1.0)))
 
 
-def _lowest_power_kw(operation: Operation, utilisation: float) -> float:
+def lowest_power_kw(operation: PoolProblem | Operation, utilisation: float) -> float:
     """Return the lowest power of an instance whose capacity still carries the load."""
     curve = operation.cap_curve
     needed = utilisation / operation.max_utilisation

@@ -9,18 +9,22 @@ import numpy as np
 from ebplan.plan import OPTIMAL_GAP, PRIORITY_CAUSES, money_gap
 from ebplan.problem import Problem
 from ebplan.solvers import highs
+from ebplan.solvers.blocks.battery import loss_lines
 from ebplan.solvers.complete import complete
-from ebplan.solvers.decision import decide, round_off
+from ebplan.solvers.decision import NOTHING_KW, decide, round_off
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.merit_order import merit_order
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.transients import overshoots
+from ebplan.solvers.turns import without_burning
 
 Method = Literal["highs", "cvxpy", "merit_order"]
 
 FINEST_GAP = 1e-9
 """A solver's tolerances allow no finer proof."""
+INFLATED_KW = 1e-5
+"""A loss this much above the converter's is no rounding."""
 
 
 def solve_once(
@@ -30,15 +34,17 @@ def solve_once(
     solver: str | None,
     time_limit_s: float | None,
     gap: float | None,
+    start: FloatArray | None = None,
 ) -> Solution:
-    """Solve a formulation with the solver asked for.
+    """Solve a formulation with the solver asked for, from a point that is known where there is one.
 
     Raises:
         NoPlanError: no feasible point was found in time.
     """
     if method == "highs":
         # Under a limit the merit order is in hand before the solver is asked.
-        start = None if time_limit_s is None else merit_order(problem, formulation)
+        if start is None and time_limit_s is not None:
+            start = merit_order(problem, formulation)
         return highs.solve(formulation.program, time_limit_s=time_limit_s, gap=gap, start=start)
     from ebplan.solvers import cvxpy_door  # a second to import; only where it is asked for
 
@@ -51,11 +57,55 @@ def settle(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatAr
     What a relaxation may leave open (a loss larger than the converter's, rounding in a slack that
     costs thousands per kWh) is gone; what that costs shows in the gap.
     """
+    return carried_over(problem, formulation, x, formulation)
+
+
+def carried_over(
+    problem: Problem, formulation: Formulation, x: FloatArray, to: Formulation
+) -> FloatArray:
+    """Work a solution out again as a point of another formulation of its problem, shape (n,)."""
     battery_kw = None
     if formulation.battery is not None:
         columns = formulation.battery
         battery_kw = round_off(x[columns.discharge] - x[columns.charge])
-    return complete(problem, formulation, decide(problem, formulation, x), battery_kw)
+        battery_kw = without_burning(problem, battery_kw, x[formulation.compute.mean])
+    return complete(problem, to, decide(problem, formulation, x), battery_kw)
+
+
+def fixed_ways(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray | None:
+    """Return the direction of each step of a target followed both ways, (T,); None where it is.
+
+    The sign of the net power of the relaxation: > 0 gives, < 0 takes, 0 is left open outside the
+    event. Where it rests, the battery answers what is asked.
+    """
+    columns = formulation.battery
+    if not problem.tracks or columns is None or columns.charge_loss is None:
+        return None
+    discharge, charge = x[columns.discharge], x[columns.charge]
+    if float(np.minimum(discharge, charge).max()) <= NOTHING_KW:
+        return None
+    net_kw = round_off(discharge - charge)
+    ways = np.where(net_kw == 0.0, np.where(np.array(problem.target_kw) > 0.0, -1.0, 1.0), net_kw)
+    return np.where(problem.in_event, np.sign(ways), 0.0)
+
+
+def losses_to_hold(problem: Problem, formulation: Formulation, x: FloatArray) -> list[int]:
+    """Return the steps in which the loss is to be held exactly, if a solution burns energy in it.
+
+    Held where it burns alone, it would burn in the next step: all steps count in which it may pay.
+    """
+    columns, battery = formulation.battery, problem.battery
+    if columns is None or battery is None:
+        return []
+    power_kw, loss_kw = x[columns.discharge] + x[columns.charge], x[columns.loss].copy()
+    if columns.charge_loss is not None:
+        loss_kw += x[columns.charge_loss]
+    true_kw = np.max([slope * power_kw + above for slope, above in loss_lines(battery)], axis=0)
+    burns = loss_kw - true_kw > INFLATED_KW
+    if not burns.any():
+        return []
+    may_pay = problem.in_event | (problem.energy_prices_per_kwh <= 0.0)
+    return [int(t) for t in np.flatnonzero(burns | may_pay)]
 
 
 def peaks_to_watch(problem: Problem, formulation: Formulation, x: FloatArray) -> list[float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ebplan.problem import Problem
-from ebplan.solvers.blocks.battery import response_limit_kw
+from ebplan.solvers.blocks.battery import converter_limits_kw, response_limit_kw
 from ebplan.solvers.blocks.prewarm import lead_epochs
 from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import PoolDecision
@@ -56,12 +56,18 @@ def prewarming_kw(problem: Problem, decision: PoolDecision) -> FloatArray:
     return np.asarray(warmth.power_kw * lead_epochs(warmth, problem.grid) @ decision.prewarm)
 
 
-def peaks(problem: Problem, decisions: tuple[PoolDecision, ...]) -> tuple[FloatArray, FloatArray]:
+def judged_from(problem: Problem) -> tuple[int, ...]:
+    """Return the sides from which the draw is judged: 1 from above, -1 from below."""
+    return (1, -1) if problem.tracks else (-problem.direction,)
+
+
+def peaks(
+    problem: Problem, decisions: tuple[PoolDecision, ...], sign: int
+) -> tuple[FloatArray, FloatArray]:
     """Return the draw of the pools that is hardest to hide within each step, and when, each (T,).
 
-    The highest where the event releases, the lowest where it absorbs.
+    The highest where it is judged from above (``sign`` 1), the lowest from below (-1).
     """
-    sign = -problem.direction
     spans, step = _smooth_spans(problem)
     for share in (FROM_THE_KINK, *(np.linspace(0.0, 1.0, SAMPLES),) * ROUNDS):
         width = spans[:, 1:] - spans[:, :1]
@@ -87,14 +93,26 @@ def overshoots(
         decisions: what the fleet does.
         shortfall_kw: shortfall granted in each step, shape (T,).
     """
-    peak_kw, at_s = peaks(problem, decisions)
-    sign = -problem.direction
     aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
-    room_kw = sign * (aim - np.array(problem.other_kw)) + shortfall_kw
-    if problem.battery is not None:
-        room_kw = room_kw + response_limit_kw(problem, problem.battery)
-    over = problem.in_event & (sign * peak_kw > room_kw + UNDONE_KW)
-    return [float(t) for t in at_s[over]]
+    found: list[float] = []
+    for sign in judged_from(problem):
+        peak_kw, at_s = peaks(problem, decisions, sign)
+        room_kw = sign * (aim - np.array(problem.other_kw)) + shortfall_kw
+        room_kw = room_kw + problem.tolerance_kw + hidden_kw(problem, sign)
+        over = problem.in_event & (sign * peak_kw > room_kw + UNDONE_KW)
+        found += [float(t) for t in at_s[over]]
+    return found
+
+
+def hidden_kw(problem: Problem, sign: int) -> FloatArray:
+    """Return what the converter can hide of a draw judged from a side, shape (T,)."""
+    battery = problem.battery
+    if battery is None:
+        return np.zeros(problem.grid.n_steps)
+    if problem.tracks:
+        gives, takes = converter_limits_kw(problem, battery)
+        return gives if sign > 0 else takes
+    return response_limit_kw(problem, battery)
 
 
 def _smooth_spans(problem: Problem) -> tuple[FloatArray, FloatArray]:

@@ -13,6 +13,8 @@ from ebplan.models.latency import ClassLatency, Queue
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.leave_out import leave_out
+from ebplan.wear import CalendarLine, DepthSegment
 
 PAGE = Path(__file__).parents[2] / "docs" / "formulation.md"
 
@@ -24,15 +26,33 @@ def documented() -> set[str]:
     return {plain_name(re.sub(r"\b(POOL|CLASS|H|I)\b", "", span)) for span in spans}
 
 
-@pytest.fixture(scope="module")
-def formulated() -> tuple[Formulation, set[str]]:
+@pytest.fixture(scope="module", params=["under_frequency", "fcr_tracking", "price_window"])
+def formulated(request: pytest.FixtureRequest) -> tuple[Formulation, set[str]]:
     """A formulated example, and the names of its pools and classes."""
-    case = example("under_frequency")
+    case = example(request.param)
     problem = with_limits(pose(case.event, case.site, case.state))
     own = {pool.name for pool in problem.pools}
     own |= {requests.name for pool in problem.pools for requests in pool.classes}
     # One instant inside a step, so that the rows of watched instants stand there too.
-    return formulate(problem, instants_s=[middle_of_event_step(problem)]), own
+    watched = [middle_of_event_step(problem)] if problem.in_event.any() else []
+    return formulate(problem, instants_s=watched, exact_loss=[0]), own
+
+
+@pytest.fixture(scope="module")
+def worn() -> Formulation:
+    """The same example with wear by depth and by the calendar."""
+    case = example("under_frequency")
+    problem = pose(case.event, case.site, case.state)
+    assert problem.battery is not None
+    wear = {
+        "depth_segments": (
+            DepthSegment(from_kwh=0.0, price_per_kwh=1.0),
+            DepthSegment(from_kwh=0.5, price_per_kwh=2.0),
+        ),
+        "calendar": (CalendarLine(price_per_kwh_h=1.0, price_per_h=0.0),),
+    }
+    battery = problem.battery.model_copy(update=wear)
+    return formulate(problem.model_copy(update={"battery": battery}))
 
 
 def with_limits(problem: Problem) -> Problem:
@@ -68,6 +88,17 @@ def test_every_constraint_label_is_documented(
     assert labels - documented == set()
 
 
+def test_what_a_pool_without_caps_adds_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]]
+) -> None:
+    case, (_, own) = example("under_frequency"), formulated
+    problem = leave_out(pose(case.event, case.site, case.state), ["power_cap"])
+    program = formulate(problem).program
+    names = {plain_name(group.name, own) for group in (*program.rows, *program.columns)}
+    assert names - documented == set()
+    assert {"no_cap", "one_line", "no_cap_secant", "uncapped"} <= names
+
+
 def test_every_variable_group_is_documented(
     documented: set[str], formulated: tuple[Formulation, set[str]]
 ) -> None:
@@ -94,5 +125,19 @@ def test_every_variable_is_bounded_and_only_counts_are_whole(
         for group in program.columns
         if program.integer[group.start : group.start + group.size].any()
     }
-    assert whole == {"active", "drained", "asleep", "to_sleep", "to_wake"}
+    # binaries stand only where drawing power may pay
+    counted = {"active", "drained", "asleep", "to_sleep", "to_wake"}
+    assert counted <= whole <= counted | {"not_drained", "discharging", "loss_full"}
     assert max(abs(program.lower).max(), abs(program.upper).max()) < float("inf")
+
+
+def test_wear_is_documented(
+    documented: set[str], formulated: tuple[Formulation, set[str]], worn: Formulation
+) -> None:
+    _, own = formulated
+    said = {re.sub(r"\.J$", "", name) for name in documented}
+    groups = (*worn.program.rows, *worn.program.columns)
+    names = {plain_name(group.name, own) for group in groups}
+    assert {"depth_layers", "depth_out", "depth_energy", "calendar_rate"} <= names
+    assert names - said == set()
+    assert set(worn.program.cost_of) - documented == set()

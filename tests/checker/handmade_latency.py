@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from handmade_physics import capacity_each, epoch_durations_s, power_each_kw, served
+from handmade_physics import (
+    HandmadeWay,
+    capacity_each,
+    epoch_durations_s,
+    power_each_kw,
+    served,
+    ways,
+)
 from handmade_problem import Decision, natural_kw
 
 from ebplan.problem import PoolProblem
 
 
-def speed(pool: PoolProblem, told: Decision) -> float:
-    share = power_each_kw(pool, told) / natural_kw(pool, served(pool, told) / told.active)
-    g = pool.cap_curve.elasticity
+def speed(way: HandmadeWay) -> float:
+    share = way.each_kw / natural_kw(way.of, way.load / way.active)
+    g = way.cap_curve.elasticity
     return min(share**g, 1.0 + g * (share - 1.0), 1.0)
 
 
@@ -26,15 +33,25 @@ def wait_s(pool: PoolProblem, used: float) -> float:
     return mean_of_those_s * math.log(waits / 0.05) if waits > 0.05 else 0.0
 
 
-def times_s(pool: PoolProblem, told: Decision, i: int) -> dict[str, float | None]:
+def way_times_s(pool: PoolProblem, way: HandmadeWay, i: int) -> dict[str, float | None]:
+    """Return TTFT and ITL of a class in one way to run."""
     known = pool.classes[i].latency
-    if known is None or pool.queue is None or not told.active:
+    if known is None or not way.active:
         return {"ttft_p95_s": None, "itl_s": None}
-    used = served(pool, told) / told.active / capacity_each(pool, told)
-    z = speed(pool, told)
+    used, z = way.load / way.active / way.capacity_each, speed(way)
     itl_s = None if known.itl_s is None else known.itl_s / z
     ttft_s = (known.prefill_s + wait_s(pool, used)) / z if used < 1.0 else None
     return {"ttft_p95_s": ttft_s, "itl_s": itl_s}
+
+
+def times_s(pool: PoolProblem, told: Decision, i: int) -> dict[str, float | None]:
+    """Return the longest over the ways in use; None where one of them has none."""
+    found = [way_times_s(pool, way, i) for way in ways(pool, told).values() if way.active]
+    longest: dict[str, float | None] = {}
+    for what in ("ttft_p95_s", "itl_s"):
+        times = [one[what] for one in found]
+        longest[what] = None if None in times or not times else max(t for t in times if t)
+    return longest
 
 
 def late_load(pool: PoolProblem, told: Decision, i: int) -> float:

@@ -24,10 +24,12 @@ from ebplan.problem import (
     PoolProblem,
     Prices,
     Problem,
+    TierProblem,
     ValueSegment,
 )
 from ebplan.site import CongestionStep, Response
 from ebplan.timegrid import TimeGrid
+from ebplan.wear import CalendarLine, DepthSegment
 
 EDGES_S = (
     *(0.0, 2.0, 5.0, 5.1, 5.2, 5.5, 6.0, 7.0, 9.0, 12.0, 16.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0),
@@ -35,6 +37,17 @@ EDGES_S = (
 )
 EPOCHS_S = (0.0, 5.0, 35.0, 60.0, 110.0, 185.0, 200.0)
 IDLE_KW, DRAINED_KW, ASLEEP_KW, FULL_KW = 0.30, 0.28, 0.15, 1.00
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the instances that run in one further way are told."""
+
+    active: int = 0
+    load: float = 0.0
+    """Load that they serve, in instance-equivalents of the pool."""
+    power_each_kw: float | None = None
+    """Power of one active instance; None: uncapped, or at an unlocked clock."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,20 @@ class Decision:
     """Load turned away by class, in instance-equivalents."""
     deferred: tuple[float, ...] = (0.0, 0.0)
     """Load put off (> 0) or worked off (< 0) by class, in instance-equivalents."""
+    pulled: tuple[float, ...] = (0.0, 0.0)
+    """Load not due yet and served, by class, in instance-equivalents."""
+    lowered: tuple[float, ...] = (0.0, 0.0)
+    """Load served at the lower precision by class, in instance-equivalents."""
+    locked: Told = Told()
+    """Instances under a locked clock."""
+    tier: Told = Told()
+    """Instances in the lower precision; their load is what is lowered."""
+    tier_drained: int = 0
+    to_tier: int = 0
+    to_own: int = 0
+    prewarm: bool = False
+    woken_warm: int = 0
+    """Those of ``woken`` that are woken while warm."""
 
 
 STORY = (
@@ -152,6 +179,15 @@ def make_battery(**changes: object) -> BatteryProblem:
         cell_efficiency=0.97,
         delay_s=0.1,
         wear_per_kwh=20.0,
+        depth_segments=(
+            DepthSegment(from_kwh=0.0, price_per_kwh=3.0),
+            DepthSegment(from_kwh=0.001, price_per_kwh=12.0),
+            DepthSegment(from_kwh=0.2, price_per_kwh=50.0),
+        ),
+        calendar=(
+            CalendarLine(price_per_kwh_h=-30.0, price_per_h=9.0),
+            CalendarLine(price_per_kwh_h=60.0, price_per_h=-13.5),
+        ),
         terminal=(
             ValueSegment(width_kwh=0.2495, price_per_kwh=60.0),
             ValueSegment(width_kwh=0.2505, price_per_kwh=15.0),
@@ -187,7 +223,9 @@ def make_problem(**changes: object) -> Problem:
             reserve_per_kwh=2500.0,
             handoff_excess_per_kwh=400.0,
             overrun_per_kwh=3060.0,
+            soc_missing_per_kwh=700.0,
         ),
+        restore_kwh=0.2502,
     )
     return problem.model_copy(update=changes)
 
@@ -196,7 +234,7 @@ def with_arrivals(pool: PoolProblem, *arrivals: ArrivalCount) -> PoolProblem:
     return pool.model_copy(update={"arrivals": arrivals})
 
 
-def natural_kw(pool: PoolProblem, u: float) -> float:
+def natural_kw(pool: PoolProblem | TierProblem, u: float) -> float:
     """Return the uncapped power of one instance; u above one request in flight."""
     assert u >= pool.load_curve.one_request_utilisation
     curve = pool.load_curve

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from handmade import make_plan
+from handmade_fleet import FLEET_STORY, make_fleet_problem
 from handmade_problem import STORY, Decision, make_problem
 
 from ebplan.checker import check_plan
@@ -50,6 +51,16 @@ class Planter:
         *others, last = self.problem.pools[0].classes
         return self.against_pool(classes=(*others, last.model_copy(update={"deferral": deferral})))
 
+    def against_part(self, part: str, **changes: object) -> Case:
+        """Return the plan against a pool with another clock lock, tier or pre-warm."""
+        stated = getattr(self.problem.pools[0], part)
+        return self.against_pool(**{part: stated.model_copy(update=changes)})
+
+    def against_class(self, i: int, **changes: object) -> Case:
+        classes = list(self.problem.pools[0].classes)
+        classes[i] = classes[i].model_copy(update=changes)
+        return self.against_pool(classes=tuple(classes))
+
     def against_battery(self, **changes: object) -> Case:
         assert self.problem.battery is not None
         return self.against(battery=self.problem.battery.model_copy(update=changes))
@@ -66,6 +77,15 @@ class Planter:
         epochs = list(self.plan.pools["chat"])
         epochs[k] = epochs[k].model_copy(update=changes)
         return self.altered(pools={"chat": tuple(epochs)})
+
+    def altered_way(self, k: int, way: str, **changes: object) -> Case:
+        """Return a plan that says something else of a locked clock or a lower precision."""
+        stated = getattr(self.plan.pools["chat"][k], way)
+        return self.altered_epoch(k, **{way: stated.model_copy(update=changes)})
+
+    def scaled_way(self, k: int, way: str, field: str, factor: float = 1.01) -> Case:
+        value = getattr(getattr(self.plan.pools["chat"][k], way), field)
+        return self.altered_way(k, way, **{field: value * factor})
 
     def altered_class(self, k: int, name: str, **changes: object) -> Case:
         classes = self.plan.pools["chat"][k].classes
@@ -112,6 +132,7 @@ def unproven() -> dict[str, object]:
 
 
 RELEASE = Planter(make_problem(), STORY)
+FLEET = Planter(make_fleet_problem(), FLEET_STORY)
 
 handmade = RELEASE.case
 against = RELEASE.against

@@ -59,7 +59,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     # the replayed converter does not discharge there, so the energy is not there either
     "battery_direction": (discharges_inside_the_window, {"battery_energy"}),
     "battery_power": (lambda: ABSORB.against_battery(discharge_limit_kw=0.2 / 1.01), set()),
-    "battery_energy": (lambda: ABSORB.scaled_step(12.0, "soc"), set()),
+    "battery_energy": (lambda: ABSORB.scaled_step(12.0, "soc"), {"cost"}),
     "energy_limits": (full_earlier, set()),
     "handoff": (lambda: ABSORB.altered(handoff=ABSORB.handed_over_at(60.0)), set()),
     "cost": (lambda: ABSORB.scaled_cost("handoff", 0.99), set()),

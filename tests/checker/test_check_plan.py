@@ -18,7 +18,10 @@ from handmade_problem import (
     with_arrivals,
 )
 from planting import (
+    FLEET,
+    RELEASE,
     Case,
+    Planter,
     altered,
     altered_epoch,
     altered_shortfall,
@@ -164,8 +167,9 @@ def silent_classes(pool: PoolProblem) -> tuple[ClassProblem, ...]:
 # --- independence -----------------------------------------------------------------------------
 
 
-def test_curves_are_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = handmade()
+@pytest.mark.parametrize("planter", [RELEASE, FLEET])
+def test_curves_are_recomputed(planter: Planter, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = planter.case()
 
     def refuse(*_: object) -> None:
         raise AssertionError("the checker asked the models")

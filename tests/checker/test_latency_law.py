@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from handmade_latency import times_s
-from handmade_problem import STORY, Decision, make_pool, make_problem
+from handmade import make_plan
+from handmade_fleet import FLEET_STORY, make_fleet, make_fleet_problem
+from handmade_latency import times_s, way_times_s
+from handmade_physics import ways
+from handmade_problem import STORY, Decision, make_pool
 from planting import (
     Case,
     against_pool,
     altered,
     altered_class,
-    altered_epoch,
     broken_laws,
     handmade,
     retold,
@@ -21,13 +22,10 @@ from planting import (
 )
 
 from ebplan.checker import check_plan
-from ebplan.checker.evidence import Evidence, PoolEvidence
-from ebplan.checker.latency_laws import ways
-from ebplan.models.curves import CapCurve
-from ebplan.models.latency import Queue
-from ebplan.plan import ClockLockEpoch
-from ebplan.problem import ClassProblem, ClockLockProblem
+from ebplan.models.latency import ClassLatency, Queue
+from ebplan.problem import ClassProblem
 
+INTERACTIVE = ClassLatency(prefill_s=0.3, itl_s=0.03)
 CAPPED, CAPPED_DEEPER = 3, 4
 """Epochs with a cap; the first has the longest wait, the second the slowest tokens."""
 
@@ -125,46 +123,39 @@ def test_at_full_capacity_there_is_no_percentile(stated: float | None, broken: s
     assert broken_laws(problem, plan) == broken
 
 
-def with_locked_clock(active: int, power_each_kw: float, each: float) -> Case:
-    """Return the plan with some load of epoch 1 told to instances under a locked clock."""
-    lock = ClockLockProblem(
-        cap_curve=CapCurve(full_kw=1.0, elasticity=0.5, floor_kw=0.5),
-        power_exponent=2.0,
-        max_clock_mhz=1980.0,
-    )
-    epoch = ClockLockEpoch(
-        active=active,
-        utilisation=each,
-        capacity_used=each,
-        power_kw=active * power_each_kw,
-        clock_mhz=1500.0,
-    )
-    problem = make_problem(pools=(make_pool(clock_lock=lock),))
-    return problem, altered_epoch(1, clock_lock=epoch)[1]
-
-
-def test_what_a_locked_clock_serves_the_others_do_not() -> None:
-    problem, plan = with_locked_clock(1, 0.9, 0.5)
-    evidence = Evidence.of(problem, plan)
-    own, locked = ways(PoolEvidence.of(problem.pools[0], plan.pools["chat"]), plan.pools["chat"])
-    assert evidence.pools[0].load[1] == pytest.approx(2.2)
-    assert (own.load[1], locked.load[1]) == pytest.approx((1.7, 0.5))
-    assert locked.used[1] == pytest.approx(0.5 / np.sqrt(0.9))
+def fleet_with_latency() -> Case:
+    """Return the handmade fleet with a latency of its interactive requests."""
+    interactive, batch = make_fleet().classes
+    interactive = interactive.model_copy(update={"latency": INTERACTIVE})
+    problem = make_fleet_problem(pools=(make_fleet(classes=(interactive, batch)),))
+    return problem, make_plan(problem, {"chat": FLEET_STORY})
 
 
 def test_the_slowest_way_in_use_counts() -> None:
-    # at 0.6 kW and 0.5 load a locked instance is slower than any other: its tokens count
-    problem, plan = with_locked_clock(1, 0.6, 0.5)
-    natural_kw = 0.3 + 0.5 * 0.5**0.1 + 0.2 * 0.5**0.5
-    slow = max(1.0 / min((0.6 / natural_kw) ** 0.5, 1.0 + 0.5 * (0.6 / natural_kw - 1.0)), 1.0)
-    for itl_s, said in ((0.03, True), (0.03 * slow, False)):
-        epochs = list(plan.pools["chat"])
-        classes = epochs[1].classes
-        one = classes["interactive"].model_copy(update={"itl_s": itl_s})
-        epochs[1] = epochs[1].model_copy(update={"classes": classes | {"interactive": one}})
-        found = check_plan(problem, plan.model_copy(update={"pools": {"chat": tuple(epochs)}}))
-        messages = [v.message for v in found.violations]
-        assert any("chat.interactive: itl_s is not" in m for m in messages) == said
+    problem, plan = fleet_with_latency()
+    assert check_plan(problem, plan).violations == ()
+    pool = problem.pools[0]
+    slowest = set()
+    for told in FLEET_STORY:
+        tokens_s = {
+            name: way_times_s(pool, way, 0)["itl_s"] or 0.0
+            for name, way in ways(pool, told).items()
+        }
+        if max(tokens_s.values()) > 1.01 * (INTERACTIVE.itl_s or 0.0):
+            slowest.add(max(tokens_s, key=lambda name: tokens_s[name]))
+    assert slowest >= {"own", "clock_lock"}
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_time_of_another_way_is_found(k: int) -> None:
+    problem, plan = fleet_with_latency()
+    epochs = list(plan.pools["chat"])
+    classes = epochs[k].classes
+    one = classes["interactive"].model_copy(update={"itl_s": INTERACTIVE.itl_s})
+    epochs[k] = epochs[k].model_copy(update={"classes": classes | {"interactive": one}})
+    assert broken_laws(problem, plan.model_copy(update={"pools": {"chat": tuple(epochs)}})) == {
+        "latency"
+    }
 
 
 def test_an_uncapped_retelling_is_in_time() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from handmade import make_plan, proven
+from handmade_either_way import turns_round_for_nothing
 from handmade_problem import (
     DRAINED_KW,
     EPOCHS_S,
@@ -17,9 +18,11 @@ from handmade_problem import (
     natural_kw,
 )
 from planting import (
+    FLEET,
     Case,
     against,
     against_battery,
+    against_deferral,
     against_pool,
     altered,
     altered_class,
@@ -38,6 +41,7 @@ from planting import (
 
 from ebplan.checker import LAWS, check_plan
 from ebplan.checker.cost_laws import CAUSES
+from ebplan.problem import LoweredProblem, PullForwardProblem
 
 # --- one breach of each law -------------------------------------------------------------------
 
@@ -110,6 +114,16 @@ def late_requests_understated() -> Case:
     return problem, plan.model_copy(update={"service": {"chat": service | {"batch": batch}}})
 
 
+def fleet_with_work_ahead(available: float) -> Case:
+    ahead = PullForwardProblem(available=available, value_per_work_h=7.0)
+    return FLEET.against_class(1, pull_forward=ahead)
+
+
+def fleet_with_eligible_share(share: float) -> Case:
+    lowered = LoweredProblem(eligible_share=share, price_per_instance_s=0.003)
+    return FLEET.against_class(1, lowered=lowered)
+
+
 PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "finite": (lambda: altered(objective=math.nan), set()),
     "problem_hash": (lambda: altered(problem_hash="0" * 64), set()),
@@ -119,6 +133,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "counts": (lambda: against_pool(may_sleep=False), set()),
     "transitions": (lambda: against_pool(sleep_s=30.0), set()),
     "dwell": (lambda: against_pool(min_asleep_s=126.0), set()),
+    "warmth": (lambda: FLEET.against_part("prewarm", warm_until_s=3.0), set()),
     "cap_floor": (floor_raised, set()),
     "natural_draw": (drawing_too_much, set()),
     # the frontier is where all headroom is used up
@@ -127,8 +142,13 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "max_utilisation": (lambda: against_pool(max_utilisation=0.83), set()),
     "utilisation": (lambda: scaled_epoch(1, "utilisation"), set()),
     "cap_set_point": (lambda: scaled_epoch(3, "cap_w_per_gpu"), set()),
+    "clock_set_point": (lambda: FLEET.scaled_way(1, "clock_lock", "clock_mhz"), set()),
     "requests": (class_limited, set()),
+    # 0.2 for 15 s and 0.3 for 45 s are done ahead
+    "pull_forward": (lambda: fleet_with_work_ahead(16.4), set()),
+    "lowered": (lambda: fleet_with_eligible_share(0.85), set()),
     "backlog": (more_waiting_than_put_off, set()),
+    "left_out": (lambda: against_pool(fewest_active=4), set()),
     "service": (service_overstated, set()),
     "latency": (late_requests_understated, set()),
     "compute_power": (lambda: scaled_step(0.0, "compute_kw"), {"balance"}),
@@ -149,7 +169,9 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "battery_power": (lambda: against_battery(charge_limit_kw=0.2 / 1.01), set()),
     # the replayed converter does not charge there, so the energy is not there either
     "battery_direction": (charges_inside_the_window, {"battery_energy"}),
-    "battery_energy": (lambda: scaled_step(12.0, "soc"), set()),
+    "alternation": (turns_round_for_nothing, set()),
+    # wear is read off the states of charge
+    "battery_energy": (lambda: scaled_step(12.0, "soc"), {"cost"}),
     "energy_limits": (lambda: against_battery(min_kwh=0.248), set()),
     "cost": (lambda: scaled_cost("wear", 0.99), set()),
     "objective": (
@@ -161,6 +183,9 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
 }
 """For each law a breach of it, and the laws that fall with it by necessity."""
 
+PLAIN_CAUSES = set(CAUSES) - {"lowered", "pull_forward", "clocking", "swapping", "prewarming"}
+"""Causes that a pool without further ways to run meets; the others: test_fleet_laws."""
+
 
 def test_plan_by_hand_passes() -> None:
     assert check_plan(*handmade()).violations == ()
@@ -168,7 +193,7 @@ def test_plan_by_hand_passes() -> None:
 
 def test_plan_by_hand_meets_every_cause_and_turns_every_screw() -> None:
     problem, plan = handmade()
-    assert set(plan.cost) == set(CAUSES)
+    assert set(plan.cost) == PLAIN_CAUSES
     assert all(abs(money) > 1e-4 for money in plan.cost.values())
     assert any(step.battery_kw < 0.0 for step in plan.steps)
     assert plan.shortfall
@@ -197,7 +222,7 @@ def test_violation_says_where_by_how_much_and_what() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.99, 1.01])
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("cause", sorted(PLAIN_CAUSES))
 def test_one_percent_of_each_cause_is_found(cause: str, factor: float) -> None:
     assert broken_laws(*scaled_cost(cause, factor)) == {"cost"}
 
@@ -247,6 +272,22 @@ def test_waking_too_early_is_found() -> None:
 
 def test_cap_left_out_is_found() -> None:
     assert broken_laws(*altered_epoch(3, cap_w_per_gpu=None)) == {"cap_set_point"}
+
+
+def test_each_switch_that_is_off_is_held_to() -> None:
+    active = [told.active for told in STORY]
+    assert broken_laws(*against_pool(most_active=max(active) - 1)) == {"left_out"}
+    assert broken_laws(*against_pool(fewest_active=min(active) + 1)) == {"left_out"}
+    assert broken_laws(*against_pool(fewest_active=min(active), most_active=max(active))) == set()
+    assert broken_laws(*against_pool(may_cap=False)) == {"left_out"}
+    deferral = make_pool().classes[-1].deferral
+    assert deferral is not None
+    may_not = deferral.model_copy(update={"may_put_off": False})
+    assert broken_laws(*against_deferral(may_not)) == {"left_out"}
+
+
+def test_leaving_out_other_mechanisms_than_the_problem_is_found() -> None:
+    assert broken_laws(*altered(without=("sleep",))) == {"identity"}
 
 
 def test_slower_response_than_planned_is_found() -> None:

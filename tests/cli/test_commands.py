@@ -295,3 +295,49 @@ def test_help_lists_every_command(flag: str) -> None:
 
 def test_version() -> None:
     assert ebplan("--version").stdout == f"ebplan, version {__version__}\n"
+
+
+# --- what mechanisms are worth --------------------------------------------------------------
+
+
+def test_without_says_what_the_mechanism_is_worth_and_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    result = ebplan("solve", EXAMPLE, "--without", "consolidation", "-o", file)
+    assert result.exit_code == 0
+    words = " ".join(result.stdout.split())
+    assert re.search(r"Without consolidation the plan costs [\d.]+ JPY instead of 5\.\d+,", words)
+    assert ebplan("check", file).exit_code == 0
+    plan = Plan.parse(read_json(file))
+    assert plan.without == ("consolidation",)
+    assert Problem.parse(read_json(tmp_path / "plan.problem.json")).without == ("consolidation",)
+
+
+def test_an_unknown_mechanism_is_bad_input() -> None:
+    result = ebplan("solve", EXAMPLE, "--without", "magic")
+    assert result.exit_code == 2
+    assert "--without: got 'magic'; allowed: battery, consolidation" in result.stderr
+
+
+def test_worth_is_a_table_of_the_mechanisms() -> None:
+    result = ebplan("solve", EXAMPLE, "--worth")
+    assert result.exit_code == 0
+    rows = [line.split("  ")[0] for line in result.stdout.splitlines()[3:]]
+    assert rows == ["battery", "consolidation", "sleep", "power cap", "admission"]
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_the_headline_says_what_is_left_out() -> None:
+    first = ebplan("solve", EXAMPLE, "--without", "sleep").stdout.splitlines()[0]
+    assert "release 1.00 kW for 5 min, without sleep" in first
+
+
+def test_worth_compares_optimal_plans_only() -> None:
+    result = ebplan("solve", EXAMPLE, "--worth", "--solver", "merit-order")
+    assert result.exit_code == 2
+    assert "--worth compares optimal plans" in result.stderr
+
+
+def test_worth_prints_nothing_else() -> None:
+    result = ebplan("solve", EXAMPLE, "--worth", "--json")
+    assert result.exit_code == 2
+    assert "--worth prints a table of its own" in result.stderr

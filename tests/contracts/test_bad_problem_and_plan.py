@@ -62,6 +62,15 @@ def one_line(result: Any, file: Path) -> str:
         ({"start": "2026-06-01T12:00:00"}, "add the UTC offset"),
         ({"colour": "red"}, "colour: got 'red'"),
         ({"pools.0.min_utilisation": 0.0}, "pools.0.min_utilisation: got 0.0"),
+        ({"asks": "more"}, "allowed: 'one_way', 'both_ways' or 'nothing'"),
+        ({"asks": "nothing"}, "target_kw: got '-1 to 0'; allowed: 0 at every step"),
+        ({"asks": "both_ways"}, "handoff_from_s: got 30.0; allowed: none where the event does not"),
+        ({"tolerance_kw": -0.1}, "tolerance_kw: got -0.1; allowed: >= 0"),
+        ({"restore_kwh": 9.6}, "restore_kwh: got 9.6; allowed: <= 9.5, what the battery can hold"),
+        ({"restore_kwh": 1.0, "battery": None}, "restore_kwh: got 1.0; allowed: <= 0"),
+        ({"prices.energy_per_kwh": [1.0]}, "prices.energy_per_kwh: got '1 values'"),
+        ({"prices.energy_per_kwh": "cheap"}, "prices.energy_per_kwh"),
+        ({"prices.soc_missing_per_kwh": -1.0}, "soc_missing_per_kwh: got -1.0; allowed: >= 0"),
     ],
 )
 def test_an_edited_problem_is_refused(tmp_path: Path, edit: dict[str, Any], says: str) -> None:

@@ -16,6 +16,7 @@ from ebplan.models.card import render_markdown
 from ebplan.models.consolidation import ConsolidationReference
 from ebplan.models.fit.__main__ import DOCS, LIBRARY, main, statistics
 from ebplan.models.fit.artefacts import CAP_NAME, CONSOLIDATION_NAME, FLEET_NAME
+from ebplan.models.fit.wear import WEAR_NAME
 from ebplan.models.library import load, load_cap, load_fleet, names
 
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
@@ -64,7 +65,7 @@ def _value(text: str) -> float:
 
 
 def test_names_are_sorted_and_complete() -> None:
-    assert names() == tuple(sorted((FLEET_NAME, CAP_NAME, CONSOLIDATION_NAME)))
+    assert names() == tuple(sorted((FLEET_NAME, CAP_NAME, CONSOLIDATION_NAME, WEAR_NAME)))
 
 
 @pytest.mark.parametrize("name", names())

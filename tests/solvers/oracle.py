@@ -13,8 +13,10 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
+from oracle_either_way import either_way_battery, hold_both_ways
 from oracle_latency import state_latency
 from oracle_requests import Statement, state_requests
+from oracle_wear import wear_by_calendar, wear_by_depth
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.site import Response
@@ -55,7 +57,7 @@ def _state(problem: Problem) -> Statement:
 
 def asks_more(problem: Problem) -> bool:
     """Return whether the grid asks the site to draw more than its baseline."""
-    return any(kw > 0.0 for kw in problem.target_kw)
+    return problem.asks == "one_way" and any(kw > 0.0 for kw in problem.target_kw)
 
 
 # --- instances ------------------------------------------------------------------------------
@@ -71,6 +73,7 @@ def _pool(
     _modes(said, pool, grid, active + drained, drained, asleep, falling, waking)
     utilisation, power = cp.Variable(shape, nonneg=True), cp.Variable(shape, nonneg=True)
     _operation(said, pool, active, utilisation, power)
+    _what_is_left_out(said, pool, active, utilisation, power)
     state_requests(said, pool, grid, utilisation)
     _prices_of_operation(said, pool, grid, active, utilisation, power)
     state_latency(said, pool, grid, active, utilisation, power)
@@ -220,6 +223,31 @@ def _operation(
         said.constraints += [load <= rho * (slope * power + intercept * active)]
 
 
+def _what_is_left_out(
+    said: Statement, pool: PoolProblem, active: Expression, load: Expression, power: Expression
+) -> None:
+    """Keep the number of active instances in its range and, without caps, at the natural draw.
+
+    Without caps a router shares the load evenly: every active instance draws what the lowest of
+    the lines of its curve says, and no less, which takes a choice between them.
+    """
+    said.constraints += [cp.sum(active, axis=0) >= pool.fewest_active]
+    if pool.most_active is not None:
+        said.constraints += [cp.sum(active, axis=0) <= pool.most_active]
+    if pool.may_cap:
+        return
+    for i in range(pool.instances):
+        for j in range(pool.instances):
+            if i != j:
+                said.constraints += [load[i] - load[j] <= 1 - active[j]]
+    lines = load_lines(pool)
+    lowest = [cp.Variable(load.shape, boolean=True) for _ in lines]
+    said.constraints += [sum(lowest) == 1]
+    for (slope, intercept), chosen in zip(lines, lowest, strict=True):
+        most_kw = slope + intercept
+        said.constraints += [power >= slope * load + intercept * active - most_kw * (1 - chosen)]
+
+
 def _prices_of_operation(
     said: Statement,
     pool: PoolProblem,
@@ -283,6 +311,10 @@ def _battery(
     Its answer to a release is to discharge, to an absorb to charge, and in each step of the plan
     it works one way only: answering inside the event, the other way outside.
     """
+    if problem.asks != "one_way":
+        discharge, charge, energy, awake = either_way_battery(said, problem, battery)
+        _worth_of_energy(said, problem, battery, energy)
+        return discharge - charge, awake
     grid, prices = problem.grid, problem.prices
     hours = grid.durations_s / 3600.0
     starts = grid.starts_s
@@ -318,18 +350,31 @@ def _battery(
     into_cells = cp.multiply(1.0 - gives, charge - loss) * eta
     said.constraints += [energy[1:] == energy[:-1] + cp.multiply(hours, into_cells - out_of_cells)]
     said.charge("wear", battery.wear_per_kwh * (out_of_cells @ hours))
-    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
-    said.charge("reserve", prices.reserve_per_kwh * dip)
-    left_worth, lines = cp.Variable(), _worth_lines(battery)
-    said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
-    start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
-    said.charge("stored_energy", start_worth - left_worth)
+    wear_by_depth(said, battery, cp.multiply(hours, into_cells), cp.multiply(hours, out_of_cells))
+    wear_by_calendar(said, battery, energy, hours)
+    _worth_of_energy(said, problem, battery, energy)
     if problem.handoff_from_s is not None:
         late = problem.in_event & (starts >= problem.handoff_from_s)
         carried = charge if absorbs else discharge
         excess = cp.multiply(late.astype(float), cp.pos(carried - problem.handoff_kw))
         said.charge("handoff", prices.handoff_excess_per_kwh * (excess @ hours))
     return discharge - charge, limit_kw
+
+
+def _worth_of_energy(
+    said: Statement, problem: Problem, battery: BatteryProblem, energy: Expression
+) -> None:
+    """Charge for the reserve dipped into, for what is not restored, and for energy gone."""
+    prices = problem.prices
+    dip = cp.max(cp.pos(min(battery.reserve_kwh, battery.start_kwh) - energy[1:]))
+    said.charge("reserve", prices.reserve_per_kwh * dip)
+    if problem.restore_kwh is not None:
+        missing = cp.pos(problem.restore_kwh - energy[-1])
+        said.charge("recovery", prices.soc_missing_per_kwh * missing)
+    left_worth, lines = cp.Variable(), _worth_lines(battery)
+    said.constraints += [left_worth <= price * energy[-1] + rest for price, rest in lines]
+    start_worth = min(price * battery.start_kwh + rest for price, rest in lines)
+    said.charge("stored_energy", start_worth - left_worth)
 
 
 def _worth_lines(battery: BatteryProblem) -> list[tuple[float, float]]:
@@ -355,11 +400,16 @@ def _connection_point(
     """Judge the response where the site meets the grid."""
     hours, price = problem.grid.durations_s / 3600.0, problem.prices
     asked = np.array(problem.target_kw) != 0.0
+    if problem.asks == "both_ways":
+        starts = problem.grid.starts_s
+        asked = (starts >= problem.event_start_s) & (starts < problem.event_end_s)
     wanted = np.array(problem.baseline_kw) + np.array(problem.target_kw)
     other = np.array(problem.other_kw)
     short = cp.Variable(problem.grid.n_steps, nonneg=True)
     said.constraints += [grid_kw >= -problem.export_limit_kw, short <= 1e3 * asked]
-    for t in np.flatnonzero(asked):
+    if problem.asks == "both_ways":
+        hold_both_ways(said, problem, grid_kw, compute_edge_kw, short, limit_kw)
+    for t in np.flatnonzero(asked) if problem.asks == "one_way" else ():
         edges = [compute_edge_kw[t] + other[t], compute_edge_kw[t + 1] + other[t]]
         if asks_more(problem):
             said.constraints += [grid_kw[t] + short[t] >= wanted[t]]
@@ -368,7 +418,8 @@ def _connection_point(
             said.constraints += [grid_kw[t] - short[t] <= wanted[t]]
             said.constraints += [kw - limit_kw[t] - short[t] <= wanted[t] for kw in edges]
     over = cp.pos(grid_kw - np.array(problem.import_limit_kw))
-    said.charge("energy", price.energy_per_kwh * ((grid_kw - problem.baseline_kw) @ hours))
+    money_per_kw = np.array(price.energy_per_kwh) * hours
+    said.charge("energy", (grid_kw - problem.baseline_kw) @ money_per_kw)
     said.charge("shortfall", price.shortfall_per_kwh * (short @ hours))
     # What misses early in the event weighs more, falling in a straight line to its end.
     whole_s = problem.event_end_s - problem.event_start_s

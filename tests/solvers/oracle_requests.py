@@ -76,6 +76,8 @@ def _let_wait(
             done <= found + accepted[: k + 1] @ seconds[: k + 1],
             done >= accepted @ due_s,
         ]
+    if not deferral.may_put_off:
+        said.constraints += [served >= accepted]
     # A unit that is put off waits from the middle of its epoch to the end of the plan, and what is
     # then left waits on to a deadline; a unit that is served no longer does.
     on_average_s = grid.horizon_s - (begin + 0.5 * seconds) + deadline

@@ -33,6 +33,8 @@ from ebplan.problem import (
 )
 from ebplan.site import CongestionStep, Response
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
+from ebplan.solvers.leave_out import available, leave_out
+from ebplan.wear import CalendarLine, DepthSegment
 
 Draw = np.random.Generator
 
@@ -44,6 +46,9 @@ _LIMITED = 0.35
 
 ABSORBS_FROM = 4000
 """Seeds below release, seeds from here on absorb."""
+EITHER_WAY_FROM = 8000
+"""Seeds from here on follow a target both ways, know prices over time, or have energy to restore;
+what they add to a release is drawn from a stream of its own."""
 
 
 def random_problem(seed: int, **limits: Any) -> Problem:
@@ -55,7 +60,8 @@ def random_problem(seed: int, **limits: Any) -> Problem:
             most so many; ``battery``, ``sleep``, ``latency``: whether there is one. Random where
             absent.
     """
-    rng, absorbs = np.random.default_rng(seed), seed >= ABSORBS_FROM
+    rng = np.random.default_rng(seed)
+    absorbs = ABSORBS_FROM <= seed < EITHER_WAY_FROM
     edges, epoch_steps = _grid(rng, limits)
     steps = len(edges) - 1
     event_from = int(rng.integers(0, 2)) if steps > 2 else 0
@@ -84,7 +90,7 @@ def random_problem(seed: int, **limits: Any) -> Problem:
     limit[event_to:] = baseline_kw * float(rng.uniform(0.95, 1.05))
     has_battery = limits.get("battery", bool(rng.random() < 0.7))
     hands_over = has_battery and rng.random() < 0.5
-    return small.problem(
+    problem = small.problem(
         edges_s=edges,
         epoch_steps=epoch_steps,
         event_id=f"random-{seed}",
@@ -98,9 +104,50 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         handoff_from_s=float(rng.uniform(0.0, edges[event_to - 1])) if hands_over else None,
         handoff_kw=float(rng.choice([0.0, 0.1])) * size_kw,
         pools=pools,
-        battery=_battery(rng, edges, absorbs=absorbs) if has_battery else None,
+        battery=_with_wear(seed, _battery(rng, edges, absorbs=absorbs)) if has_battery else None,
         prices=_prices(rng),
     )
+    if seed < EITHER_WAY_FROM:
+        return problem
+    return _either_way(np.random.default_rng((seed, 3)), problem)
+
+
+def _either_way(rng: Draw, problem: Problem) -> Problem:
+    """Return the problem with prices over time, energy to restore, or asked both ways."""
+    asks = str(rng.choice(["both_ways", "nothing", "one_way"], p=[0.5, 0.35, 0.15]))
+    steps, battery = problem.grid.n_steps, problem.battery
+    levels = rng.choice([-60.0, -6.0, 0.0, 15.0, 45.0], size=steps)
+    held = rng.random(steps) < 0.5  # one price often holds for more than a step
+    energy = [float(levels[t - 1] if t and held[t] else levels[t]) for t in range(steps)]
+    size_kw = max(map(abs, problem.target_kw))
+    changes: dict[str, Any] = {"asks": asks}
+    if asks != "one_way":
+        changes |= {"handoff_from_s": None, "target_kw": (0.0,) * steps}
+    if asks == "both_ways":
+        inside = np.array(problem.grid.edges_s[:-1]) >= problem.event_start_s
+        inside &= np.array(problem.grid.edges_s[:-1]) < problem.event_end_s
+        share = rng.choice([-1.0, -0.4, 0.0, 0.4, 1.0], size=steps)
+        changes["target_kw"] = tuple(np.where(inside, size_kw * share, 0.0).tolist())
+        changes["tolerance_kw"] = float(rng.choice([0.0, 0.05])) * size_kw
+    if battery is not None:
+        both_kw = battery.rated_kw * float(rng.uniform(0.5, 1.0))
+        changes["battery"] = battery.model_copy(update={"charge_limit_kw": both_kw})
+        if asks == "one_way" or rng.random() < 0.5:
+            within = float(rng.uniform(battery.min_kwh, battery.max_kwh))
+            changes["restore_kwh"] = within
+    prices = {"soc_missing_per_kwh": float(rng.choice([5.0, 50.0, 200.0]))}
+    if asks == "nothing" or rng.random() < 0.3:
+        prices["energy_per_kwh"] = tuple(energy)
+    changes["prices"] = problem.prices.model_copy(update=prices)
+    return Problem.model_validate({**dict(problem), **changes})
+
+
+def random_problem_without(seed: int) -> Problem:
+    """Return the problem of a seed with one to three of its mechanisms left out, or all of them."""
+    problem, rng = random_problem(seed), np.random.default_rng((seed, 6))
+    there = available(problem)
+    count = min(int(rng.choice([1, 2, 3, len(there)])), len(there))
+    return leave_out(problem, rng.choice(there, size=count, replace=False).tolist())
 
 
 problems = st.builds(random_problem, st.integers(0, 2 * ABSORBS_FROM - 1))
@@ -356,6 +403,40 @@ def _battery(rng: Draw, edges: tuple[float, ...], *, absorbs: bool) -> BatteryPr
             ValueSegment(width_kwh=float(w), price_per_kwh=float(p))
             for w, p in zip(widths, worth, strict=True)
         ),
+    )
+
+
+def _with_wear(seed: int, battery: BatteryProblem) -> BatteryProblem:
+    """Return the battery with wear by depth, by calendar or both, in half of the problems.
+
+    Drawn apart, so that the rest of a problem is the same with and without. Prices per hour are
+    large enough to move plans of minutes.
+    """
+    rng = np.random.default_rng((seed, 2))
+    which = rng.choice(["none", "depth", "calendar", "both"], p=(0.5, 0.2, 0.1, 0.2))
+    usable_kwh = battery.max_kwh - battery.min_kwh
+    # most plans take minutes, and little out of the cells
+    reach_kwh = usable_kwh * float(rng.choice([0.01, 0.1, 1.1]))
+    begins = np.sort(rng.uniform(0.0, reach_kwh, size=int(rng.integers(1, 4))))
+    prices = np.cumsum(rng.choice([0.0, 2.0, 10.0, 30.0], size=1 + len(begins)))
+    depth = tuple(
+        DepthSegment(from_kwh=float(begin), price_per_kwh=float(price))
+        for begin, price in zip(np.r_[0.0, begins], prices, strict=True)
+    )
+    lines = int(rng.integers(1, 4))
+    calendar = tuple(
+        CalendarLine(price_per_kwh_h=float(slope), price_per_h=float(rest))
+        for slope, rest in zip(
+            rng.choice([-4.0, 0.0, 3.0, 30.0], size=lines),
+            rng.uniform(-1.0, 2.0, size=lines),
+            strict=True,
+        )
+    )
+    return battery.model_copy(
+        update={
+            "depth_segments": depth if which in ("depth", "both") else (),
+            "calendar": calendar if which in ("calendar", "both") else (),
+        }
     )
 
 

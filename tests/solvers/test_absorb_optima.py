@@ -49,18 +49,6 @@ def test_a_full_battery_absorbs_what_fits_and_burns_nothing(
     assert cost(problem) == approx(**{"shortfall": shortfall} if shortfall else {})
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="where the battery fills up, the program takes the loss from its chord and burns energy",
-)
-def test_a_full_battery_burns_nothing_in_a_quadratic_loss_either() -> None:
-    # Rated 2 kW, touched at 1.25 kW: loss 0.02 x 1.25^2 / 2 = 0.015625 kW. 1.234375 kWh of room
-    # take 1.25 kW for the hour, 0.25 kWh of the 1.5 asked miss, at 100.
-    cells = small.battery(start_kwh=2.0 - 1.234375, charge_limit_kw=2.0, loss_quadratic=0.02)
-    problem = small.problem(absorb_kw=1.5, battery=cells, prices=SHORTFALL)
-    assert cost(problem) == approx(shortfall=25.0)
-
-
 def test_an_absorb_falls_short_by_the_power_that_misses() -> None:
     # 1 kW asked, 0.7 kW from the converter, for the half hour in which it answers: 0.3 x 0.5 kWh
     # miss, and before that the whole kilowatt for half an hour, at 100.

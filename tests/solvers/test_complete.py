@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from count_walks import walks
-from random_problems import ABSORBS_FROM, random_problem
+from random_problems import ABSORBS_FROM, EITHER_WAY_FROM, random_problem
 
 from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import PoolProblem, Problem
@@ -95,7 +95,7 @@ def beyond_the_lines(problem: Problem, broken: dict[str, float]) -> dict[str, fl
 
     Without a solver the law of the curve is used; the program interpolates it from below. A pool's
     capacity is then apart by at most the lines' error times its instances, and so is the draw where
-    work that waited, or a limit on latency, takes the load to where no line touches the curve.
+    work that waited takes the load to where no line touches the curve.
     """
     allowed: dict[str, float] = {}
     for pool in problem.pools:
@@ -131,8 +131,8 @@ def assert_no_cheaper_than_the_optimum(
 ) -> None:
     """Hold the cost of a point against the bound, but for what curves allow beyond their lines.
 
-    That is congestion and lateness that the capacity curve does not see and, where an event
-    absorbs, draw that lies above the lines and meets a little more of the target.
+    That is congestion and lateness that the capacity curve does not see and, where more draw is
+    asked or paid for, draw that lies above the lines and meets a little more of it.
     """
     solution = highs.solve(formulation.program)
     assert solution.bound is not None
@@ -146,16 +146,22 @@ def assert_no_cheaper_than_the_optimum(
         for pool in problem.pools
         for one in latency_bounds(pool).priced_load
     )
-    if problem.direction > 0:
-        prices = problem.prices
+    prices = problem.prices
+    if problem.direction > 0 or problem.tracks:
         firm = prices.firmness_per_kwh * (1.0 + prices.early_shortfall_premium)
         above_kw = sum(error_of_the_draw(pool) for pool in problem.pools)
         per_hour += above_kw * (prices.shortfall_per_kwh + firm)
+    if isinstance(prices.energy_per_kwh, tuple):
+        above_kw = sum(error_of_the_draw(pool) for pool in problem.pools)
+        per_hour += above_kw * max(0.0, -min(prices.energy_per_kwh))
     cost = float(formulation.program.cost @ x) + formulation.program.constant
     assert cost >= solution.bound - 1e-6 - per_hour * problem.grid.horizon_s / 3600.0
 
 
-@pytest.mark.parametrize("seed", [*range(40), *range(ABSORBS_FROM, ABSORBS_FROM + 40)])
+@pytest.mark.parametrize(
+    "seed",
+    [first + i for first in (0, ABSORBS_FROM, EITHER_WAY_FROM) for i in range(40)],
+)
 def test_a_completed_decision_is_a_point_of_the_program(seed: int) -> None:
     problem = random_problem(seed, instances=2, epochs=3)
     formulation = formulate(problem)
@@ -188,7 +194,8 @@ def runs_as_it_is(pool: PoolProblem) -> bool:
 
 SEEDS = [
     seed
-    for seed in (*range(60), *range(ABSORBS_FROM, ABSORBS_FROM + 60))
+    for first in (0, ABSORBS_FROM, EITHER_WAY_FROM)
+    for seed in range(first, first + 60)
     if all(runs_as_it_is(pool) for pool in random_problem(seed).pools)
 ]
 

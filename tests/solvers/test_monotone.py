@@ -205,6 +205,8 @@ MONEY = {
     "late_per_instance_s",
     "price_per_instance_h",
     "price_per_work_h",
+    "price_per_kwh_h",
+    "price_per_h",
     "cap_depth_per_kwh",
     "readiness_per_instance_h",
     "drain_per_instance",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import oracle
 import pytest
-from random_problems import ABSORBS_FROM, random_problem
+from random_problems import ABSORBS_FROM, random_problem, random_problem_without
 
 from ebplan.models import kernel
 from ebplan.problem import Problem
@@ -30,7 +30,30 @@ def whole_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     "seeds", RELEASES + ABSORBS, ids=lambda seeds: f"seeds_{seeds[0]}_to_{seeds[-1]}"
 )
 def test_same_optimum_instance_by_instance(seeds: range) -> None:
-    assert not apart(random_problem(seed) for seed in seeds)
+    assert not optima_apart({seed: random_problem(seed) for seed in seeds})
+
+
+@pytest.mark.usefixtures("whole_kernels")
+@pytest.mark.parametrize(
+    "seeds",
+    [RELEASES[0], RELEASES[1], RELEASES[2], ABSORBS[0], ABSORBS[1]],
+    ids=lambda seeds: f"seeds_{seeds[0]}_to_{seeds[-1]}",
+)
+def test_same_optimum_without_some_mechanisms(seeds: range) -> None:
+    assert not optima_apart({seed: random_problem_without(seed) for seed in seeds})
+
+
+def optima_apart(problems: dict[int, Problem]) -> dict[int, float]:
+    """Return the seeds whose optimum is not the oracle's, and how far it is, as a share."""
+    apart = {}
+    for seed, problem in problems.items():
+        program = formulate(problem).program
+        solution = highs.solve(program, gap=1e-6)
+        moved = sum(abs(money) for money in program.cost_by_cause(solution.x).values())
+        difference = solution.objective - oracle.optimum(problem)
+        if abs(difference) > 1e-5 * moved + 1e-6:
+            apart[seed] = difference / moved
+    return apart
 
 
 def test_in_many_of_these_problems_work_waits() -> None:
@@ -50,6 +73,26 @@ def test_in_many_of_these_problems_work_waits() -> None:
     assert min(seen.values()) >= 30, seen
 
 
+def test_in_many_of_these_problems_wear_decides() -> None:
+    seen = {"deep taken": 0, "refilled": 0, "calendar counts": 0}
+    for seed in (seed for seeds in RELEASES + ABSORBS for seed in seeds):
+        problem = random_problem(seed)
+        if problem.battery is None or not (
+            problem.battery.depth_segments or problem.battery.calendar
+        ):
+            continue
+        program = formulate(problem).program
+        x = highs.solve(program).x
+        layers = [
+            x[g.start : g.start + g.size] for g in program.columns if "depth_energy" in g.name
+        ]
+        deep = layers[1:]
+        seen["deep taken"] += any(bool((np.diff(layer) < -1e-4).any()) for layer in deep)
+        seen["refilled"] += any(bool((np.diff(layer) > 1e-4).any()) for layer in layers)
+        seen["calendar counts"] += abs(program.cost_by_cause(x).get("calendar", 0.0)) > 1e-3
+    assert min(seen.values()) >= 15, seen
+
+
 LIMITED = [*range(40), *range(ABSORBS_FROM, ABSORBS_FROM + 40)]
 """Seeds whose problems are drawn with limits on latency, whatever their own stream says."""
 
@@ -59,7 +102,7 @@ LIMITED = [*range(40), *range(ABSORBS_FROM, ABSORBS_FROM + 40)]
     "seeds", [LIMITED[i : i + 10] for i in range(0, 80, 10)], ids=lambda s: f"from_{s[0]}"
 )
 def test_same_optimum_with_limits_on_latency(seeds: list[int]) -> None:
-    assert not apart(random_problem(seed, latency=True) for seed in seeds)
+    assert not optima_apart({seed: random_problem(seed, latency=True) for seed in seeds})
 
 
 def test_in_many_of_these_problems_limits_on_latency_bind() -> None:
@@ -83,19 +126,6 @@ def test_in_many_of_these_problems_limits_on_latency_bind() -> None:
         for column in ("late", "slow"):
             seen[column] += bool((_of(program.columns, x, f".{column}.") > 1e-6).any())
     assert min(seen.values()) >= 5, seen
-
-
-def apart(problems: Iterable[Problem]) -> dict[str, float]:
-    """Return by how much optima differ, as a share of the money moved, where they do."""
-    found = {}
-    for problem in problems:
-        program = formulate(problem).program
-        solution = highs.solve(program, gap=1e-6)
-        moved = sum(abs(money) for money in program.cost_by_cause(solution.x).values())
-        difference = solution.objective - oracle.optimum(problem)
-        if abs(difference) > 1e-5 * moved + 1e-6:
-            found[problem.event_id] = difference / moved
-    return found
 
 
 def _of(groups: Sequence[Group], values: FloatArray, part: str) -> FloatArray:

@@ -27,6 +27,7 @@ from ebplan.models.fit.build import (
 from ebplan.models.fit.fleet_map import W_PER_KW, FittedMap, FleetSpec, Run, fit_map, read_runs
 from ebplan.models.fit.powercap_snapshot import Elasticity, Snapshot, elasticities, read_snapshot
 from ebplan.models.fit.table import Table, read_table
+from ebplan.models.fit.wear import build_wear
 from ebplan.models.fleet import FleetModel
 from ebplan.models.library import Artefact
 
@@ -119,7 +120,8 @@ def read_source(*, idle_w_per_gpu: float | None = None) -> Source:
 
 def build_all(source: Source) -> tuple[Artefact, ...]:
     """Return every artefact of the library."""
-    return build_fleet(source), build_cap(source), build_consolidation(source)
+    wear = build_wear(DATA / "published_lfp_ageing.csv")
+    return build_fleet(source), build_cap(source), build_consolidation(source), wear
 
 
 def build_fleet(source: Source) -> FleetModel:

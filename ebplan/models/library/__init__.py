@@ -17,22 +17,19 @@ from ebplan.models.clock import ClockModel
 from ebplan.models.consolidation import ConsolidationReference
 from ebplan.models.fleet import FleetModel
 from ebplan.models.tier import TierModel
+from ebplan.models.wear import WearModel
 
-Artefact: TypeAlias = FleetModel | CapModel | ClockModel | TierModel | ConsolidationReference
+Artefact: TypeAlias = (
+    FleetModel | CapModel | ClockModel | TierModel | ConsolidationReference | WearModel
+)
 
-_KINDS: dict[
-    str,
-    type[FleetModel]
-    | type[CapModel]
-    | type[ClockModel]
-    | type[TierModel]
-    | type[ConsolidationReference],
-] = {
+_KINDS: dict[str, type[Artefact]] = {
     "fleet_model": FleetModel,
     "cap_model": CapModel,
     "clock_model": ClockModel,
     "tier_model": TierModel,
     "consolidation_reference": ConsolidationReference,
+    "wear_model": WearModel,
 }
 
 
@@ -102,6 +99,18 @@ def load_tier(name: str) -> TierModel:
     model = load(name)
     if not isinstance(model, TierModel):
         raise _unknown(name, _of_kind(TierModel))
+    return model
+
+
+def load_wear(name: str) -> WearModel:
+    """Return a wear model by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    model = load(name)
+    if not isinstance(model, WearModel):
+        raise _unknown(name, _of_kind(WearModel))
     return model
 
 

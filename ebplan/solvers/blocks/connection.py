@@ -13,6 +13,9 @@ absorb_target      g_t + x_t >= baseline_t + target_t
 converter_limit    ce_t' + other_t - x_t <= baseline_t + target_t + d_max   both edges t' of step t
                    ci_i + other_t - x_t <= baseline_t + target_t + d_max   instants i inside step t
                    (to absorb: ce_t' + other_t + x_t >= baseline_t + target_t - b_max)
+track_upper        g_t - x_t <= baseline_t + target_t + tol              event steps, both ways:
+track_lower        g_t + x_t >= baseline_t + target_t - tol              also where the target is 0
+                   (converter_limit and converter_limit.below hold the edges on either side)
 import_limit       g_t - o_t <= limit_t
 handoff            d_t - a_t <= d_handoff  (to absorb: b_t)              steps after the hand-off
 
@@ -30,7 +33,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import Problem
-from ebplan.solvers.blocks.battery import BatteryColumns, response_limit_kw
+from ebplan.solvers.blocks.battery import (
+    BatteryColumns,
+    converter_limits_kw,
+    response_limit_kw,
+)
 from ebplan.solvers.blocks.response import ComputePower
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 
@@ -63,9 +70,9 @@ def add_connection(
     if battery is not None:
         terms += [(-1.0, battery.charge), (1.0, battery.discharge)]
     builder.rows("grid_balance", steps, terms, lower=other, upper=other)
-    builder.cost("energy", grid, prices.energy_per_kwh * hours)
-    baseline = np.array(problem.baseline_kw)
-    builder.constant("energy", -prices.energy_per_kwh * float(baseline @ hours))
+    money_per_kw = problem.energy_prices_per_kwh * hours
+    builder.cost("energy", grid, money_per_kw)
+    builder.constant("energy", -float(np.array(problem.baseline_kw) @ money_per_kw))
 
     limit = np.array(problem.import_limit_kw)
     overrun = builder.variables("overrun", steps, upper=np.maximum(most - limit, 0.0))
@@ -95,35 +102,50 @@ def _add_target(
     asked = np.flatnonzero(problem.in_event)
     aim = np.array(problem.baseline_kw)[asked] + np.array(problem.target_kw)[asked]
     hours = problem.grid.durations_s[asked] / 3600.0
-    # What is asked for from above (release) reads the same from below (absorb) with signs turned.
-    sign = -problem.direction
     most = highest_draw_kw(problem) + problem.export_limit_kw + np.abs(aim)
     shortfall = builder.variables("shortfall", len(asked), upper=most)
-    label = "release_target" if sign > 0 else "absorb_target"
-    builder.rows(label, len(asked), [(sign, grid[asked]), (-1.0, shortfall)], upper=sign * aim)
-    limit_kw = np.zeros(len(asked))
-    if problem.battery is not None:
-        limit_kw = response_limit_kw(problem, problem.battery)[asked]
-    room = sign * (aim - np.array(problem.other_kw)[asked]) + limit_kw
-    for side, edge in (("start", asked), ("end", asked + 1)):
-        builder.rows(
-            f"converter_limit.{side}",
-            len(asked),
-            [(sign, compute.edge[edge]), (-1.0, shortfall)],
-            upper=room,
-        )
     step = np.searchsorted(np.array(problem.grid.edges_s), instants_s, side="right") - 1
     place = np.searchsorted(asked, step)
-    builder.rows(
-        "converter_limit.inside",
-        len(instants_s),
-        [(sign, compute.instant), (-1.0, shortfall[place])],
-        upper=room[place],
-    )
+    # What is asked for from above (release) reads the same from below (absorb) with signs turned.
+    for label, edge_label, sign, limit_kw in _sides(problem):
+        bound = sign * aim + problem.tolerance_kw
+        builder.rows(label, len(asked), [(sign, grid[asked]), (-1.0, shortfall)], upper=bound)
+        room = bound - sign * np.array(problem.other_kw)[asked] + limit_kw[asked]
+        for side, edge in (("start", asked), ("end", asked + 1)):
+            builder.rows(
+                f"{edge_label}.{side}",
+                len(asked),
+                [(sign, compute.edge[edge]), (-1.0, shortfall)],
+                upper=room,
+            )
+        builder.rows(
+            f"{edge_label}.inside",
+            len(instants_s),
+            [(sign, compute.instant), (-1.0, shortfall[place])],
+            upper=room[place],
+        )
     builder.cost("shortfall", shortfall, problem.prices.shortfall_per_kwh * hours)
     firmness_per_kwh = problem.prices.firmness_per_kwh * problem.firmness_weight[asked]
     builder.cost("firmness", shortfall, firmness_per_kwh * hours)
     return shortfall
+
+
+def _sides(problem: Problem) -> list[tuple[str, str, int, FloatArray]]:
+    """Return the sides from which the draw is judged: labels, sign, what the converter hides (T,).
+
+    A sign of 1 judges from above, -1 from below.
+    """
+    none = np.zeros(problem.grid.n_steps)
+    battery = problem.battery
+    if problem.tracks:
+        gives, takes = (none, none) if battery is None else converter_limits_kw(problem, battery)
+        return [
+            ("track_upper", "converter_limit", 1, gives),
+            ("track_lower", "converter_limit.below", -1, takes),
+        ]
+    limit_kw = none if battery is None else response_limit_kw(problem, battery)
+    label = "release_target" if problem.direction < 0 else "absorb_target"
+    return [(label, "converter_limit", -problem.direction, limit_kw)]
 
 
 def _add_handoff(builder: ProgramBuilder, problem: Problem, battery: BatteryColumns) -> None:

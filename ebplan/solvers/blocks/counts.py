@@ -34,14 +34,15 @@ drained_count    r_k >= A_{k-1} + C_{k-1} - A_k - C_k,  n_k likewise of F
 missing_count    i_k >= (A + C + F)_{-1} - (A + C + F)_k
 drains_for_real  r_k <= (A + C)_{k-1} - (A + C)_k + N x_k,  r_k <= N (1 - x_k)
                                                                 where drawing power is paid
+active_range     fewest_active <= A_k + C_k + F_k <= most_active   (a bound where there is A alone)
 
 A command given at epoch k' takes effect at the first epoch at or after ``t_k' + lead``: capacity
 counts late, never early. Only an instance that was drained an epoch before is put to sleep, or
 given other weights: what it has in flight would be cut off. Active to drained and back is free of
 lead: it is a router weight; so is a clock that is locked or released.
 What is in transit at the start stands on the right-hand side.
-A drained instance draws power a while longer: where energy costs nothing or is paid for, only a
-binary x_k keeps the program from draining in name only.
+A drained instance draws power a while longer: where energy costs nothing or is paid for, or draw
+is asked for as well as less of it, only a binary x_k keeps the program from draining in name only.
 The dwell rows are the aggregated minimum up-time rows of Rajan and Takriti (IBM RC23628, 2005).
 """
 
@@ -103,21 +104,24 @@ def add_counts(
         builder: where to add them.
         pool: the pool.
         grid: steps and epochs.
-        drawing_pays: energy costs nothing or less.
+        drawing_pays: energy costs nothing or less, or more draw may be asked for.
     """
     epochs, most = grid.n_epochs, pool.instances
     sleepers = most if pool.may_sleep else 0
     dormant = pool.asleep_at_start + sum(a.count for a in pool.arrivals if a.to == "asleep")
 
-    def whole(name: str, upper: int) -> IndexArray:
-        return builder.variables(f"{pool.name}.{name}", epochs, upper=upper, integer=True)
+    def whole(name: str, upper: int, lower: int = 0) -> IndexArray:
+        return builder.variables(
+            f"{pool.name}.{name}", epochs, lower=lower, upper=upper, integer=True
+        )
 
     def fewer(name: str) -> IndexArray:
         return builder.variables(f"{pool.name}.{name}newly_drained", epochs, upper=most)
 
     tier, wakeable = pool.tier, max(sleepers, dormant)
+    others = tier is not None or pool.clock_lock is not None
     counts = Counts(
-        active=whole("active", most),
+        active=whole("active", pool.highest_active, 0 if others else pool.fewest_active),
         drained=whole("drained", most),
         asleep=whole("asleep", wakeable),
         to_sleep=whole("to_sleep", sleepers),
@@ -135,6 +139,14 @@ def add_counts(
         else None,
         to_wake_warm=whole("to_wake_warm", wakeable) if pool.prewarm else None,
     )
+    if others:
+        builder.rows(
+            f"{pool.name}.active_range",
+            epochs,
+            [(1.0, columns) for columns in counts.serving],
+            lower=pool.fewest_active,
+            upper=pool.highest_active,
+        )
     _move(builder, pool, grid, counts)
     if tier:
         _swap(builder, pool, tier, grid, counts)

@@ -9,6 +9,7 @@ load and power stay linear together. Curves: models/curves.py.
 | P_k    | power      | settled power of the active instances, kW      | (K,)  |
 | q_ik   | congested  | load above the i-th utilisation threshold      | (K,)  |
 | v_k    | cap_depth  | power a cap takes below the natural draw, kW   | (K,)  |
+| y_hk   | uncapped   | 1 where line h of the load curve is lowest     | (K,)  |
 
 A pool has one lens for each way to run an instance (``solvers/operations.py``): its own, under a
 locked clock (``clock_lock.*``: same f, another s) and in a lower precision (``TIER.*``: U and u in
@@ -19,6 +20,9 @@ cap_frontier     U_k <= rho (a_h P_k + b_h A_k)           lines h of the cap cur
 cap_floor        P_k >= p_min A_k
 min_utilisation  U_k >= u_min A_k
 full_draw        P_k <= f(1) A_k                          nothing is drawn where nothing is active
+no_cap_h         P_k >= f_h U_k + g_h A_k - M_h (1 - y_hk)   only where nothing may be capped:
+one_line         sum_h y_hk = 1                              P_k is the lowest line, no less
+no_cap_secant    P_k >= s U_k + c A_k                        secant of the curve, tightens these
 congestion_i     q_ik >= U_k - rho_i (a_h P_k + b_h A_k)  priced: slower answers
 cap_depth        v_k >= (alpha U_k + beta A_k) - P_k      priced: slower tokens
 
@@ -26,6 +30,9 @@ rho is the highest utilisation planned for. (alpha, beta) is the tangent of the 
 utilisation of the start: it lies nowhere below the curve, so no cap is free, and next to nothing
 above it where instances are operated (13 W per instance at saturation from a start at 0.55). A cap
 above the natural draw is worth nothing, because P_k <= f(U_k) already.
+
+Where nothing may be capped an instance draws f(u), and f is concave: from below it takes a binary
+for each line. M_h is how far line h lies above the lowest over all that the counts allow.
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ from ebplan.models.curves import Lines, chords
 from ebplan.problem import PoolProblem
 from ebplan.solvers.blocks.counts import SECONDS_PER_HOUR
 from ebplan.solvers.operations import CLOCK_LOCK, Operation
-from ebplan.solvers.program import IndexArray, ProgramBuilder
+from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
 CURVE_LINES = 4
@@ -46,6 +53,9 @@ CURVE_LINES = 4
 EXACT_COUNTS = 8
 """Up to this many instances the load curve has a corner at every load per instance that whole
 instances give, so that the usual plans are exact."""
+UNCAPPED_ERROR, MOST_LINES = 1.5e-3, 32
+"""Where nothing may be capped, lines are added until they are this close to the curve: an instance
+draws what it draws, and the checker lets 0.2 % pass."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +115,87 @@ def add_lens(
         [(1.0, lens.power), (-operation.full_kw, active)],
         upper=0.0,
     )
+    if not operation.may_cap:
+        _hold_natural_draw(builder, operation, grid, active, lens)
     _price_congestion(builder, pool, grid, active, lens)
     _price_cap_depth(builder, pool, grid, active, lens)
     return lens
 
 
+def _hold_natural_draw(
+    builder: ProgramBuilder, operation: Operation, grid: TimeGrid, active: IndexArray, lens: Lens
+) -> None:
+    """Keep the power of active instances at their natural draw, from below."""
+    epochs, name, ends = grid.n_epochs, operation.name, np.array(operation.utilisation_range)
+    at_ends = natural_draw_kw(operation, ends)
+    chosen: list[Term] = []
+    for h, (slope, intercept) in enumerate(uncapped_lines(operation)):
+        above_kw = operation.most_active * float((slope * ends + intercept - at_ends).max())
+        lowest = builder.variables(f"{name}.uncapped.{h}", epochs, upper=1, integer=True)
+        chosen.append((1.0, lowest))
+        builder.rows(
+            f"{name}.no_cap.{h}",
+            epochs,
+            [(1.0, lens.power), (-slope, lens.load), (-intercept, active), (-above_kw, lowest)],
+            lower=-above_kw,
+        )
+    builder.rows(f"{name}.one_line", epochs, chosen, lower=1.0, upper=1.0)
+    ((slope, intercept),) = chords(ends, at_ends)
+    builder.rows(
+        f"{name}.no_cap_secant",
+        epochs,
+        [(1.0, lens.power), (-slope, lens.load), (-intercept, active)],
+        lower=0.0,
+    )
+
+
+def uncapped_lines(operation: Operation) -> Lines:
+    """Return the lines of the load curve that are lowest at some load that can be reached."""
+    low, high = operation.utilisation_range
+    corners = [low, *(p for p in _corners(operation) if low < p < high), high]
+    middle = 0.5 * (np.array(corners[:-1]) + np.array(corners[1:]))
+    lines = load_lines(operation)
+    drawn_kw = np.array([a * middle + b for a, b in lines])
+    return tuple(lines[h] for h in sorted(set(drawn_kw.argmin(axis=0).tolist())))
+
+
+def natural_draw_kw(operation: PoolProblem | Operation, utilisation: FloatArray) -> FloatArray:
+    """Return the draw of one uncapped instance by the lines that are planned with, same shape."""
+    lines = load_lines(operation)
+    return np.asarray(np.min([a * utilisation + b for a, b in lines], axis=0))
+
+
 def load_lines(operation: PoolProblem | Operation) -> Lines:
     """Return lines whose minimum interpolates the load curve from below."""
-    lowest = operation.min_utilisation
-    spread = np.geomspace(lowest, 1.0, CURVE_LINES + 1)
+    points = _corners(operation)
+    return chords(points, operation.load_curve.power_kw(points))
+
+
+def _corners(operation: PoolProblem | Operation) -> FloatArray:
+    """Return the utilisations at which the lines touch the load curve."""
+    pieces, lowest = CURVE_LINES, operation.min_utilisation
+    if not operation.may_cap:  # the draw itself is planned then, not a bound on it
+        while pieces < MOST_LINES and _error_share(operation, pieces) > UNCAPPED_ERROR:
+            pieces *= 2
+    spread = np.geomspace(lowest, 1.0, pieces + 1)
     if operation.instances <= EXACT_COUNTS:
         each = operation.load / np.arange(1, operation.instances + 1)
         inner = np.r_[each, operation.max_utilisation]
     else:
         inner = np.array([operation.utilisation_at_start, operation.max_utilisation])
     inside = inner[(inner > lowest * 1.001) & (inner < 0.999)]
-    points = np.unique(np.r_[spread, inside])
-    return chords(points, operation.load_curve.power_kw(points))
+    return np.asarray(np.unique(np.r_[spread, inside]))
+
+
+def _error_share(operation: PoolProblem | Operation, pieces: int) -> float:
+    """Return how far so many lines lie below the load curve at most, as a share of it."""
+    curve = operation.load_curve
+    corners = np.geomspace(operation.min_utilisation, 1.0, pieces + 1)
+    shares = np.linspace(0.0, 1.0, 9)
+    at_corners_kw = curve.power_kw(corners)
+    between = corners[:-1, None] + np.diff(corners)[:, None] * shares
+    on_lines_kw = at_corners_kw[:-1, None] + np.diff(at_corners_kw)[:, None] * shares
+    return float((1.0 - on_lines_kw / curve.power_kw(between)).max())
 
 
 def cap_lines(operation: PoolProblem | Operation) -> Lines:

@@ -20,9 +20,9 @@ deadline          q_jk <= q_{j,-1} + sum_{k' in the last deadline} dt_k' (load_j
 
 Work waits in the order in which it came: it meets its deadline as long as what waits came within
 the last deadline. Waiting is priced by the hour against leaving q_{j,-1} waiting, and what is left
-at the end as if it waited to its deadline. Only classes with a deferral have f and q, only those
-with work that may be done ahead h, and only those that a lower precision may serve l. c_i is what
-a saturated instance of operation i serves.
+at the end as if it waited to its deadline. Only classes with a deferral have f and q (f <= 0 where
+nothing more may be put off), only those with work that may be done ahead h, and only those that a
+lower precision may serve l. c_i is what a saturated instance of operation i serves.
 """
 
 from __future__ import annotations
@@ -147,7 +147,10 @@ def _add_deferral(
     name, epochs, seconds = requests.name, grid.n_epochs, grid.epoch_durations_s
     start = deferral.backlog_at_start
     deferred = builder.variables(
-        f"{pool.name}.deferred.{name}", epochs, lower=-pool.most_served, upper=requests.load
+        f"{pool.name}.deferred.{name}",
+        epochs,
+        lower=-pool.most_served,
+        upper=requests.load if deferral.may_put_off else 0.0,
     )
     most = start + requests.load * grid.horizon_s
     backlog = builder.variables(f"{pool.name}.backlog.{name}", epochs, upper=most)

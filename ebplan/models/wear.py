@@ -1,0 +1,183 @@
+"""How cells wear: life lost by depth of cycle, and by state of charge at rest.
+
+Both losses of capacity q are published as square-root laws, at constant stress
+
+    calendar   q = k(T) (c_s (s - 1/2)^3 + r_s) sqrt(t)          s state of charge
+    cycles     q = (a C + b) (c_d (d - 0.6)^3 + r_d) sqrt(n)     d depth, n full cycles, C rate
+
+with k(T) an Arrhenius law. Life ends at a loss of ``end_of_life_loss``. Turned round, each law says
+after how long, or how many cycles, that is; the life lost per year, or per cycle, is the inverse:
+the mean over the life. A plan then needs no age, and losses add up as shares of one life. (A young
+cell loses capacity faster than that, an old one slower.)
+
+A planner needs both convex. Neither cubic is: below its middle it bends the other way. Depth
+becomes a power law; the life lost at rest becomes its convex hull, raised by half the largest
+distance, so that it errs by the same either way.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebplan.document import Document, Fraction, NonNegative, Positive
+from ebplan.errors import RangeError
+from ebplan.models.card import ModelCard
+from ebplan.models.curves import FloatArray
+
+GAS_CONSTANT = 8.314462618
+"""J / (mol K)."""
+KELVIN = 273.15
+"""0 degrees Celsius in K."""
+SECONDS_PER_YEAR = 365.25 * 86400.0
+DEPTH_MIDDLE = 0.6
+"""Depth at which the published cubic bends."""
+SOC_MIDDLE = 0.5
+"""State of charge at which the published cubic bends."""
+SOC_POINTS = 11
+"""Points of the convex curve before those above a line of others are left out."""
+
+
+class WearModel(Document):
+    """Life lost by cycling and at rest."""
+
+    kind: Literal["wear_model"] = "wear_model"
+    """Document kind."""
+    name: str
+    """Name in the library."""
+    cell: str
+    """The cell, in words."""
+    end_of_life_loss: float = Field(gt=0.0, lt=1.0)
+    """Share of the capacity lost when the cells are replaced."""
+    calendar_rate: Positive
+    """k at the reference temperature, share of capacity per square root of a second."""
+    activation_energy_j_per_mol: NonNegative
+    """How k grows with temperature."""
+    reference_temperature_c: float
+    """Temperature of ``calendar_rate`` in degrees Celsius."""
+    soc_cubic: NonNegative
+    """c_s."""
+    soc_constant: Positive
+    """r_s."""
+    c_rate_slope: NonNegative
+    """a: share of capacity per square root of a full cycle, per C."""
+    c_rate_constant: NonNegative
+    """b: the same without current."""
+    depth_cubic: NonNegative
+    """c_d."""
+    depth_constant: Positive
+    """r_d."""
+    depth_coefficient: Positive
+    """Of the power law for d (c_d (d - 0.6)^3 + r_d)^2."""
+    depth_exponent: float = Field(ge=1.0, le=5.0)
+    """Its exponent."""
+    valid_temperature_c: tuple[float, float]
+    """Cell temperatures covered, lowest and highest."""
+    valid_soc: tuple[Fraction, Fraction]
+    """States of charge covered."""
+    max_charge_c: Positive
+    """Highest charging rate covered, in C."""
+    max_discharge_c: Positive
+    """Highest discharging rate covered, in C."""
+    card: ModelCard
+    """What it was made from."""
+
+    def check_use(self, temperature_c: float, *, charge_c: float, discharge_c: float) -> None:
+        """Refuse what the model does not cover; every state of charge is covered.
+
+        Args:
+            temperature_c: temperature of the cells in degrees Celsius.
+            charge_c: highest charging power over energy, in C.
+            discharge_c: highest discharging power over energy, in C.
+
+        Raises:
+            RangeError: temperature or rates outside the range of the model.
+        """
+        low, high = self.valid_temperature_c
+        for field, value, least, most, unit in (
+            ("wear.temperature_c", temperature_c, low, high, "degrees Celsius"),
+            ("charge_limit_kw over energy_kwh", charge_c, 0.0, self.max_charge_c, "C"),
+            ("discharge_limit_kw over energy_kwh", discharge_c, 0.0, self.max_discharge_c, "C"),
+        ):
+            if not least <= value <= most:  # written so that NaN is refused too
+                raise RangeError(
+                    field=field,
+                    value=value,
+                    allowed=f"{least:g} to {most:g} {unit}",
+                    remedy="stay inside the range, or use the data of your own cells",
+                )
+
+    def calendar_loss(
+        self, temperature_c: float, soc: float | FloatArray, seconds: float | FloatArray
+    ) -> FloatArray:
+        """Return the share of capacity lost at rest after a time, by the published law."""
+        return np.asarray(self._calendar_stress(temperature_c, soc) * np.sqrt(seconds))
+
+    def cycle_loss(
+        self, c_rate: float, depth: float | FloatArray, full_cycles: float | FloatArray
+    ) -> FloatArray:
+        """Return the share of capacity lost after so many full equivalents, published law."""
+        return np.asarray(self._rate_stress(c_rate) * self._depth(depth) * np.sqrt(full_cycles))
+
+    def calendar_loss_per_year(self, temperature_c: float, soc: float | FloatArray) -> FloatArray:
+        """Return the share of life lost in a year at rest, mean over the life."""
+        each = self._calendar_stress(temperature_c, soc) / self.end_of_life_loss
+        return np.asarray(SECONDS_PER_YEAR * each**2)
+
+    def cycle_life_lost(self, c_rate: float, depth: float | FloatArray) -> FloatArray:
+        """Return the share of life lost in one cycle, mean over the life, by the published law."""
+        each = self._rate_stress(c_rate) * self._depth(depth) / self.end_of_life_loss
+        return np.asarray(depth * each**2)
+
+    def depth_stress(self, c_rate: float) -> tuple[float, float]:
+        """Return (coefficient, exponent) of the life lost in one cycle, coefficient * d^exponent.
+
+        Args:
+            c_rate: power over energy while cycling, in C.
+        """
+        each = self._rate_stress(c_rate) / self.end_of_life_loss
+        return self.depth_coefficient * each**2, self.depth_exponent
+
+    def calendar_points(self, temperature_c: float) -> tuple[tuple[float, float], ...]:
+        """Return the convex life lost per year as points (state of charge, share of the life).
+
+        Args:
+            temperature_c: temperature of the cells in degrees Celsius.
+        """
+        socs = np.linspace(*self.valid_soc, SOC_POINTS)
+        kept = _lower_hull(socs, self.calendar_loss_per_year(temperature_c, socs))
+        fine = np.linspace(*self.valid_soc, 50 * (SOC_POINTS - 1) + 1)
+        lost = self.calendar_loss_per_year(temperature_c, socs[kept])
+        above = self.calendar_loss_per_year(temperature_c, fine)
+        apart = above - np.interp(fine, socs[kept], lost)
+        raised = lost + 0.5 * (float(apart.max()) + min(float(apart.min()), 0.0))
+        return tuple(zip(socs[kept].tolist(), raised.tolist(), strict=True))
+
+    def _calendar_stress(self, temperature_c: float, soc: float | FloatArray) -> FloatArray:
+        """Return the loss after one second, share of capacity."""
+        apart = 1.0 / (temperature_c + KELVIN) - 1.0 / (self.reference_temperature_c + KELVIN)
+        warmer = np.exp(-self.activation_energy_j_per_mol / GAS_CONSTANT * apart)
+        bent = self.soc_cubic * (np.asarray(soc) - SOC_MIDDLE) ** 3 + self.soc_constant
+        return np.asarray(self.calendar_rate * warmer * bent)
+
+    def _rate_stress(self, c_rate: float) -> float:
+        return self.c_rate_slope * c_rate + self.c_rate_constant
+
+    def _depth(self, depth: float | FloatArray) -> FloatArray:
+        bent = self.depth_cubic * (np.asarray(depth) - DEPTH_MIDDLE) ** 3
+        return np.asarray(bent + self.depth_constant)
+
+
+def _lower_hull(x: FloatArray, y: FloatArray) -> list[int]:
+    """Return which points lie on the lower convex hull; x increases."""
+    kept: list[int] = []
+    for i in range(len(x)):
+        while len(kept) > 1:
+            a, b = kept[-2], kept[-1]
+            if (y[b] - y[a]) * (x[i] - x[a]) < (y[i] - y[a]) * (x[b] - x[a]):
+                break
+            kept.pop()
+        kept.append(i)
+    return kept
