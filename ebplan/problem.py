@@ -383,6 +383,13 @@ class PoolProblem(Part):
         return self.load_curve.full_kw
 
     @property
+    def highest_kw(self) -> float:
+        """Bound on the settled draw: every instance saturated, and a pre-warm at work."""
+        tier_kw = self.tier.load_curve.full_kw if self.tier else 0.0
+        working_kw = self.prewarm.power_kw if self.prewarm else 0.0
+        return self.instances * max(self.full_kw, tier_kw) + working_kw
+
+    @property
     def utilisation_at_start(self) -> float:
         """Load per active instance when the plan starts, at most 1; 1 without active ones.
 

@@ -30,27 +30,60 @@ class Statement:
         self.costs[cause] = self.costs.get(cause, 0.0) + money
 
 
-def state_requests(said: Statement, pool: PoolProblem, grid: TimeGrid, load: Expression) -> None:
-    """Serve every request, at once or later, or turn it away for its value."""
-    served: Expression = 0.0
+def state_requests(
+    said: Statement,
+    pool: PoolProblem,
+    grid: TimeGrid,
+    served: Expression,
+    lowered: Expression | None,
+) -> None:
+    """Serve every request, at once, later or ahead of time, or turn it away for its value.
+
+    Args:
+        said: where to write it down.
+        pool: the pool.
+        grid: steps and epochs.
+        served: load that its instances serve, (K,), in what one of its own serves at most.
+        lowered: how much of it the lower precision serves; None where there is none.
+    """
+    in_all: Expression = 0.0
+    lowered_in_all: Expression = np.zeros(grid.n_epochs)
     for requests in pool.classes:
         accepted = cp.Variable(grid.n_epochs, nonneg=True)
         turned_away = requests.load - accepted
         said.constraints += [turned_away >= 0.0, turned_away <= requests.max_rejected]
         value = requests.value_per_instance_s
         said.charge("rejected", value * (turned_away @ grid.epoch_durations_s))
-        served = served + _served(said, requests, grid, accepted)
-    said.constraints += [cp.sum(load, axis=0) == served]
+        of_class = _served(said, requests, grid, accepted)
+        in_all = in_all + of_class
+        if requests.lowered is not None:
+            part = cp.Variable(grid.n_epochs, nonneg=True)
+            said.constraints += [part <= requests.lowered.eligible_share * of_class]
+            price = requests.lowered.price_per_instance_s
+            said.charge("lowered", price * (part @ grid.epoch_durations_s))
+            lowered_in_all = lowered_in_all + part
+    said.constraints += [served == in_all]
+    if lowered is not None:
+        said.constraints += [lowered == lowered_in_all]
 
 
 def _served(
     said: Statement, requests: ClassProblem, grid: TimeGrid, accepted: Expression
 ) -> Expression:
-    """Return the rate at which a class is served: as it is accepted, unless it may wait."""
-    if requests.deferral is None:
-        return accepted
-    served = cp.Variable(grid.n_epochs, nonneg=True)
-    _let_wait(said, requests.deferral, grid, accepted, served)
+    """Return the rate at which a class is served: as it is accepted, unless it may wait.
+
+    Work that is not due comes on top: it was never among what is accepted.
+    """
+    served = accepted
+    if requests.deferral is not None:
+        served = cp.Variable(grid.n_epochs, nonneg=True)
+        _let_wait(said, requests.deferral, grid, accepted, served)
+    if requests.pull_forward is not None:
+        ahead = cp.Variable(grid.n_epochs, nonneg=True)
+        work_s = ahead @ grid.epoch_durations_s
+        said.constraints += [work_s <= requests.pull_forward.available]
+        said.charge("pull_forward", -requests.pull_forward.value_per_work_h / 3600.0 * work_s)
+        served = served + ahead
     return served
 
 

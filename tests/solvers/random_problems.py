@@ -4,10 +4,11 @@ They are stated directly as `Problem` documents, not posed from a site: a genera
 through the front door would never reach the corners of the formulation. What is random: one or two
 pools of one to three instances, two to four epochs, four to ten steps, sleep with its lead times,
 dwell and transit, both branches of the cap curve, congestion, work that may wait, battery,
-hand-off, baseline, rebound, limits on latency, and every price. Low seeds release, seeds from
-`ABSORBS_FROM` on absorb, with more drained instances and a battery that charges. A problem always
-has a feasible point: whatever cannot be served by the instances awake at the start may be turned
-away, what waits at the start may go on waiting, and hard limits leave a way to serve the rest.
+hand-off, baseline, rebound, and every price; further ways to run stand in random_ways.py, limits on
+latency in random_latency.py. Low seeds
+release, seeds from `ABSORBS_FROM` on absorb, with more drained instances and a battery that
+charges. A problem always has a feasible point: whatever cannot be served by the instances awake at
+the start may be turned away, and what waits at the start may go on waiting.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any
 import numpy as np
 import small_problems as small
 from hypothesis import strategies as st
+from random_curves import can_serve, random_cap_curve, random_load_curve
+from random_latency import with_latency
+from random_ways import with_ways
 
-from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
-from ebplan.models.latency import ClassLatency, Queue
-from ebplan.models.latency_bounds import finest_speed, latency_bounds
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
@@ -32,7 +33,6 @@ from ebplan.problem import (
     ValueSegment,
 )
 from ebplan.site import CongestionStep, Response
-from ebplan.solvers.blocks.lens import cap_lines, load_lines
 from ebplan.solvers.leave_out import available, leave_out
 from ebplan.wear import CalendarLine, DepthSegment
 
@@ -57,8 +57,8 @@ def random_problem(seed: int, **limits: Any) -> Problem:
     Args:
         seed: what everything random follows from.
         limits: ``pools``, ``instances`` (per pool), ``epochs``: how many; ``steps_per_epoch``: at
-            most so many; ``battery``, ``sleep``, ``latency``: whether there is one. Random where
-            absent.
+            most so many; ``battery``, ``sleep``: whether there is one. Random where absent.
+            ``ways``: False for pools without further ways to run.
     """
     rng = np.random.default_rng(seed)
     absorbs = ABSORBS_FROM <= seed < EITHER_WAY_FROM
@@ -76,8 +76,12 @@ def random_problem(seed: int, **limits: Any) -> Problem:
     )
     pools = tuple(_with_deferral(waits, pool, edges[-1]) for pool in pools)
     in_time = np.random.default_rng((seed, 4))
-    if bool(limits.get("latency", in_time.random() < _LIMITED)):
-        pools = tuple(_with_latency(in_time, pool) for pool in pools)
+    limited = bool(limits.get("latency", in_time.random() < _LIMITED))
+    if limited:  # a pool has either limits on latency or further ways to run
+        pools = tuple(with_latency(in_time, pool) for pool in pools)
+    if limits.get("ways", not limited):
+        more = np.random.default_rng((seed, 5))
+        pools = tuple(with_ways(more, pool, edges[-1]) for pool in pools)
     other_kw = float(rng.uniform(0.0, 2.0))
     start_kw = other_kw + sum(p.power_at_start_kw() for p in pools)
     baseline_kw = start_kw * (1.0 if rng.random() < 0.6 else float(rng.uniform(0.9, 1.1)))
@@ -183,7 +187,7 @@ def _pool(
     *,
     absorbs: bool,
 ) -> PoolProblem:
-    curve = _load_curve(rng)
+    curve = random_load_curve(rng)
     lowest, highest = float(rng.choice([0.05, 0.2, 0.33])), float(rng.uniform(0.7, 1.0))
     may_sleep = bool(limits.get("sleep", rng.random() < 0.6))
     idle = 0.3 if absorbs else 0.0  # more of them drained: that is where an absorb finds its room
@@ -197,7 +201,7 @@ def _pool(
     draft = small.pool(
         name=name,
         load_curve=curve,
-        cap_curve=_cap_curve(rng, curve, lowest, highest),
+        cap_curve=random_cap_curve(rng, curve, lowest, highest),
         drained_kw=curve.idle_kw,
         asleep_kw=curve.idle_kw * float(rng.uniform(0.2, 1.0)),
         may_sleep=may_sleep,
@@ -240,7 +244,7 @@ def _classes(rng: Draw, pool: PoolProblem) -> tuple[ClassProblem, ...]:
     )
     awake = pool.active_at_start + pool.drained_at_start
     loaded = pool.model_copy(update={"classes": open_to_all})
-    if not any(_can_serve(loaded, share * load / n) for n in range(1, awake + 1)):
+    if not any(can_serve(loaded, share * load / n) for n in range(1, awake + 1)):
         return open_to_all
     return (open_to_all[0].model_copy(update={"max_rejected": 0.0}), open_to_all[1])
 
@@ -262,100 +266,6 @@ def _with_deferral(rng: Draw, pool: PoolProblem, horizon_s: float) -> PoolProble
         may_wait = requests.name in which
         classes.append(requests.model_copy(update={"deferral": deferral if may_wait else None}))
     return pool.model_copy(update={"classes": tuple(classes)})
-
-
-def _with_latency(rng: Draw, pool: PoolProblem) -> PoolProblem:
-    """Return the pool with a queue, and with limits on the latency of its classes.
-
-    Limits are drawn around what utilisations and caps of the pool give, so that they bind. Where
-    hard ones left no way to serve the protected class with the instances awake, all get a price.
-    """
-    queue = Queue(slots=float(rng.choice([1.0, 4.0, 32.0])), service_s=float(rng.uniform(2, 30)))
-    queued = pool.model_copy(update={"queue": queue})
-    known = [_latency(rng, queued) for _ in pool.classes]
-    limited = _with_limits(queued, known)
-    kept = sum(c.load - c.max_rejected for c in pool.classes)
-    awake = range(1, pool.active_at_start + pool.drained_at_start + 1)
-    if kept <= 0.0 or any(_can_serve(limited, kept / n) for n in awake):
-        return limited
-    priced = [
-        one.model_copy(update={"late_per_instance_s": 0.01}) if one and one.is_hard else one
-        for one in known
-    ]
-    return _with_limits(queued, priced)
-
-
-def _with_limits(pool: PoolProblem, known: list[ClassLatency | None]) -> PoolProblem:
-    classes = tuple(
-        requests.model_copy(update={"latency": latency})
-        for requests, latency in zip(pool.classes, known, strict=True)
-    )
-    return pool.model_copy(update={"classes": classes})
-
-
-def _latency(rng: Draw, pool: PoolProblem) -> ClassLatency | None:
-    """Return a latency with a hard limit or two, with priced ones, with none, or nothing known."""
-    assert pool.queue is not None
-    what = str(rng.choice(["nothing", "none", "hard", "priced"], p=[0.1, 0.1, 0.4, 0.4]))
-    prefill_s = float(rng.uniform(0.02, 0.2)) * pool.queue.service_s
-    itl_s = float(rng.uniform(0.005, 0.1))
-    uncapped = finest_speed(pool)
-    fast = float(rng.uniform(0.85, 0.9999)) * uncapped
-    full = float(rng.uniform(0.4, 1.0)) * pool.max_utilisation
-    slow = float(rng.uniform(0.9, 1.0)) * uncapped
-    either = int(rng.integers(0, 3))
-    price = float(rng.choice([0.0, 0.001, 0.01, 0.1]))
-    if what == "nothing":
-        return None
-    if what == "none" or uncapped < 0.3:  # the tangent tells no limit apart from none there
-        return ClassLatency(prefill_s=prefill_s, itl_s=itl_s)
-    first_s = (prefill_s + pool.queue.wait_p95_s(full)) / slow
-    return ClassLatency(
-        prefill_s=prefill_s,
-        itl_s=itl_s,
-        ttft_p95_limit_s=None if either == 0 or not np.isfinite(first_s) else first_s,
-        itl_limit_s=itl_s / fast if either != 1 or not np.isfinite(first_s) else None,
-        late_per_instance_s=price if what == "priced" else None,
-    )
-
-
-def _can_serve(pool: PoolProblem, utilisation: float) -> bool:
-    """Return whether one instance can serve this load within the formulation's own lines."""
-    bounds = latency_bounds(pool)
-    drawn_kw = min(slope * utilisation + rest for slope, rest in load_lines(pool))
-    capacity = min(slope * drawn_kw + rest for slope, rest in cap_lines(pool))
-    most_used = bounds.max_utilisation or pool.max_utilisation
-    slope, rest = bounds.natural_line
-    least_kw = (bounds.power_share or 0.0) * (slope * utilisation + rest)
-    lowest, highest = pool.min_utilisation, most_used * capacity - 1e-6
-    enough_kw = max(pool.cap_curve.floor_kw, least_kw + (1e-6 if least_kw else 0.0))
-    return lowest <= utilisation <= highest and drawn_kw >= enough_kw
-
-
-def _load_curve(rng: Draw) -> LoadCurve:
-    return LoadCurve(
-        idle_kw=float(rng.uniform(0.1, 0.4)),
-        terms=tuple(
-            LoadTerm(
-                amplitude_kw=float(rng.uniform(0.2, 0.6)), exponent=float(rng.uniform(0.03, 0.6))
-            )
-            for _ in range(int(rng.integers(1, 3)))
-        ),
-        one_request_utilisation=float(rng.uniform(0.01, 0.1)),
-        valid_from_utilisation=0.3,
-    )
-
-
-def _cap_curve(rng: Draw, curve: LoadCurve, lowest: float, highest: float) -> CapCurve:
-    """Return a cap curve whose floor an instance at its lowest load can still draw."""
-    full_kw = float(curve.power_kw(highest))
-    floor = float(rng.uniform(0.4, 0.95)) * float(curve.power_kw(lowest)) / full_kw
-    elasticity = float(rng.choice([rng.uniform(0.2, 1.0), rng.uniform(1.0, 2.5)]))
-    return CapCurve(
-        full_kw=full_kw,
-        elasticity=min(elasticity, 0.95 / (1.0 - floor)),
-        floor_kw=floor * full_kw,
-    )
 
 
 def _responses(rng: Draw) -> dict[str, Response]:

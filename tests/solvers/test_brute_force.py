@@ -18,12 +18,13 @@ from ebplan.solvers.program import Program
 def cheapest_with(program: Program, fixed: dict[str, list[int]], pool: PoolProblem) -> float:
     """Return the optimum with a pool's counts fixed; infinity where nothing is feasible."""
     lower, upper = program.lower.copy(), program.upper.copy()
-    for name, values in fixed.items():
-        columns = program.column_range(f"{pool.name}.{name}")
-        lower[columns] = upper[columns] = values
-    before = np.r_[pool.active_at_start, fixed["active"][:-1]]
-    drained = program.column_range(f"{pool.name}.newly_drained")
-    lower[drained] = upper[drained] = np.maximum(before - fixed["active"], 0.0)
+    known = {group.name for group in program.columns}
+    tier = pool.tier.name if pool.tier else "tier"
+    for name, values in (fixed | newly_drained(pool, fixed)).items():
+        column = f"{pool.name}.{name}".replace(".tier.", f".{tier}.")
+        if column in known:
+            columns = program.column_range(column)
+            lower[columns] = upper[columns] = values
     matrix = csr_array(
         (program.entry_value, program.entry_column, program.row_start),
         shape=(program.n_rows, program.n_columns),
@@ -41,6 +42,19 @@ def cheapest_with(program: Program, fixed: dict[str, list[int]], pool: PoolProbl
         method="highs",
     )
     return np.inf if answer.fun is None else float(answer.fun) + program.constant
+
+
+def newly_drained(pool: PoolProblem, counts: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Return how many take requests no longer, by the weights they hold."""
+    own = np.array(counts["active"]) + np.array(counts["clock_lock.active"])
+    lower, in_tier = np.array(counts["tier.active"]), 0
+    if pool.tier is not None:
+        in_tier = pool.tier.active_at_start
+    groups = {"": (own, pool.active_at_start), "tier.": (lower, in_tier)}
+    return {
+        f"{name}newly_drained": np.maximum(np.r_[start, now[:-1]] - now, 0).tolist()
+        for name, (now, start) in groups.items()
+    }
 
 
 @pytest.mark.parametrize(("epochs", "sleep"), [(3, False), (2, True), (3, True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import highspy
@@ -76,7 +77,9 @@ def test_the_lp_file_holds_the_same_problem(seed: int, tmp_path: Path) -> None:
     solver.run()
     read = solver.getInfo().objective_function_value
     assert read == pytest.approx(highs.solve(program, gap=1e-6).objective, rel=1e-5, abs=1e-5)
-    names = {solver.getRowName(i)[1] for i in range(solver.getNumRow())}
+    written = [solver.getRowName(i)[1] for i in range(solver.getNumRow())]
+    # The LP format knows no row with two limits: it stands there twice.
+    names = {re.sub(r"\)(lo|up)$", ")", name) for name in written}
     assert names == {name.replace("[", "(").replace("]", ")") for name in program.row_names()}
     assert "pool_0.awake_balance(0)" in names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import oracle
+import oracle_lag
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,7 +52,7 @@ def test_no_weight_looks_ahead(response: Response, grid: TimeGrid) -> None:
 @reproducible
 @given(responses, grids)
 def test_what_is_cut_is_negligible(response: Response, grid: TimeGrid) -> None:
-    exact_mean, exact_edge = oracle.simulate_lag(response, grid)
+    exact_mean, exact_edge = oracle_lag.simulate_lag(response, grid)
     for cut, exact in (
         (mean_weights(response, grid), exact_mean),
         (edge_weights(response, grid), exact_edge),
@@ -92,8 +92,8 @@ def test_weights_equal_a_fine_simulation(
 def test_the_lag_is_what_the_slow_step_is_behind(
     one: Response, other: Response, grid: TimeGrid
 ) -> None:
-    fast_mean, fast_edge = (oracle.unit_steps(w) for w in oracle.simulate_lag(one, grid))
-    slow_mean, slow_edge = (oracle.unit_steps(w) for w in oracle.simulate_lag(other, grid))
+    fast_mean, fast_edge = (oracle_lag.unit_steps(w) for w in oracle_lag.simulate_lag(one, grid))
+    slow_mean, slow_edge = (oracle_lag.unit_steps(w) for w in oracle_lag.simulate_lag(other, grid))
     edges = np.array(grid.edges_s)
     assert np.abs(mean_lag(one, other, grid) - (fast_mean - slow_mean)).max() <= NEGLIGIBLE_WEIGHT
     assert np.abs(lag_at(one, other, grid, edges) - (fast_edge - slow_edge)).max() <= (

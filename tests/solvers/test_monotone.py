@@ -108,6 +108,29 @@ def test_a_larger_target_never_costs_less(problem: Problem) -> None:
     assert_not_dearer(problem, problem.model_copy(update={"target_kw": deeper}))
 
 
+@pytest.mark.parametrize("way", ["clock_lock", "tier", "prewarm", "pull_forward"])
+@reproducible
+@given(problems)
+def test_a_further_way_to_run_never_costs_more(way: str, problem: Problem) -> None:
+    if any(pool.in_tier_at_start or _to_tier(pool) for pool in problem.pools):
+        return  # these hold the other weights already
+    fewer = tuple(_without(way, pool) for pool in problem.pools)
+    assert_not_dearer(problem, problem.model_copy(update={"pools": fewer}))
+
+
+def _to_tier(pool: PoolProblem) -> bool:
+    return any(arrival.to == "tier" for arrival in pool.arrivals)
+
+
+def _without(way: str, pool: PoolProblem) -> PoolProblem:
+    """Return the pool without one of its ways to run."""
+    if way in ("tier", "pull_forward"):
+        field = "lowered" if way == "tier" else way
+        classes = tuple(c.model_copy(update={field: None}) for c in pool.classes)
+        pool = pool.model_copy(update={"classes": classes})
+    return pool if way == "pull_forward" else pool.model_copy(update={way: None})
+
+
 def with_limits(
     problem: Problem, change: Callable[[PoolProblem, ClassLatency], ClassLatency]
 ) -> Problem:
@@ -211,4 +234,8 @@ MONEY = {
     "readiness_per_instance_h",
     "drain_per_instance",
     "wake_per_instance",
+    "value_per_work_h",
+    "price_per_instance_s",
+    "swap_price_per_instance",
+    "price",
 }

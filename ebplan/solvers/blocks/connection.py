@@ -87,7 +87,7 @@ def add_connection(
 
 def highest_draw_kw(problem: Problem) -> float:
     """Return a bound on the draw: everything on, battery charging."""
-    compute = sum(pool.instances * pool.full_kw for pool in problem.pools)
+    compute = sum(pool.highest_kw for pool in problem.pools)
     charge = problem.battery.charge_limit_kw if problem.battery else 0.0
     return max(problem.other_kw) + compute + charge
 

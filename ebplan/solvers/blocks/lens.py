@@ -240,9 +240,9 @@ def _price_cap_depth(
 ) -> None:
     operation = lens.operation
     slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
-    depth = builder.variables(
-        f"{operation.name}.cap_depth", grid.n_epochs, upper=operation.instances * operation.full_kw
-    )
+    # A tangent at next to no load is steep: it reaches far above the draw at saturation.
+    most_kw = operation.instances * (slope + max(intercept, 0.0))
+    depth = builder.variables(f"{operation.name}.cap_depth", grid.n_epochs, upper=most_kw)
     builder.rows(
         f"{operation.name}.cap_depth",
         grid.n_epochs,

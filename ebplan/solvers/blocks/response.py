@@ -59,7 +59,7 @@ def add_compute_power(
     direction: int,
 ) -> ComputePower:
     """Add the draw of all pools, as step means, at step edges and at watched instants (I,)."""
-    most_kw = sum(2.0 * pool.instances * pool.full_kw for pool in pools)
+    most_kw = sum(2.0 * pool.highest_kw for pool in pools)
 
     def add(name: str, size: int, times_s: FloatArray | None) -> IndexArray:
         total = builder.variables(name, size, upper=most_kw)

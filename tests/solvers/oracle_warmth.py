@@ -1,0 +1,50 @@
+"""The pre-warm in the problem stated once more: a state of the whole pool that lasts a while."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+from oracle_requests import Statement
+
+from ebplan.problem import PoolProblem
+from ebplan.timegrid import TimeGrid
+
+Expression = Any
+"""A cvxpy expression; cvxpy has no types."""
+
+
+@dataclass(frozen=True)
+class Warmth:
+    """Whether a pool is warm, epoch by epoch."""
+
+    of_all: Expression
+    """1 where it is warm, the same for every instance, (N, K)."""
+    power_kw: Expression
+    """Draw of the work that warms it, (K,)."""
+
+
+def state_warmth(said: Statement, pool: PoolProblem, grid: TimeGrid) -> Warmth:
+    """Follow the pool from cold to working on it, to warm, to cold again."""
+    t, everyone = grid.epoch_starts_s, np.ones((pool.instances, 1))
+    if pool.prewarm is None:
+        return Warmth(everyone @ np.zeros((1, len(t))), np.zeros(len(t)))
+    given = cp.Variable(len(t), boolean=True)
+    working, warm = (cp.Variable(len(t), boolean=True) for _ in range(2))
+    for k in range(len(t)):
+        old = 1.0 if t[k] < pool.prewarm.warm_until_s else 0.0
+        at_work, done = 0.0, old
+        for j in range(k + 1):
+            ready_s = t[j] + pool.prewarm.lead_s
+            if t[k] < ready_s - 1e-9:
+                at_work = at_work + given[j]
+            elif t[k] < ready_s + pool.prewarm.expires_s - 1e-9:
+                done = done + given[j]
+        # Each is 0 or 1, and not both: nothing is warmed again while it is worked on or warm.
+        said.constraints += [working[k] == at_work, warm[k] == done, working[k] + warm[k] <= 1]
+    said.charge("prewarming", pool.prewarm.price * cp.sum(given))
+    return Warmth(
+        everyone @ cp.reshape(warm, (1, len(t)), order="F"), pool.prewarm.power_kw * working
+    )
