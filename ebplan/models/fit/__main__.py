@@ -9,6 +9,7 @@ from ebplan.document import write_atomically
 from ebplan.models import library
 from ebplan.models.card import render_markdown
 from ebplan.models.fit.artefacts import build_all, read_source
+from ebplan.models.fit.outside import build_outside
 from ebplan.models.library import Artefact
 
 LIBRARY = Path(library.__file__).parent
@@ -20,8 +21,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ebplan.models.fit", description=__doc__)
     parser.add_argument("--library", type=Path, default=LIBRARY, help="folder for the artefacts")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder for the cards")
+    parser.add_argument(
+        "--outside",
+        type=Path,
+        help="folder with the published tables that are not part of this project; without it the "
+        "models made from them stay as they are",
+    )
     options = parser.parse_args(arguments)
-    for model in build_all(read_source()):
+    outside = build_outside(options.outside) if options.outside else ()
+    for model in (*build_all(read_source()), *outside):
         write_atomically(options.library / f"{model.name}.json", model.to_json() + "\n")
         if options.docs.is_dir():
             card = options.docs / f"{model.name}.md"

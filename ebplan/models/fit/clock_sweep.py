@@ -1,0 +1,119 @@
+"""The clock model of the library: a sweep of locked clocks and caps on one board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+
+from ebplan.models.card import Finding, ModelCard, Statistic, ValidRange
+from ebplan.models.clock import ClockModel
+from ebplan.models.fit.build import dataset, rounded
+from ebplan.models.fit.table import Table, read_table
+
+CLOCK_NAME = "v100-sm-clock"
+CLOCK_TABLE = "gridpilot_v100_powercap_sweep.csv"
+SOURCE = "gridpilot (github denisa-c/gridpilot, CC-BY-4.0), experiment E1 on one V100 board"
+HIGH_MHZ, LOW_MHZ = 1380, 945
+"""Highest clock of the sweep, and the next one below; at the lowest, 405 MHz, throughput falls
+faster than any power law between the other two says, and no serving is planned there."""
+FREE_CAP_W, DEEP_CAP_W = 300, 150
+"""The cap of the sweep that binds nowhere, and the deepest."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One run: what was computed each second, at which power."""
+
+    rate: float
+    power_w: float
+
+
+def read_sweep(path: Path) -> tuple[dict[tuple[str, int, int], Reading], Table]:
+    """Return the runs by (workload, cap in W, clock in MHz), and their table."""
+    columns = ("workload", "pcap_w", "sm_target_mhz", "iters_per_s", "power_mean_w")
+    table = read_table(path, columns)
+    runs = {
+        (row.text("workload"), round(row.positive("pcap_w")), round(row.positive("sm_target_mhz"))):
+        Reading(row.positive("iters_per_s"), row.positive("power_mean_w"))
+        for row in table.rows
+    }  # fmt: skip
+    return runs, table
+
+
+def build_clock(path: Path) -> ClockModel:
+    """Return the clock model with its card; ``path`` is the table of the sweep."""
+    runs, table = read_sweep(path)
+    workloads = sorted({workload for workload, _, _ in runs})
+    elasticity, exponent, of_cap = {}, {}, {}
+    for workload in workloads:
+        free = runs[workload, FREE_CAP_W, HIGH_MHZ]
+        slow = runs[workload, FREE_CAP_W, LOW_MHZ]
+        deep = runs[workload, DEEP_CAP_W, HIGH_MHZ]
+        elasticity[workload] = _elasticity(slow, free)
+        exponent[workload] = log(slow.power_w / free.power_w) / log(LOW_MHZ / HIGH_MHZ)
+        of_cap[workload] = _elasticity(deep, free)
+    readings = (
+        ("elasticity of throughput to power, clock", elasticity),
+        ("exponent of power to clock", exponent),
+        ("elasticity of throughput to power, cap", of_cap),
+    )
+    return ClockModel(
+        name=CLOCK_NAME,
+        hardware="one NVIDIA V100",
+        workload="matrix products and bursts",
+        elasticity_low=rounded(min(elasticity.values())),
+        elasticity_high=rounded(max(elasticity.values())),
+        # the lower exponent gives the higher floor: a clock then reaches less deep
+        power_exponent=rounded(min(exponent.values())),
+        max_clock_mhz=float(HIGH_MHZ),
+        valid_from_clock_mhz=float(LOW_MHZ),
+        measurement_point="gpu",
+        card=ModelCard(
+            title="Locked SM clocks on a V100",
+            summary=(
+                "Throughput and power under a locked SM clock, as an interval over two workloads; "
+                "the planner is given the end that loses more."
+            ),
+            data=(dataset(table, SOURCE),),
+            method=(
+                f"Between {LOW_MHZ} and {HIGH_MHZ} MHz at a cap of {FREE_CAP_W} W, which binds in "
+                "neither: elasticity = ln(throughput ratio) / ln(power ratio), exponent = "
+                "ln(power ratio) / ln(clock ratio), each by workload."
+            ),
+            residuals=tuple(
+                Statistic(name=f"{what}, {workload}", value=by_workload[workload], unit="1")
+                for what, by_workload in readings
+                for workload in workloads
+            ),
+            validity=(ValidRange(name="SM clock", low=LOW_MHZ, high=HIGH_MHZ, unit="MHz"),),
+            measurement_point="gpu",
+            measurement_note="Board power by the driver, sampled through each run.",
+            findings=(
+                Finding(
+                    title="Where both bind, a cap loses less than a clock",
+                    text="On the same board a cap loses "
+                    + ", ".join(f"{of_cap[w]:.2f} ({w})" for w in workloads)
+                    + " per cent of throughput for each per cent of power, a clock "
+                    + ", ".join(f"{elasticity[w]:.2f} ({w})" for w in workloads)
+                    + ". A clock is for load that draws less than any cap.",
+                ),
+                Finding(
+                    title="Published for decode on H200, not in the fit",
+                    text="arXiv 2605.11999 reports that decode on H200 boards draws 137 to 300 W, "
+                    "where no power cap binds, and that locked clocks recover up to 32 % of its "
+                    "energy. Memory-bound decode loses less throughput to a lower clock than "
+                    "the products measured here.",
+                ),
+            ),
+            not_for=(
+                "any statement about another GPU or about language models: nobody has measured "
+                "them here",
+                "clocks below the range: throughput then falls faster",
+            ),
+        ),
+    )
+
+
+def _elasticity(slower: Reading, free: Reading) -> float:
+    return log(slower.rate / free.rate) / log(slower.power_w / free.power_w)

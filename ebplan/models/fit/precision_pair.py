@@ -1,0 +1,117 @@
+"""The tier model of the library: one model in two precisions on the same boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
+from ebplan.models.fit.build import dataset, rounded
+from ebplan.models.fit.serving_runs import (
+    GPU,
+    GPUS,
+    IDLE_W_PER_GPU,
+    MODEL,
+    SOURCE,
+    W_PER_KW,
+    Run,
+    read_runs,
+)
+from ebplan.models.tier import TierModel
+
+TIER_NAME = "h100-qwen3-235b-fp8"
+FP8_MODEL = f"{MODEL}-FP8"
+BUSY_FROM = 90.0
+"""Requests in flight from which an instance is compared: with fewer, memory sets the pace."""
+SAME_SHARE = 0.02
+"""Two runs are at the same concurrency if it differs by no more than this."""
+
+
+def pairs(base: tuple[Run, ...], lower: tuple[Run, ...]) -> list[tuple[Run, Run]]:
+    """Return runs of either precision at the same concurrency, where the instance is busy."""
+    return [
+        (one, other)
+        for one in base
+        for other in lower
+        if one.concurrency >= BUSY_FROM
+        and abs(other.concurrency / one.concurrency - 1.0) <= SAME_SHARE
+    ]
+
+
+def build_tier(path: Path) -> TierModel:
+    """Return the tier model with its card; ``path`` is the table of serving runs."""
+    base, table = read_runs(path, model=MODEL, gpus=GPUS)
+    lower, _ = read_runs(path, model=FP8_MODEL, gpus=GPUS)
+    fewer, _ = read_runs(path, model=FP8_MODEL, gpus=GPUS // 2)
+    idle_kw = IDLE_W_PER_GPU * GPUS / W_PER_KW
+    both = pairs(base, lower)
+    gains = [other.tok_per_s / one.tok_per_s for one, other in both]
+    draws = [(other.power_kw - idle_kw) / (one.power_kw - idle_kw) for one, other in both]
+    half = pairs(base, fewer)[-1]
+    return TierModel(
+        name=TIER_NAME,
+        precision="fp8",
+        hardware=f"{GPUS} NVIDIA {GPU}",
+        model="Qwen3-235B-A22B",
+        capacity_factor_low=rounded(max(min(gains), 1.0)),
+        capacity_factor_high=rounded(max(gains)),
+        power_ratio_low=rounded(min(draws)),
+        power_ratio_high=rounded(max(draws)),
+        measurement_point="gpu",
+        card=ModelCard(
+            title=f"FP8 against BF16: Qwen3-235B-A22B on {GPUS} H100",
+            summary=(
+                "Throughput and power of a busy instance in FP8 relative to BF16 on the same GPUs, "
+                "as intervals; the planner is given the cautious end of each."
+            ),
+            data=(dataset(table, SOURCE),),
+            method=(
+                f"Ratios of tokens/s and of power above idle between the two precisions at the "
+                f"same number of requests in flight (within {SAME_SHARE:.0%}), from "
+                f"{BUSY_FROM:.0f} on; the interval spans the pairs."
+            ),
+            residuals=tuple(
+                Statistic(name=f"{what} at {one.concurrency:.0f} in flight", value=value, unit="1")
+                for what, values in (("tokens/s, ratio", gains), ("busy power, ratio", draws))
+                for (one, _), value in zip(both, values, strict=True)
+            ),
+            validity=(
+                ValidRange(
+                    name="requests in flight",
+                    low=min(one.concurrency for one, _ in both),
+                    high=max(one.concurrency for one, _ in both),
+                    unit="requests",
+                ),
+            ),
+            measurement_point="gpu",
+            measurement_note="Board power of all GPUs; no CPU, fans or power supply.",
+            assumptions=(
+                Assumption(
+                    name="idle power",
+                    value=IDLE_W_PER_GPU,
+                    unit="W per GPU",
+                    provenance="assumed",
+                    note="taken off before the powers are compared; no run constrains it",
+                ),
+            ),
+            findings=(
+                Finding(
+                    title="The watts are in the GPUs that are not needed",
+                    text=f"On the same GPUs FP8 serves {min(gains):.2f} to {max(gains):.2f} times "
+                    f"as much at {min(draws):.2f} to {max(draws):.2f} times the busy power. On "
+                    f"half of them it serves {half[1].tok_per_s / half[0].tok_per_s:.2f} times as "
+                    f"much as BF16 on all, at {half[1].power_kw / half[0].power_kw:.2f} times the "
+                    f"power ({half[0].concurrency:.0f} in flight).",
+                ),
+                Finding(
+                    title="Quality is not in these runs",
+                    text="Nothing here says that the answers are as good. A site states by class "
+                    "which quality was verified, and for which share of its requests.",
+                ),
+            ),
+            not_for=(
+                "the quality of answers",
+                "few requests in flight: memory sets the pace there, and FP8 gains more",
+                "other models, other GPUs, without their own runs",
+            ),
+        ),
+    )
