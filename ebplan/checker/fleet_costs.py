@@ -8,6 +8,7 @@ import numpy as np
 
 from ebplan.checker.curves import capacity, load_curve_kw
 from ebplan.checker.evidence import Evidence, FloatArray, PoolEvidence
+from ebplan.checker.latency_laws import Late, late_by
 from ebplan.checker.money import Amount, added, over_pools, total
 from ebplan.checker.tolerances import CAP_CHORDS
 from ebplan.checker.warmth import is_warm
@@ -101,6 +102,30 @@ def _congestion_of(pool: PoolEvidence, way: Way, hours: FloatArray) -> Amount:
         reach = step.above_utilisation * unsure
         unsure_money += float((price * np.clip(above + reach, 0.0, reach)).sum())
     return total(terms, may_be_more=unsure_money)
+
+
+def late(evidence: Evidence) -> Amount:
+    """Load beyond the limits on latency that have a price, whichever way it is served."""
+
+    def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
+        amounts = []
+        for requests in _of(pool):
+            price_per_s = None if requests.latency is None else requests.latency.late_per_instance_s
+            price = (price_per_s or 0.0) * 3600.0 * hours
+            for way in pool.ways:
+                found = late_by(pool.problem, requests, way, _chord_gap(way))
+                amounts += [_late_of(one, price) for one in found]
+        return added(*amounts)
+
+    return over_pools(evidence, of)
+
+
+def _late_of(one: Late, price: FloatArray) -> Amount:
+    return Amount(
+        money=float((price * one.load).sum()),
+        size=float((price * one.size).sum()),
+        may_be_more=float((price * one.by_chords).sum()),
+    )
 
 
 def _chord_gap(way: Way) -> float:
@@ -207,7 +232,7 @@ def prewarming(evidence: Evidence) -> Amount:
 
 FLEET_CAUSES: tuple[Callable[[Evidence], Amount], ...] = (
     *(delay, rejected, lowered, pull_forward),
-    *(congestion, capping, clocking),
+    *(congestion, late, capping, clocking),
     *(readiness, draining, waking, swapping, prewarming),
 )
 """How each cause of the fleet is recomputed; it is named like the cause."""

@@ -109,3 +109,13 @@ FIRST_JUDGED_S = 0.1
 """The response is judged from this long after the event starts, or from the converter's delay.
 Covers the measuring window of the fastest grid products; energy missing before it is still a
 shortfall of the plan and priced."""
+
+OPERATING_POINT = 3e-5
+"""Utilisation of the capacity, and power as a share of the natural draw, before a latency follows.
+Covers the rounding of load, count and power (``COUNT_SHARE`` and ``POWER_KW``) in either.
+It moves a latency by as much, and more only where the queue is all but full."""
+
+LATENCY_SHARE = 1e-6
+"""A latency, as a share of it, beyond what the operating point leaves open.
+Covers rounding.
+A microsecond in a second."""

@@ -18,6 +18,7 @@ whole. Limits with a price are thresholds with a price beyond them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -202,19 +203,27 @@ def _speed_floor(
     z = lowest
     for c, latency in hard:
         if latency.itl_limit_s is not None and latency.itl_s is not None:
-            _reachable(c.name, "itl_limit_s", latency.itl_limit_s, latency.itl_s / finest)
+            least_s = _slowed(latency.itl_s, finest)
+            _refuse_unreachable(c.name, "itl_limit_s", latency.itl_limit_s, least_s)
             z = max(z, latency.itl_s / latency.itl_limit_s)
     by_itl, queue = z, pool.queue
     for c, latency in hard:
         if latency.ttft_p95_limit_s is not None and queue is not None:
             limit_s = latency.ttft_p95_limit_s
-            _reachable(c.name, "ttft_p95_limit_s", limit_s, latency.prefill_s / finest)
+            _refuse_unreachable(
+                c.name, "ttft_p95_limit_s", limit_s, _slowed(latency.prefill_s, finest)
+            )
             now_s = latency.prefill_s + queue.wait_p95_s(capacity_used_at_start(pool))
             z = max(z, min(now_s / limit_s, finest))
     return z, "ttft" if z > by_itl else "itl", lowest
 
 
-def _reachable(name: str, field: str, limit_s: float, least_s: float) -> None:
+def _slowed(time_s: float, speed: float) -> float:
+    """Return how long something takes at a share of the speed."""
+    return time_s / speed if speed > 0.0 else math.inf
+
+
+def _refuse_unreachable(name: str, field: str, limit_s: float, least_s: float) -> None:
     if limit_s < least_s:
         raise FieldFault(
             field=f"{name}.latency.{field}",
@@ -227,9 +236,9 @@ def _reachable(name: str, field: str, limit_s: float, least_s: float) -> None:
 def _priced_can_be_kept(name: str, latency: ClassLatency) -> None:
     """Refuse limits with a price that every request would break."""
     if latency.ttft_p95_limit_s is not None:
-        _reachable(name, "ttft_p95_limit_s", latency.ttft_p95_limit_s, latency.prefill_s)
+        _refuse_unreachable(name, "ttft_p95_limit_s", latency.ttft_p95_limit_s, latency.prefill_s)
     if latency.itl_limit_s is not None and latency.itl_s is not None:
-        _reachable(name, "itl_limit_s", latency.itl_limit_s, latency.itl_s)
+        _refuse_unreachable(name, "itl_limit_s", latency.itl_limit_s, latency.itl_s)
 
 
 def _late_per_kw(pool: OperatedPool, load: float, needed: float) -> float:

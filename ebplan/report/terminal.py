@@ -24,6 +24,7 @@ from ebplan.report.axis import EventAxis
 from ebplan.report.direction import direction_of
 from ebplan.report.fleet_words import fleet_actions
 from ebplan.report.handoff_words import handoff_words
+from ebplan.report.latency_words import latency_rows
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message, peak_kw, phases
 from ebplan.report.words import decimals_for, money_words, number_words, power_words, time_words
@@ -57,6 +58,7 @@ def print_plan(plan: Plan, problem: Problem, console: Console) -> None:
         _phase_table(plan, problem, width),
         _fleet_part(plan, problem),
         _money_and_service(plan),
+        _latency_part(plan, problem),
         _shortfall_part(plan, problem),
         _explanation(plan),
         _proof(plan, problem),
@@ -357,6 +359,21 @@ def _service_table(plan: Plan) -> Table:
             further = (f"{getattr(one, field):,.0f}" for field in shown.values())
             table.add_row(prefix + _spaced(name), *numbers, *further)
     return table
+
+
+def _latency_part(plan: Plan, problem: Problem) -> RenderableType | None:
+    """Longest times of the plan against their limits, where there are any."""
+    rows = list(latency_rows(plan, problem))
+    if not rows:
+        return None
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(4):
+        table.add_column()
+    table.add_row("", "first token, 95 % within", "next token", "late requests", style="dim")
+    for pool, name, first, following, late in rows:
+        prefix = f"{_spaced(pool)}: " if len(plan.service) > 1 else ""
+        table.add_row(prefix + _spaced(name), first, following, late)
+    return Group(Text("Longest latency", style="bold"), table)
 
 
 def _shortfall_part(plan: Plan, problem: Problem) -> RenderableType | None:

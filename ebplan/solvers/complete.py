@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
 from ebplan.solvers.blocks.lens import uncapped_lines
@@ -19,7 +18,7 @@ from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
 from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
 from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
-from ebplan.solvers.operations import operated
+from ebplan.solvers.operations import bounds_of
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.quality import late_by_waiting, too_slow_kw
 from ebplan.solvers.transients import compute_kw, hidden_kw, judged_from, peaks
@@ -138,7 +137,7 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
     slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
     depth = slope * way.load + intercept * way.active - way.power_kw
     point.put(f"{operation.name}.cap_depth", np.maximum(depth, 0.0))
-    bounds = latency_bounds(operated(pool, operation))
+    bounds = bounds_of(pool, operation)
     for name, late in late_by_waiting(way, bounds).items():
         point.put(f"{operation.name}.late.{name}", late)
     for name, kw in too_slow_kw(way, bounds).items():

@@ -250,6 +250,7 @@ def _mechanisms(
 def _epochs(problem: Problem, decision: PoolDecision) -> tuple[PoolEpoch, ...]:
     pool = decision.pool
     starts = problem.grid.epoch_starts_s
+    late = late_load(decision)
     epochs = []
     for k in range(problem.grid.n_epochs):
         swapped = decision.swaps.drained[k] if decision.swaps else 0.0
@@ -268,7 +269,7 @@ def _epochs(problem: Problem, decision: PoolDecision) -> tuple[PoolEpoch, ...]:
                 tier=_tier_epoch(decision, k),
                 prewarm=decision.prewarm is not None and bool(decision.prewarm[k]),
                 woken_warm=0 if decision.woken_warm is None else int(decision.woken_warm[k]),
-                classes={c.name: _class_epoch(problem, decision, c, k) for c in pool.classes},
+                classes={c.name: _class_epoch(problem, decision, c, late, k) for c in pool.classes},
             )
         )
     return tuple(epochs)
@@ -316,7 +317,11 @@ def _tier_epoch(decision: PoolDecision, k: int) -> TierEpoch | None:
 
 
 def _class_epoch(
-    problem: Problem, decision: PoolDecision, requests: ClassProblem, k: int
+    problem: Problem,
+    decision: PoolDecision,
+    requests: ClassProblem,
+    late: dict[str, FloatArray],
+    k: int,
 ) -> ClassEpoch:
     rate, load = requests.requests_per_s_per_instance, requests.load
     rejected = float(decision.rejected[requests.name][k])
@@ -332,22 +337,19 @@ def _class_epoch(
         backlog_requests=_waiting(problem, requests, put_off)[k + 1],
         pulled_req_per_s=ahead * rate,
         lowered_req_per_s=0.0 if lowered is None else float(lowered[k]) * rate,
-        **_quality(decision, requests, served, k),
+        **_times(decision, requests, served, k),
+        late_req_per_s=float(late[requests.name][k]) * rate if requests.name in late else 0.0,
     )
 
 
-def _quality(
+def _times(
     decision: PoolDecision, requests: ClassProblem, served: float, k: int
 ) -> dict[str, float | None]:
-    """Return the latency fields of a class; nothing is late where no limit has a price."""
+    """Return the latency of a class; there is none where it is not served."""
+    if served <= NOTHING_KW:
+        return {}
     found = worst_latency(decision, requests, k)
-    late = late_load(decision).get(requests.name)
-    rate = requests.requests_per_s_per_instance
-    return {
-        "ttft_p95_s": found.ttft_p95_s if served > NOTHING_KW else None,
-        "itl_s": found.itl_s if served > NOTHING_KW else None,
-        "late_req_per_s": 0.0 if late is None else float(late[k]) * rate,
-    }
+    return {"ttft_p95_s": found.ttft_p95_s, "itl_s": found.itl_s}
 
 
 def _put_off(problem: Problem, decision: PoolDecision, requests: ClassProblem) -> FloatArray:
@@ -384,7 +386,7 @@ def _below_natural_kw(way: Running, k: int) -> float | None:
 
 
 def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService]:
-    seconds = problem.grid.epoch_durations_s
+    seconds, late = problem.grid.epoch_durations_s, late_load(decision)
     service = {}
     for requests in decision.pool.classes:
         rate = requests.requests_per_s_per_instance
@@ -403,14 +405,9 @@ def _service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService
             rejected=rejected,
             backlog_at_start=waiting[0],
             backlog_at_end=waiting[-1],
-            late_requests=_late_requests(decision, requests, seconds),
+            late_requests=float(late.get(requests.name, nothing) @ seconds) * rate,
         )
     return service
-
-
-def _late_requests(decision: PoolDecision, requests: ClassProblem, seconds: FloatArray) -> float:
-    late = late_load(decision).get(requests.name, np.zeros(len(seconds)))
-    return float(late @ seconds) * requests.requests_per_s_per_instance
 
 
 def _shortfalls(

@@ -14,6 +14,7 @@ import numpy as np
 
 from ebplan.errors import InputError
 from ebplan.mechanisms import least_impact_first
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import ClassProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
 
@@ -57,17 +58,23 @@ def servable(pool: PoolProblem) -> tuple[float, float]:
     """Return the lowest and highest utilisation at which an uncapped instance can be operated.
 
     The lines of both curves are concave, so that the range has no holes: every pair of a line of
-    the cap curve and one of the load curve bounds it once.
+    the cap curve and one of the load curve bounds it once. Hard limits on latency count as well.
     """
-    low, high, rho = pool.min_utilisation, pool.max_utilisation, pool.max_utilisation
-    for a, b in cap_lines(pool):
-        for f, g in load_lines(pool):
-            # u <= rho (a (f u + g) + b)
-            slope, room = 1.0 - rho * a * f, rho * (a * g + b)
-            if slope > 0.0:
-                high = min(high, room / slope)
-            elif slope < 0.0:
-                low = max(low, room / slope)
+    bounds = latency_bounds(pool)
+    rho = pool.max_utilisation if bounds.max_utilisation is None else bounds.max_utilisation
+    drawn = load_lines(pool)
+    # u <= rho (a (f u + g) + b)
+    rows = [(1.0 - rho * a * f, rho * (a * g + b)) for a, b in cap_lines(pool) for f, g in drawn]
+    if bounds.power_share is not None:
+        # k (alpha u + beta) <= f u + g
+        k, (alpha, beta) = bounds.power_share, bounds.natural_line
+        rows += [(k * alpha - f, g - k * beta) for f, g in drawn]
+    low, high = pool.min_utilisation, rho
+    for slope, room in rows:
+        if slope > 0.0:
+            high = min(high, room / slope)
+        elif slope < 0.0:
+            low = max(low, room / slope)
     return low, high
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ebplan.document import FieldFault
 from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.models.latency_bounds import LatencyBounds, latency_bounds
 from ebplan.problem import PoolProblem
 
 CLOCK_LOCK = "clock_lock"
@@ -131,3 +133,24 @@ def operated(pool: PoolProblem, operation: Operation) -> PoolProblem:
         return pool
     curves = {"load_curve": operation.load_curve, "cap_curve": operation.cap_curve}
     return pool.model_copy(update=curves)
+
+
+def bounds_of(pool: PoolProblem, operation: Operation) -> LatencyBounds:
+    """Return what the limits on latency of a pool's classes ask of one way to run its instances.
+
+    A further way that is too slow for a hard limit, even uncapped, may take no load at all.
+    """
+    one_way = operated(pool, operation)
+    try:
+        return latency_bounds(one_way)
+    except FieldFault:
+        if operation.key is None:
+            raise
+        return LatencyBounds(
+            max_utilisation=0.0,
+            power_share=None,
+            because_of="itl",
+            priced_load=(),
+            priced_power=(),
+            natural_line=one_way.load_curve.tangent(one_way.utilisation_at_start),
+        )

@@ -90,7 +90,7 @@ def take_up(pool: PoolProblem, missing_kw: float, held_s: float) -> Posture:
             return posture
         if _can_serve(pool, posture.demand.served_by_own(pool), active):
             posture = _at(pool, active, posture.demand)
-    room = pool.max_utilisation * posture.active - posture.demand.served_by_own(pool)
+    room = _room(pool, posture.demand.served_by_own(pool), posture.active)
     worked_off, pulled = {}, {}
     for requests in pool.classes:
         if requests.deferral is not None:
@@ -102,6 +102,22 @@ def take_up(pool: PoolProblem, missing_kw: float, held_s: float) -> Posture:
             room -= pulled[requests.name]
     demand = replace(posture.demand, deferred=worked_off, pulled=pulled)
     return _at(pool, posture.active, demand)
+
+
+def _room(pool: PoolProblem, load: float, active: int) -> float:
+    """Return how much more the active instances can serve uncapped.
+
+    Below the highest utilisation that the curves were drawn for (a limit on latency asks for
+    less), an instance draws less than full power, and its capacity is below 1.
+    """
+    most = pool.max_utilisation * active
+    if _can_serve(pool, most, active) or not _can_serve(pool, load, active):
+        return max(most - load, 0.0)
+    fits = load
+    for _ in range(30):
+        middle = 0.5 * (fits + most)
+        fits, most = (middle, most) if _can_serve(pool, middle, active) else (fits, middle)
+    return fits - load
 
 
 def as_it_is(pool: PoolProblem) -> Posture:

@@ -10,8 +10,11 @@ from ebplan.models.latency import speed
 from ebplan.models.latency_bounds import LatencyBounds, latency_bounds
 from ebplan.problem import ClassProblem, PoolProblem
 from ebplan.solvers.decision import PoolDecision, Running
-from ebplan.solvers.operations import operated
+from ebplan.solvers.operations import bounds_of, operated
 from ebplan.solvers.program import FloatArray
+
+FULL = 1e-6
+"""A utilisation this close to 1 is 1."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def late_load(decision: PoolDecision) -> dict[str, FloatArray]:
     late: dict[str, FloatArray] = {}
     for way in decision.ways:
         factor = way.operation.capacity_factor
-        bounds = latency_bounds(operated(decision.pool, way.operation))
+        bounds = bounds_of(decision.pool, way.operation)
         for name, load in late_by_waiting(way, bounds).items():
             late[name] = late.get(name, 0.0) + factor * load
         slow_kw = too_slow_kw(way, bounds)
@@ -94,10 +97,6 @@ def latency(
         ttft_p95_s=(known.prefill_s + queue.wait_p95_s(used)) / z,
         itl_s=None if known.itl_s is None else known.itl_s / z,
     )
-
-
-FULL = 1e-6
-"""A utilisation this close to 1 is 1."""
 
 
 def bounded(pool: PoolProblem) -> PoolProblem:

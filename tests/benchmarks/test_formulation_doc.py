@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.subjects import example
+from ebplan.models.latency import ClassLatency, Queue
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
@@ -29,7 +30,7 @@ def documented() -> set[str]:
 def formulated(request: pytest.FixtureRequest) -> tuple[Formulation, set[str]]:
     """A formulated example, and the names of its pools and classes."""
     case = example(request.param)
-    problem = pose(case.event, case.site, case.state)
+    problem = with_limits(pose(case.event, case.site, case.state))
     own = {pool.name for pool in problem.pools}
     own |= {requests.name for pool in problem.pools for requests in pool.classes}
     # One instant inside a step, so that the rows of watched instants stand there too.
@@ -52,6 +53,20 @@ def worn() -> Formulation:
     }
     battery = problem.battery.model_copy(update=wear)
     return formulate(problem.model_copy(update={"battery": battery}))
+
+
+def with_limits(problem: Problem) -> Problem:
+    """Return the problem with both limits on latency, of every kind that stands in rows."""
+    (pool,) = problem.pools
+    hard = ClassLatency(prefill_s=0.6, itl_s=0.035, ttft_p95_limit_s=6.0, itl_limit_s=0.037)
+    priced = hard.model_copy(update={"late_per_instance_s": 0.01})
+    classes = tuple(
+        requests.model_copy(update={"latency": latency})
+        for requests, latency in zip(pool.classes, (hard, priced), strict=True)
+    )
+    queue = Queue(slots=32.0, service_s=2.0)
+    pool = pool.model_copy(update={"classes": classes, "queue": queue})
+    return problem.model_copy(update={"pools": (pool,)})
 
 
 def middle_of_event_step(problem: Problem) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from handmade_latency import late_load, times_s
 from handmade_money import make_cost
 from handmade_physics import (
     HandmadeWay,
@@ -228,6 +229,8 @@ def make_class(pool: PoolProblem, story: Sequence[Decision], k: int, i: int) -> 
         backlog_requests=max(work_waiting(pool, story, i)[k + 1], 0.0) * rate,
         pulled_req_per_s=ahead * rate,
         lowered_req_per_s=story[k].lowered[i] * rate,
+        **times_s(pool, story[k], i),
+        late_req_per_s=late_load(pool, story[k], i) * rate,
     )
 
 
@@ -250,6 +253,10 @@ def make_service(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, Clas
             lowered=lowered,
             backlog_at_start=work[0] * rate,
             backlog_at_end=max(work[-1], 0.0) * rate,
+            late_requests=sum(
+                late_load(pool, d, i) * rate * s
+                for d, s in zip(story, epoch_durations_s(), strict=True)
+            ),
         )
     return service
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from handmade_latency import late_cost
 from handmade_physics import (
     HandmadeWay,
     epoch_durations_s,
@@ -112,6 +113,7 @@ def pool_cost(pool: PoolProblem, story: Sequence[Decision]) -> dict[str, float]:
         ("rejected", "congestion", "capping", "readiness", "draining", "waking"), 0.0
     )
     cost["delay"] = delay_cost(pool, story)
+    cost["late"] = late_cost(pool, story)
     own, lower = pool.active_at_start, pool.tier.active_at_start if pool.tier else 0
     start = own + lower
     for k, (told, seconds) in enumerate(zip(story, epoch_durations_s(), strict=True)):

@@ -4,7 +4,8 @@ Four instances at 55 % load, a release of 0.6 kW from second 5 to second 185. Be
 takes a little charge. One instance is drained at once while the battery bridges, put to sleep at
 35 s and woken after the event; from 60 s the other three are capped, from 110 s some batch
 requests are turned away and some put off, part of which are worked off after the event. The first
-tenth of a second is short: the converter needs it.
+tenth of a second is short: the converter needs it. First tokens of batch requests are late while
+three instances carry the load, and their further tokens under the deeper cap.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ebplan.models.curves import CapCurve, LoadCurve, LoadTerm
+from ebplan.models.latency import ClassLatency, Queue
 from ebplan.problem import (
     ArrivalCount,
     BatteryProblem,
@@ -126,6 +128,7 @@ def make_pool(**changes: object) -> PoolProblem:
                 requests_per_s_per_instance=12.0,
                 value_per_instance_s=30.0,
                 max_rejected=0.0,
+                latency=ClassLatency(prefill_s=0.3, itl_s=0.03),
             ),
             ClassProblem(
                 name="batch",
@@ -136,8 +139,16 @@ def make_pool(**changes: object) -> PoolProblem:
                 deferral=DeferralProblem(
                     deadline_s=60.0, price_per_work_h=6.0, backlog_at_start=2.0
                 ),
+                latency=ClassLatency(
+                    prefill_s=0.5,
+                    itl_s=0.025,
+                    ttft_p95_limit_s=6.0,
+                    itl_limit_s=0.028,
+                    late_per_instance_s=0.3,
+                ),
             ),
         ),
+        queue=Queue(slots=8.0, service_s=6.0),
         congestion=(
             CongestionStep(above_utilisation=0.5, price_per_instance_h=40.0),
             CongestionStep(above_utilisation=0.8, price_per_instance_h=90.0),

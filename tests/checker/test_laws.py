@@ -105,6 +105,15 @@ def more_waiting_than_put_off() -> Case:
     return altered_class(4, "batch", backlog_requests=1.01 * waiting)
 
 
+def late_requests_understated() -> Case:
+    late = handmade()[1].pools["chat"][4].classes["batch"].late_req_per_s
+    service = handmade()[1].service["chat"]
+    total = service["batch"].late_requests - 0.01 * late * 75.0
+    problem, plan = altered_class(4, "batch", late_req_per_s=0.99 * late)
+    batch = service["batch"].model_copy(update={"late_requests": total})
+    return problem, plan.model_copy(update={"service": {"chat": service | {"batch": batch}}})
+
+
 def fleet_with_work_ahead(available: float) -> Case:
     ahead = PullForwardProblem(available=available, value_per_work_h=7.0)
     return FLEET.against_class(1, pull_forward=ahead)
@@ -141,6 +150,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "backlog": (more_waiting_than_put_off, set()),
     "left_out": (lambda: against_pool(fewest_active=4), set()),
     "service": (service_overstated, set()),
+    "latency": (late_requests_understated, set()),
     "compute_power": (lambda: scaled_step(0.0, "compute_kw"), {"balance"}),
     "balance": (other_load_moves, set()),
     "mechanisms": (mechanism_overstated, set()),

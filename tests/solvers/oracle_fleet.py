@@ -14,6 +14,7 @@ import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
 from oracle_lag import simulate_lag, unit_steps
+from oracle_latency import state_latency
 from oracle_lenses import LOCKED, LOWER, OWN, running
 from oracle_requests import Statement, state_requests
 from oracle_warmth import Warmth, state_warmth
@@ -84,6 +85,7 @@ def state_pool(
     warmth = state_warmth(said, pool, grid)
     _moves(said, pool, grid, places, warmth)
     loads, powers = running(said, pool, grid, places.working)
+    state_latency(said, pool, grid, places.working[OWN], loads[OWN], powers[OWN])
     lowered = cp.sum(loads[LOWER], axis=0) if LOWER in loads else None
     state_requests(said, pool, grid, sum(cp.sum(load, axis=0) for load in loads.values()), lowered)
     missing = pool.active_at_start + (pool.tier.active_at_start if pool.tier else 0)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from count_walks import random_walk
 
+from ebplan.models.latency_bounds import LatencyBounds
 from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
 from ebplan.solvers.decision import PoolDecision, Running, Swaps
-from ebplan.solvers.operations import Operation, operations
+from ebplan.solvers.operations import Operation, bounds_of, operations
 
 Draw = np.random.Generator
 
@@ -94,7 +95,7 @@ def _epoch(rng: Draw, pool: PoolProblem, counts: dict[str, int], problem: Proble
         if not any(numbers):
             served = 0.0
         points = [
-            _operate(rng, way, n, part / way.capacity_factor)
+            _operate(rng, way, bounds_of(pool, way), n, part / way.capacity_factor)
             for way, n, part in zip(ways, numbers, parts, strict=True)
         ]
         requests = _requests(pool, served, horizon_s)
@@ -107,15 +108,21 @@ def _epoch(rng: Draw, pool: PoolProblem, counts: dict[str, int], problem: Proble
     return None
 
 
-def _operate(rng: Draw, way: Operation, active: int, load: float) -> tuple[float, float] | None:
-    """Return the load and a random power of so many instances, or None outside the lens."""
+def _operate(
+    rng: Draw, way: Operation, bounds: LatencyBounds, active: int, load: float
+) -> tuple[float, float] | None:
+    """Return the load and a random power of so many instances, or None outside lens and limits."""
     if active == 0:
         return 0.0, 0.0
+    if bounds.max_utilisation == 0.0:
+        return None
     each = load / active
     natural = min(a * each + b for a, b in load_lines(way))
-    share = each / way.max_utilisation
+    share = each / (bounds.max_utilisation or way.max_utilisation)
     needed = max((share - b) / a for a, b in cap_lines(way) if a > 0.0)
-    needed = max(needed, way.cap_curve.floor_kw)
+    slope, intercept = bounds.natural_line
+    in_time_kw = (bounds.power_share or 0.0) * (slope * each + intercept)
+    needed = max(needed, way.cap_curve.floor_kw, in_time_kw)
     if each < way.min_utilisation or share > 1.0 or needed > natural:
         return None
     return load, active * float(rng.uniform(needed, natural))

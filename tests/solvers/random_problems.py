@@ -4,7 +4,8 @@ They are stated directly as `Problem` documents, not posed from a site: a genera
 through the front door would never reach the corners of the formulation. What is random: one or two
 pools of one to three instances, two to four epochs, four to ten steps, sleep with its lead times,
 dwell and transit, both branches of the cap curve, congestion, work that may wait, battery,
-hand-off, baseline, rebound, and every price; further ways to run stand in random_ways.py. Low seeds
+hand-off, baseline, rebound, and every price; further ways to run stand in random_ways.py, limits on
+latency in random_latency.py. Low seeds
 release, seeds from `ABSORBS_FROM` on absorb, with more drained instances and a battery that
 charges. A problem always has a feasible point: whatever cannot be served by the instances awake at
 the start may be turned away, and what waits at the start may go on waiting.
@@ -18,6 +19,7 @@ import numpy as np
 import small_problems as small
 from hypothesis import strategies as st
 from random_curves import can_serve, random_cap_curve, random_load_curve
+from random_latency import with_latency
 from random_ways import with_ways
 
 from ebplan.problem import (
@@ -38,6 +40,9 @@ Draw = np.random.Generator
 
 _WAITING = (0.35, 0.45, 0.2)
 """How often none, one and both of the classes of a pool may wait."""
+
+_LIMITED = 0.35
+"""How often the classes of a problem have a latency, most of them with limits on it."""
 
 ABSORBS_FROM = 4000
 """Seeds below release, seeds from here on absorb."""
@@ -70,7 +75,11 @@ def random_problem(seed: int, **limits: Any) -> Problem:
         for i, size in enumerate(sizes)
     )
     pools = tuple(_with_deferral(waits, pool, edges[-1]) for pool in pools)
-    if limits.get("ways", True):
+    in_time = np.random.default_rng((seed, 4))
+    limited = bool(limits.get("latency", in_time.random() < _LIMITED))
+    if limited:  # a pool has either limits on latency or further ways to run
+        pools = tuple(with_latency(in_time, pool) for pool in pools)
+    if limits.get("ways", not limited):
         more = np.random.default_rng((seed, 5))
         pools = tuple(with_ways(more, pool, edges[-1]) for pool in pools)
     other_kw = float(rng.uniform(0.0, 2.0))
@@ -147,6 +156,11 @@ def random_problem_without(seed: int) -> Problem:
 
 problems = st.builds(random_problem, st.integers(0, 2 * ABSORBS_FROM - 1))
 """Hypothesis strategy of random problems, in both directions."""
+
+problems_with_limits = st.builds(
+    random_problem, st.integers(0, 2 * ABSORBS_FROM - 1), latency=st.just(True)
+)
+"""The same with limits on latency in all of them."""
 
 
 def _grid(rng: Draw, limits: dict[str, Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:

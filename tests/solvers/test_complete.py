@@ -7,13 +7,14 @@ import pytest
 from random_decisions import random_decision
 from random_problems import ABSORBS_FROM, EITHER_WAY_FROM, random_problem
 
+from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers import highs
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
 from ebplan.solvers.complete import complete
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.merit_order import merit_order
-from ebplan.solvers.operations import Operation, operations
+from ebplan.solvers.operations import Operation, bounds_of, operations
 from ebplan.solvers.program import FloatArray
 
 
@@ -43,8 +44,10 @@ def beyond_the_lines(problem: Problem, broken: dict[str, float]) -> dict[str, fl
     for pool in problem.pools:
         for way in operations(pool):
             error = error_of_the_lines(way)
-            allowed |= {f"{way.name}.congestion.": error, f"{way.name}.cap_frontier.": error}
-            if any(c.deferral or c.pull_forward or c.lowered for c in pool.classes):
+            for row in ("congestion", "cap_frontier", "ttft_limit", "ttft_priced"):
+                allowed[f"{way.name}.{row}."] = error
+            limited = bounds_of(pool, way).max_utilisation is not None
+            if limited or any(c.deferral or c.pull_forward or c.lowered for c in pool.classes):
                 allowed[f"{way.name}.natural_draw."] = error_of_the_draw(way)
     return {
         label: amount
@@ -83,6 +86,12 @@ def assert_no_cheaper_than_the_optimum(
         for way in operations(pool)
         for step in pool.congestion
     )
+    per_hour += sum(
+        error_of_the_lines(way) * one.price_per_s * 3600.0 * way.capacity_factor
+        for pool in problem.pools
+        for way in operations(pool)
+        for one in bounds_of(pool, way).priced_load
+    )
     prices = problem.prices
     if problem.direction > 0 or problem.tracks:
         firm = prices.firmness_per_kwh * (1.0 + prices.early_shortfall_premium)
@@ -110,20 +119,25 @@ def test_a_completed_decision_is_a_point_of_the_program(seed: int) -> None:
         pytest.skip("the random counts cannot carry the protected load")
     x = complete(problem, formulation, tuple(d for d in decisions if d is not None))
     broken = broken_rows(formulation, x)
-    assert {label for label in broken if ".congestion." not in label} == set()
+    by_lines = (".congestion.", ".ttft_priced.")
+    assert {label for label in broken if not any(row in label for row in by_lines)} == set()
     assert beyond_the_lines(problem, broken) == {}
     assert_no_cheaper_than_the_optimum(problem, formulation, x)
 
 
 def runs_as_it_is(pool: PoolProblem) -> bool:
     """Return whether the pool's state at the start carries its load within every limit."""
-    active = pool.active_at_start
+    active, bounds = pool.active_at_start, latency_bounds(pool)
     if pool.arrivals or not active:
         return not pool.arrivals and pool.load == 0.0
     each = pool.load / active
     power = min(a * each + b for a, b in load_lines(pool))
-    capacity = pool.max_utilisation * min(a * power + b for a, b in cap_lines(pool))
-    return pool.min_utilisation <= each <= capacity and power >= pool.cap_curve.floor_kw
+    most_used = bounds.max_utilisation or pool.max_utilisation
+    capacity = most_used * min(a * power + b for a, b in cap_lines(pool))
+    slope, intercept = bounds.natural_line
+    least_kw = (bounds.power_share or 0.0) * (slope * each + intercept)
+    least_kw = max(least_kw, pool.cap_curve.floor_kw)
+    return pool.min_utilisation <= each <= capacity and power >= least_kw
 
 
 SEEDS = [

@@ -8,13 +8,16 @@ by the plan found.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from random_problems import problems
+from hypothesis import strategies as st
+from random_problems import problems, problems_with_limits
 
+from ebplan.models.latency import ClassLatency
 from ebplan.problem import PoolProblem, Problem, ValueSegment
 from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
@@ -128,6 +131,67 @@ def _without(way: str, pool: PoolProblem) -> PoolProblem:
     return pool if way == "pull_forward" else pool.model_copy(update={way: None})
 
 
+def with_limits(
+    problem: Problem, change: Callable[[PoolProblem, ClassLatency], ClassLatency]
+) -> Problem:
+    """Return the problem with other limits on the latency of its classes."""
+    pools = []
+    for pool in problem.pools:
+        classes = tuple(
+            c if c.latency is None else c.model_copy(update={"latency": change(pool, c.latency)})
+            for c in pool.classes
+        )
+        pools.append(pool.model_copy(update={"classes": classes}))
+    return problem.model_copy(update={"pools": tuple(pools)})
+
+
+@reproducible
+@given(problems_with_limits, st.floats(1.0, 2.0))
+def test_a_tighter_limit_on_the_first_token_is_never_cheaper(
+    problem: Problem, looser: float
+) -> None:
+    def loosened(_: PoolProblem, known: ClassLatency) -> ClassLatency:
+        if known.ttft_p95_limit_s is None:
+            return known
+        return known.model_copy(update={"ttft_p95_limit_s": looser * known.ttft_p95_limit_s})
+
+    assert_not_dearer(with_limits(problem, loosened), problem)
+
+
+@reproducible
+@given(problems_with_limits, st.floats(1.0, 2.0))
+def test_a_tighter_limit_on_tokens_is_never_cheaper(problem: Problem, looser: float) -> None:
+    # Shallower caps leave the first token more time to wait. Where that has a hard limit as well, a
+    # tighter limit on tokens may therefore let instances run fuller: only pools without it.
+    def loosened(pool: PoolProblem, known: ClassLatency) -> ClassLatency:
+        hard = [c.latency for c in pool.classes if c.latency is not None and c.latency.is_hard]
+        if known.itl_limit_s is None or any(h.ttft_p95_limit_s is not None for h in hard):
+            return known
+        return known.model_copy(update={"itl_limit_s": looser * known.itl_limit_s})
+
+    assert_not_dearer(with_limits(problem, loosened), problem)
+
+
+@reproducible
+@given(problems_with_limits)
+def test_limits_that_are_lifted_never_cost_more(problem: Problem) -> None:
+    def lifted(_: PoolProblem, known: ClassLatency) -> ClassLatency:
+        return ClassLatency(prefill_s=known.prefill_s, itl_s=known.itl_s)
+
+    assert_not_dearer(with_limits(problem, lifted), problem)
+
+
+@reproducible
+@given(problems_with_limits)
+def test_cheaper_late_requests_never_cost_more(problem: Problem) -> None:
+    def halved(_: PoolProblem, known: ClassLatency) -> ClassLatency:
+        if known.late_per_instance_s is None:
+            return known
+        return known.model_copy(update={"late_per_instance_s": 0.5 * known.late_per_instance_s})
+
+    assert_not_dearer(with_limits(problem, halved), problem)
+
+
 @reproducible
 @given(problems)
 def test_twice_the_money_is_twice_the_cost(problem: Problem) -> None:
@@ -148,7 +212,7 @@ def _doubled(part: Any, name: str = "") -> Any:
         return {key: _doubled(value, key) for key, value in part.items()}
     if isinstance(part, list | tuple):
         return [_doubled(item, name) for item in part]
-    return 2.0 * part if name in MONEY else part
+    return 2.0 * part if name in MONEY and part is not None else part
 
 
 MONEY = {
@@ -161,6 +225,7 @@ MONEY = {
     "wear_per_kwh",
     "price_per_kwh",
     "value_per_instance_s",
+    "late_per_instance_s",
     "price_per_instance_h",
     "price_per_work_h",
     "price_per_kwh_h",

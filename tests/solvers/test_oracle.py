@@ -30,7 +30,8 @@ def whole_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     "seeds", RELEASES + ABSORBS, ids=lambda seeds: f"seeds_{seeds[0]}_to_{seeds[-1]}"
 )
 def test_same_optimum_instance_by_instance(seeds: range) -> None:
-    assert not optima_apart({seed: random_problem(seed) for seed in seeds})
+    # what limits on latency change has seeds of its own below
+    assert not optima_apart({seed: random_problem(seed, latency=False) for seed in seeds})
 
 
 @pytest.mark.usefixtures("whole_kernels")
@@ -85,7 +86,7 @@ def test_in_many_of_these_problems_a_pool_runs_in_other_ways() -> None:
     }
     seen = dict.fromkeys(parts, 0)
     for seed in (seed for seeds in RELEASES + ABSORBS for seed in seeds):
-        program = formulate(random_problem(seed)).program
+        program = formulate(random_problem(seed, latency=False)).program
         x = highs.solve(program).x
         for name, groups in parts.items():
             seen[name] += any((_of(program.columns, x, part) > 1e-3).any() for part in groups)
@@ -110,6 +111,41 @@ def test_in_many_of_these_problems_wear_decides() -> None:
         seen["refilled"] += any(bool((np.diff(layer) > 1e-4).any()) for layer in layers)
         seen["calendar counts"] += abs(program.cost_by_cause(x).get("calendar", 0.0)) > 1e-3
     assert min(seen.values()) >= 15, seen
+
+
+LIMITED = [*range(40), *range(ABSORBS_FROM, ABSORBS_FROM + 40)]
+"""Seeds whose problems are drawn with limits on latency, whatever their own stream says."""
+
+
+@pytest.mark.usefixtures("whole_kernels")
+@pytest.mark.parametrize(
+    "seeds", [LIMITED[i : i + 10] for i in range(0, 80, 10)], ids=lambda s: f"from_{s[0]}"
+)
+def test_same_optimum_with_limits_on_latency(seeds: list[int]) -> None:
+    assert not optima_apart({seed: random_problem(seed, latency=True) for seed in seeds})
+
+
+def test_in_many_of_these_problems_limits_on_latency_bind() -> None:
+    # A hard limit binds where its row is tight while instances run; a priced one is crossed.
+    seen = dict.fromkeys(("ttft_limit", "itl_limit", "ttft_cap", "late", "slow"), 0)
+    for seed in LIMITED:
+        problem = random_problem(seed, latency=True)
+        program = formulate(problem).program
+        x = highs.solve(program).x
+        room = program.row_upper - program.activity(x)
+        room = np.minimum(room, program.activity(x) - program.row_lower)
+        binds = set()
+        for group in program.rows:
+            pool, _, row = group.name.partition(".")
+            if pool in {p.name for p in problem.pools} and row.split(".")[0] in seen:
+                runs = x[program.column_range(f"{pool}.active")] > 0.5
+                if (runs & (room[group.start : group.start + group.size] < 1e-6)).any():
+                    binds.add(row.split(".")[0])
+        for row in binds:
+            seen[row] += 1
+        for column in ("late", "slow"):
+            seen[column] += bool((_of(program.columns, x, f".{column}.") > 1e-6).any())
+    assert min(seen.values()) >= 5, seen
 
 
 def _of(groups: Sequence[Group], values: FloatArray, part: str) -> FloatArray:

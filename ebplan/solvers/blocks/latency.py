@@ -13,15 +13,15 @@ itl_priced    w_jk >= k_j (alpha U_k + beta A_k) - P_k
 
 x* is the highest utilisation at which the first token is in time, k* the lowest share of the
 natural draw that leaves the speed asked for (models/latency_bounds.py). A pool without limits adds
-nothing. ``late`` is charged per request: y_jk and the late load per kW of w_jk.
+nothing; a further way to run instances that no cap is shallow enough for is closed (x* = 0).
+``late`` is charged per request: y_jk and the late load per kW of w_jk.
 """
 
 from __future__ import annotations
 
-from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem import PoolProblem
 from ebplan.solvers.blocks.lens import Lens, cap_lines
-from ebplan.solvers.operations import operated
+from ebplan.solvers.operations import bounds_of
 from ebplan.solvers.program import IndexArray, ProgramBuilder
 from ebplan.timegrid import TimeGrid
 
@@ -39,7 +39,7 @@ def add_latency(
         lens: their load and power.
     """
     way, epochs = lens.operation, grid.n_epochs
-    bounds = latency_bounds(operated(pool, way))
+    bounds = bounds_of(pool, way)
     slope, intercept = way.load_curve.tangent(pool.utilisation_at_start)
     if bounds.max_utilisation is not None:
         x = bounds.max_utilisation
