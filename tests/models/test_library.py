@@ -132,6 +132,8 @@ def test_card_says_what_must_be_known() -> None:
         "measurement point is ambiguous",
         "-9.2% power, -10.0% req/s",
         "281 to 307 W",
+        "The text gives 5% to 15%. From 256 down to 32 users",
+        "f(u) - f(0.85 u), saves 0.7% to 1.2%",
     ):
         assert said in text
 
