@@ -45,7 +45,7 @@ def test_a_lower_clock_may_be_extrapolated_to_but_not_a_higher_one() -> None:
 
 
 def test_a_lower_precision_changes_the_busy_power_alone() -> None:
-    base = load_fleet("h100-qwen3-235b-bf16-tp8").load_curve({"chat": 1.0})
+    base = load_fleet("h100-qwen3-235b-bf16-ep8").load_curve({"chat": 1.0})
     lower = TIER.load_curve(base)
     assert lower.idle_kw == base.idle_kw
     busy_kw = base.full_kw - base.idle_kw

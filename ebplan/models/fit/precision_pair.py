@@ -22,20 +22,17 @@ TIER_NAME = "h100-qwen3-235b-fp8"
 FP8_MODEL = f"{MODEL}-FP8"
 BUSY_FROM = 90.0
 """Requests in flight from which an instance is compared: with fewer, memory sets the pace."""
-SAME_SHARE = 0.02
-"""Two runs are at the same concurrency if it differs by no more than this."""
 
 
 def pairs(
     base: tuple[Run, ...], lower: tuple[Run, ...], *, busy_from: float = BUSY_FROM
 ) -> list[tuple[Run, Run]]:
-    """Return runs of either precision at the same concurrency, where the instance is busy."""
+    """Return runs of either precision under the same limit on requests, where they are busy."""
     return [
         (one, other)
         for one in base
         for other in lower
-        if one.concurrency >= busy_from
-        and abs(other.concurrency / one.concurrency - 1.0) <= SAME_SHARE
+        if one.concurrency >= busy_from and other.asked == one.asked
     ]
 
 
@@ -69,8 +66,8 @@ def build_tier(path: Path) -> TierModel:
             data=(dataset(table, SOURCE),),
             method=(
                 f"Ratios of tokens/s and of power above idle between the two precisions at the "
-                f"same number of requests in flight (within {SAME_SHARE:.0%}), from "
-                f"{BUSY_FROM:.0f} on; the interval spans the pairs."
+                f"same limit on requests in flight, from {BUSY_FROM:.0f} in flight on; the "
+                "interval spans the pairs."
             ),
             residuals=tuple(
                 Statistic(name=f"{what} at {one.concurrency:.0f} in flight", value=value, unit="1")
