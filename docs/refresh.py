@@ -1,7 +1,8 @@
-"""Put what the commands print into the README: ``python docs/refresh.py``.
+"""Put what the commands print into the README and the examples page: ``python docs/refresh.py``.
 
 The plan between the README's ``text`` fences is the output of ``ebplan solve`` at a width of 100,
-and the figure beside it that of ``--plot``.
+and the figure beside it that of ``--plot``. The examples page has the first lines and the figure of
+each further example, below a sentence on what to see.
 """
 
 from __future__ import annotations
@@ -14,12 +15,29 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXAMPLE = "examples/under_frequency.json"
 FIGURE = "docs/figures/under_frequency.png"
+EXAMPLES = {
+    "surplus_absorb": "Draw more: the battery takes the surplus at once, an instance that stood "
+    "drained goes to work, and the battery keeps the share left to it.",
+    "demand_response": "Two hours with ten minutes' notice. The cache is warmed before the first "
+    "instance is drained, because draining cold costs more than the pre-warm; one instance loads "
+    "FP8 weights, so that two carry what took three.",
+    "mixed_pools": "Two models on two GPU types. One pool's clocks are locked, which goes deeper "
+    "than the lowest cap that the model covers; the other pool is capped a little. Look at what is "
+    "refused, and why, in the plan's sentences.",
+    "surplus_queue": "Draw more by useful work: an instance is woken in time, another put to work, "
+    "and both serve what was queued for later; the battery bridges until then.",
+    "fcr_tracking": "A synthetic frequency is followed both ways within a band, and the charge is "
+    "restored afterwards.",
+    "price_window": "No target, synthetic prices: the battery fills where drawing is paid and "
+    "gives where it is dear.",
+}
+"""Examples of the page, with what to see in each."""
 PLAN_BLOCK = re.compile(r"(?<=```text\n).*?(?=```)", re.DOTALL)
 
 
-def printed_plan() -> str:
-    """Return what ``ebplan solve`` prints for the example."""
-    command = [sys.executable, "-m", "ebplan", "solve", EXAMPLE, "--plot", FIGURE]
+def printed_plan(example: str = EXAMPLE, figure: str | None = None) -> str:
+    """Return what ``ebplan solve`` prints for an example, and draw its figure."""
+    command = [sys.executable, "-m", "ebplan", "solve", example, "--plot", figure or FIGURE]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -32,11 +50,27 @@ def printed_plan() -> str:
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
 
 
+def examples_page() -> str:
+    """Return the examples page, and draw its figures."""
+    parts = [
+        "# Examples\n\nWritten by `python docs/refresh.py`. Each is `ebplan solve "
+        "examples/NAME.json --plot NAME.png`; what a price or a watt is assumed to be stands in "
+        "the site's file.\n"
+    ]
+    for name, what in EXAMPLES.items():
+        figure = f"docs/figures/{name}.png"
+        head = printed_plan(f"examples/{name}.json", figure).partition("\n\n")[0]
+        parts.append(f"## {name}\n\n{what}\n\n```text\n{head}\n```\n")
+        parts.append(f"![The plan of examples/{name}.json](figures/{name}.png)\n")
+    return "\n".join(parts)
+
+
 def main() -> None:
-    """Rewrite the README's plan."""
+    """Rewrite the README's plan and the examples page."""
     readme = ROOT / "README.md"
     plan = printed_plan()
     readme.write_text(PLAN_BLOCK.sub(lambda _: plan, readme.read_text("utf-8")), "utf-8")
+    (ROOT / "docs" / "examples.md").write_text(examples_page(), "utf-8")
 
 
 if __name__ == "__main__":

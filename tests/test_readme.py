@@ -45,6 +45,19 @@ def test_the_plan_shown_is_the_plan_printed(readme: str, tmp_path: Path, monkeyp
             assert left == pytest.approx(right, rel=0.02, abs=0.02), was
 
 
+def test_the_examples_page_shows_what_is_printed(tmp_path: Path) -> None:
+    """The first lines of each example, word for word but for the numbers, and its figure."""
+    module, page = refresh(), (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    examples: dict[str, str] = module.EXAMPLES  # type: ignore[attr-defined]
+    for name, what in examples.items():
+        figure = str(tmp_path / "plan.png")
+        printed = module.printed_plan(f"examples/{name}.json", figure)  # type: ignore[attr-defined]
+        head = NUMBER.sub("#", printed.partition("\n\n")[0])
+        assert head in NUMBER.sub("#", page), name
+        assert what in page
+        assert (ROOT / "docs" / "figures" / f"{name}.png").exists()
+
+
 def test_the_python_runs(readme: str) -> None:
     code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
     assert code is not None
