@@ -17,6 +17,9 @@ from ebplan.problem import PoolProblem
 
 CLOCK_LOCK = "clock_lock"
 """Key of the instances under a locked clock."""
+LOCKED_BELOW = 0.98
+"""Share of its natural draw that an instance under a locked clock draws at most. A clock that takes
+less is none: without this an instance would be called locked only for the clock's milder curve."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Operation:
     most_active: int
     may_cap: bool = True
     """Whether it may be operated below its natural draw."""
+    draws_at_most: float = 1.0
+    """Share of its natural draw that it draws at most."""
     capacity_factor: float = 1.0
     """Instance-equivalents of the pool in one of its own."""
 
@@ -83,6 +88,7 @@ def _clock_locked(pool: PoolProblem) -> Operation | None:
         utilisation_at_start=pool.utilisation_at_start,
         utilisation_range=_widest_range(pool),
         most_active=pool.highest_active,
+        draws_at_most=LOCKED_BELOW,
     )
 
 

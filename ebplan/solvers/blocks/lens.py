@@ -12,8 +12,8 @@ load and power stay linear together. Curves: models/curves.py.
 | y_hk   | uncapped   | 1 where line h of the load curve is lowest     | (K,)  |
 
 A pool has one lens for each way to run an instance (``solvers/operations.py``): its own, under a
-locked clock (``clock_lock.*``: same f, another s) and in a lower precision (``TIER.*``: U and u in
-instances of that precision).
+locked clock (``clock_lock.*``: 0.98 of the same f, another s) and in a lower precision
+(``TIER.*``: U and u in instances of that precision).
 
 natural_draw     P_k <= f_h U_k + g_h A_k                 lines h through the load curve
 cap_frontier     U_k <= rho (a_h P_k + b_h A_k)           lines h of the cap curve, the last is 1
@@ -168,7 +168,8 @@ def natural_draw_kw(operation: PoolProblem | Operation, utilisation: FloatArray)
 def load_lines(operation: PoolProblem | Operation) -> Lines:
     """Return lines whose minimum interpolates the load curve from below."""
     points = _corners(operation)
-    return chords(points, operation.load_curve.power_kw(points))
+    share = operation.draws_at_most if isinstance(operation, Operation) else 1.0
+    return chords(points, share * operation.load_curve.power_kw(points))
 
 
 def _corners(operation: PoolProblem | Operation) -> FloatArray:
