@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from ebplan.errors import InputError
-from ebplan.models.fit.artefacts import DATA, SPEC, Source, read_source
 from ebplan.models.fit.build import Description, fleet_model
 from ebplan.models.fit.fleet_map import (
     EXPONENT_SPREAD,
@@ -23,6 +22,7 @@ from ebplan.models.fit.fleet_map import (
     parse_runs,
     read_runs,
 )
+from ebplan.models.fit.source import DATA, SPEC, Source, read_source
 from ebplan.models.fleet import FleetModel
 
 HEAD = "shape,concurrent_users,fleet_power_w,req_per_s\n"
