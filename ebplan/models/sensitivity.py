@@ -16,7 +16,7 @@ import numpy as np
 from ebplan.models.cap import CapModel, capped_power_kw
 from ebplan.models.curves import LoadCurve
 from ebplan.models.fit.artefacts import build_cap, build_fleet
-from ebplan.models.fit.fleet_map import W_PER_KW
+from ebplan.models.fit.fleet_runs import W_PER_KW
 from ebplan.models.fit.source import SPEC, Source, read_source
 
 IDLE_W_PER_GPU = (70.0, 90.0, 120.0, 150.0, 180.0)

@@ -16,7 +16,7 @@ from ebplan.models.fit.build import (
     rounded,
 )
 from ebplan.models.fit.findings import finding_snapshot, fleet_findings
-from ebplan.models.fit.fleet_map import W_PER_KW
+from ebplan.models.fit.fleet_runs import W_PER_KW
 from ebplan.models.fit.source import DATA, SNAPSHOT_RUN, Source, measurement_note
 from ebplan.models.fit.wear import build_wear
 from ebplan.models.fleet import FleetModel

@@ -6,7 +6,7 @@ import numpy as np
 
 from ebplan.models.card import Finding
 from ebplan.models.fit.build import fleet_limit, limit_finding, outlier_finding
-from ebplan.models.fit.fleet_map import W_PER_KW
+from ebplan.models.fit.fleet_runs import W_PER_KW
 from ebplan.models.fit.source import SNAPSHOT_RUN, Source, measurement_note
 
 ADMISSION_UTILISATION, ADMISSION_REJECTED = 0.55, 0.15

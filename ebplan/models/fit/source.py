@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ebplan.models.fit.fleet_map import W_PER_KW, FittedMap, FleetSpec, Run, fit_map, read_runs
+from ebplan.models.fit.fleet_map import FittedMap, fit_map
+from ebplan.models.fit.fleet_runs import W_PER_KW, FleetSpec, Run, read_runs
 from ebplan.models.fit.powercap_snapshot import Elasticity, Snapshot, elasticities, read_snapshot
 from ebplan.models.fit.table import Table, read_table
 
