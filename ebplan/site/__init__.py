@@ -45,7 +45,6 @@ __all__ = [
 ]
 
 MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
-
 MEASUREMENT_POINTS: tuple[MeasurementPoint, ...] = ("gpu", "node", "ac", "connection_point")
 """From the inside out; a loss stage leads from one to the next."""
 
