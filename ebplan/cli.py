@@ -156,19 +156,8 @@ def solve(
         plot_plan(plan, problem, plot)
     if worth:
         _show_worth(problem, plan, time_limit)
-    elif as_json:
-        click.echo(plan.to_json())
-    elif as_commands:
-        from ebplan.adapters import commands
-
-        for command in commands(plan):
-            click.echo(command.model_dump_json())
     else:
-        from rich.console import Console
-
-        from ebplan.report.terminal import print_plan
-
-        print_plan(plan, problem, Console())
+        _show_plan(problem, plan, as_json=as_json, as_commands=as_commands)
 
 
 @main.command()
@@ -308,6 +297,22 @@ def _show_model(problem: Problem, save_lp: Path | None, print_model: str | None)
     if print_model:
         for line in describe(formulation, every_row=print_model == "rows"):
             click.echo(line)
+
+
+def _show_plan(problem: Problem, plan: Plan, *, as_json: bool, as_commands: bool) -> None:
+    if as_json:
+        click.echo(plan.to_json())
+    elif as_commands:
+        from ebplan.adapters import commands
+
+        for command in commands(plan):
+            click.echo(command.model_dump_json())
+    else:
+        from rich.console import Console
+
+        from ebplan.report.terminal import print_plan
+
+        print_plan(plan, problem, Console())
 
 
 def _show_worth(problem: Problem, plan: Plan, time_limit: float | None) -> None:

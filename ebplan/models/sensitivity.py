@@ -15,8 +15,9 @@ import numpy as np
 
 from ebplan.models.cap import CapModel, capped_power_kw
 from ebplan.models.curves import LoadCurve
-from ebplan.models.fit.artefacts import SPEC, Source, build_cap, build_fleet, read_source
-from ebplan.models.fit.fleet_map import W_PER_KW
+from ebplan.models.fit.artefacts import build_cap, build_fleet
+from ebplan.models.fit.fleet_runs import W_PER_KW
+from ebplan.models.fit.source import SPEC, Source, read_source
 
 IDLE_W_PER_GPU = (70.0, 90.0, 120.0, 150.0, 180.0)
 ASLEEP_W_PER_GPU = (60.0, 75.0, 90.0, 120.0)

@@ -10,8 +10,9 @@ import pytest
 
 from ebplan.errors import InputError, RangeError
 from ebplan.models.cap import CapModel, capped_power_kw
-from ebplan.models.fit.artefacts import CAP_NAME, DATA, FLEET_NAME, SNAPSHOT_RUN
+from ebplan.models.fit.artefacts import CAP_NAME, FLEET_NAME
 from ebplan.models.fit.powercap_snapshot import Snapshot, read_snapshot
+from ebplan.models.fit.source import DATA, SNAPSHOT_RUN
 from ebplan.models.fleet import FleetModel
 from ebplan.models.library import load_cap, load_fleet
 

@@ -10,19 +10,16 @@ import numpy as np
 import pytest
 
 from ebplan.errors import InputError
-from ebplan.models.fit.artefacts import DATA, SPEC, Source, read_source
 from ebplan.models.fit.build import Description, fleet_model
 from ebplan.models.fit.fleet_map import (
     EXPONENT_SPREAD,
-    FleetSpec,
-    Run,
     fit_fleet,
     fit_map,
     leave_one_out,
     little_in_flight,
-    parse_runs,
-    read_runs,
 )
+from ebplan.models.fit.fleet_runs import FleetSpec, Run, parse_runs, read_runs
+from ebplan.models.fit.source import DATA, SPEC, Source, read_source
 from ebplan.models.fleet import FleetModel
 
 HEAD = "shape,concurrent_users,fleet_power_w,req_per_s\n"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ebplan.errors import InputError, RangeError
-from ebplan.models.fit.artefacts import FLEET_NAME, Source, read_source
+from ebplan.models.fit.artefacts import FLEET_NAME
+from ebplan.models.fit.source import Source, read_source
 from ebplan.models.fleet import FleetModel
 from ebplan.models.library import load_fleet
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ebplan.errors import RangeError
-from ebplan.models.fit.artefacts import DATA
+from ebplan.models.fit.source import DATA
 from ebplan.models.fit.wear import END_OF_LIFE_LOSS, WEAR_NAME, read_published
 from ebplan.models.library import load_wear
 from ebplan.models.wear import SECONDS_PER_YEAR, WearModel

@@ -8,8 +8,9 @@ from pathlib import Path
 from ebplan.document import write_atomically
 from ebplan.models import library
 from ebplan.models.card import render_markdown
-from ebplan.models.fit.artefacts import build_all, read_source
+from ebplan.models.fit.artefacts import build_all
 from ebplan.models.fit.outside import build_outside
+from ebplan.models.fit.source import read_source
 from ebplan.models.library import Artefact
 
 LIBRARY = Path(library.__file__).parent

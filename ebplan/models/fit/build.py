@@ -18,7 +18,8 @@ from ebplan.models.card import (
 )
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit import fleet_map
-from ebplan.models.fit.fleet_map import W_PER_KW, FittedMap, Outlier, Run, little_in_flight
+from ebplan.models.fit.fleet_map import FittedMap, Outlier, little_in_flight
+from ebplan.models.fit.fleet_runs import W_PER_KW, Run
 from ebplan.models.fit.table import Table
 from ebplan.models.fleet import FleetModel, HardRoof, Roof, SmoothRoof, WorkloadModel
 from ebplan.site import MeasurementPoint

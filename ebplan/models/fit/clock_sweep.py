@@ -41,9 +41,40 @@ def read_sweep(path: Path) -> tuple[dict[tuple[str, int, int], Reading], Table]:
     return runs, table
 
 
+@dataclass(frozen=True)
+class Sensitivities:
+    """What the sweep shows, by workload and by the cap beside the clock."""
+
+    elasticity: dict[str, float]
+    """Of throughput to power under a locked clock, by run."""
+    exponent: dict[str, float]
+    """Of power to clock, by run."""
+    of_cap: dict[str, float]
+    """Of throughput to power under a cap, by workload."""
+
+
 def build_clock(path: Path) -> ClockModel:
     """Return the clock model with its card; ``path`` is the table of the sweep."""
     runs, table = read_sweep(path)
+    found = _read_off(runs)
+    elasticity, exponent = found.elasticity.values(), found.exponent.values()
+    return ClockModel(
+        name=CLOCK_NAME,
+        hardware="one NVIDIA V100",
+        workload="matrix products and bursts",
+        elasticity_low=rounded(min(elasticity)),
+        elasticity_high=rounded(max(elasticity)),
+        # the lower exponent gives the higher floor: a clock then reaches less deep
+        power_exponent=rounded(min(exponent)),
+        max_clock_mhz=float(HIGH_MHZ),
+        valid_from_clock_mhz=float(LOW_MHZ),
+        measurement_point="gpu",
+        card=_card(table, found),
+    )
+
+
+def _read_off(runs: dict[tuple[str, int, int], Reading]) -> Sensitivities:
+    """Compare the clocks where no cap binds, and the deepest cap with none."""
     workloads = sorted({workload for workload, _, _ in runs})
     elasticity, exponent, of_cap = {}, {}, {}
     for workload in workloads:
@@ -53,64 +84,57 @@ def build_clock(path: Path) -> ClockModel:
             elasticity[at] = _elasticity(slow, free)
             exponent[at] = log(slow.power_w / free.power_w) / log(LOW_MHZ / HIGH_MHZ)
         of_cap[workload] = _elasticity(runs[workload, DEEP_CAP_W, HIGH_MHZ], free)
+    return Sensitivities(elasticity, exponent, of_cap)
+
+
+def _card(table: Table, found: Sensitivities) -> ModelCard:
+    """Return the card of the clock model."""
     readings = (
-        ("elasticity of throughput to power, clock", elasticity),
-        ("exponent of power to clock", exponent),
-        ("elasticity of throughput to power, cap", of_cap),
+        ("elasticity of throughput to power, clock", found.elasticity),
+        ("exponent of power to clock", found.exponent),
+        ("elasticity of throughput to power, cap", found.of_cap),
     )
-    return ClockModel(
-        name=CLOCK_NAME,
-        hardware="one NVIDIA V100",
-        workload="matrix products and bursts",
-        elasticity_low=rounded(min(elasticity.values())),
-        elasticity_high=rounded(max(elasticity.values())),
-        # the lower exponent gives the higher floor: a clock then reaches less deep
-        power_exponent=rounded(min(exponent.values())),
-        max_clock_mhz=float(HIGH_MHZ),
-        valid_from_clock_mhz=float(LOW_MHZ),
+    return ModelCard(
+        title="Locked SM clocks on a V100",
+        summary=(
+            "Throughput and power under a locked SM clock, as an interval over two workloads; "
+            "the planner is given the end that loses more."
+        ),
+        data=(dataset(table, SOURCE),),
+        method=(
+            f"Between {LOW_MHZ} and {HIGH_MHZ} MHz at caps of {FREE_CAPS_W[0]} and "
+            f"{FREE_CAPS_W[1]} W, which bind nowhere: elasticity = ln(throughput ratio) / "
+            "ln(power ratio), exponent = ln(power ratio) / ln(clock ratio), each by workload "
+            "and cap."
+        ),
+        residuals=tuple(
+            Statistic(name=f"{what}, {run}", value=value, unit="1")
+            for what, by_run in readings
+            for run, value in by_run.items()
+        ),
+        validity=(ValidRange(name="SM clock", low=LOW_MHZ, high=HIGH_MHZ, unit="MHz"),),
         measurement_point="gpu",
-        card=ModelCard(
-            title="Locked SM clocks on a V100",
-            summary=(
-                "Throughput and power under a locked SM clock, as an interval over two workloads; "
-                "the planner is given the end that loses more."
+        measurement_note="Board power by the driver, sampled through each run.",
+        findings=(
+            Finding(
+                title="Where both bind, a cap loses less than a clock",
+                text="On the same board a cap loses "
+                + ", ".join(f"{cap:.2f} ({workload})" for workload, cap in found.of_cap.items())
+                + " per cent of throughput for each per cent of power, a clock "
+                + " to ".join(f"{pick(found.elasticity.values()):.2f}" for pick in (min, max))
+                + ". A clock is for load that draws less than any cap.",
             ),
-            data=(dataset(table, SOURCE),),
-            method=(
-                f"Between {LOW_MHZ} and {HIGH_MHZ} MHz at caps of {FREE_CAPS_W[0]} and "
-                f"{FREE_CAPS_W[1]} W, which bind nowhere: elasticity = ln(throughput ratio) / "
-                "ln(power ratio), exponent = ln(power ratio) / ln(clock ratio), each by workload "
-                "and cap."
+            Finding(
+                title="Published for decode on H200, not in the fit",
+                text="arXiv 2605.11999 reports that decode on H200 boards draws 137 to 300 W, "
+                "where no power cap binds, and that locked clocks recover up to 32 % of its "
+                "energy.",
             ),
-            residuals=tuple(
-                Statistic(name=f"{what}, {run}", value=value, unit="1")
-                for what, by_run in readings
-                for run, value in by_run.items()
-            ),
-            validity=(ValidRange(name="SM clock", low=LOW_MHZ, high=HIGH_MHZ, unit="MHz"),),
-            measurement_point="gpu",
-            measurement_note="Board power by the driver, sampled through each run.",
-            findings=(
-                Finding(
-                    title="Where both bind, a cap loses less than a clock",
-                    text="On the same board a cap loses "
-                    + ", ".join(f"{of_cap[w]:.2f} ({w})" for w in workloads)
-                    + " per cent of throughput for each per cent of power, a clock "
-                    + " to ".join(f"{pick(elasticity.values()):.2f}" for pick in (min, max))
-                    + ". A clock is for load that draws less than any cap.",
-                ),
-                Finding(
-                    title="Published for decode on H200, not in the fit",
-                    text="arXiv 2605.11999 reports that decode on H200 boards draws 137 to 300 W, "
-                    "where no power cap binds, and that locked clocks recover up to 32 % of its "
-                    "energy.",
-                ),
-            ),
-            not_for=(
-                "any statement about another GPU or about language models: nobody has measured "
-                "them here",
-                "clocks below the range: throughput then falls faster",
-            ),
+        ),
+        not_for=(
+            "any statement about another GPU or about language models: nobody has measured "
+            "them here",
+            "clocks below the range: throughput then falls faster",
         ),
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import linregress
 
 from ebplan.models.cap import capped_power_kw
-from ebplan.models.fit.fleet_map import W_PER_KW, Run
+from ebplan.models.fit.fleet_runs import W_PER_KW, Run
 from ebplan.models.fit.table import Row, Table, read_table
 
 COLUMNS = (

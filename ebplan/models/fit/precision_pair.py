@@ -16,6 +16,7 @@ from ebplan.models.fit.serving_runs import (
     Run,
     read_runs,
 )
+from ebplan.models.fit.table import Table
 from ebplan.models.tier import TierModel
 
 TIER_NAME = "h100-qwen3-235b-fp8"
@@ -23,10 +24,13 @@ FP8_MODEL = f"{MODEL}-FP8"
 BUSY_FROM = 90.0
 """Requests in flight from which an instance is compared: with fewer, memory sets the pace."""
 
+Pair = tuple[Run, Run]
+"""A run in either precision, the lower one second."""
+
 
 def pairs(
     base: tuple[Run, ...], lower: tuple[Run, ...], *, busy_from: float = BUSY_FROM
-) -> list[tuple[Run, Run]]:
+) -> list[Pair]:
     """Return runs of either precision under the same limit on requests, where they are busy."""
     return [
         (one, other)
@@ -41,12 +45,9 @@ def build_tier(path: Path) -> TierModel:
     base, table = read_runs(path, model=MODEL, gpus=GPUS)
     lower, _ = read_runs(path, model=FP8_MODEL, gpus=GPUS)
     fewer, _ = read_runs(path, model=FP8_MODEL, gpus=GPUS // 2)
-    idle_kw = IDLE_W_PER_GPU * GPUS / W_PER_KW
-    both = pairs(base, lower)
-    gains = [other.tok_per_s / one.tok_per_s for one, other in both]
-    draws = [(other.power_kw - idle_kw) / (one.power_kw - idle_kw) for one, other in both]
-    half = pairs(base, fewer)[-1]
-    few = min(pairs(base, lower, busy_from=0.0), key=lambda pair: pair[0].concurrency)
+    busy = pairs(base, lower)
+    gains, draws = [_gain(pair) for pair in busy], [_draw(pair) for pair in busy]
+    fewest = min(pairs(base, lower, busy_from=0.0), key=lambda pair: pair[0].concurrency)
     return TierModel(
         name=TIER_NAME,
         precision="fp8",
@@ -57,64 +58,88 @@ def build_tier(path: Path) -> TierModel:
         power_ratio_low=rounded(min(draws)),
         power_ratio_high=rounded(max(draws)),
         measurement_point="gpu",
-        card=ModelCard(
-            title=f"FP8 against BF16: Qwen3-235B-A22B on {GPUS} H100",
-            summary=(
-                "Throughput and power of a busy instance in FP8 relative to BF16 on the same GPUs, "
-                "as intervals; the planner is given the cautious end of each."
+        card=_card(table, busy, half=pairs(base, fewer)[-1], fewest=fewest),
+    )
+
+
+def _gain(pair: Pair) -> float:
+    """Return the throughput of the lower precision relative to the other."""
+    one, other = pair
+    return other.tok_per_s / one.tok_per_s
+
+
+def _draw(pair: Pair) -> float:
+    """Return the power above idle of the lower precision relative to the other; same boards."""
+    one, other = pair
+    idle_kw = IDLE_W_PER_GPU * GPUS / W_PER_KW
+    return (other.power_kw - idle_kw) / (one.power_kw - idle_kw)
+
+
+def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelCard:
+    """Return the card of the tier model.
+
+    Args:
+        table: the table of runs.
+        busy: the pairs that the model is read off.
+        half: a pair whose lower precision runs on half the boards.
+        fewest: the pair with the fewest requests in flight.
+    """
+    gains, draws = [_gain(pair) for pair in busy], [_draw(pair) for pair in busy]
+    return ModelCard(
+        title=f"FP8 against BF16: Qwen3-235B-A22B on {GPUS} H100",
+        summary=(
+            "Throughput and power of a busy instance in FP8 relative to BF16 on the same GPUs, "
+            "as intervals; the planner is given the cautious end of each."
+        ),
+        data=(dataset(table, SOURCE),),
+        method=(
+            f"Ratios of tokens/s and of power above idle between the two precisions at the "
+            f"same limit on requests in flight, from {BUSY_FROM:.0f} in flight on; the "
+            "interval spans the pairs."
+        ),
+        residuals=tuple(
+            Statistic(name=f"{what} at {one.concurrency:.0f} in flight", value=value, unit="1")
+            for what, values in (("tokens/s, ratio", gains), ("busy power, ratio", draws))
+            for (one, _), value in zip(busy, values, strict=True)
+        ),
+        validity=(
+            ValidRange(
+                name="requests in flight",
+                low=min(one.concurrency for one, _ in busy),
+                high=max(one.concurrency for one, _ in busy),
+                unit="requests",
             ),
-            data=(dataset(table, SOURCE),),
-            method=(
-                f"Ratios of tokens/s and of power above idle between the two precisions at the "
-                f"same limit on requests in flight, from {BUSY_FROM:.0f} in flight on; the "
-                "interval spans the pairs."
+        ),
+        measurement_point="gpu",
+        measurement_note="Board power of all GPUs; no CPU, fans or power supply.",
+        assumptions=(
+            Assumption(
+                name="idle power",
+                value=IDLE_W_PER_GPU,
+                unit="W per GPU",
+                provenance="assumed",
+                note="taken off before the powers are compared; no run constrains it",
             ),
-            residuals=tuple(
-                Statistic(name=f"{what} at {one.concurrency:.0f} in flight", value=value, unit="1")
-                for what, values in (("tokens/s, ratio", gains), ("busy power, ratio", draws))
-                for (one, _), value in zip(both, values, strict=True)
+        ),
+        findings=(
+            Finding(
+                title="The watts are in the GPUs that are not needed",
+                text=f"On the same GPUs FP8 serves {min(gains):.2f} to {max(gains):.2f} times "
+                f"as much at {min(draws):.2f} to {max(draws):.2f} times the busy power. On "
+                f"half of them it serves {_gain(half):.2f} times as "
+                f"much as BF16 on all, at {half[1].power_kw / half[0].power_kw:.2f} times the "
+                f"power ({half[0].concurrency:.0f} in flight).",
             ),
-            validity=(
-                ValidRange(
-                    name="requests in flight",
-                    low=min(one.concurrency for one, _ in both),
-                    high=max(one.concurrency for one, _ in both),
-                    unit="requests",
-                ),
+            Finding(
+                title="Quality is not in these runs",
+                text="Nothing here says that the answers are as good. A site states by class "
+                "which quality was verified, and for which share of its requests.",
             ),
-            measurement_point="gpu",
-            measurement_note="Board power of all GPUs; no CPU, fans or power supply.",
-            assumptions=(
-                Assumption(
-                    name="idle power",
-                    value=IDLE_W_PER_GPU,
-                    unit="W per GPU",
-                    provenance="assumed",
-                    note="taken off before the powers are compared; no run constrains it",
-                ),
-            ),
-            findings=(
-                Finding(
-                    title="The watts are in the GPUs that are not needed",
-                    text=f"On the same GPUs FP8 serves {min(gains):.2f} to {max(gains):.2f} times "
-                    f"as much at {min(draws):.2f} to {max(draws):.2f} times the busy power. On "
-                    f"half of them it serves {half[1].tok_per_s / half[0].tok_per_s:.2f} times as "
-                    f"much as BF16 on all, at {half[1].power_kw / half[0].power_kw:.2f} times the "
-                    f"power ({half[0].concurrency:.0f} in flight).",
-                ),
-                Finding(
-                    title="Quality is not in these runs",
-                    text="Nothing here says that the answers are as good. A site states by class "
-                    "which quality was verified, and for which share of its requests.",
-                ),
-            ),
-            not_for=(
-                "the quality of answers",
-                f"few requests in flight: at {few[0].concurrency:.0f} FP8 serves "
-                f"{few[1].tok_per_s / few[0].tok_per_s:.2f} times as much at "
-                f"{(few[1].power_kw - idle_kw) / (few[0].power_kw - idle_kw):.2f} times the busy "
-                "power",
-                "other models, other GPUs, without their own runs",
-            ),
+        ),
+        not_for=(
+            "the quality of answers",
+            f"few requests in flight: at {fewest[0].concurrency:.0f} FP8 serves "
+            f"{_gain(fewest):.2f} times as much at {_draw(fewest):.2f} times the busy power",
+            "other models, other GPUs, without their own runs",
         ),
     )

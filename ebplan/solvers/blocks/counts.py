@@ -106,7 +106,30 @@ def add_counts(
         grid: steps and epochs.
         drawing_pays: energy costs nothing or less, or more draw may be asked for.
     """
-    epochs, most = grid.n_epochs, pool.instances
+    counts = _columns(builder, pool, grid.n_epochs)
+    if _runs_otherwise(pool):
+        builder.rows(
+            f"{pool.name}.active_range",
+            grid.n_epochs,
+            [(1.0, columns) for columns in counts.serving],
+            lower=pool.fewest_active,
+            upper=pool.highest_active,
+        )
+    _move(builder, pool, grid, counts)
+    if pool.tier:
+        _swap(builder, pool, pool.tier, grid, counts)
+    _stay(builder, pool, grid, counts)
+    _count_drained(builder, pool, grid, counts, drawing_pays=drawing_pays)
+    _count_missing(builder, pool, grid, counts)
+    builder.cost("waking", counts.to_wake, pool.wake_per_instance)
+    if counts.to_wake_warm is not None:
+        builder.cost("waking", counts.to_wake_warm, pool.wake_per_instance)
+    return counts
+
+
+def _columns(builder: ProgramBuilder, pool: PoolProblem, epochs: int) -> Counts:
+    """Add the columns of a pool's counts, each of shape (K,)."""
+    most = pool.instances
     sleepers = most if pool.may_sleep else 0
     dormant = pool.asleep_at_start + sum(a.count for a in pool.arrivals if a.to == "asleep")
 
@@ -119,8 +142,8 @@ def add_counts(
         return builder.variables(f"{pool.name}.{name}newly_drained", epochs, upper=most)
 
     tier, wakeable = pool.tier, max(sleepers, dormant)
-    others = tier is not None or pool.clock_lock is not None
-    counts = Counts(
+    others = _runs_otherwise(pool)
+    return Counts(
         active=whole("active", pool.highest_active, 0 if others else pool.fewest_active),
         drained=whole("drained", most),
         asleep=whole("asleep", wakeable),
@@ -139,24 +162,11 @@ def add_counts(
         else None,
         to_wake_warm=whole("to_wake_warm", wakeable) if pool.prewarm else None,
     )
-    if others:
-        builder.rows(
-            f"{pool.name}.active_range",
-            epochs,
-            [(1.0, columns) for columns in counts.serving],
-            lower=pool.fewest_active,
-            upper=pool.highest_active,
-        )
-    _move(builder, pool, grid, counts)
-    if tier:
-        _swap(builder, pool, tier, grid, counts)
-    _stay(builder, pool, grid, counts)
-    _count_drained(builder, pool, grid, counts, drawing_pays=drawing_pays)
-    _count_missing(builder, pool, grid, counts)
-    builder.cost("waking", counts.to_wake, pool.wake_per_instance)
-    if counts.to_wake_warm is not None:
-        builder.cost("waking", counts.to_wake_warm, pool.wake_per_instance)
-    return counts
+
+
+def _runs_otherwise(pool: PoolProblem) -> bool:
+    """Tell whether instances may run in another way than the pool's own."""
+    return pool.tier is not None or pool.clock_lock is not None
 
 
 def _move(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:

@@ -1,0 +1,56 @@
+"""Request classes of a pool: loads and prices become those of instance-equivalents."""
+
+from __future__ import annotations
+
+from ebplan.pose.known import KnownPool
+from ebplan.pose.ways import pose_lowered, pose_pull_forward
+from ebplan.problem import ClassProblem, DeferralProblem
+from ebplan.site import Pool, RequestClass
+from ebplan.state import PoolState
+
+
+def pose_classes(
+    pool: Pool, known: KnownPool, state: PoolState, awake: int
+) -> tuple[ClassProblem, ...]:
+    """Return the classes; protected ones may be rejected only where no instance could serve."""
+    loads, lowest = known.loads, known.lowest
+    unprotected = sum(loads[key] for key, c in pool.classes.items() if not c.protected)
+    protected = sum(loads.values()) - unprotected
+    beyond = max(0.0, _unavoidable(pool, sum(loads.values()), awake, lowest) - unprotected)
+    share = min(beyond / protected, 1.0) if protected > 0.0 else 0.0
+    classes = []
+    for key, requests in pool.classes.items():
+        capacity = known.fleet.capacity_req_per_s(requests.workload)
+        classes.append(
+            ClassProblem(
+                name=key,
+                load=loads[key],
+                requests_per_s_per_instance=capacity,
+                value_per_instance_s=requests.value_per_request * capacity,
+                max_rejected=loads[key] * (share if requests.protected else 1.0),
+                deferral=_pose_deferral(requests, capacity, state.backlog_requests.get(key, 0.0)),
+                pull_forward=pose_pull_forward(
+                    requests, capacity, state.queued_requests.get(key, 0.0)
+                ),
+                lowered=pose_lowered(requests, known.precision, capacity),
+            )
+        )
+    return tuple(classes)
+
+
+def _pose_deferral(
+    requests: RequestClass, capacity_req_per_s: float, waiting: float
+) -> DeferralProblem | None:
+    if requests.deferral is None:
+        return None
+    return DeferralProblem(
+        deadline_s=requests.deferral.deadline_s,
+        price_per_work_h=requests.deferral.price_per_request_h * capacity_req_per_s,
+        backlog_at_start=waiting / capacity_req_per_s,
+    )
+
+
+def _unavoidable(pool: Pool, load: float, awake: int, lowest: float) -> float:
+    """Return the load that no choice of active instances, among those awake, can serve."""
+    counts = [n for n in range(1, awake + 1) if lowest * n <= load]
+    return min((max(0.0, load - pool.max_utilisation * n) for n in counts), default=load)
