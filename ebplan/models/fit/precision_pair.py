@@ -98,9 +98,13 @@ def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelC
             "interval spans the pairs."
         ),
         residuals=tuple(
-            Statistic(name=f"{what} at {one.concurrency:.0f} in flight", value=value, unit="1")
+            Statistic(
+                name=f"{what} at {one.concurrency:.0f} and {other.concurrency:.0f} in flight",
+                value=value,
+                unit="1",
+            )
             for what, values in (("tokens/s, ratio", gains), ("busy power, ratio", draws))
-            for (one, _), value in zip(busy, values, strict=True)
+            for (one, other), value in zip(busy, values, strict=True)
         ),
         validity=(
             ValidRange(

@@ -221,7 +221,9 @@ def _card(
                 f"requests in flight power rises from {_w_per_gpu(all_runs[0]):.0f} to "
                 f"{_w_per_gpu(all_runs[-1]):.0f} W per GPU, from {runs[0].concurrency:.0f} on "
                 f"from {_w_per_gpu(runs[0]):.0f} W. "
-                "The lighter runs are not fitted.",
+                "The lighter runs are not fitted: with them the largest leave-one-out error of "
+                f"power is {_largest_power_error(all_runs):.1%}, without them "
+                f"{float(np.max(np.abs(left_out[:, 1]))):.1%}.",
             ),
             Finding(
                 title="The highest concurrency asked for was not reached",
@@ -236,6 +238,12 @@ def _card(
             "other GPUs, models or precisions",
         ),
     )
+
+
+def _largest_power_error(runs: tuple[Run, ...]) -> float:
+    """Return the largest leave-one-out error of power when all these runs are fitted."""
+    errors = [_errors(_fit(runs[:i] + runs[i + 1 :]), run)[1] for i, run in enumerate(runs)]
+    return max(abs(error) for error in errors)
 
 
 def _w_per_gpu(run: Run) -> float:
