@@ -34,8 +34,8 @@ is left when the solver stops."""
 TIMES = f"""\
 `watch` looks for peaks of the draw inside a step; where it finds one that nobody covers, the
 planner builds and solves another round, and the times are of all rounds together. `extract`
-includes the explanation, which solves one more LP for the price of the next kW. A solve is
-stopped after {SOLVE_LIMIT_S:g} s.
+includes the explanation, which solves further LPs: the price of the next kW, and where something is
+given up, whether it had to be. A solve is stopped after {SOLVE_LIMIT_S:g} s.
 
 `HiGHS defaults` is HiGHS on the same arrays, right after each solve, with nothing set but
 threads, gap and the same limit of time; `ratio` is our median solve over its median."""

@@ -32,6 +32,21 @@ def _infeasible_target() -> Case:
     return example("infeasible_target")
 
 
+@register("demand_response")
+def _demand_response() -> Case:
+    return example("demand_response")
+
+
+@register("mixed_pools")
+def _mixed_pools() -> Case:
+    return example("mixed_pools")
+
+
+@register("surplus_queue")
+def _surplus_queue() -> Case:
+    return example("surplus_queue")
+
+
 @register("5 min, 4")
 def _five_minutes_4() -> Case:
     return scaled(example("under_frequency"), instances=4)
