@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ebplan.mechanisms import least_impact_first
 from ebplan.problem import PoolProblem, Problem
 from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
 from ebplan.solvers.decision import PoolDecision, Running
@@ -36,7 +37,7 @@ def contributions(problem: Problem, decision: PoolDecision) -> dict[str, FloatAr
     parts["consolidation"] = parts["consolidation"] + lag @ falling_kw(decision)
     always = ("consolidation", "power_cap", "admission")
     offered = (*always, *_optional_mechanisms(pool))
-    return {mechanism: kw for mechanism, kw in parts.items() if mechanism in offered}
+    return {mechanism: parts[mechanism] for mechanism in least_impact_first(offered)}
 
 
 def _settled_by_mechanism(
