@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ebplan.models.curves import CapCurve
 from ebplan.models.latency import speed
-from ebplan.models.latency_bounds import LatencyBounds, latency_bounds
+from ebplan.models.latency_bounds import LatencyBounds
 from ebplan.problem import ClassProblem, PoolProblem
 from ebplan.solvers.decision import PoolDecision, Running
-from ebplan.solvers.operations import bounds_of, operated
+from ebplan.solvers.operations import CLOCK_LOCK, bounds_of, operated, operations
 from ebplan.solvers.program import FloatArray
 
 FULL = 1e-6
@@ -100,17 +101,46 @@ def latency(
 
 
 def bounded(pool: PoolProblem) -> PoolProblem:
-    """Return the pool with its limits on latency as its highest utilisation and its cap floor.
+    """Return the pool with its limits on latency as its highest utilisation and its cap floors.
 
-    For a rule that knows of no latency. Cautious: the floor is that of the highest load.
+    For a rule that knows of no latency. Cautious: a floor is that of the highest load, and the
+    strictest way to run an instance sets the highest utilisation of all; a way that is too slow for
+    a hard limit is left out.
     """
-    bounds, curve = latency_bounds(pool), pool.cap_curve
     update: dict[str, object] = {}
-    if bounds.max_utilisation is not None:
-        update["max_utilisation"] = bounds.max_utilisation
-    if bounds.power_share is not None:
-        slope, intercept = pool.load_curve.tangent(pool.utilisation_at_start)
-        floor_kw = bounds.power_share * (slope * pool.max_utilisation + intercept)
-        raised = min(max(curve.floor_kw, floor_kw), curve.full_kw)
-        update["cap_curve"] = curve.model_copy(update={"floor_kw": raised})
+    highest = [pool.max_utilisation]
+    for way in operations(pool):
+        bounds = bounds_of(pool, way)
+        if bounds.max_utilisation == 0.0 and way.key is not None:
+            update |= _closed(pool, way.key)
+            continue
+        if bounds.max_utilisation is not None:
+            highest.append(bounds.max_utilisation)
+        if bounds.power_share is None:
+            continue
+        curve = _raised(way.cap_curve, bounds, pool.max_utilisation)
+        if way.key is None:
+            update["cap_curve"] = curve
+        elif way.key == CLOCK_LOCK and pool.clock_lock is not None:
+            update["clock_lock"] = pool.clock_lock.model_copy(update={"cap_curve": curve})
+        elif pool.tier is not None:
+            update["tier"] = pool.tier.model_copy(update={"cap_curve": curve})
+    if min(highest) < pool.max_utilisation:
+        update["max_utilisation"] = min(highest)
     return pool.model_copy(update=update) if update else pool
+
+
+def _closed(pool: PoolProblem, key: str) -> dict[str, object]:
+    """Return what a pool is without one of its further ways."""
+    if key == CLOCK_LOCK or pool.tier is None:
+        return {"clock_lock": None}
+    classes = tuple(c.model_copy(update={"lowered": None}) for c in pool.classes)
+    return {"classes": classes, "tier": pool.tier.model_copy(update={"load_at_start": 0.0})}
+
+
+def _raised(curve: CapCurve, bounds: LatencyBounds, utilisation: float) -> CapCurve:
+    """Return a cap curve whose floor leaves the speed that is asked for at this utilisation."""
+    slope, intercept = bounds.natural_line
+    floor_kw = (bounds.power_share or 0.0) * (slope * utilisation + intercept)
+    raised = min(max(curve.floor_kw, floor_kw), curve.full_kw)
+    return curve.model_copy(update={"floor_kw": raised})
