@@ -213,6 +213,14 @@ class Event(Part):
                     allowed=f"0 for {self.type}: the curve or the price says when",
                     remedy="remove the field",
                 )
+        for field in ("payment_per_kwh", "penalty_per_kwh") if self.target is None else ():
+            if value := getattr(self, field):
+                raise FieldFault(
+                    field=field,
+                    value=value,
+                    allowed=f"0 for {self.type}: nothing is asked that could be delivered",
+                    remedy="remove the field; the price of energy is price_per_kwh or price_steps",
+                )
         if self.handoff is not None:
             raise FieldFault(
                 field="handoff",

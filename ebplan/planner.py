@@ -150,15 +150,15 @@ def _optimised_plan(
     gap: float | None = None
     known: tuple[Formulation, FloatArray] | None = None
     for _ in range(MOST_ROUNDS):
-        left_s = None if until is None else max(until - monotonic(), 0.001)
         formulation = formulate(problem, instants_s=watched, exact_loss=held)
         start = None if known is None else carried_over(problem, *known, formulation)
+        left_s = _left_s(until)
         solution = solve_once(problem, formulation, method, solver, left_s, gap, start)
         chosen = solution.x
         if (ways := fixed_ways(problem, formulation, chosen)) is not None:
             # The relaxation bounds the cost; the plan is made again with one direction a step.
             one_way = formulate(problem, instants_s=watched, ways=ways, exact_loss=held)
-            chosen = solve_once(problem, one_way, method, solver, left_s, gap).x
+            chosen = solve_once(problem, one_way, method, solver, _left_s(until), gap).x
         x = settle(problem, formulation, chosen)
         watched += (more := peaks_to_watch(problem, formulation, chosen))
         apart = gap_of(formulation, x, solution.bound)
@@ -170,13 +170,20 @@ def _optimised_plan(
         done = not more and (gap is None or asked is not None)
         if done or (until is not None and monotonic() >= until):
             break
-    if solution.bound is None:  # the search never got beyond the point it began with
-        return _merit_order_plan(problem)
+    if solution.bound is None:
+        plan = _merit_order_plan(problem)
+        sentence = "In the time given the solver never got beyond it: nothing is proven."
+        return plan.model_copy(update={"explanation": (*plan.explanation, sentence)})
     bound = min(solution.bound, objective(formulation, x))
     proven = apart is not None and apart <= OPTIMAL_GAP
     status: PlanStatus = "optimal" if proven else "gap"
     plan = extract_plan(problem, formulation, x, status=status, bound=bound, gap=apart)
     return plan.model_copy(update={"explanation": explain(problem, plan, formulation, x)})
+
+
+def _left_s(until: float | None) -> float | None:
+    """Return the seconds left until a time, as good as none where it has passed."""
+    return None if until is None else max(until - monotonic(), 0.001)
 
 
 def _merit_order_plan(problem: Problem) -> Plan:

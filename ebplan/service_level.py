@@ -62,7 +62,17 @@ def check_limits(
         FieldFault: a limit on a latency that is not known; a price where the limit is hard, or
             none where it is not.
     """
-    for name, workload, protected, limits in classes:
+    listed = list(classes)
+    served = sorted({workload for _, workload, _, _ in listed})
+    for workload in latency:
+        if workload not in served:
+            raise FieldFault(
+                field=f"latency.{workload}",
+                value=workload,
+                allowed=f"workloads of the pool's classes: {', '.join(served)}",
+                remedy="correct the name, or remove the entry",
+            )
+    for name, workload, protected, limits in listed:
         if limits is None:
             continue
         if workload not in latency:

@@ -17,7 +17,7 @@ from ebplan.checker.evidence import (
 )
 from ebplan.checker.replay import Replay
 from ebplan.checker.tolerances import POWER_KW, RATIO
-from ebplan.checker.warmth import is_warm, under_way
+from ebplan.checker.warmth import is_warm, under_way, uses
 
 # --- counts -----------------------------------------------------------------------------------
 
@@ -128,7 +128,10 @@ def dwell(evidence: Evidence, _: Replay) -> list[Finding]:
 
 
 def warmth(evidence: Evidence, _: Replay) -> list[Finding]:
-    """A pool is pre-warmed only when the last pre-warm is over, and woken warm only while warm."""
+    """A pool is pre-warmed only when the last pre-warm is over, and for a drain or a wake.
+
+    It is woken warm only while it is warm.
+    """
 
     def law(pool: PoolEvidence, at_s: FloatArray) -> list[Finding]:
         name = pool.problem.name
@@ -138,7 +141,10 @@ def warmth(evidence: Evidence, _: Replay) -> list[Finding]:
         message = f"{name}: pre-warmed while the last pre-warm is at work or warm"
         found = worst(under_way(pool, at_s) - 1.0, 0.0, at_s, message)
         cold = np.where(is_warm(pool, at_s), 0.0, pool.woken_warm)
-        return found + worst(cold, 0.0, at_s, f"{name}: woken warm while cold")
+        found += worst(cold, 0.0, at_s, f"{name}: woken warm while cold")
+        drained = pool.own_newly_drained + pool.tier_newly_drained
+        unused = pool.prewarm * (uses(pool, at_s, drained + pool.woken_warm) == 0.0)
+        return found + worst(unused, 0.0, at_s, f"{name}: a pre-warm that nothing uses")
 
     return each_pool(evidence, law)
 

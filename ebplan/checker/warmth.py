@@ -32,6 +32,16 @@ def under_way(pool: PoolEvidence, at_s: FloatArray) -> FloatArray:
     return _commands(pool, at_s, 0.0, of.lead_s + of.expires_s) + _from_before(pool, at_s)
 
 
+def uses(pool: PoolEvidence, at_s: FloatArray, done: FloatArray) -> FloatArray:
+    """Return how much of what is ``done``, (K,), falls into the warmth of each command, (K,)."""
+    of = pool.problem.prewarm
+    if of is None:
+        return np.zeros(len(at_s))
+    after_s = at_s[None, :] - at_s[:, None]
+    warm = (after_s >= of.lead_s - INSTANT_S) & (after_s < of.lead_s + of.expires_s - INSTANT_S)
+    return np.asarray(warm.astype(float) @ done)
+
+
 def _commands(pool: PoolEvidence, at_s: FloatArray, from_s: float, before_s: float) -> FloatArray:
     """Return how many pre-warms were told between ``from_s`` and ``before_s`` ago, (K,)."""
     count = np.zeros(len(at_s))

@@ -16,7 +16,9 @@ def pose_classes(
     loads, lowest = known.loads, known.lowest
     unprotected = sum(loads[key] for key, c in pool.classes.items() if not c.protected)
     protected = sum(loads.values()) - unprotected
-    beyond = max(0.0, _unavoidable(pool, sum(loads.values()), awake, lowest) - unprotected)
+    # What the lower precision serves at the start it can go on serving.
+    own = sum(loads.values()) - (known.tier.load_at_start if known.tier else 0.0)
+    beyond = max(0.0, _unavoidable(pool, own, awake, lowest) - unprotected)
     share = min(beyond / protected, 1.0) if protected > 0.0 else 0.0
     classes = []
     for key, requests in pool.classes.items():

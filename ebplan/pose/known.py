@@ -190,7 +190,8 @@ def _lowest_utilisation(
             allowed=f"> {lowest:.3f}, the lowest utilisation that is planned for",
             remedy="leave less headroom, or set allow_extrapolation on the pool",
         )
-    if total > 0.0 and (total < lowest or per_active < lowest):
+    # Where nobody serves yet there is no utilisation to hold to the range: the plan decides it.
+    if total > 0.0 and (total < lowest or (state.active and per_active < lowest)):
         raise InputError(
             field=f"state.pools.{name}.load_req_per_s",
             value=f"utilisation {min(total, per_active):.3f} of an active instance",

@@ -70,8 +70,7 @@ def _at_connection_point(name: str, pool: Pool, state: PoolState, known: KnownPo
     active = state.active if sum(known.loads.values()) > 0.0 else 0
     drained = state.active + state.drained - active
     asleep_kw = known.asleep_kw_per_gpu * gpus
-    in_tier = known.tier.active_at_start + known.tier.drained_at_start if known.tier else 0
-    classes = pose_classes(pool, known, state, active + drained + in_tier)
+    classes = pose_classes(pool, known, state, active + drained)
     failing = pool.sleep.wake_failure_probability
     return PoolProblem(
         name=name,

@@ -202,6 +202,14 @@ def pose_lowered(
     requests: RequestClass, tier: TierModel | None, capacity_req_per_s: float
 ) -> LoweredProblem | None:
     """Return what of a class the lower precision may serve."""
+    for name in requests.tiers:
+        if tier is None or name != tier.precision:
+            raise FieldFault(
+                field=f"tiers.{name}",
+                value=name,
+                allowed=tier.precision if tier else "no tier: the pool has none",
+                remedy="name the precision of the pool's tier model, or leave the tier out",
+            )
     admissible = requests.tiers.get(tier.precision) if tier else None
     if admissible is None:
         return None
@@ -240,6 +248,16 @@ def check_ways(name: str, pool: Pool, state: PoolState) -> None:
                 value=rate,
                 allowed=f"<= {state.load_req_per_s.get(key, 0.0):g}, the load of the class",
                 remedy="give the part of the class's load that the lower precision serves",
+            )
+        admissible = pool.classes[key].tiers if key in pool.classes else {}
+        share = max((tier.eligible_share for tier in admissible.values()), default=0.0)
+        if rate > share * state.load_req_per_s.get(key, 0.0) * (1.0 + 1e-9):
+            raise InputError(
+                field=f"state.pools.{name}.tier.load_req_per_s.{key}",
+                value=rate,
+                allowed=f"<= {share * state.load_req_per_s.get(key, 0.0):g}, the eligible share "
+                f"({share:g}) of the class",
+                remedy="correct the rate, or the eligible share that was verified",
             )
 
 

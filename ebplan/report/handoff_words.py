@@ -13,6 +13,8 @@ COMPLETE_SHARE = 0.1
 
 def handoff_words(plan: Plan, problem: Problem) -> str:
     """Say when compute has taken over, and whether that is in time."""
+    if problem.battery is None:
+        return "Hand-off: none, there is no battery."
     if problem.tracks:
         return "Hand-off: none, the battery follows the target to the end."
     if problem.asks == "nothing":

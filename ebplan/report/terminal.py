@@ -156,7 +156,11 @@ def _proof(plan: Plan, problem: Problem) -> Text:
     if plan.bound is None:
         text.append("no bound: this rung of the ladder proves nothing about cost")
     else:
-        text.append(f"no plan costs less than {money_words(plan.bound, plan.currency)}")
+        amount = money_words(plan.bound, plan.currency)
+        if plan.money == plan.objective:
+            text.append(f"no plan costs less than {amount}")
+        else:
+            text.append(f"no plan has an objective, priorities included, below {amount}")
     if plan.gap is not None:
         text.append(f", gap {100.0 * plan.gap:.2g} %")
     text.append("\nCheck  ", "bold")

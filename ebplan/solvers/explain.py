@@ -14,6 +14,7 @@ from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.given_up import amount_of, given_up, given_up_sentences
 from ebplan.solvers.highs import row_duals
 from ebplan.solvers.merit_view import merit_sentences
+from ebplan.solvers.operations import CLOCK_LOCK
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.relief import reliefs
 
@@ -225,6 +226,7 @@ def _what_falls_short(plan: Plan, problem: Problem) -> list[str]:
 
 _LIMITS = {
     "cap_floor": "the lowest cap is reached",
+    "clock_floor": "the lowest clock is reached",
     "cap_frontier": "active instances run at the highest utilisation planned for",
     "import_limit": "the draw is at its import or rebound limit",
     "handoff": "the battery carries the whole share left to it after the hand-off",
@@ -262,6 +264,10 @@ def _what_binds(problem: Problem, formulation: Formulation, x: FloatArray) -> li
             program.row_upper[rows] - activity[rows], activity[rows] - program.row_lower[rows]
         )
         at_limit = reached < AT_LIMIT
+        if limit == "handoff":  # beyond the share the row is at its limit, and so is the battery
+            at_limit &= x[program.column_range("handoff_excess")] < AT_LIMIT
+        if limit == "cap_floor" and f".{CLOCK_LOCK}." in group.name:
+            limit = "clock_floor"
         if limit in ACTIVE_ONLY:
             at_limit &= _active(formulation, x, group.name) > 0.5
         for start, end in _spans(problem, group.name, group.size)[at_limit]:

@@ -85,9 +85,13 @@ def solve(
             solver.setSolution(known)
         solver.run()
         info = solver.getInfo()
-        if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
+        feasible = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        # With a point to begin with, presolve's false verdict reads as that point without a bound.
+        proven = not program.integer.any() or bool(np.isfinite(info.mip_dual_bound))
+        late = until is not None and monotonic() >= until
+        if feasible and (proven or late):
             break
-    else:
+    if not feasible:
         status = solver.modelStatusToString(solver.getModelStatus())
         raise NoPlanError(f"HiGHS found no feasible plan: {status}")
     x = np.array(solver.getSolution().col_value)

@@ -2,8 +2,10 @@
 
 One switch for each mechanism. A switch takes away what is free to decide and leaves what cannot be
 avoided: too few instances for the load still means that some work, and an overloaded pool still
-turns requests away. Whatever a plan without the mechanism may do, a plan with it may do as well:
-leaving out never makes a plan cheaper, but for the finer lines of a pool without caps.
+turns requests away. Whatever a plan without the mechanism may do, a plan with it may do as well, so
+leaving out never makes a plan cheaper, but for two things: the finer lines of a pool without caps,
+and what is asked of the battery alone (a state of charge to be restored, wear at rest), which goes
+with it.
 """
 
 from __future__ import annotations
@@ -92,17 +94,22 @@ def _without_battery(problem: Problem) -> Problem:
 
 
 def _without_consolidation(pool: PoolProblem) -> PoolProblem:
-    """As many instances stay active as were at the start, as far as they can serve the load."""
+    """As many instances serve as did at the start, as far as they can serve the load.
+
+    In whichever precision: what the lower one serves at the start it goes on serving.
+    """
     start, awake = pool.active_at_start, pool.active_at_start + pool.drained_at_start
+    lower, carried = pool.serving_at_start - start, pool.load_in_tier_at_start
+    load = pool.load - carried
     nearest = [*range(start, -1, -1), *range(start + 1, awake + 1)]
-    kept = sum(c.load - c.max_rejected for c in pool.classes)
-    can = [n for n in nearest if _serves(pool, n, pool.load, pool.load)]
-    can = can or [n for n in nearest if _serves(pool, n, kept, pool.load)]
+    kept = max(sum(c.load - c.max_rejected for c in pool.classes) - carried, 0.0)
+    can = [n for n in nearest if _serves(pool, n, load, load)]
+    can = can or [n for n in nearest if _serves(pool, n, kept, load)]
     stays = can[0] if can else start
     return pool.model_copy(
         update={
-            "fewest_active": max(min(start, stays), pool.fewest_active),
-            "most_active": min(max(start, stays), pool.highest_active),
+            "fewest_active": max(min(start, stays) + lower, pool.fewest_active),
+            "most_active": min(max(start, stays) + lower, pool.highest_active),
         }
     )
 
@@ -110,7 +117,8 @@ def _without_consolidation(pool: PoolProblem) -> PoolProblem:
 def _serves(pool: PoolProblem, active: int, least: float, most: float) -> bool:
     """Tell whether so many uncapped instances can serve a load between these two."""
     low, high = servable(pool)
-    if not pool.fewest_active <= active <= pool.highest_active:
+    lower = pool.serving_at_start - pool.active_at_start
+    if not pool.fewest_active <= active + lower <= pool.highest_active:
         return False
     return max(least, low * active) <= min(most, high * active) + 1e-9
 
@@ -137,10 +145,12 @@ def _without_deferral(pool: PoolProblem) -> PoolProblem:
 def _without_admission(pool: PoolProblem) -> PoolProblem:
     """Turn away only the load that no choice of instances awake can serve, cheapest first."""
     low, high = servable(pool)
-    awake = min(pool.active_at_start + pool.drained_at_start, pool.highest_active)
-    counts = np.arange(pool.fewest_active, awake + 1)
-    counts = counts[low * counts <= pool.load + 1e-9]
-    left = min((max(pool.load - high * n, 0.0) for n in counts.tolist()), default=pool.load)
+    lower = pool.serving_at_start - pool.active_at_start
+    load = pool.load - pool.load_in_tier_at_start  # the lower precision goes on with its part
+    awake = min(pool.active_at_start + pool.drained_at_start, pool.highest_active - lower)
+    counts = np.arange(max(pool.fewest_active - lower, 0), awake + 1)
+    counts = counts[low * counts <= load + 1e-9]
+    left = min((max(load - high * n, 0.0) for n in counts.tolist()), default=load)
     most: dict[str, float] = {}
     for requests in sorted(pool.classes, key=_value):
         most[requests.name] = min(requests.max_rejected, left)

@@ -81,9 +81,13 @@ def merit_sentences(problem: Problem, plan: Plan) -> Iterator[str]:
         )
         yield f"Alone and settled, in {plan.currency} per kWh: {listed}."
     reasons: dict[str, list[str]] = {}
+    # After the hand-off the battery is no alternative, however cheap.
+    others = rungs
+    if problem.handoff_from_s is not None:
+        others = tuple(rung for rung in rungs if rung.mechanism != "battery")
     for rung in rungs:
         if not rung.used:
-            why = _why_not(rung, rungs, plan, absorbs=absorbs)
+            why = _why_not(rung, others, plan, absorbs=absorbs)
             reasons.setdefault(why, []).append(_words(rung, absorbs))
     if reasons:
         told = (f"{' and '.join(names)} ({why})" for why, names in reasons.items())
@@ -120,8 +124,19 @@ def _why_not(rung: Rung, rungs: tuple[Rung, ...], plan: Plan, *, absorbs: bool) 
 def _is_told(plan: Plan, name: str) -> bool:
     """Tell whether a plan uses a mechanism that moves few watts or none by itself."""
     epochs = [epoch for pool in plan.pools.values() for epoch in pool]
+    services = [one for pool in plan.service.values() for one in pool.values()]
     if name == "admission":
-        return any(one.rejected >= 1.0 for pool in plan.service.values() for one in pool.values())
+        return any(one.rejected >= 1.0 for one in services)
+    if name == "pull_forward":
+        return any(one.pulled >= 1.0 for one in services)
+    if name == "deferral":
+        return any(
+            abs(one.deferred_req_per_s) > 1e-2 * max(one.offered_req_per_s, 1.0)
+            for epoch in epochs
+            for one in epoch.classes.values()
+        )
+    if name == "power_cap":
+        return any(epoch.cap_w_per_gpu is not None for epoch in epochs)
     if name == "prewarm":
         return any(epoch.prewarm for epoch in epochs)
     if name == "precision":

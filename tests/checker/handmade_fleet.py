@@ -4,7 +4,8 @@ Nine instances: four at work, one drained, two asleep, one at work in a lower pr
 its way there. A pre-warm at the start makes the first drain cheap and the first wake fast; the
 drained instance is given other weights, the others run under a locked clock. At 60 s one of the
 lower precision is given its own weights again, at 110 s another is drained there, one is put to
-sleep, and the pool is warmed once more. After the event one is woken cold and work is done ahead.
+sleep, and the pool is warmed once more, for a drain after the event. There one is woken cold and
+work is done ahead.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ FLEET_STORY = (
         tier=Told(2),
     ),
     Decision(
-        *(4, 1, 1),
+        *(3, 2, 1),
         in_transit=1,
         deferred=(0.0, -0.12),
         pulled=(0.0, 0.3),
@@ -134,7 +135,7 @@ def make_tier(**changes: object) -> TierProblem:
 def make_prewarm(**changes: object) -> PrewarmProblem:
     prewarm = PrewarmProblem(
         lead_s=4.0,
-        expires_s=60.0,
+        expires_s=90.0,
         power_kw=0.12,
         price=0.6,
         drain_per_instance=0.1,

@@ -154,7 +154,11 @@ WARMTH: dict[str, tuple[Callable[[], Case], set[str]]] = {
         lambda: FLEET.against_part("prewarm", expires_s=120.0),
         {"cost"},
     ),
-    "woken when it has expired": (lambda: FLEET.against_part("prewarm", expires_s=20.0), set()),
+    # the last drain is then a cold one
+    "woken when it has expired": (
+        lambda: FLEET.against_part("prewarm", expires_s=20.0),
+        {"cost"},
+    ),
     "while it is warm from before": (
         lambda: FLEET.against_part("prewarm", warm_until_s=0.1),
         set(),
@@ -169,13 +173,21 @@ def test_planted_warmth_is_found_and_nothing_else(what: str) -> None:
     assert broken_laws(*plant()) == {"warmth"} | with_it
 
 
+def test_a_pre_warm_that_nothing_uses_is_found() -> None:
+    # Without the drain in its last epoch the pool is warmed at 110 s for nothing.
+    broken = check_plan(*FLEET.altered_epoch(6, active=4, drained=1)).violations
+    assert "a pre-warm that nothing uses" in " ".join(
+        v.message for v in broken if v.law == "warmth"
+    )
+
+
 def test_warm_from_before_makes_a_drain_cheap() -> None:
     cold = tuple(replace(d, prewarm=False, woken_warm=0) for d in FLEET_STORY[:2])
     fleet = make_fleet(prewarm=make_prewarm(warm_until_s=36.0, power_kw=0.0, price=0.0))
     problem = make_fleet_problem(pools=(fleet,))
     plan = make_plan(problem, {"chat": (*cold, *FLEET_STORY[2:])})
     drains = plan.cost["draining"]
-    assert drains == pytest.approx(0.4 + 0.4)  # the hand knows of no warmth from before
+    assert drains == pytest.approx(0.4 + 0.4 + 0.1)  # the hand knows of no warmth from before
     cheap = plan.cost | {"draining": drains - 0.3}
     changed = {"cost": cheap, "objective": sum(cheap.values())}
     proof = {"status": "rounded", "bound": None, "gap": None}
@@ -259,7 +271,7 @@ def test_what_is_drained_falls_from_the_saturation_of_its_weights() -> None:
     _, ((_, _), (slowly, kw)) = changes_kw(evidence, evidence.pools[0])
     assert slowly == make_fleet().route_response
     own, lower = 1.00 - DRAINED_KW, 1.05 - DRAINED_KW
-    assert kw == pytest.approx([0.0, -own, 0.0, 0.0, -lower, 0.0, 0.0])
+    assert kw == pytest.approx([0.0, -own, 0.0, 0.0, -lower, 0.0, -own])
 
 
 def test_an_absorb_rises_by_the_rise_response_and_helps_itself_to_no_lag() -> None:

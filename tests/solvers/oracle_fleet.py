@@ -105,6 +105,7 @@ def state_pool(
         + pool.asleep_kw * places.asleep,
         axis=0,
     )
+    warmth.each_is_used(said)
     return _draw(pool, grid, settled + warmth.power_kw, sum(falls_kw), absorbs=absorbs)
 
 
@@ -144,6 +145,7 @@ def _drains(
         warm = cp.Variable(working.shape, boolean=True)
         cheaper = pool.drain_per_instance - pool.prewarm.drain_per_instance
         said.constraints += [warm <= leaves, warm <= warmth.of_all]
+        warmth.uses.append(cp.sum(warm, axis=0))
         said.charge("draining", -cheaper * cp.sum(warm))
     return cp.sum(leaves, axis=0)
 
@@ -233,6 +235,7 @@ def _commands(said: Statement, pool: PoolProblem, grid: TimeGrid, warmth: Warmth
     if pool.prewarm is not None:
         warm = Command(commands(), "asleep", "awake", pool.prewarm.wake_s, pool.min_awake_s)
         said.constraints += [warm.given <= warmth.of_all]
+        warmth.uses.append(cp.sum(warm.given, axis=0))
         known.append(warm)
     for wake in known[1:]:
         said.charge("waking", pool.wake_per_instance * cp.sum(wake.given))

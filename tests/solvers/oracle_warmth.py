@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cvxpy as cp
@@ -24,6 +24,17 @@ class Warmth:
     """1 where it is warm, the same for every instance, (N, K)."""
     power_kw: Expression
     """Draw of the work that warms it, (K,)."""
+    given: Expression = None
+    """Commands to warm it, (K,); none where it cannot be warmed."""
+    keeps: Any = None
+    """1 where a command given at epoch j keeps epoch k warm, (K, K) by j and k."""
+    uses: list[Expression] = field(default_factory=list)
+    """What is done warm, by epoch, (K,) each: drains and wakes."""
+
+    def each_is_used(self, said: Statement) -> None:
+        """Warm nothing that no drain and no wake makes use of."""
+        if self.given is not None:
+            said.constraints += [self.given <= self.keeps @ sum(self.uses)]
 
 
 def state_warmth(said: Statement, pool: PoolProblem, grid: TimeGrid) -> Warmth:
@@ -31,7 +42,7 @@ def state_warmth(said: Statement, pool: PoolProblem, grid: TimeGrid) -> Warmth:
     t, everyone = grid.epoch_starts_s, np.ones((pool.instances, 1))
     if pool.prewarm is None:
         return Warmth(everyone @ np.zeros((1, len(t))), np.zeros(len(t)))
-    given = cp.Variable(len(t), boolean=True)
+    given, keeps = cp.Variable(len(t), boolean=True), np.zeros((len(t), len(t)))
     working, warm = (cp.Variable(len(t), boolean=True) for _ in range(2))
     for k in range(len(t)):
         old = 1.0 if t[k] < pool.prewarm.warm_until_s else 0.0
@@ -42,9 +53,13 @@ def state_warmth(said: Statement, pool: PoolProblem, grid: TimeGrid) -> Warmth:
                 at_work = at_work + given[j]
             elif t[k] < ready_s + pool.prewarm.expires_s - 1e-9:
                 done = done + given[j]
+                keeps[j, k] = 1.0
         # Each is 0 or 1, and not both: nothing is warmed again while it is worked on or warm.
         said.constraints += [working[k] == at_work, warm[k] == done, working[k] + warm[k] <= 1]
     said.charge("prewarming", pool.prewarm.price * cp.sum(given))
     return Warmth(
-        everyone @ cp.reshape(warm, (1, len(t)), order="F"), pool.prewarm.power_kw * working
+        everyone @ cp.reshape(warm, (1, len(t)), order="F"),
+        pool.prewarm.power_kw * working,
+        given,
+        keeps,
     )

@@ -33,6 +33,8 @@ def random_decision(rng: Draw, problem: Problem, pool: PoolProblem) -> PoolDecis
     """Return a random way to run the pool, or None where the drawn counts cannot carry the load."""
     for _ in range(TRIES):
         counts = random_walk(rng, pool, problem.grid.epoch_starts_s)
+        if not _prewarms_are_used(pool, counts, problem.grid.epoch_starts_s):
+            continue
         serving = ("active", "clock_lock.active", "tier.active")
         each = zip(*(counts[name] for name in serving), strict=True)
         epochs = [_epoch(rng, pool, dict(zip(serving, n, strict=True)), problem) for n in each]
@@ -40,6 +42,26 @@ def random_decision(rng: Draw, problem: Problem, pool: PoolProblem) -> PoolDecis
         if len(done) == len(epochs):
             return _decision(pool, counts, done)
     return None
+
+
+def _prewarms_are_used(
+    pool: PoolProblem, counts: dict[str, list[int]], epoch_s: np.ndarray
+) -> bool:
+    """Return whether each pre-warm keeps the pool warm for a drain or a wake."""
+    if pool.prewarm is None:
+        return True
+    in_tier = pool.tier.active_at_start if pool.tier else 0
+    own = np.add(counts["active"], counts["clock_lock.active"])
+    lower = np.array(counts["tier.active"])
+    fewer = np.maximum(np.r_[pool.active_at_start, own[:-1]] - own, 0)
+    fewer = fewer + np.maximum(np.r_[in_tier, lower[:-1]] - lower, 0)
+    used = fewer + np.array(counts["to_wake_warm"])
+    for told_s, told in zip(epoch_s, counts["prewarm"], strict=True):
+        ready_s = told_s + pool.prewarm.lead_s - 1e-9
+        warm = (epoch_s >= ready_s) & (epoch_s < ready_s + pool.prewarm.expires_s)
+        if told and not used[warm].any():
+            return False
+    return True
 
 
 def _decision(

@@ -15,6 +15,7 @@ prewarm_once    sum of b_k' whose lead and warmth cover epoch k <= 1 (0 while st
 warm_wake       w'_k <= N x_k
 warm_drain      v_k <= N x_k
 warm_drained    v_k <= r_k + n_k
+prewarm_used    b_k' <= sum of v_k + w'_k over the epochs k that it keeps warm
 """
 
 from __future__ import annotations
@@ -60,6 +61,13 @@ def add_prewarm(
         f"{pool.name}.warm_drained",
         epochs,
         [(1.0, drained), *((-1.0, columns) for columns in moved)],
+        upper=0.0,
+    )
+    # Its draw alone must not pay, as it might in an absorb: that would be burning energy.
+    builder.rows(
+        f"{pool.name}.prewarm_used",
+        epochs,
+        [(1.0, command), (-warm.T, drained), (-warm.T, counts.to_wake_warm)],
         upper=0.0,
     )
     builder.cost("draining", drained, warmth.drain_per_instance - pool.drain_per_instance)
