@@ -142,13 +142,13 @@ def _with_prewarm(rng: Draw, pool: PoolProblem, horizon_s: float) -> PoolProblem
 
 def _prewarm(rng: Draw, pool: PoolProblem, horizon_s: float) -> PrewarmProblem:
     return PrewarmProblem(
-        lead_s=float(rng.choice([0.0, 5.0, 60.0])),
+        lead_s=float(rng.choice([0.0, 0.0, 5.0, 60.0])),
         expires_s=float(rng.choice([60.0, 400.0, 2000.0])),
-        power_kw=float(rng.choice([0.0, 0.05, 0.3])),
-        price=float(rng.choice([0.0, 0.01, 0.1])),
-        drain_per_instance=float(rng.choice([0.0, 0.4, 1.0])) * pool.drain_per_instance,
+        power_kw=float(rng.choice([0.0, 0.02, 0.2])),
+        price=float(rng.choice([0.0, 0.002, 0.02])),
+        drain_per_instance=float(rng.choice([0.0, 0.4])) * pool.drain_per_instance,
         wake_s=float(rng.choice([0.0, 0.1, 1.0])) * pool.wake_s,
-        warm_until_s=float(rng.choice([0.0, rng.uniform(0.0, horizon_s)])),
+        warm_until_s=float(rng.choice([0.0, 0.0, rng.uniform(0.0, horizon_s)])),
     )
 
 
