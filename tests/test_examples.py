@@ -235,6 +235,26 @@ def test_a_mechanism_is_worth_something_in_one_example_and_nothing_in_another(
         assert alike.objective == pytest.approx(solved(refused).plan.objective, rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("words", "chosen", "refused"),
+    [
+        ("consolidation", "under_frequency", "mixed_pools"),
+        ("lower precision", "demand_response", "mixed_pools"),
+        ("deferral", "demand_response", "mixed_pools"),
+        ("admission", "demand_response", "mixed_pools"),
+    ],
+)
+def test_a_refused_mechanism_has_its_reason(words: str, chosen: str, refused: str) -> None:
+    def not_used(name: str) -> str:
+        found = [s for s in solved(name).plan.explanation if s.startswith("Not used")]
+        return found[0] if found else ""
+
+    assert words not in not_used(chosen)
+    reasons = not_used(refused).partition(words)[2]
+    told = reasons[reasons.index("(") + 1 : reasons.index(")")]
+    assert any(character.isdigit() for character in told) or "no instance" in told, told
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_a_case_of_a_built_in_site(name: str) -> None:
     file = next(file for file in EXAMPLES if file.stem == name)
