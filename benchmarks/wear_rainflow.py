@@ -265,7 +265,8 @@ a plan likes to stop at the edge of a segment, where the price jumps and the cho
 @click.option("--write", type=click.Path(path_type=Path), help="Write the page here.")
 def main(plans: int, write: Path | None) -> None:
     """Compare random plans and print the table."""
-    page = "\n".join([TITLE, "", METHOD, "", f"{plans:,} plans.", "", *error_table(plans), ""])
+    drawn = f"{plans:,} plans drawn; `n` leaves out those that never discharge."
+    page = "\n".join([TITLE, "", METHOD, "", drawn, "", *error_table(plans), ""])
     if write is None:
         click.echo(page)
     else:
