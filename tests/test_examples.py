@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from ebplan.case import built_in_sites, load_case
 from ebplan.cli import main
@@ -16,6 +18,9 @@ from ebplan.document import read_json
 from ebplan.plan import OPTIMAL_GAP, Plan, Step
 from ebplan.planner import solve_problem
 from ebplan.problem import Problem
+from ebplan.report.direction import direction_of
+from ebplan.report.phase_table import phase_table
+from ebplan.report.phases import mechanism_names, phases
 from ebplan.solvers.leave_out import available
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.json"))
@@ -253,6 +258,28 @@ def test_a_refused_mechanism_has_its_reason(words: str, chosen: str, refused: st
     reasons = not_used(refused).partition(words)[2]
     told = reasons[reasons.index("(") + 1 : reasons.index(")")]
     assert any(character.isdigit() for character in told) or "no instance" in told, told
+
+
+def test_the_lowest_clock_is_said_to_be_reached_only_while_clocks_are_locked() -> None:
+    plan = solved("mixed_pools").plan
+    (told,) = (s for s in plan.explanation if "the lowest clock is reached" in s)
+    first, last = (float(word) for word in told.split() if word.lstrip("-").isdigit())
+    began_s = solved("mixed_pools").problem.event_start_s
+    at_work = [s for s in plan.steps if s.mechanisms.get("clock_lock", 0.0) < -1.0]
+    assert at_work[0].t_s <= began_s + first + 1e-6
+    assert at_work[-1].t_s + at_work[-1].duration_s >= began_s + last - 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_word_or_number_is_broken_in_a_table_of_80_columns(name: str) -> None:
+    plan, problem = solved(name).plan, solved(name).problem
+    console = Console(width=80, file=StringIO(), record=True)
+    console.print(phase_table(plan, problem, 80))
+    shown = console.export_text().split()
+    heads = [direction_of(problem).header(n) for n in mechanism_names(plan)]
+    assert {word for head in heads for word in head.split()} <= set(shown)
+    last = phases(plan, problem)[-1]
+    assert last.soc is None or f"{100.0 * last.soc:.1f}" in shown
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -55,6 +55,9 @@ RELEASE = Direction(
         "consolidation": "consol.",
         "power_cap": "cap",
         "clock_lock": "clock",
+        "deferral": "defer",
+        "precision": "tier",
+        "prewarm": "warm",
         "pull_forward": "ahead",
     },
 )
@@ -79,6 +82,8 @@ ABSORB = Direction(
         "pull_forward": "ahead",
         "clock_lock": "clock",
         "power_cap": "cap",
+        "precision": "tier",
+        "prewarm": "warm",
     },
 )
 

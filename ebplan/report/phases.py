@@ -126,9 +126,9 @@ def _phase(plan: Plan, problem: Problem, first: int, last: int) -> Phase:
     return Phase(
         from_s=steps[0].t_s,
         to_s=steps[-1].t_s + steps[-1].duration_s,
-        who=_who_either_way(answers_kw, NOTICEABLE * peak_kw(plan))
+        who=_who_either_way(answers_kw, MENTIONED * peak_kw(plan))
         if problem.asks != "one_way"
-        else _who(answers_kw, target_kw, window, NOTICEABLE * peak_kw(plan)),
+        else _who(answers_kw, target_kw, window, peak_kw(plan)),
         target_kw=target_kw,
         grid_kw=mean([step.grid_kw for step in steps]),
         mechanisms=mechanisms,
@@ -137,10 +137,10 @@ def _phase(plan: Plan, problem: Problem, first: int, last: int) -> Phase:
     )
 
 
-def _who(answers_kw: dict[str, float], target_kw: float, window: str, floor_kw: float) -> str:
+def _who(answers_kw: dict[str, float], target_kw: float, window: str, peak: float) -> str:
     """Say who moves the draw; an answer > 0 goes the way asked for."""
-    if all(abs(kw) < floor_kw for kw in answers_kw.values()):
-        return "at rest" if abs(target_kw) < floor_kw else "no response"
+    if all(abs(kw) < MENTIONED * peak for kw in answers_kw.values()):
+        return "at rest" if abs(target_kw) < NOTICEABLE * peak else "no response"
     if window != "event":
         return "preparation" if window == "notice" else "recovery"
     battery_kw = max(answers_kw.get("battery", 0.0), 0.0)
@@ -148,7 +148,7 @@ def _who(answers_kw: dict[str, float], target_kw: float, window: str, floor_kw: 
     share = battery_kw / max(battery_kw + compute_kw, 1e-12)
     if share >= ALONE:
         return "battery alone"
-    return "compute carries" if battery_kw < floor_kw else "battery + compute"
+    return "compute carries" if battery_kw < NOTICEABLE * peak else "battery + compute"
 
 
 def _who_either_way(changes_kw: dict[str, float], floor_kw: float) -> str:

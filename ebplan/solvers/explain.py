@@ -242,7 +242,7 @@ _ABSORBING_LIMITS = _LIMITS | {"import_limit": "the draw is at its import limit"
 AT_LIMIT = 1e-3
 """A watt, or a thousandth of an instance, from a limit is at it."""
 ACTIVE_ONLY = (
-    *("cap_floor", "cap_frontier", "min_utilisation"),
+    *("cap_floor", "clock_floor", "cap_frontier", "min_utilisation"),
     *("ttft_limit", "ttft_cap", "itl_limit"),
 )
 """Limits of active instances: their rows hold with equality where there are none."""
@@ -291,8 +291,9 @@ def _when(spans: list[tuple[float, float]], began_s: float) -> str:
             joined.append((start, end))
     start, end = max(joined, key=lambda span: span[1] - span[0])
     whole = sum(b - a for a, b in joined)
-    more = "" if end - start >= MOSTLY * whole else f" (and {len(joined) - 1} more times)"
-    return f"Between {start - began_s:g} s and {end - began_s:g} s{more}"
+    others = len(joined) - 1
+    also = "" if end - start >= MOSTLY * whole else f" (and {others} more time{'s' * (others > 1)})"
+    return f"Between {start - began_s:g} s and {end - began_s:g} s{also}"
 
 
 def _active(formulation: Formulation, x: FloatArray, row_name: str) -> FloatArray:
