@@ -38,6 +38,26 @@ class FieldFault(ValueError):
         super().__init__(f"{field}: {allowed}")
 
 
+def require_ordered(document: BaseModel, *intervals: tuple[str, str]) -> None:
+    """Refuse a document in which the lower end of an interval lies above its upper end.
+
+    Args:
+        document: what to look at.
+        intervals: names of the fields with the lower and the upper end.
+
+    Raises:
+        FieldFault: the ends of an interval are exchanged.
+    """
+    for low, high in intervals:
+        if getattr(document, low) > getattr(document, high):
+            raise FieldFault(
+                field=low,
+                value=getattr(document, low),
+                allowed=f"<= {high} = {getattr(document, high)}",
+                remedy="exchange the two",
+            )
+
+
 def _moment(value: object) -> datetime:
     """Read a time; left alone, pydantic takes any number for seconds since 1970."""
     try:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, FieldFault, Fraction, Positive
+from ebplan.document import Document, Fraction, Positive, require_ordered
 from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import CapCurve, FloatArray
@@ -61,17 +61,11 @@ class CapModel(Document):
 
     @model_validator(mode="after")
     def _ordered(self) -> CapModel:
-        for low, high in (
+        require_ordered(
+            self,
             ("elasticity_low", "elasticity_high"),
             ("valid_from_kw_per_gpu", "valid_to_kw_per_gpu"),
-        ):
-            if getattr(self, low) > getattr(self, high):
-                raise FieldFault(
-                    field=low,
-                    value=getattr(self, low),
-                    allowed=f"<= {high} = {getattr(self, high)}",
-                    remedy="exchange the two",
-                )
+        )
         return self
 
     def check_cap(self, cap_kw_per_gpu: float, *, allow_extrapolation: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, FieldFault, Positive
+from ebplan.document import Document, Positive, require_ordered
 from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import CapCurve
@@ -46,17 +46,11 @@ class ClockModel(Document):
 
     @model_validator(mode="after")
     def _ordered(self) -> ClockModel:
-        for low, high in (
+        require_ordered(
+            self,
             ("elasticity_low", "elasticity_high"),
             ("valid_from_clock_mhz", "max_clock_mhz"),
-        ):
-            if getattr(self, low) > getattr(self, high):
-                raise FieldFault(
-                    field=low,
-                    value=getattr(self, low),
-                    allowed=f"<= {high} = {getattr(self, high)}",
-                    remedy="exchange the two",
-                )
+        )
         return self
 
     def curve(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, FieldFault, Positive
+from ebplan.document import Document, Positive, require_ordered
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import LoadCurve, LoadTerm
 from ebplan.site import MeasurementPoint, Name
@@ -45,17 +45,11 @@ class TierModel(Document):
 
     @model_validator(mode="after")
     def _ordered(self) -> TierModel:
-        for low, high in (
+        require_ordered(
+            self,
             ("capacity_factor_low", "capacity_factor_high"),
             ("power_ratio_low", "power_ratio_high"),
-        ):
-            if getattr(self, low) > getattr(self, high):
-                raise FieldFault(
-                    field=low,
-                    value=getattr(self, low),
-                    allowed=f"<= {high} = {getattr(self, high)}",
-                    remedy="exchange the two",
-                )
+        )
         return self
 
     @property

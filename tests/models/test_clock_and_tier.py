@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,9 @@ def test_an_interval_the_wrong_way_round_is_refused(
 @pytest.mark.parametrize(
     ("loader", "name"), [(load_clock, TIER.name), (load_tier, CLOCK.name), (load_clock, "a100")]
 )
-def test_another_kind_of_model_is_refused_with_the_names_there_are(loader, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_another_kind_of_model_is_refused_with_the_names_there_are(
+    loader: Callable[[str], object], name: str
+) -> None:
     with pytest.raises(InputError) as refused:
         loader(name)
     right = CLOCK.name if loader is load_clock else TIER.name

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from ebplan.document import Document
 from ebplan.errors import InputError
 from ebplan.models.cap import CapModel
 from ebplan.models.clock import ClockModel
@@ -22,6 +21,8 @@ from ebplan.models.wear import WearModel
 Artefact: TypeAlias = (
     FleetModel | CapModel | ClockModel | TierModel | ConsolidationReference | WearModel
 )
+
+Kind = TypeVar("Kind", bound=Artefact)
 
 _KINDS: dict[str, type[Artefact]] = {
     "fleet_model": FleetModel,
@@ -60,10 +61,7 @@ def load_fleet(name: str) -> FleetModel:
     Raises:
         InputError: the name is unknown or belongs to another kind of artefact.
     """
-    model = load(name)
-    if not isinstance(model, FleetModel):
-        raise _unknown(name, _of_kind(FleetModel))
-    return model
+    return _load_kind(name, FleetModel)
 
 
 def load_cap(name: str) -> CapModel:
@@ -72,10 +70,7 @@ def load_cap(name: str) -> CapModel:
     Raises:
         InputError: the name is unknown or belongs to another kind of artefact.
     """
-    model = load(name)
-    if not isinstance(model, CapModel):
-        raise _unknown(name, _of_kind(CapModel))
-    return model
+    return _load_kind(name, CapModel)
 
 
 def load_clock(name: str) -> ClockModel:
@@ -84,10 +79,7 @@ def load_clock(name: str) -> ClockModel:
     Raises:
         InputError: the name is unknown or belongs to another kind of artefact.
     """
-    model = load(name)
-    if not isinstance(model, ClockModel):
-        raise _unknown(name, _of_kind(ClockModel))
-    return model
+    return _load_kind(name, ClockModel)
 
 
 def load_tier(name: str) -> TierModel:
@@ -96,10 +88,7 @@ def load_tier(name: str) -> TierModel:
     Raises:
         InputError: the name is unknown or belongs to another kind of artefact.
     """
-    model = load(name)
-    if not isinstance(model, TierModel):
-        raise _unknown(name, _of_kind(TierModel))
-    return model
+    return _load_kind(name, TierModel)
 
 
 def load_wear(name: str) -> WearModel:
@@ -108,15 +97,15 @@ def load_wear(name: str) -> WearModel:
     Raises:
         InputError: the name is unknown or belongs to another kind of artefact.
     """
+    return _load_kind(name, WearModel)
+
+
+def _load_kind(name: str, kind: type[Kind]) -> Kind:
+    """Return an artefact of one kind, or refuse with the names of those of this kind."""
     model = load(name)
-    if not isinstance(model, WearModel):
-        raise _unknown(name, _of_kind(WearModel))
+    if not isinstance(model, kind):
+        raise _unknown(name, tuple(n for n in names() if isinstance(load(n), kind)))
     return model
-
-
-def _of_kind(kind: type[Document]) -> tuple[str, ...]:
-    """Return the names of the artefacts of one kind."""
-    return tuple(name for name in names() if isinstance(load(name), kind))
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> InputError:
