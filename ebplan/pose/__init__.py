@@ -11,7 +11,7 @@ import numpy as np
 
 from ebplan.errors import InputError
 from ebplan.event import Event
-from ebplan.pose.asked import Asked, FloatArray, target_steps, what_is_asked
+from ebplan.pose.asked import Asked, FloatArray, target_steps, what_is_asked, without_effect
 from ebplan.pose.battery import pose_battery
 from ebplan.pose.pools import check_pools_match, pose_pool
 from ebplan.pose.prices import pose_prices
@@ -84,7 +84,10 @@ def pose(event: Event, site: Site, state: State) -> Problem:
         battery=battery,
         restore_kwh=_restore_kwh(event, site),
         prices=pose_prices(event, site, pools, battery, edges - start_s),
-        caveats=tuple(caveat for p in posed for caveat in p.caveats),
+        caveats=(
+            *without_effect(event, asked),
+            *(caveat for p in posed for caveat in p.caveats),
+        ),
     )
 
 

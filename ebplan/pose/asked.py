@@ -71,6 +71,26 @@ def what_is_asked(event: Event, baseline_kw: float, draw_kw: float) -> Asked:
     return Asked("one_way", delta_kw)
 
 
+def without_effect(event: Event, asked: Asked) -> tuple[str, ...]:
+    """Say which fields of an event say nothing because its limit lies above the draw."""
+    if asked.import_limit_kw is None:
+        return ()
+    stated = {
+        "the hand-off": event.handoff,
+        "the initial delay": event.response.initial_delay_s,
+        "the time to full activation": event.response.full_activation_s,
+        "the payment": event.payment_per_kwh,
+        "the penalty": event.penalty_per_kwh,
+    }
+    idle = [words for words, value in stated.items() if value]
+    if not idle:
+        return ()
+    return (
+        f"The limit of {asked.import_limit_kw:.2f} kW asks for no change of the draw; without "
+        f"effect: {', '.join(idle)}.",
+    )
+
+
 def target_steps(event: Event, asked: Asked, edges_s: FloatArray) -> FloatArray:
     """Return the target per step, shape (T,): the deepest it asks within the step.
 

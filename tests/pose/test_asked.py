@@ -192,6 +192,21 @@ def test_an_import_limit_above_the_draw_holds_inside_the_event(limit_kw: float) 
     assert limit[~inside] == pytest.approx(8.0)
 
 
+def test_a_limit_above_the_draw_says_which_fields_have_no_effect() -> None:
+    limit = {"type": "import_limit", "target": {"import_limit_kw": 6.0}}
+    told = posed(**limit, response={"initial_delay_s": 2, "full_activation_s": 5}).caveats[0]
+    assert "limit of 6.00 kW" in told
+    assert told.endswith(
+        "the hand-off, the initial delay, the time to full activation, the penalty."
+    )
+    binding = {"type": "import_limit", "target": {"import_limit_kw": 4.0}}
+    for silent in (
+        posed(**limit, handoff=None, response=None, penalty_per_kwh=None),
+        posed(**binding),
+    ):
+        assert not any("without effect" in caveat for caveat in silent.caveats)
+
+
 def test_what_is_to_be_restored_comes_after_the_requests_and_the_target() -> None:
     shape = {"recovery_s": 600, "restore_soc": 0.6}
     problem, without = posed(response=shape), posed(response={"recovery_s": 600})
