@@ -102,7 +102,7 @@ def load_wear(name: str) -> WearModel:
 
 def _load_kind(name: str, kind: type[Kind]) -> Kind:
     """Return an artefact of one kind, or refuse with the names of those of this kind."""
-    model = load(name)
+    model = load(name) if name in names() else None
     if not isinstance(model, kind):
         raise _unknown(name, tuple(n for n in names() if isinstance(load(n), kind)))
     return model
