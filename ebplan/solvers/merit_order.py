@@ -52,9 +52,9 @@ def _during(problem: Problem) -> NDArray[np.bool_]:
 
 
 def _hold(problem: Problem, pool: PoolProblem, posture: Posture) -> PoolDecision:
-    """Hold the posture from the start of the event to its end, and the start's otherwise."""
+    """Hold the posture from the start of the event to its end, and the usual one otherwise."""
     during, grid = _during(problem), problem.grid
-    rest = as_it_is(pool)
+    rest = as_it_is(_as_usual(pool))
 
     def held(in_event: float, otherwise: float) -> FloatArray:
         return np.where(during, in_event, otherwise)
@@ -88,6 +88,13 @@ def _hold(problem: Problem, pool: PoolProblem, posture: Posture) -> PoolDecision
         prewarm=prewarm,
         woken_warm=None if prewarm is None else none,
     )
+
+
+def _as_usual(pool: PoolProblem) -> PoolProblem:
+    """Return the pool with as many active instances as usual, as far as they are awake."""
+    awake = pool.active_at_start + pool.drained_at_start
+    active = min(pool.usual_active, awake)
+    return pool.model_copy(update={"active_at_start": active, "drained_at_start": awake - active})
 
 
 def _ways(

@@ -12,7 +12,7 @@ import numpy as np
 from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import converter_limits_kw, response_limit_kw
 from ebplan.solvers.blocks.prewarm import lead_epochs
-from ebplan.solvers.blocks.response import response_weights, settled_draw_kw
+from ebplan.solvers.blocks.response import response_weights, settled_draw_kw, settling_kw
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.program import FloatArray
 
@@ -36,7 +36,8 @@ def compute_kw(
         settled = settled + prewarming_kw(problem, decision)
         fast, lag = response_weights(pool, problem.grid, times_s, problem.direction)
         held_back_kw = falling_kw(decision)
-        draws.append(fast @ np.r_[pool.power_at_start_kw(), settled] + lag @ held_back_kw)
+        driven_kw = fast @ np.r_[pool.power_at_start_kw(), settled] + lag @ held_back_kw
+        draws.append(driven_kw + settling_kw(pool, problem.grid, times_s))
     return np.asarray(np.sum(draws, axis=0))
 
 
@@ -126,6 +127,7 @@ def _smooth_spans(problem: Problem) -> tuple[FloatArray, FloatArray]:
     ]
     delays = {response.delay_s for response in responses if response is not None}
     kinks = [grid.epoch_starts_s + delay for delay in delays]
+    kinks += [np.array([part.delay_s for p in problem.pools for part in p.settling])]
     times = np.unique(np.concatenate([grid.edges_s, *kinks]))
     times = times[times <= grid.horizon_s]
     spans = np.column_stack([times[:-1], times[1:]])
