@@ -91,11 +91,7 @@ def settling_of(
         *_left(fast, -(np.diff(settled_kw) + drains_kw), since_s),
         *_left(pool.route_response, drains_kw, since_s),
         # where a plan made now starts from, in place of where this one is going
-        (
-            settled_kw[-1] - _natural_kw(problem, pool, begun[-1]),
-            fast.delay_s,
-            fast.time_constant_s,
-        ),
+        (ahead_kw, fast.delay_s, fast.time_constant_s),
     ]
     together: dict[tuple[float, float], float] = {}
     for kw, delay_s, constant_s in parts:
