@@ -24,8 +24,7 @@ from typing import Any
 import highspy
 import numpy as np
 
-from ebplan.problem import Problem
-from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.integers import Integers
 from ebplan.solvers.program import FloatArray, IndexArray, Program
 
 THRESHOLDS = (0.5, 0.02, 0.25, 0.75)
@@ -38,76 +37,6 @@ LOOKED_AT = 40
 """Moves tried before a local search gives up."""
 BETTER = 1e-9
 """A cost is lower only by more than this, as a share of it."""
-
-
-@dataclass(frozen=True)
-class Serving:
-    """Instances that run in one way: their count per epoch, and the load that bounds it."""
-
-    count: IndexArray
-    load: IndexArray
-    min_utilisation: float
-    max_utilisation: float
-
-
-@dataclass(frozen=True)
-class Integers:
-    """The integer columns of a formulation by what they mean; each array has shape (K,)."""
-
-    transitions: tuple[IndexArray, ...]
-    serving: tuple[Serving, ...]
-    not_drained: tuple[tuple[IndexArray, tuple[IndexArray, ...], int], ...]
-    """Binaries that are 1 where no count fell: (columns, counts they watch, count at start)."""
-    one_of: tuple[tuple[IndexArray, ...], ...]
-    """Binaries of which one is 1 in each epoch."""
-    battery: tuple[IndexArray, ...]
-    """Binaries of the battery."""
-
-    @property
-    def left_open(self) -> IndexArray:
-        """Binaries that counts and transitions leave open."""
-        groups = [*(line for lines in self.one_of for line in lines), *self.battery]
-        return np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
-
-
-def integers_of(problem: Problem, formulation: Formulation) -> Integers:
-    """Say what the integer columns of a formulation mean."""
-    program = formulation.program
-    names = {group.name: group for group in program.columns}
-
-    def columns(name: str) -> IndexArray | None:
-        group = names.get(name)
-        return None if group is None else np.arange(group.start, group.start + group.size)
-
-    transitions, serving, kept, one_of = [], [], [], []
-    for pool, counts, lenses, warmth in zip(
-        problem.pools, formulation.counts, formulation.lenses, formulation.prewarms, strict=True
-    ):
-        moves = [counts.to_sleep, counts.to_wake, counts.to_wake_warm]
-        if counts.tier is not None:
-            moves += [counts.tier.to_tier, counts.tier.to_own]
-        moves += [] if warmth is None else [warmth.command]
-        transitions += [move for move in moves if move is not None and len(move)]
-        for count, lens in zip(counts.serving, lenses, strict=True):
-            way = lens.operation
-            serving.append(Serving(count, lens.load, way.min_utilisation, way.max_utilisation))
-            lines: list[IndexArray] = []
-            while (line := columns(f"{way.name}.uncapped.{len(lines)}")) is not None:
-                lines.append(line)
-            one_of += [tuple(lines)] if lines else []
-        for prefix, watched, start in (
-            (pool.name, counts.with_own_weights, pool.active_at_start),
-            *(
-                [(f"{pool.name}.{pool.tier.name}", [counts.tier.active], pool.tier.active_at_start)]
-                if counts.tier is not None and pool.tier is not None
-                else []
-            ),
-        ):
-            if (binary := columns(f"{prefix}.not_drained")) is not None:
-                kept.append((binary, tuple(watched), start))
-    own = [n for n in names if n == "discharging" or n.startswith("loss_full.")]
-    battery = tuple(found for name in own if (found := columns(name)) is not None)
-    return Integers(tuple(transitions), tuple(serving), tuple(kept), tuple(one_of), battery)
 
 
 @dataclass(frozen=True)

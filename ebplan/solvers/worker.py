@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any, Literal
@@ -25,8 +25,9 @@ import numpy as np
 
 from ebplan.errors import NoPlanError
 from ebplan.solvers.highs import RETRIES, load
+from ebplan.solvers.integers import Integers
 from ebplan.solvers.program import FloatArray, Program
-from ebplan.solvers.rounding import Integers, Relaxation, Rounded, rounded_points
+from ebplan.solvers.rounding import Relaxation, Rounded, rounded_points
 
 Rung = Literal["relaxed", "rounded", "exact"]
 
@@ -152,6 +153,8 @@ class Worker:
         while len(self._hot) > HOT_MODELS:
             del self._hot[next(iter(self._hot))]
         run.found("relaxed", x, run.bound)
+        if (again := _one_way(run, relaxation, x)) is not None:
+            x = again
         if "rounded" in job.rungs:
             run.timed("rounded", lambda: _round(run, relaxation, x))
         return hot_from
@@ -176,6 +179,8 @@ class _Run:
     bound: float | None = None
     proven: bool = False
     best: Rounded | None = None
+    restricted: bool = False
+    """Whether the program was narrowed: its search bounds no other plan then."""
     seconds: dict[str, float] = field(default_factory=dict)
     _count: dict[str, int] = field(default_factory=dict)
     _stopped: bool = False
@@ -203,6 +208,11 @@ class _Run:
         if self.job.stop_at == (rung, index):
             self._stopped = True
 
+    def raise_bound(self, bound: float) -> None:
+        """Take note of what the search has proven."""
+        if np.isfinite(bound) and not self.restricted:
+            self.bound = bound if self.bound is None else max(self.bound, bound)
+
     def timed(self, rung: Rung, work: Callable[[], Any]) -> Any:
         """Do work and add its seconds to a rung's."""
         began = monotonic()
@@ -210,6 +220,22 @@ class _Run:
             return work()
         finally:
             self.seconds[rung] = self.seconds.get(rung, 0.0) + monotonic() - began
+
+
+def _one_way(run: _Run, relaxation: Relaxation, x: FloatArray) -> FloatArray | None:
+    """Leave a battery one direction in each step, and return the optimum then.
+
+    What is found from here on is honest; the bound stays that of the relaxation.
+    """
+    directions, program = run.job.integers.directions, run.job.program
+    upper = None if directions is None else directions.fixed(x, program.upper)
+    if upper is None:
+        return None
+    run.job = replace(run.job, program=replace(program, upper=upper))
+    run.restricted = True
+    relaxation.write(run.job.program)
+    optimum = run.timed("relaxed", relaxation.optimum)
+    return None if optimum is None else optimum[0]
 
 
 def _round(run: _Run, relaxation: Relaxation, relaxed: FloatArray) -> None:
@@ -248,8 +274,7 @@ def _search(run: _Run) -> None:
 
         def improved(event: Any) -> None:
             nonlocal best
-            if np.isfinite(event.data_out.mip_dual_bound):
-                run.bound = _higher(run.bound, event.data_out.mip_dual_bound)
+            run.raise_bound(event.data_out.mip_dual_bound)
             objective = float(event.data_out.objective_function_value)
             if objective < best - 1e-9 * max(abs(best), 1.0) or not np.isfinite(best):
                 best = objective
@@ -269,8 +294,7 @@ def _search(run: _Run) -> None:
         solver.run()
         info = solver.getInfo()
         feasible = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-        if np.isfinite(info.mip_dual_bound):
-            run.bound = _higher(run.bound, info.mip_dual_bound)
+        run.raise_bound(info.mip_dual_bound)
         if feasible and np.isfinite(info.mip_dual_bound):
             run.proven = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
             x = np.array(solver.getSolution().col_value)
@@ -278,10 +302,6 @@ def _search(run: _Run) -> None:
             if run.proven and not run.cancelled(job.number):
                 run.found("exact", x, float(info.objective_function_value))
             return
-
-
-def _higher(bound: float | None, other: float) -> float:
-    return other if bound is None else max(bound, other)
 
 
 def serve(connection: Connection) -> None:
