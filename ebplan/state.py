@@ -119,6 +119,8 @@ class State(Document):
     """State of charge; needed where the site has a battery."""
     grid: MeteredPower | None = None
     """Meter reading; without it the fitted models say what the site draws."""
+    converter_available: bool = True
+    """Whether the battery's converter answers; without, the site has no battery for now."""
     battery_kw: float = 0.0
     """Battery power when the meter was read, at the connection point; > 0 discharges."""
     pools: dict[str, PoolState]

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -46,6 +47,7 @@ from ebplan.solvers.worker import Done, Job, Point
 log = logging.getLogger("ebplan.planner")
 
 Clock = Literal["seconds", "work"]
+InHand = Callable[[Formulation], Plan | None]
 WarningKind = Literal["solver_lost", "solver_silent", "not_finite", "check_failed", "repaired"]
 
 MOST_ROUNDS = 4
@@ -115,13 +117,14 @@ class Ladder:
     _before: tuple[Problem, Formulation, str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, problem: Problem, deadline: Deadline, in_hand: Plan | None = None) -> Plan:
+    def answer(self, problem: Problem, deadline: Deadline, in_hand: InHand | None = None) -> Plan:
         """Return the best checked plan at the deadline.
 
         Args:
             problem: what to plan.
             deadline: how long it may take; with neither limit the search runs to its end.
-            in_hand: a checked plan of this problem that is known already.
+            in_hand: makes a plan of this problem from one that is known, from its formulation;
+                None where it cannot.
 
         Raises:
             NoPlanError: not even the escalation rule passed the check.
@@ -130,10 +133,8 @@ class Ladder:
         climb = _Climb(self, problem, formulation, deadline)
         climb.structure = self._structure(problem, formulation, climb.key)
         listening = climb.submit(formulation)
-        if in_hand is not None:
-            climb.take(in_hand, Answer(rung="carried"))
-        else:
-            climb.merit_order()
+        if in_hand is None or not climb.without_solver("carried", in_hand):
+            climb.without_solver("merit_order", partial(merit_order_plan, problem))
         try:
             if listening is not None:
                 climb.listen(listening)
@@ -169,16 +170,21 @@ class _Climb:
 
     # --- rungs ------------------------------------------------------------------------------
 
-    def merit_order(self) -> None:
-        """Put the escalation rule's plan in hand."""
+    def without_solver(self, rung: Rung, make: InHand) -> bool:
+        """Put a plan in hand that takes no solver; tell whether there is one."""
         began = monotonic()
+        plan = make(self.formulation)
+        if plan is None:
+            return False
         try:
-            plan = checked(self.problem, merit_order_plan(self.problem, self.formulation))
+            plan = checked(self.problem, plan)
         except NoPlanError as error:
-            self.warn("check_failed", f"the merit order: {error}")
-            return
+            if rung == "merit_order":
+                self.warn("check_failed", f"{rung}: {error}")
+            return False
         self.ladder.finishing.took(monotonic() - began, self.formulation.program.n_columns)
-        self.take(plan, Answer(rung="merit_order"))
+        self.take(plan, Answer(rung=rung))
+        return True
 
     def submit(self, formulation: Formulation) -> Listening | None:
         """Hand a formulation to the solver; None where no process is ready."""

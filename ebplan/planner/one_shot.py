@@ -10,6 +10,8 @@ from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
 from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
 from ebplan.problem import Problem
+from ebplan.solvers.carried import CannotCarryOn, carried_battery_kw, carried_decisions
+from ebplan.solvers.complete import complete
 from ebplan.solvers.explain import explain, worth_sentence
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
@@ -138,6 +140,27 @@ def _optimised_plan(
 def _left_s(until: float | None) -> float | None:
     """Return the seconds left until a time, as good as none where it has passed."""
     return None if until is None else max(until - monotonic(), 0.001)
+
+
+def carried_plan(
+    problem: Problem, plan: Plan, elapsed_s: float, formulation: Formulation | None = None
+) -> Plan | None:
+    """Return a plan carried on under the state of a problem, not checked; None where it cannot be.
+
+    Args:
+        problem: the problem now.
+        plan: the plan that is carried on.
+        elapsed_s: how long ago it began.
+        formulation: the problem's, where it is there already.
+    """
+    formulation = formulation or formulate(problem)
+    try:
+        decisions = carried_decisions(problem, plan, elapsed_s)
+    except CannotCarryOn:
+        return None
+    x = complete(problem, formulation, decisions, carried_battery_kw(problem, plan, elapsed_s))
+    carried = extract_plan(problem, formulation, x, status="merit_order", bound=None, gap=None)
+    return carried.model_copy(update={"explanation": ("Carried on from the plan before.",)})
 
 
 def merit_order_plan(problem: Problem, formulation: Formulation) -> Plan:

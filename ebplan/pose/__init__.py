@@ -47,6 +47,14 @@ def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None
     end_s = start_s + event.duration_s
     _check_times(event, site, start_s, end_s)
     running = start_s < 0.0
+    if site.battery is not None and not state.converter_available:
+        site = site.model_copy(update={"battery": None})
+        event = event.model_copy(
+            update={
+                "response": event.response.model_copy(update={"restore_soc": None}),
+                "handoff": None,
+            }
+        )
     check_pools_match(site, state)
     posed = [pose_pool(name, pool, site, state.pools[name]) for name, pool in site.pools.items()]
     pools = tuple(p.problem for p in posed)
