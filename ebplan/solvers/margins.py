@@ -1,4 +1,4 @@
-"""Margins of a plan in closed form: what is held follows from what fleet and battery do; in words."""
+"""Margins of a plan: what is held follows in closed form from what fleet and battery do."""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ def times_kept(problem: Problem, plan: Plan) -> int:
     hours = np.array([step.duration_s for step in steps]) / 3600.0
     out_kwh = (given_kw + loss_kw) / battery.cell_efficiency @ hours
     enough_power = (given_kw <= battery.discharge_limit_kw).all(axis=1)
-    enough_energy = battery.start_kwh - out_kwh >= min(battery.reserve_kwh, battery.start_kwh)
+    before = [s.soc for s in plan.steps if s.t_s < steps[0].t_s and s.soc is not None]
+    stored_kwh = before[-1] * battery.energy_kwh if before else battery.start_kwh
+    enough_energy = stored_kwh - out_kwh >= min(battery.reserve_kwh, battery.start_kwh)
     return int((enough_power & enough_energy).sum())
 
 
