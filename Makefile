@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench comparison wear models docs clean
+.PHONY: solve test check lint types layers bench options comparison wear models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -26,6 +26,10 @@ layers: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks --write docs/performance.md
+
+# after an upgrade of HiGHS: what ebplan/solvers/highs.py sets, against its neighbours
+options: $(READY)
+	$(BIN)/python -m benchmarks --options
 
 comparison: $(READY)
 	$(BIN)/python -m benchmarks.comparison --write docs/comparison.md

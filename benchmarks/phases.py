@@ -14,7 +14,7 @@ from benchmarks.registry import HEAVY_REPEATS, Subject
 from ebplan.case import Case
 from ebplan.checker import check_plan
 from ebplan.plan import OPTIMAL_GAP, CheckResult
-from ebplan.planner import MOST_ROUNDS
+from ebplan.planner.one_shot import MOST_ROUNDS
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers import highs

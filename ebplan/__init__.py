@@ -33,14 +33,14 @@ _HOME = {
     "InputError": "errors",
     "NoPlanError": "errors",
     "Plan": "plan",
-    "Planner": "planner",
+    "Planner": "planner.planner",
     "Problem": "problem",
     "Site": "site",
     "State": "state",
     "check_plan": "checker",
     "load_case": "case",
     "load_site": "case",
-    "solve_problem": "planner",
+    "solve_problem": "planner.one_shot",
 }
 
 __all__ = [

@@ -218,7 +218,8 @@ def doctor() -> None:
     from platform import platform, python_version
 
     click.echo(f"ebplan {__version__}, Python {python_version()}, {platform()}")
-    for name in ("highspy", "numpy", "pydantic", "rich", "matplotlib", "scipy", "cvxpy"):
+    optional = ("matplotlib", "scipy", "cvxpy", "pyscipopt")
+    for name in ("highspy", "numpy", "pydantic", "rich", *optional):
         try:
             click.echo(f"  {name:12s} {version(name)}")
         except PackageNotFoundError:

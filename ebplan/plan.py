@@ -8,9 +8,9 @@ draw: a mechanism that lowers it by 0.4 kW stands as -0.4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ebplan.document import Document, NonNegative, Part, Timestamp
 from ebplan.site import MeasurementPoint
@@ -18,7 +18,7 @@ from ebplan.site import MeasurementPoint
 PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "armed"]
 """How the plan was found: proven to 0.1 %, with a larger gap, or by a rung without proof."""
 
-PRIORITY_CAUSES = ("firmness", "reserve", "recovery")
+PRIORITY_CAUSES = ("firmness", "reserve", "margin", "recovery")
 """Costs that order what is given up last; nobody pays them."""
 
 OPTIMAL_GAP = 1e-3
@@ -197,6 +197,23 @@ class HandOffResult(Part):
     """When it was asked for."""
 
 
+class MarginResult(Part):
+    """What is held back against load and response that differ from the plan."""
+
+    confidence: float = Field(gt=0.5, lt=1.0)
+    """Probability with which the response is kept where all of the margin is held."""
+    power_kw: NonNegative
+    """Most that is asked for in a step."""
+    held_kw: tuple[NonNegative, ...]
+    """Power kept free beyond what is planned, by step, shape (T,)."""
+    energy_kwh: NonNegative
+    """Energy in the cells (to absorb: room) that the power held may take."""
+    missing_kw: NonNegative
+    """Most power that is asked for in a step and not held."""
+    missing_kwh: NonNegative
+    """Part of the energy that is not there."""
+
+
 class ClassService(Part):
     """Requests of a class over the whole plan."""
 
@@ -323,7 +340,17 @@ class Plan(Document):
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
     answer: Answer | None = None
-    """How it came about, where it was asked for by a deadline."""
+    """How it came about; left out of the file where no deadline was given."""
+    margin: MarginResult | None = None
+    """What is held back; left out of the file where the problem asks for no margins."""
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = write(self)
+        for optional in ("margin", "answer"):
+            if plain.get(optional, 0) is None:
+                del plain[optional]
+        return plain
 
     @property
     def shortfall_kwh(self) -> float:

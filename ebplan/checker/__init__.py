@@ -17,6 +17,7 @@ from ebplan.checker import (
     latency_laws,
     left_out_laws,
     lens_laws,
+    margin_laws,
     request_laws,
     site_laws,
 )
@@ -70,6 +71,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     site_laws.alternation,
     site_laws.battery_energy,
     site_laws.energy_limits,
+    margin_laws.margin,
     cost_laws.cost,
     cost_laws.objective,
     document_laws.bound,

@@ -13,6 +13,7 @@ import numpy as np
 from ebplan.checker.depth import wear_by_depth
 from ebplan.checker.evidence import INSTANT_S, Evidence, Finding, FloatArray, worst
 from ebplan.checker.fleet_costs import FLEET_CAUSES
+from ebplan.checker.margin_laws import margin_cost
 from ebplan.checker.money import Amount
 from ebplan.checker.money import total as _sum
 from ebplan.checker.replay import Replay
@@ -122,6 +123,11 @@ def reserve(evidence: Evidence) -> Amount:
     return Amount(price * dip_kwh, price * battery.reserve_kwh)
 
 
+def margin(evidence: Evidence) -> Amount:
+    """What is not held of the margins."""
+    return margin_cost(evidence)
+
+
 def recovery(evidence: Evidence) -> Amount:
     """Energy missing at the end of what is to be restored."""
     restore_kwh, stored = evidence.problem.restore_kwh, evidence.stored_kwh
@@ -154,6 +160,7 @@ CAUSES: dict[str, Callable[[Evidence], Amount]] = {
         shortfall,
         firmness,
         reserve,
+        margin,
         recovery,
         handoff,
         overrun,

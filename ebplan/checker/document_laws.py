@@ -130,7 +130,7 @@ def grid(evidence: Evidence, _: Replay) -> list[Finding]:
     return found
 
 
-SURCHARGES = ("firmness", "reserve", "recovery")
+SURCHARGES = ("firmness", "reserve", "margin", "recovery")
 """Causes that only say what is given up last."""
 
 

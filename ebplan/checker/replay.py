@@ -52,6 +52,10 @@ class Replay:
     """Draw at the connection point where each cell begins, shape (N,)."""
     end_kw: FloatArray
     """Draw where each cell ends, as its step sees it, shape (N,)."""
+    site_begin_kw: FloatArray
+    """Draw without the battery where each cell begins, shape (N,)."""
+    site_end_kw: FloatArray
+    """Draw without the battery where each cell ends, shape (N,)."""
     compute_kw: FloatArray
     """Mean compute power of each step, shape (T,)."""
     compute_allowed_kw: FloatArray
@@ -80,7 +84,7 @@ def replay(evidence: Evidence) -> Replay:
     cell_s = np.diff(times_s)
     other_kw = evidence.other_kw[step]
     cell_kw = np.diff(energy_kws) / cell_s + other_kw
-    begin_kw, end_kw = at_kw[:-1] + other_kw, at_kw[1:] + other_kw
+    begin_kw, end_kw = site_begin_kw, site_end_kw = at_kw[:-1] + other_kw, at_kw[1:] + other_kw
     battery = evidence.problem.battery
     stored = stored_allowed = None
     if battery is not None:
@@ -99,6 +103,8 @@ def replay(evidence: Evidence) -> Replay:
         step=step,
         begin_kw=begin_kw,
         end_kw=end_kw,
+        site_begin_kw=site_begin_kw,
+        site_end_kw=site_end_kw,
         compute_kw=mean_kw,
         compute_allowed_kw=allowed_kw,
         stored_kwh=stored,

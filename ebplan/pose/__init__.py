@@ -14,6 +14,7 @@ from ebplan.event import Event
 from ebplan.models.kernel import settling_at_start_kw
 from ebplan.pose.asked import Asked, FloatArray, target_steps, what_is_asked, without_effect
 from ebplan.pose.battery import pose_battery
+from ebplan.pose.margins import margin_caveats, pose_margins
 from ebplan.pose.pools import check_pools_match, pose_pool
 from ebplan.pose.prices import pose_prices
 from ebplan.problem import PoolProblem, Problem
@@ -82,6 +83,7 @@ def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None
     limit = _import_limit_steps(event, site, asked, baseline_kw, edges - start_s)
     battery = pose_battery(site.battery, state, grid.horizon_s) if site.battery else None
     handoff_kw = 0.0 if handoff is None else handoff.battery_fraction * abs(asked.delta_kw)
+    margins = pose_margins(event, site, asked, pools, battery, edges - start_s)
     return Problem(
         event_id=event.id,
         start=state.at,
@@ -101,9 +103,11 @@ def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None
         pools=pools,
         battery=battery,
         restore_kwh=_restore_kwh(event, site),
-        prices=pose_prices(event, site, pools, battery, edges - start_s),
+        prices=pose_prices(event, site, pools, battery, edges - start_s, margins),
+        margins=margins,
         caveats=(
             *without_effect(event, asked),
+            *margin_caveats(site, asked),
             *(caveat for p in posed for caveat in p.caveats),
         ),
     )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ebplan.event import Event
 from ebplan.models.latency_bounds import latency_bounds
-from ebplan.problem import BatteryProblem, PoolProblem, Prices
+from ebplan.problem import BatteryProblem, Margins, PoolProblem, Prices
 from ebplan.site import Site
 
 MARGIN = 1.1
@@ -25,14 +25,15 @@ def pose_prices(
     pools: tuple[PoolProblem, ...],
     battery: BatteryProblem | None,
     edges_s: NDArray[np.float64],
+    margins: Margins | None = None,
 ) -> Prices:
     """Return the prices: a shortfall is dearer than the reserve, and that than any mechanism.
 
     The order holds by construction: the dearest mechanism is computed from the pools, a kWh of
     the reserve costs more than a kWh of it, and a kWh missing costs more than all of the reserve
     that would have delivered it. What is to be restored costs more than capping and consolidation
-    with the energy, and turns nobody away: it comes after the requests. A kWh missing of the target
-    costs more than all of it.
+    with the energy, and turns nobody away: it comes after the requests. Margins lie between the
+    mechanisms and the reserve. A kWh missing of the target costs more than all of it.
 
     Args:
         event: the event, with its prices inside a price window.
@@ -40,22 +41,19 @@ def pose_prices(
         pools: the pools.
         battery: the battery, if there is one.
         edges_s: step edges in seconds from the start of the event, shape (T + 1,).
+        margins: the margins held, if any.
     """
     energy = _energy_per_kwh(event, site, edges_s)
-    dearest_kwh = abs(energy) if isinstance(energy, float) else max(map(abs, energy))
-    event_h = event.duration_s / 3600.0
-    dearest = max(_dearest_mechanism_per_kwh(pool, event_h) for pool in pools)
-    dearest = max(dearest, site.planning.handoff_excess_per_kwh, dearest_kwh)
-    if battery is not None and battery.depth_segments:
-        # Taking out the deepest kWh too must be cheaper than leaving the target unmet.
-        dearest = max(dearest, battery.depth_segments[-1].price_per_kwh)
     shortfall = event.payment_per_kwh + event.penalty_per_kwh
-    reserve = MARGIN * dearest
+    dearest = dearest_per_kwh(event, site, pools, battery, edges_s)
+    margin = 0.0 if margins is None else margins.power_per_kwh
+    reserve = MARGIN * max(dearest, margin)
     restored = 0.0
     if event.response.restore_soc is not None:
+        event_h = event.duration_s / 3600.0
         kept = max(_dearest_that_keeps_requests_per_kwh(pool, event_h) for pool in pools)
-        restored = MARGIN * (kept + dearest_kwh)
-    firm = MARGIN * (reserve + restored) / _least_delivered(site)
+        restored = MARGIN * (kept + _dearest_energy_per_kwh(energy))
+    firm = MARGIN * (reserve + margin + restored) / least_delivered(site)
     return Prices(
         energy_per_kwh=energy,
         shortfall_per_kwh=shortfall,
@@ -67,6 +65,28 @@ def pose_prices(
         overrun_per_kwh=MARGIN * (1.0 + EARLY_SHORTFALL_PREMIUM) * max(firm, shortfall),
         soc_missing_per_kwh=restored,
     )
+
+
+def dearest_per_kwh(
+    event: Event,
+    site: Site,
+    pools: tuple[PoolProblem, ...],
+    battery: BatteryProblem | None,
+    edges_s: NDArray[np.float64],
+) -> float:
+    """Return a price per kWh that nothing which answers the event exceeds."""
+    event_h = event.duration_s / 3600.0
+    dearest = max(_dearest_mechanism_per_kwh(pool, event_h) for pool in pools)
+    energy = _dearest_energy_per_kwh(_energy_per_kwh(event, site, edges_s))
+    dearest = max(dearest, site.planning.handoff_excess_per_kwh, energy)
+    if battery is not None and battery.depth_segments:
+        # Taking out the deepest kWh too must be cheaper than leaving the target unmet.
+        dearest = max(dearest, battery.depth_segments[-1].price_per_kwh)
+    return dearest
+
+
+def _dearest_energy_per_kwh(energy: float | tuple[float, ...]) -> float:
+    return abs(energy) if isinstance(energy, float) else max(map(abs, energy))
 
 
 def _energy_per_kwh(
@@ -83,7 +103,7 @@ def _energy_per_kwh(
     return tuple(np.where(in_window, inside, outside).tolist())
 
 
-def _least_delivered(site: Site) -> float:
+def least_delivered(site: Site) -> float:
     """Return the least share of a kWh in the cells that reaches the connection point.
 
     At full power, where the next kW loses most: eta / (1 + b1 + 2 b2).

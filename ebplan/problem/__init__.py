@@ -10,15 +10,16 @@ The whole stands here; its parts stand in modules of their own and are imported 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive, Timestamp
 from ebplan.problem.battery import BatteryProblem, ValueSegment
 from ebplan.problem.classes import ClassProblem, DeferralProblem, LoweredProblem, PullForwardProblem
+from ebplan.problem.margins import Margins
 from ebplan.problem.pool import ArrivalCount, PoolProblem
 from ebplan.problem.ways import ClockLockProblem, PrewarmProblem, TierProblem
 from ebplan.timegrid import TimeGrid
@@ -31,6 +32,7 @@ __all__ = [
     "ClockLockProblem",
     "DeferralProblem",
     "LoweredProblem",
+    "Margins",
     "PoolProblem",
     "PrewarmProblem",
     "Prices",
@@ -113,6 +115,16 @@ class Problem(Document):
     """Where models are used outside what their data cover, in sentences."""
     without: tuple[str, ...] = ()
     """Mechanisms that were left out on purpose; their switches are in the pools and the battery."""
+    margins: Margins | None = None
+    """What is held back against errors of load and response; left out of the file where None."""
+
+    @model_serializer(mode="wrap")
+    def _only_margins_that_are(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave no margins unsaid: the digest of a problem without them stays what it was."""
+        plain: dict[str, Any] = write(self)
+        if plain.get("margins", 0) is None:
+            del plain["margins"]
+        return plain
 
     @model_validator(mode="after")
     def _shapes(self) -> Problem:
@@ -156,6 +168,13 @@ class Problem(Document):
                 value=self.handoff_from_s,
                 allowed="none where the event does not ask in one direction",
                 remedy="leave the hand-off out",
+            )
+        if self.asks != "one_way" and self.margins is not None:
+            raise FieldFault(
+                field="margins",
+                value="given",
+                allowed="none where the event does not ask in one direction",
+                remedy="leave the margins out",
             )
         return self
 

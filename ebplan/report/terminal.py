@@ -20,6 +20,7 @@ from ebplan.report.fleet_words import fleet_actions
 from ebplan.report.handoff_words import handoff_words
 from ebplan.report.latency_words import latency_rows
 from ebplan.report.legible import Legible, given, spaced, titled
+from ebplan.report.margin_words import margin_words
 from ebplan.report.palette import COLOURS
 from ebplan.report.phase_table import phase_table, span_words
 from ebplan.report.phases import is_short, message, peak_kw
@@ -48,6 +49,7 @@ def print_plan(plan: Plan, problem: Problem, console: Console) -> None:
         cost_and_service(plan),
         _latency_part(plan, problem),
         _shortfall_part(plan, problem),
+        _margin_part(plan),
         _explanation(plan),
         _proof(plan, problem),
     ]
@@ -138,6 +140,13 @@ def _shortfall_part(plan: Plan, problem: Problem) -> RenderableType | None:
         amount = f"up to {power_words(one.max_kw)}, {one.energy_kwh:.3g} kWh"
         table.add_row(span, f"{amount}: {given(one.reason)}")
     return Group(Text("Shortfall", style=f"bold {COLOURS['shortfall']}"), table)
+
+
+def _margin_part(plan: Plan) -> RenderableType | None:
+    """What is held back against errors, where that is asked for."""
+    if plan.margin is None:
+        return None
+    return Text.assemble(("Margin  ", "bold"), margin_words(plan.margin))
 
 
 def _explanation(plan: Plan) -> RenderableType | None:

@@ -23,6 +23,7 @@ from ebplan.site.pool import (
     Response,
     SleepTiming,
 )
+from ebplan.site.uncertainty import Uncertainty
 
 __all__ = [
     "MEASUREMENT_POINTS",
@@ -42,6 +43,7 @@ __all__ = [
     "Site",
     "SleepTiming",
     "TerminalValue",
+    "Uncertainty",
 ]
 
 MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
@@ -89,6 +91,8 @@ class Planning(Part):
     """Longest event plus recovery that is planned."""
     handoff_excess_per_kwh: NonNegative
     """Price of the battery still carrying the response after the hand-off time."""
+    uncertainty: Uncertainty | None = None
+    """How far load and response may differ; margins are held against that. None: no margins."""
 
 
 class Site(Document):

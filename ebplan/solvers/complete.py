@@ -18,6 +18,7 @@ from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
 from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
 from ebplan.solvers.decision import PoolDecision, Running, clean
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.margins import margin_point
 from ebplan.solvers.operations import bounds_of
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.quality import late_by_waiting, too_slow_kw
@@ -59,7 +60,7 @@ def complete(
     point = _Point(program, np.zeros(program.n_columns))
     for decision in decisions:
         _put_decision(point, problem, decision)
-    mean_kw = compute_kw(problem, decisions, None)
+    pools_kw = mean_kw = compute_kw(problem, decisions, None)
     point.put("compute", mean_kw)
     point.put("compute_edge", compute_kw(problem, decisions, np.array(problem.grid.edges_s)))
     watched = np.array(formulation.instants_s)
@@ -90,6 +91,18 @@ def complete(
             sign * (grid_kw - aim), sign * (peak_kw - aim) - hidden_kw(problem, sign)
         )
         short_kw = np.maximum(short_kw, missed_kw - problem.tolerance_kw)
+    if problem.margins is not None:
+        # one way only: the loop above has judged one side
+        margin = margin_point(
+            problem,
+            compute_kw=pools_kw,
+            grid_kw=grid_kw,
+            residual_kw=sign * (peak_kw - aim) - hidden_kw(problem, sign) - problem.tolerance_kw,
+            short_kw=clean(short_kw),
+            energy_kwh=None if problem.battery is None else point.x[program.column_range("energy")],
+        )
+        for name, values in margin.items():
+            point.put(name, values)
     point.put("grid", grid_kw)
     point.put("shortfall", clean(short_kw[asked]))
     point.put("overrun", clean(grid_kw - np.array(problem.import_limit_kw)))

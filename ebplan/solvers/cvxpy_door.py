@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -42,22 +43,24 @@ def solve(
             field="--solver",
             value=f"cvxpy:{name}",
             allowed=", ".join(f"cvxpy:{s}" for s in known),
-            remedy="choose one of these, or install another that solves whole numbers to a gap: "
+            remedy=f"choose one of these, or pip install 'ebplan[{INSTALLED_BY[name]}]'"
+            if name in INSTALLED_BY
+            else "choose one of these, or install another that solves whole numbers to a gap: "
             + ", ".join(SOLVERS),
         )
     options = _options(name, time_limit_s)
     problem, x = _state(program)
-    problem.solve(solver=name, **options)
+    _run(problem, name, options)
     if problem.status == cp.INFEASIBLE and name == "HIGHS":
         # A problem is always feasible; presolve calls some of them infeasible (solvers/highs.py).
-        problem.solve(solver=name, **options, presolve="off")
+        _run(problem, name, {**options, "presolve": "off"})
     # cvxpy reports zeros as a value when a limit is hit before a feasible point is known.
-    if problem.status != cp.OPTIMAL or x.value is None:
+    if not _is_proven(problem, name) or x.value is None:
         raise NoPlanError(f"{name} through cvxpy found no proven plan: {problem.status}")
     point = np.array(x.value)
     point[program.integer] = np.round(point[program.integer])
     objective = float(problem.value)
-    # These solvers end "optimal" at the gap that was asked for: the bound follows from it.
+    # These solvers end at the gap that was asked for: the bound follows from it.
     bound = objective - GAP * abs(objective) if program.integer.any() else objective
     return Solution(
         x=point,
@@ -72,10 +75,46 @@ GAP = 0.5 * OPTIMAL_GAP
 """Relative gap asked of the solver."""
 SOLVERS = ("HIGHS", "SCIP", "SCIPY")
 """Solvers of whole numbers that are told the gap; any other's "optimal" would prove nothing."""
+INSTALLED_BY = {"SCIP": "scip"}
+"""The extra that brings a solver which cvxpy does not."""
+
+
+def _run(problem: Any, name: str, options: dict[str, object]) -> None:
+    """Solve, and keep to ourselves what cvxpy warns of: ``_is_proven`` asks the solver.
+
+    Raises:
+        NoPlanError: the solver failed, or ended with no point in hand.
+    """
+    import cvxpy as cp
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
+        try:
+            problem.solve(solver=name, **options)
+        except cp.error.SolverError:
+            raise NoPlanError(f"{name} through cvxpy ended without a plan") from None
+
+
+def _is_proven(problem: Any, name: str) -> bool:
+    """Tell whether the solver ended at the gap asked for.
+
+    At its gap SCIP says "gaplimit", which cvxpy calls inaccurate, as it does an end of time; only
+    SCIP's own word tells the two apart.
+    """
+    import cvxpy as cp
+
+    if name == "SCIP" and problem.status == cp.OPTIMAL_INACCURATE:
+        stats = problem.solver_stats.extra_stats or {}
+        return bool(stats.get("scip_status") == "gaplimit")
+    return bool(problem.status == cp.OPTIMAL)
 
 
 def _state(program: Program) -> tuple[Any, Any]:
-    """State the program in cvxpy; return its problem and its variable."""
+    """State the program in cvxpy; return its problem and its variable.
+
+    The constant stands at a column that is 1. cvxpy keeps one to itself, and a solver would then
+    take its relative gap of an objective without it: of thousands, where the money is a few.
+    """
     import cvxpy as cp
     from scipy.sparse import csr_array
 
@@ -88,14 +127,16 @@ def _state(program: Program) -> tuple[Any, Any]:
     equal = program.row_lower == program.row_upper
     at_most = np.isfinite(program.row_upper) & ~equal
     at_least = np.isfinite(program.row_lower) & ~equal
+    one = cp.Variable()
     constraints = [
+        one == 1.0,
         x >= program.lower,
         x <= program.upper,
         matrix[equal] @ x == program.row_upper[equal],
         matrix[at_most] @ x <= program.row_upper[at_most],
         matrix[at_least] @ x >= program.row_lower[at_least],
     ]
-    return cp.Problem(cp.Minimize(program.cost @ x + program.constant), constraints), x
+    return cp.Problem(cp.Minimize(program.cost @ x + program.constant * one), constraints), x
 
 
 def _options(name: str, time_limit_s: float | None) -> dict[str, object]:

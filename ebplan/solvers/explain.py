@@ -9,10 +9,12 @@ import numpy as np
 from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
+from ebplan.solvers.decision import NOTHING_KW
 from ebplan.solvers.explain_either_way import explain_either_way, what_is_restored
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.given_up import amount_of, given_up, given_up_sentences
 from ebplan.solvers.highs import row_duals
+from ebplan.solvers.margins import what_is_held_back
 from ebplan.solvers.merit_view import merit_sentences
 from ebplan.solvers.operations import CLOCK_LOCK
 from ebplan.solvers.program import FloatArray
@@ -55,6 +57,7 @@ def explain(
         *_why_this_mix(plan, problem.direction),
         *merit_sentences(problem, plan),
         *_what_falls_short(plan, problem),
+        *what_is_held_back(plan),
         *what_is_restored(problem, plan),
         *given_up_sentences(given_up(problem, formulation, x)),
     ]
@@ -79,14 +82,18 @@ def _what_would_help(
 ) -> list[str]:
     """Name the one or two limits of which more would save most: missing energy first, then money.
 
-    What is missing, and what is taken from the reserve, is priced to set priorities; so it is
-    counted in kWh and not in money.
+    What is missing, of the target or of a margin, and what is taken from the reserve, is priced to
+    set priorities; so it is counted in kWh and not in money.
     """
     group, saved, whole = "", plan.currency, abs(plan.money)
     if plan.shortfall:
         group, saved, whole = "shortfall", "kWh of what is missing", plan.shortfall_kwh
     elif plan.cost.get("reserve", 0.0) > 0.0:
         group, saved, whole = "reserve_dip", "kWh of the dip into the reserve", 1.0
+    elif plan.margin is not None and plan.margin.missing_kwh > MISSED_KWH:
+        group, saved, whole = "margin_energy_missing", "kWh of the margin that is missing", 1.0
+    elif plan.margin is not None and plan.margin.missing_kw > NOTHING_KW:
+        group, saved, whole = "margin_missing", "kWh of the margin that is missing", 1.0
     amount = amount_of(group, problem, formulation) if group else None
     told = [
         f"{relief.limit.words} ({relief.saves:,.2f} {saved} per {relief.limit.per})"
@@ -124,20 +131,23 @@ MISSED_KWH = 1e-6
 def next_kw_price(problem: Problem, formulation: Formulation, x: FloatArray) -> float:
     """Return what one more kW of target costs, integers fixed, in money for the whole event.
 
-    The target lowers the right-hand side of ``release_target`` and ``converter_limit`` by one, and
-    widens ``handoff`` by the share that the battery may keep.
+    The target lowers the right-hand side of ``release_target``, ``converter_limit`` and
+    ``margin_carried`` by one, and widens ``handoff`` by the share that the battery may keep.
     """
     program = formulation.program
     duals = row_duals(program, x)
     price = 0.0
     for group in program.rows:
         rows = slice(group.start, group.start + group.size)
-        if group.name.startswith(("release_target", "absorb_target", "converter_limit")):
+        if group.name.startswith(MOVES_WITH_TARGET):
             price -= float(duals[rows].sum())
         elif group.name == "handoff":
             share = problem.handoff_kw / max(map(abs, problem.target_kw))
             price += share * float(duals[rows].sum())
     return price
+
+
+MOVES_WITH_TARGET = ("release_target", "absorb_target", "converter_limit", "margin_carried")
 
 
 def energy_by_mechanism_kwh(plan: Plan) -> dict[str, float]:

@@ -10,6 +10,7 @@ from ebplan.solvers.blocks.response import settling_kw
 from ebplan.solvers.contributions import contributions
 from ebplan.solvers.decision import NOTHING_KW, PoolDecision, clean, decide
 from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.margins import margin_result
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.set_points import pool_epochs, pool_service
 from ebplan.solvers.shortfalls import shortfalls
@@ -61,6 +62,7 @@ def extract_plan(
         explanation=(),
         without=problem.without,
         problem_hash=problem.digest(),
+        margin=margin_result(problem, formulation, x),
     )
 
 

@@ -13,6 +13,7 @@ from ebplan.solvers.blocks.connection import Connection, add_connection
 from ebplan.solvers.blocks.counts import Counts, add_counts
 from ebplan.solvers.blocks.latency import add_latency
 from ebplan.solvers.blocks.lens import Lens, add_lens
+from ebplan.solvers.blocks.margin import MarginColumns, add_margin, add_margin_energy
 from ebplan.solvers.blocks.prewarm import Prewarm, add_prewarm
 from ebplan.solvers.blocks.response import ComputePower, add_compute_power
 from ebplan.solvers.blocks.service import Service, add_service
@@ -41,6 +42,7 @@ class Formulation:
     """Instants watched inside steps."""
     exact_loss: tuple[int, ...] = ()
     """Steps in which the converter's loss is held exactly."""
+    margin: MarginColumns | None = None
 
 
 def formulate(
@@ -81,7 +83,9 @@ def formulate(
     if problem.battery is not None:
         battery = add_battery(builder, problem, problem.battery, ways, exact_loss)
         add_wear(builder, problem.battery, battery.energy, grid.durations_s / 3600.0)
-    connection = add_connection(builder, problem, compute, battery, watched)
+    margin = add_margin(builder, problem, compute)
+    connection = add_connection(builder, problem, compute, battery, watched, margin)
+    add_margin_energy(builder, problem, margin, battery, connection.grid, connection.shortfall)
     return Formulation(
         program=builder.build(),
         counts=tuple(counts),
@@ -93,4 +97,5 @@ def formulate(
         connection=connection,
         instants_s=tuple(float(t) for t in watched),
         exact_loss=tuple(exact_loss),
+        margin=margin,
     )

@@ -2,9 +2,9 @@
 
 Each grid-side requirement has a priced slack (docs/formulation.md, section 5). The families are
 minimised in the order in which they are given up last, each while the ones before stay at their
-least: contract, target, battery reserve, hand-off, protected requests. That is done on the linear
-relaxation, so the least is a bound: whatever is done with whole instances, no plan has less. With
-the plan's own instances a second pass says what they could have kept.
+least: contract, target, battery reserve, margins, hand-off, protected requests. That is done on the
+linear relaxation, so the least is a bound: whatever is done with whole instances, no plan has less.
+With the plan's own instances a second pass says what they could have kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import Problem
+from ebplan.solvers.blocks.margin import margin_steps
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.highs import LinearOptimum, least_in_turn
 from ebplan.solvers.program import FloatArray, Program
@@ -130,11 +131,17 @@ def amount_of(group: str, problem: Problem, formulation: Formulation) -> FloatAr
     if group == "handoff_excess":
         from_s = np.inf if problem.handoff_from_s is None else problem.handoff_from_s
         steps = steps & (grid.starts_s >= from_s - 1e-9)
+    if group == "margin_missing":
+        steps = np.isin(np.arange(grid.n_steps), margin_steps(problem))
     weights = np.zeros(formulation.program.n_columns)
     if any(one.name == group for one in formulation.program.columns):
         hours = grid.durations_s[steps] / 3600.0
-        weights[formulation.program.column_range(group)] = 1.0 if group == "reserve_dip" else hours
+        weights[formulation.program.column_range(group)] = 1.0 if group in ENERGIES else hours
     return weights
+
+
+ENERGIES = ("reserve_dip", "margin_energy_missing")
+"""Slacks that are energies, not powers."""
 
 
 def _energy(group: str) -> Callable[[Problem, Formulation], FloatArray]:
@@ -157,6 +164,8 @@ FAMILIES = (
     Family("Draw above the contract", "kWh", _energy("overrun")),
     Family("A shortfall", "kWh", _energy("shortfall")),
     Family("A dip into the battery's reserve", "kWh", _energy("reserve_dip")),
+    Family("Power not held against errors", "kWh", _energy("margin_missing")),
+    Family("Energy not held against errors", "kWh", _energy("margin_energy_missing")),
     Family("Battery energy beyond the hand-off share", "kWh", _energy("handoff_excess")),
     Family("Turning away protected requests", "requests", _protected_requests),
 )

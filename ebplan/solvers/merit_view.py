@@ -21,7 +21,7 @@ from ebplan.solvers.offers import NO_DEPTH_KW, OFFERS, event_h
 
 USED_SHARE = 0.005
 """Less than this share of the target at its peak is not used."""
-STRETCHED = ("firmness", "reserve", "handoff", "overrun")
+STRETCHED = ("firmness", "reserve", "margin", "handoff", "overrun")
 """Costs of requirements that are given up: the price in use is then theirs, not a mechanism's."""
 
 

@@ -14,6 +14,7 @@ from ebplan.solvers.complete import complete
 from ebplan.solvers.decision import NOTHING_KW, decide, round_off
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.highs import Solution
+from ebplan.solvers.margins import planned_margin_kw
 from ebplan.solvers.merit_order import merit_order
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.transients import overshoots
@@ -112,6 +113,7 @@ def peaks_to_watch(problem: Problem, formulation: Formulation, x: FloatArray) ->
     """Return the instants inside steps where a solution asks too much of the converter."""
     granted = np.zeros(problem.grid.n_steps)
     granted[problem.in_event] = x[formulation.connection.shortfall]
+    granted -= planned_margin_kw(problem, formulation, x)
     return overshoots(problem, decide(problem, formulation, x), granted)
 
 

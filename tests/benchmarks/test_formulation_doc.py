@@ -12,6 +12,7 @@ from benchmarks.subjects import example
 from ebplan.models.latency import ClassLatency, Queue
 from ebplan.pose import pose
 from ebplan.problem import Problem
+from ebplan.site import Uncertainty
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.leave_out import leave_out
 from ebplan.wear import CalendarLine, DepthSegment
@@ -129,6 +130,19 @@ def test_every_variable_is_bounded_and_only_counts_are_whole(
     counted = {"active", "drained", "asleep", "to_sleep", "to_wake"}
     assert counted <= whole <= counted | {"not_drained", "discharging", "loss_full"}
     assert max(abs(program.lower).max(), abs(program.upper).max()) < float("inf")
+
+
+def test_margins_are_documented(documented: set[str]) -> None:
+    case = example("under_frequency")
+    said = Uncertainty(confidence=0.9, load_std=0.02, response_std=0.1)
+    planning = case.site.planning.model_copy(update={"uncertainty": said})
+    site = case.site.model_copy(update={"planning": planning})
+    program = formulate(pose(case.event, site, case.state)).program
+    names = {plain_name(group.name) for group in (*program.rows, *program.columns)}
+    margin = {name for name in names if name.startswith("margin")}
+    assert len(margin) == 7  # margin_carried is a variable and a row
+    assert margin - documented == set()
+    assert "margin" in documented & set(program.cost_of)
 
 
 def test_wear_is_documented(

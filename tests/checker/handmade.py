@@ -84,7 +84,7 @@ def make_plan(
 
 def proven(cost: dict[str, float], *, gap: float) -> dict[str, float]:
     """Return bound and gap: a share of the money, without the surcharges that nobody pays."""
-    surcharges = ("firmness", "reserve", "recovery")
+    surcharges = ("firmness", "reserve", "margin", "recovery")
     money = sum(paid for cause, paid in cost.items() if cause not in surcharges)
     return {"bound": sum(cost.values()) - gap * abs(money), "gap": gap}
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from handmade import make_plan, proven
 from handmade_either_way import turns_round_for_nothing
+from handmade_margin import make_margin_case
 from handmade_problem import (
     DRAINED_KW,
     EPOCHS_S,
@@ -114,6 +115,11 @@ def late_requests_understated() -> Case:
     return problem, plan.model_copy(update={"service": {"chat": service | {"batch": batch}}})
 
 
+def margin_left_out() -> Case:
+    problem, plan = make_margin_case()
+    return problem, plan.model_copy(update={"margin": None})
+
+
 def fleet_with_work_ahead(available: float) -> Case:
     ahead = PullForwardProblem(available=available, value_per_work_h=7.0)
     return FLEET.against_class(1, pull_forward=ahead)
@@ -172,6 +178,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "alternation": (turns_round_for_nothing, set()),
     # wear is read off the states of charge
     "battery_energy": (lambda: scaled_step(12.0, "soc"), {"cost"}),
+    "margin": (margin_left_out, {"cost"}),
     "energy_limits": (lambda: against_battery(min_kwh=0.248), set()),
     "cost": (lambda: scaled_cost("wear", 0.99), set()),
     "objective": (
@@ -183,7 +190,10 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
 }
 """For each law a breach of it, and the laws that fall with it by necessity."""
 
-PLAIN_CAUSES = set(CAUSES) - {"lowered", "pull_forward", "clocking", "swapping", "prewarming"}
+PLAIN_CAUSES = set(CAUSES) - {
+    *("lowered", "pull_forward", "clocking", "swapping", "prewarming"),
+    "margin",  # test_margin_law.py
+}
 """Causes that a pool without further ways to run meets; the others: test_fleet_laws."""
 
 

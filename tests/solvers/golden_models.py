@@ -23,6 +23,7 @@ from ebplan.problem import (
     ClockLockProblem,
     DeferralProblem,
     LoweredProblem,
+    Margins,
     PrewarmProblem,
     Problem,
     PullForwardProblem,
@@ -187,6 +188,16 @@ def every_way() -> Problem:
     return problem.model_copy(update={"pools": pools, "battery": battery})
 
 
+MARGINS = Margins(
+    confidence=0.9,
+    z=1.5,
+    load_kw=0.1,
+    response_share=0.2,
+    power_per_kwh=180.0,
+    energy_per_kwh=150.0,
+)
+
+
 def absorbing() -> Problem:
     """Return an absorb where drawing is paid for."""
     paid = two_steps().prices.model_copy(update={"energy_per_kwh": -5.0})
@@ -237,6 +248,8 @@ def golden_texts() -> dict[str, str]:
         "release without caps": witnessed(uncapped()),
         "release with every way to run": witnessed(every_way()),
         "absorb at a price below zero": witnessed(absorbing()),
+        "release with margins": witnessed(two_steps(margins=MARGINS), instants_s=[90.0]),
+        "absorb with margins": witnessed(absorbing().model_copy(update={"margins": MARGINS})),
     }
     texts: dict[str, list[str]] = {}
     for what, (program, writer) in models.items():

@@ -13,6 +13,7 @@ absorb_target      g_t + x_t >= baseline_t + target_t
 converter_limit    ce_t' + other_t - x_t <= baseline_t + target_t + d_max   both edges t' of step t
                    ci_i + other_t - x_t <= baseline_t + target_t + d_max   instants i inside step t
                    (to absorb: ce_t' + other_t + x_t >= baseline_t + target_t - b_max)
+                   (with margins the power held is added on the left: blocks/margin.py)
 track_upper        g_t - x_t <= baseline_t + target_t + tol              event steps, both ways:
 track_lower        g_t + x_t >= baseline_t + target_t - tol              also where the target is 0
                    (converter_limit and converter_limit.below hold the edges on either side)
@@ -38,6 +39,7 @@ from ebplan.solvers.blocks.battery import (
     converter_limits_kw,
     response_limit_kw,
 )
+from ebplan.solvers.blocks.margin import MarginColumns
 from ebplan.solvers.blocks.response import ComputePower
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 
@@ -58,6 +60,7 @@ def add_connection(
     compute: ComputePower,
     battery: BatteryColumns | None,
     instants_s: FloatArray,
+    margin: MarginColumns | None = None,
 ) -> Connection:
     """Add balance, target, limits and hand-off; ``instants_s`` are those of ``compute.instant``."""
     steps = problem.grid.n_steps
@@ -79,7 +82,7 @@ def add_connection(
     builder.rows("import_limit", steps, [(1.0, grid), (-1.0, overrun)], upper=limit)
     builder.cost("overrun", overrun, prices.overrun_per_kwh * hours)
 
-    shortfall = _add_target(builder, problem, compute, grid, instants_s)
+    shortfall = _add_target(builder, problem, compute, grid, instants_s, margin)
     if battery is not None and problem.handoff_from_s is not None:
         _add_handoff(builder, problem, battery)
     return Connection(grid=grid, shortfall=shortfall)
@@ -98,6 +101,7 @@ def _add_target(
     compute: ComputePower,
     grid: IndexArray,
     instants_s: FloatArray,
+    margin: MarginColumns | None,
 ) -> IndexArray:
     asked = np.flatnonzero(problem.in_event)
     aim = np.array(problem.baseline_kw)[asked] + np.array(problem.target_kw)[asked]
@@ -115,19 +119,27 @@ def _add_target(
             builder.rows(
                 f"{edge_label}.{side}",
                 len(asked),
-                [(sign, compute.edge[edge]), (-1.0, shortfall)],
+                [(sign, compute.edge[edge]), (-1.0, shortfall), *_held(margin, asked)],
                 upper=room,
             )
         builder.rows(
             f"{edge_label}.inside",
             len(instants_s),
-            [(sign, compute.instant), (-1.0, shortfall[place])],
+            [(sign, compute.instant), (-1.0, shortfall[place]), *_held(margin, step)],
             upper=room[place],
         )
     builder.cost("shortfall", shortfall, problem.prices.shortfall_per_kwh * hours)
     firmness_per_kwh = problem.prices.firmness_per_kwh * problem.firmness_weight[asked]
     builder.cost("firmness", shortfall, firmness_per_kwh * hours)
     return shortfall
+
+
+def _held(margin: MarginColumns | None, steps: IndexArray) -> list[Term]:
+    """Return the power held back in each of these steps, as a term of its row."""
+    if margin is None:
+        return []
+    of_step = steps[:, None] == margin.steps[None, :]
+    return [(of_step.astype(float), margin.held)]
 
 
 def _sides(problem: Problem) -> list[tuple[str, str, int, FloatArray]]:
