@@ -10,8 +10,9 @@ instance may switch
     to_awake, to_own             to active, locked or drained
     to_lower                     to lower_active or lower_drained
 
-and at most once an epoch. The plan fixes how many are told to sleep (s), to wake (w) and to load
-weights (a, a'), and the balances of its counts fix how many arrive (docs/formulation.md, 3.1):
+and at most once an epoch, transitions that take no time apart. The plan fixes how many are told to
+sleep (s), to wake (w) and to load weights (a, a'), and the balances of its counts fix how many
+arrive (docs/formulation.md, 3.1):
 
     arriving asleep = S' - S + w,  awake = (A + C + D)' - (A + C + D) + s + a,  lower likewise
 
@@ -59,6 +60,7 @@ Mode = Literal[
 MODES: tuple[Mode, ...] = Mode.__args__  # type: ignore[attr-defined]
 (ACTIVE, LOCKED, DRAINED, LOWER_ACTIVE, LOWER_DRAINED, ASLEEP, TO_ASLEEP, TO_AWAKE, TO_OWN,
  TO_LOWER) = range(len(MODES))  # fmt: skip
+IN_TRANSIT = (TO_ASLEEP, TO_AWAKE, TO_OWN, TO_LOWER)
 OWN_GROUP, LOWER_GROUP = (ACTIVE, LOCKED, DRAINED), (LOWER_ACTIVE, LOWER_DRAINED)
 
 IntArray = NDArray[np.int64]
@@ -122,7 +124,7 @@ def disaggregate(
 
     Returns:
         A list of switches for each epoch, in the order of ``epochs``; an instance switches at most
-        once in each.
+        once in each, and twice where it is told a transition that takes no time.
 
     Raises:
         InputError: the counts of the plan do not follow from these instances.
@@ -155,7 +157,7 @@ class _Fleet:
         before = np.bincount(self._mode, minlength=len(MODES))
         here = {mode: int(before[mode]) for mode in range(len(MODES))}
         arriving = _arriving(asked, here)
-        _check(asked, here, arriving, len(self._ids), where)
+        _check(asked, here, arriving, timing, where)
         # who wakes while warm is due sooner; who of those asleep is warm does not matter
         waking = self._longest(ASLEEP, min(asked.wake, here[ASLEEP]))
         at_once = self._due((TO_ASLEEP,), asked.wake - len(waking))
@@ -241,7 +243,9 @@ class _Fleet:
             for i, mode in zip(those.tolist(), from_modes, strict=True)
         )
         self._mode[those], self._since_s[those] = to, self._now_s
-        self._until_s[those], self._settled[those] = until_s, True
+        self._until_s[those] = until_s
+        # a transition without a lead is over at once: who is told then arrives in the same epoch
+        self._settled[those] = not (to in IN_TRANSIT and until_s <= self._now_s)
 
 
 def _asked(epoch: PoolEpoch) -> _Counts:
@@ -277,22 +281,28 @@ def _arriving(asked: _Counts, here: dict[int, int]) -> tuple[int, int, int]:
 
 
 def _check(
-    asked: _Counts, here: dict[int, int], arriving: tuple[int, int, int], total: int, where: str
+    asked: _Counts, here: dict[int, int], arriving: tuple[int, int, int], timing: Timing, where: str
 ) -> None:
     """Refuse counts that do not follow from who is where."""
     asleep, own, lower = arriving
+    to_asleep = here[TO_ASLEEP] + (asked.sleep if timing.sleep_s == 0.0 else 0)
+    to_awake = here[TO_AWAKE] + here[TO_OWN]
+    to_awake += asked.wake - asked.warm if timing.wake_s == 0.0 else 0
+    to_awake += asked.warm if timing.warm_wake_s == 0.0 else 0
+    to_awake += asked.to_own if timing.swap_s == 0.0 else 0
+    to_lower = here[TO_LOWER] + (asked.to_lower if timing.swap_s == 0.0 else 0)
     for what, count, most in (
         ("put_to_sleep and to_tier", asked.sleep + asked.to_lower, here[DRAINED]),
-        ("woken", asked.wake, here[ASLEEP] + asleep),
+        ("woken", asked.wake, here[ASLEEP] + to_asleep),
         ("tier.to_own", asked.to_own, here[LOWER_DRAINED]),
-        ("asleep", asleep, here[TO_ASLEEP]),
-        ("active, clock_lock.active and drained", own, here[TO_AWAKE] + here[TO_OWN]),
-        ("tier.active and tier.drained", lower, here[TO_LOWER]),
+        ("asleep", asleep, to_asleep),
+        ("active, clock_lock.active and drained", own, to_awake),
+        ("tier.active and tier.drained", lower, to_lower),
     ):
         if not 0 <= count <= most:
             raise InputError(
                 field=f"{where}.{what}",
-                value=f"{count} of {total} instances",
+                value=f"{count} instances",
                 allowed=f"0 to {most}, as many as can",
                 remedy="give every instance of the pool as it is when the plan starts, or plan "
                 "again from where they are",
