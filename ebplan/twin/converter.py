@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Literal
 
 from ebplan.adapters.commands import ArmDroop, HoldConnectionPoint
 from ebplan.site import Battery
@@ -36,6 +37,11 @@ class Converter:
         self._held_kw: float | None = None
         self._told: list[tuple[float, HoldConnectionPoint | ArmDroop]] = []
         self.next_event_s = math.inf
+
+    @property
+    def standing(self) -> Literal["available", "tripped"]:
+        """Whether it answers."""
+        return "tripped" if self.tripped else "available"
 
     def tell(self, command: HoldConnectionPoint | ArmDroop, now_s: float) -> None:
         """Hold a draw, or keep power free both ways, once the delay has passed."""

@@ -244,9 +244,7 @@ class FluidPlant:
             battery_kw=(given_kwh - taken_kwh) * per_h,
             soc=None if converter is None else converter.cells.soc,
             frequency_hz=self._frequency.at(self._now_s).hz,
-            converter=None
-            if converter is None
-            else ("tripped" if converter.tripped else "available"),
+            converter=None if converter is None else converter.standing,
             pools={name: pool.reading() for name, pool in self._pools.items()},
             registers=now,
             refused=refused,
