@@ -215,8 +215,6 @@ class FluidPlant:
         if self._converter is not None and self._converter.next_event_s <= now_s + SAME_TIME_S:
             self._converter.take_effect(now_s)
 
-    # --- measuring ------------------------------------------------------------------------------
-
     def _registers(self) -> Registers:
         cells = None if self._converter is None else self._converter.cells
         return Registers(
