@@ -43,6 +43,7 @@ def test_every_contract_is_kept() -> None:
         ("adapters/__init__.py", "import ebplan.solvers.highs"),
         ("checker/__init__.py", "import ebplan.solvers.program"),
         ("planner.py", "import ebplan.cli"),
+        ("twin/fluid.py", "import ebplan.pose"),
     ],
 )
 def test_an_upward_import_is_found(tmp_path: Path, module: str, line: str) -> None:

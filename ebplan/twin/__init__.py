@@ -1,0 +1,24 @@
+"""The twin: a simulated bench that takes a plan's commands and answers with measurements.
+
+``plant`` says what a plant is; ``fluid`` is one in which requests flow and powers follow in closed
+form, fast enough for days of one-second cycles; ``run`` carries a plan out on any of them.
+The twin knows the site, its models and the commands; it never sees who planned them.
+"""
+
+from ebplan.twin.fluid import FluidPlant
+from ebplan.twin.plant import Measurements, Plant, remaining_site
+from ebplan.twin.run import carry_out
+from ebplan.twin.settings import Bias, Droop, FrequencyModel, LoadNoise, MeterModel
+
+__all__ = [
+    "Bias",
+    "Droop",
+    "FluidPlant",
+    "FrequencyModel",
+    "LoadNoise",
+    "Measurements",
+    "MeterModel",
+    "Plant",
+    "carry_out",
+    "remaining_site",
+]

@@ -1,0 +1,219 @@
+"""What a plant is: commands go in, time passes, measurements come out.
+
+The fluid plant and one that follows single requests answer to the same interface, so that a
+control loop cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple, Protocol
+
+from ebplan.adapters.commands import Command
+from ebplan.errors import InputError
+from ebplan.site import Pool, Site
+from ebplan.state import InTransit, MeteredPower, PoolState, State, TierState
+
+Destination = Literal["asleep", "awake", "own", "tier"]
+"""Where an instance in transit arrives; ``own``: awake with the pool's own weights again."""
+
+
+class Transit(NamedTuple):
+    """Instances on their way."""
+
+    arrive_s: float
+    """When they arrive, in seconds of the plant."""
+    to: Destination
+    """Where."""
+    instances: int
+    """How many."""
+
+
+class Refusal(NamedTuple):
+    """A command that could not be carried out in full."""
+
+    command: str
+    """Its tag."""
+    pool: str
+    """The pool it was for."""
+    asked: int
+    """Instances asked for."""
+    done: int
+    """Instances that could do it."""
+
+
+class Registers(NamedTuple):
+    """Energy counted since the plant began, in kWh; never rounded, free of noise."""
+
+    grid_kwh: float
+    """Drawn at the connection point."""
+    pools_kwh: Mapping[str, float]
+    """Drawn by each pool, seen at the connection point."""
+    battery_out_kwh: float
+    """Given by the battery at the converter's AC side."""
+    battery_in_kwh: float
+    """Taken by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReading:
+    """What a pool says of itself at one instant."""
+
+    active: int
+    """Instances that take requests in the pool's own precision, locked clocks included."""
+    locked: int
+    """Those of them under a locked clock."""
+    drained: int
+    """Awake without load."""
+    asleep: int
+    """Asleep."""
+    tier_active: int
+    """Taking requests in the lower precision."""
+    tier_drained: int
+    """With its weights, without load."""
+    lost: int
+    """Not answering."""
+    transit: tuple[Transit, ...]
+    """On their way."""
+    load_req_per_s: Mapping[str, float]
+    """Requests that come, by class."""
+    lowered_req_per_s: Mapping[str, float]
+    """Requests that the lower precision serves, by class."""
+    backlog_requests: Mapping[str, float]
+    """Put off, by class."""
+    queued_requests: Mapping[str, float]
+    """Queued for later, by class."""
+    waiting_requests: Mapping[str, float]
+    """Admitted beyond what the instances can serve and waiting for them, by class."""
+    served_requests: Mapping[str, float]
+    """Served since the plant began, by class."""
+    rejected_requests: Mapping[str, float]
+    """Turned away since the plant began, by class."""
+    warm_until_s: float
+    """Until when its cache is warm, in seconds of the plant; told from the pre-warm's command on,
+    while it is still at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """What is measured at the end of a step; powers are means over it."""
+
+    at_s: float
+    """Seconds since the plant began."""
+    dt_s: float
+    """Length of the step."""
+    started: datetime
+    """Wall time of the plant's second 0."""
+    grid_kw: float | None
+    """Reading of the meter at the connection point; None while it is silent."""
+    pool_kw: Mapping[str, float]
+    """Mean draw of each pool at the connection point."""
+    battery_kw: float
+    """Mean battery power at the converter's AC side; > 0 is discharge."""
+    soc: float | None
+    """State of charge; None without a battery."""
+    frequency_hz: float
+    """Grid frequency at the end of the step."""
+    converter: Literal["available", "tripped"] | None
+    """Whether the converter answers; None without a battery."""
+    pools: Mapping[str, PoolReading]
+    """What each pool says of itself."""
+    registers: Registers
+    """Energy counted."""
+    refused: tuple[Refusal, ...] = ()
+    """Commands of this step that could not be carried out in full."""
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Instances that do not answer, by pool; only pools with any."""
+        return {name: pool.lost for name, pool in self.pools.items() if pool.lost}
+
+    def state(self) -> State:
+        """Return the state to plan from, built when it is asked for.
+
+        ``grid`` is the reading with the battery's power put back: what the site draws by itself.
+        It is absent while the meter is silent. Lost instances are in no count: plan with
+        ``remaining_site``.
+        """
+        grid = None
+        if self.grid_kw is not None:
+            kw = self.grid_kw + self.battery_kw
+            grid = MeteredPower(kw=kw, measurement_point="connection_point")
+        return State(
+            at=self.started + timedelta(seconds=self.at_s),
+            soc=self.soc,
+            grid=grid,
+            pools={name: _pool_state(pool, self.at_s) for name, pool in self.pools.items()},
+        )
+
+
+class Plant(Protocol):
+    """A site that takes commands and can be measured."""
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the plant began."""
+        ...
+
+    def step(self, commands: Sequence[Command], dt_s: float) -> Measurements:
+        """Carry commands out now, let time pass, and measure.
+
+        Args:
+            commands: carried out at once, in the order given, whatever their ``at_s`` says.
+            dt_s: how long to wait before measuring, > 0.
+        """
+        ...
+
+    def state(self) -> State:
+        """Return the state to plan from, as it is now."""
+        ...
+
+
+def remaining_site(site: Site, lost: Mapping[str, int]) -> Site:
+    """Return the site without the instances that are lost, which is what can be planned for.
+
+    Raises:
+        InputError: nothing is left of a pool.
+    """
+    pools: dict[str, Pool] = {}
+    for name, pool in site.pools.items():
+        left = pool.instances - lost.get(name, 0)
+        if left < 1:
+            raise InputError(
+                field=f"site.pools.{name}.instances",
+                value=left,
+                allowed=">= 1",
+                remedy="plan without the pool until an instance of it returns",
+            )
+        pools[name] = pool.model_copy(update={"instances": left})
+    return site.model_copy(update={"pools": pools})
+
+
+def _pool_state(pool: PoolReading, now_s: float) -> PoolState:
+    tier = None
+    if pool.tier_active or pool.tier_drained:
+        tier = TierState(
+            active=pool.tier_active,
+            drained=pool.tier_drained,
+            load_req_per_s=dict(pool.lowered_req_per_s),
+        )
+    return PoolState(
+        active=pool.active,
+        drained=pool.drained,
+        asleep=pool.asleep,
+        in_transit=tuple(
+            InTransit(
+                to="awake" if t.to == "own" else t.to,
+                count=t.instances,
+                remaining_s=max(t.arrive_s - now_s, 0.0),
+            )
+            for t in pool.transit
+        ),
+        load_req_per_s=dict(pool.load_req_per_s),
+        backlog_requests={k: n for k, n in pool.backlog_requests.items() if n > 0.0},
+        queued_requests={k: n for k, n in pool.queued_requests.items() if n > 0.0},
+        tier=tier,
+        warm_remaining_s=max(pool.warm_until_s - now_s, 0.0),
+    )
