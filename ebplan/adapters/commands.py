@@ -36,6 +36,17 @@ class HoldConnectionPoint(Part):
     grid_kw: float
 
 
+class RestConverter(Part):
+    """Let the converter hold nothing from ``at_s`` on; its droop stays armed.
+
+    Sent outside the event where the plan rests the battery: a draw held there would make it pay for
+    every watt that the models miss.
+    """
+
+    command: Literal["rest_converter"] = "rest_converter"
+    at_s: NonNegative
+
+
 class Wake(Part):
     """Wake sleeping instances; verify them before traffic returns."""
 
@@ -146,6 +157,7 @@ class Sleep(Part):
 Command = Annotated[
     ArmDroop
     | HoldConnectionPoint
+    | RestConverter
     | Wake
     | WarmCache
     | Route
@@ -163,6 +175,7 @@ Command = Annotated[
 _ORDER = (
     "arm_droop",
     "hold_connection_point",
+    "rest_converter",
     "wake",
     "warm_cache",
     "route_lower",
@@ -198,9 +211,16 @@ def _converter(plan: Plan) -> Iterator[Command]:
         return
     yield ArmDroop(at_s=0.0, reserve_kw=plan.converter.droop_reserve_kw)
     held: float | None = None
-    for step in plan.steps:
-        if held is None or abs(step.grid_kw - held) > SAME_DRAW_KW:
-            held = step.grid_kw
+    resting = False
+    asked = [i for i, step in enumerate(plan.steps) if step.target_kw != 0.0]
+    for i, step in enumerate(plan.steps):
+        outside = not asked or not asked[0] <= i <= asked[-1]
+        if outside and abs(step.battery_kw) <= SAME_DRAW_KW:
+            if not resting:
+                yield RestConverter(at_s=step.t_s)
+            held, resting = None, True
+        elif held is None or abs(step.grid_kw - held) > SAME_DRAW_KW:
+            held, resting = step.grid_kw, False
             yield HoldConnectionPoint(at_s=step.t_s, grid_kw=held)
 
 

@@ -6,7 +6,7 @@ The twin knows the site, its models and the commands; it never sees who planned 
 """
 
 from ebplan.twin.fluid import FluidPlant
-from ebplan.twin.plant import Measurements, Plant, remaining_site
+from ebplan.twin.plant import Measurements, Plant
 from ebplan.twin.run import carry_out
 from ebplan.twin.settings import Bias, Droop, FrequencyModel, LoadNoise, MeterModel
 
@@ -20,5 +20,4 @@ __all__ = [
     "MeterModel",
     "Plant",
     "carry_out",
-    "remaining_site",
 ]

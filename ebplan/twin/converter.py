@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Literal
 
-from ebplan.adapters.commands import ArmDroop, HoldConnectionPoint
+from ebplan.adapters.commands import ArmDroop, HoldConnectionPoint, RestConverter
 from ebplan.site import Battery
 from ebplan.twin.battery import HALVINGS, Cells, Power
 
 SAME_TIME_S = 1e-9
+ConverterCommand = HoldConnectionPoint | RestConverter | ArmDroop
 NEGLIGIBLE_KW = 1e-7
 """A residue smaller than this does not shorten the stretches; it is integrated all the same."""
 
@@ -35,7 +36,7 @@ class Converter:
         self._discharge_kw = battery.discharge_limit_kw
         self._charge_kw = battery.charge_limit_kw
         self._held_kw: float | None = None
-        self._told: list[tuple[float, HoldConnectionPoint | ArmDroop]] = []
+        self._told: list[tuple[float, ConverterCommand]] = []
         self.next_event_s = math.inf
 
     @property
@@ -43,8 +44,8 @@ class Converter:
         """Whether it answers."""
         return "tripped" if self.tripped else "available"
 
-    def tell(self, command: HoldConnectionPoint | ArmDroop, now_s: float) -> None:
-        """Hold a draw, or keep power free both ways, once the delay has passed."""
+    def tell(self, command: ConverterCommand, now_s: float) -> None:
+        """Hold a draw or none, or keep power free both ways, once the delay has passed."""
         self._told.append((now_s + self.delay_s, command))
         self.take_effect(now_s)
 
@@ -56,6 +57,8 @@ class Converter:
                 waiting.append((at_s, command))
             elif isinstance(command, HoldConnectionPoint):
                 self._held_kw = command.grid_kw
+            elif isinstance(command, RestConverter):
+                self._held_kw = None
             else:
                 self.reserve_kw = min(command.reserve_kw, self._discharge_kw, self._charge_kw)
         self._told = waiting

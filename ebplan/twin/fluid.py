@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ebplan.adapters.commands import ArmDroop, Command, HoldConnectionPoint
+from ebplan.adapters.commands import ArmDroop, Command, HoldConnectionPoint, RestConverter
 from ebplan.errors import InputError
 from ebplan.site import Site
 from ebplan.state import State
@@ -121,7 +121,7 @@ class FluidPlant:
     def _tell(self, commands: Sequence[Command]) -> tuple[Refusal, ...]:
         refused, told = [], dict[str, PoolPlant]()
         for command in commands:
-            if isinstance(command, HoldConnectionPoint | ArmDroop):
+            if isinstance(command, HoldConnectionPoint | RestConverter | ArmDroop):
                 self._tell_converter(command)
                 continue
             pool = self._pool(command.pool)
@@ -132,7 +132,7 @@ class FluidPlant:
             pool.settle(self._now_s)
         return tuple(refused)
 
-    def _tell_converter(self, command: HoldConnectionPoint | ArmDroop) -> None:
+    def _tell_converter(self, command: HoldConnectionPoint | RestConverter | ArmDroop) -> None:
         if self._converter is None:
             raise InputError(
                 field="battery",

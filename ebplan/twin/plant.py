@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 from ebplan.adapters.commands import Command
-from ebplan.errors import InputError
-from ebplan.site import Pool, Site
 from ebplan.state import InTransit, MeteredPower, PoolState, State, TierState
 
 Destination = Literal["asleep", "awake", "own", "tier"]
@@ -133,18 +131,17 @@ class Measurements:
     def state(self) -> State:
         """Return the state to plan from, built when it is asked for.
 
-        ``grid`` is the reading with the battery's power put back: what the site draws by itself.
-        It is absent while the meter is silent. Lost instances are in no count: plan with
-        ``remaining_site``.
+        ``grid`` is absent while the meter is silent.
         """
         grid = None
         if self.grid_kw is not None:
-            kw = self.grid_kw + self.battery_kw
-            grid = MeteredPower(kw=kw, measurement_point="connection_point")
+            grid = MeteredPower(kw=self.grid_kw, measurement_point="connection_point")
         return State(
             at=self.started + timedelta(seconds=self.at_s),
             soc=self.soc,
             grid=grid,
+            battery_kw=self.battery_kw,
+            converter_available=self.converter != "tripped",
             pools={name: _pool_state(pool, self.at_s) for name, pool in self.pools.items()},
         )
 
@@ -169,26 +166,6 @@ class Plant(Protocol):
     def state(self) -> State:
         """Return the state to plan from, as it is now."""
         ...
-
-
-def remaining_site(site: Site, lost: Mapping[str, int]) -> Site:
-    """Return the site without the instances that are lost, which is what can be planned for.
-
-    Raises:
-        InputError: nothing is left of a pool.
-    """
-    pools: dict[str, Pool] = {}
-    for name, pool in site.pools.items():
-        left = pool.instances - lost.get(name, 0)
-        if left < 1:
-            raise InputError(
-                field=f"site.pools.{name}.instances",
-                value=left,
-                allowed=">= 1",
-                remedy="plan without the pool until an instance of it returns",
-            )
-        pools[name] = pool.model_copy(update={"instances": left})
-    return site.model_copy(update={"pools": pools})
 
 
 def _pool_state(pool: PoolReading, now_s: float) -> PoolState:
@@ -216,4 +193,5 @@ def _pool_state(pool: PoolReading, now_s: float) -> PoolState:
         queued_requests={k: n for k, n in pool.queued_requests.items() if n > 0.0},
         tier=tier,
         warm_remaining_s=max(pool.warm_until_s - now_s, 0.0),
+        lost=pool.lost,
     )

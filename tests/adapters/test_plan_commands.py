@@ -7,7 +7,13 @@ import pytest
 
 from ebplan import Planner, load_case
 from ebplan.adapters import commands
-from ebplan.adapters.commands import CapPower, HoldConnectionPoint, LimitAdmission, Route
+from ebplan.adapters.commands import (
+    CapPower,
+    HoldConnectionPoint,
+    LimitAdmission,
+    RestConverter,
+    Route,
+)
 from ebplan.plan import Plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,7 +27,7 @@ def plan() -> Plan:
 
 def test_first_instant_states_everything(plan: Plan) -> None:
     first = [c.command for c in commands(plan) if c.at_s == 0.0]
-    expected = ["arm_droop", "hold_connection_point", "route"]
+    expected = ["arm_droop", "rest_converter", "route"]
     assert first == [*expected, "limit_admission", "limit_admission", "cap_power"]
 
 
@@ -29,8 +35,13 @@ def test_commands_replay_to_the_plan(plan: Plan) -> None:
     """Carrying the commands out one after the other gives every step and epoch of the plan."""
     listed = commands(plan)
     for step in plan.steps:
-        held = [c for c in listed if isinstance(c, HoldConnectionPoint) and c.at_s <= step.t_s]
-        assert held[-1].grid_kw == pytest.approx(step.grid_kw, abs=1.1e-3)
+        told = HoldConnectionPoint | RestConverter
+        last = [c for c in listed if isinstance(c, told) and c.at_s <= step.t_s][-1]
+        if isinstance(last, RestConverter):
+            assert step.target_kw == 0.0
+            assert step.battery_kw == pytest.approx(0.0, abs=1.1e-3)
+        else:
+            assert last.grid_kw == pytest.approx(step.grid_kw, abs=1.1e-3)
     for pool, epochs in plan.pools.items():
         for epoch in epochs:
             past = [c for c in listed if c.at_s <= epoch.t_s and getattr(c, "pool", pool) == pool]

@@ -22,7 +22,7 @@ from ebplan.adapters.commands import (
 from ebplan.pose import pose
 from ebplan.problem import PoolProblem
 from ebplan.state import PoolState
-from ebplan.twin import Bias, FluidPlant, Measurements, Plant, remaining_site
+from ebplan.twin import Bias, FluidPlant, Measurements, Plant
 from ebplan.twin.disturbances import InstanceLost, InstanceReturned, LoadStep
 
 AT: dict[str, object] = {"at_s": 0.0, "pool": POOL}
@@ -114,12 +114,9 @@ def test_the_state_after_a_loss_can_be_planned_from() -> None:
     plant = FluidPlant(of.site, of.state, disturbances=(InstanceLost(at_s=1.0, pool=POOL),))
     m = plant.step((), 60.0)
     state = m.state().model_copy(update={"at": of.state.at})
-    with pytest.raises(InputError, match="account for every instance"):
-        Planner(of.site).plan(of.event, state)
-    plan = Planner(remaining_site(of.site, m.lost)).plan(of.event, state)
+    plan = Planner(of.site).plan(of.event, state)
     assert plan.check.ok
-    with pytest.raises(InputError, match="plan without the pool"):
-        remaining_site(of.site, {POOL: 4})
+    assert {epoch.active + epoch.drained for epoch in plan.pools[POOL]} == {3}
 
 
 def test_a_state_with_everything_under_way_is_the_planners() -> None:
