@@ -16,6 +16,7 @@ from ebplan.checker import check_plan
 from ebplan.errors import EbplanError
 from ebplan.event import Event, EventType, Target
 from ebplan.plan import Plan
+from ebplan.planner.expectation import Expectation
 from ebplan.planner.one_shot import carried_plan
 from ebplan.pose.repair import pose_measured
 from ebplan.problem import Problem
@@ -132,6 +133,8 @@ class Armed:
     problem: Problem
     plan: Plan
     envelope: Envelope
+    expects: Expectation
+    """What is measured if it is carried out."""
 
 
 def armed_key(event: Event, state: State, lost_when_armed: Mapping[str, int]) -> Hashable:

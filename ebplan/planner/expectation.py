@@ -13,7 +13,7 @@ import numpy as np
 
 from ebplan.plan import Plan, PoolEpoch
 from ebplan.problem import Problem
-from ebplan.state import State
+from ebplan.state import PoolState, State
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Tolerance:
     """Load of a class, below which a difference is none."""
     power_share: float = 0.02
     """Power that the models miss, as a share of the baseline."""
+    command_s: float = 2.0
+    """Time that a command may take to show in the counts."""
     age_s: float = 900.0
     """A plan between events expires after this."""
 
@@ -41,6 +43,24 @@ class _Counts:
     asleep: int
     tier_active: int
     tier_drained: int
+
+    def differs(self, planned: _Counts) -> str:
+        """Say in which counts this differs from what was planned."""
+        names = ("active", "drained", "asleep", "tier_active", "tier_drained")
+        pairs = ((name, getattr(self, name), getattr(planned, name)) for name in names)
+        words = (f"{here} {name}, planned {there}" for name, here, there in pairs if here != there)
+        return "; ".join(words)
+
+
+def _measured(told: PoolState) -> _Counts:
+    tier = told.tier
+    return _Counts(
+        active=told.active,
+        drained=told.drained,
+        asleep=told.asleep,
+        tier_active=tier.active if tier else 0,
+        tier_drained=tier.drained if tier else 0,
+    )
 
 
 class Expectation:
@@ -108,7 +128,8 @@ class Expectation:
             apart_kw = abs(other_kw - self._other_kw)
             if apart_kw > tolerance.power_share * self._baseline_kw:
                 found.append(f"the models miss {apart_kw:.2f} kW more than when it was planned")
-        epoch = max(bisect_right(self._starts_s, elapsed_s + 1e-6) - 1, 0)
+        last = max(bisect_right(self._starts_s, elapsed_s + 1e-6) - 1, 0)
+        first = max(bisect_right(self._starts_s, elapsed_s - tolerance.command_s) - 1, 0)
         for name, told in state.pools.items():
             counts = self._counts.get(name)
             if counts is None:
@@ -116,17 +137,9 @@ class Expectation:
                 continue
             if told.lost != self._lost.get(name, 0):
                 found.append(f"pool {name}: {told.lost} instances lost")
-            expected_counts = counts[epoch]
-            tier = told.tier
-            measured = _Counts(
-                told.active,
-                told.drained,
-                told.asleep,
-                tier.active if tier else 0,
-                tier.drained if tier else 0,
-            )
-            if measured != expected_counts:
-                found.append(f"pool {name}: {measured} instead of {expected_counts}")
+            measured = _measured(told)
+            if measured not in counts[first : last + 1]:
+                found.append(f"pool {name}: {measured.differs(counts[last])}")
             for key, planned in self._loads[name].items():
                 load = told.load_req_per_s.get(key, 0.0)
                 allowed = max(tolerance.load_share * planned, tolerance.load_req_per_s)

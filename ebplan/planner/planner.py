@@ -202,9 +202,13 @@ class Planner:
         *,
         grid: TimeGrid | None = None,
         in_hand_from: _Followed | None = None,
+        instead_of: _Followed | None = None,
         standing: bool = False,
     ) -> Plan:
-        """Answer an event by a deadline, and follow the answer."""
+        """Answer an event by a deadline, and follow the answer.
+
+        With ``instead_of`` only if that is still what is being followed then.
+        """
         problem, site, state, notes = pose_measured(event, self.site, state, grid=grid)
         in_hand = None
         if in_hand_from is not None:
@@ -215,23 +219,9 @@ class Planner:
             warnings = (*plan.answer.warnings, *repairs)
             answer = plan.answer.model_copy(update={"warnings": warnings})
             plan = plan.model_copy(update={"answer": answer})
-        self._follow(event, site, state, problem, plan, standing=standing)
-        return plan
-
-    def _follow(
-        self,
-        event: Event,
-        site: Site,
-        state: State,
-        problem: Problem,
-        plan: Plan,
-        *,
-        standing: bool,
-    ) -> None:
-        fixed = Baseline(rule="fixed", kw=max(problem.baseline_kw[0], 0.0))
         lost = {name: told.lost for name, told in state.pools.items()}
         followed = _Followed(
-            event=event.model_copy(update={"baseline": fixed}),
+            event=_with_baseline(event, problem),
             site=site,
             problem=problem,
             plan=plan,
@@ -239,8 +229,10 @@ class Planner:
             standing=standing,
         )
         with self._lock:
-            self._followed, self._measured = followed, state
-            self._disturbance.reset(problem.other_kw[0])
+            if instead_of is None or self._followed is instead_of:
+                self._followed, self._measured = followed, state
+                self._disturbance.reset(problem.other_kw[0])
+        return plan
 
     # --- each cycle -------------------------------------------------------------------------
 
@@ -405,7 +397,10 @@ class Planner:
                 log.warning("not armed: %s (%s)", contingency.event.type, error)
                 continue
             with self._lock:
-                self._armed[contingency.key()] = Armed(contingency, problem, plan, envelope)
+                lost = {name: told.lost for name, told in there.pools.items()}
+                expects = Expectation(problem, plan, lost=lost)
+                armed = Armed(contingency, problem, plan, envelope, expects)
+                self._armed[contingency.key()] = armed
         return len(self._armed)
 
     @property
@@ -448,28 +443,40 @@ class Planner:
         plan = armed.plan.model_copy(
             update={"status": "armed", "start": event.start, "event_id": event.id, "answer": answer}
         )
+        followed = _Followed(
+            event=_with_baseline(event, armed.problem),
+            site=self.site,
+            problem=armed.problem,
+            plan=plan,
+            expects=armed.expects,
+            standing=False,
+        )
         with self._lock:
+            self._followed, self._measured = followed, state
+            self._disturbance.reset(armed.problem.other_kw[0])
             spare = self._spare
         if spare is not None:
-            spare.submit(self._confirm, event, state, armed, plan, deadline_s)
+            spare.submit(self._confirm, event, state, followed, deadline_s)
         return plan
 
-    def _confirm(
-        self, event: Event, state: State, armed: Armed, plan: Plan, deadline_s: float
-    ) -> None:
+    def _confirm(self, event: Event, state: State, followed: _Followed, deadline_s: float) -> None:
         """Plan an activated event against the state as it is, with the armed plan in hand."""
         try:
-            followed = _Followed(
-                event=event,
-                site=self.site,
-                problem=armed.problem,
-                plan=plan,
-                expects=Expectation(armed.problem, plan, lost={}),
-                standing=False,
+            self._answer(
+                event,
+                state,
+                Deadline(deadline_s, self.clock),
+                in_hand_from=followed,
+                instead_of=followed,
             )
-            self._answer(event, state, Deadline(deadline_s, self.clock), in_hand_from=followed)
         except EbplanError as error:
             log.warning("an armed plan could not be confirmed: %s", error)
+
+
+def _with_baseline(event: Event, problem: Problem) -> Event:
+    """Return an event with the baseline that was found when it was posed."""
+    fixed = Baseline(rule="fixed", kw=max(problem.baseline_kw[0], 0.0))
+    return event.model_copy(update={"baseline": fixed})
 
 
 def _carried(problem: Problem, followed: _Followed, formulation: Formulation) -> Plan | None:
