@@ -82,13 +82,13 @@ def settling_of(
     fast = pool.cap_response if releases else pool.rise_response or pool.cap_response
     starts = np.array([epoch.t_s for epoch in epochs])
     begun = [epoch for epoch in epochs if epoch.t_s <= elapsed_s + 1e-6]
-    settled_kw = np.array([pool.power_at_start_kw(), *(_settled_kw(pool, e) for e in begun)])
+    settled = np.array([pool.power_at_start_kw(), *(settled_kw(pool, e) for e in begun)])
     drains_kw = np.array(_drains_kw(pool, begun)) if releases else np.zeros(len(begun))
     since_s = elapsed_s - starts[: len(begun)]
-    ahead_kw = settled_kw[-1] - _natural_kw(pool, begun[-1])
+    ahead_kw = settled[-1] - _natural_kw(pool, begun[-1])
     parts = [
         *_decayed(pool.settling, elapsed_s),
-        *_left(fast, -(np.diff(settled_kw) + drains_kw), since_s),
+        *_left(fast, -(np.diff(settled) + drains_kw), since_s),
         *_left(pool.route_response, drains_kw, since_s),
         # where a plan made now starts from, in place of where this one is going
         (ahead_kw, fast.delay_s, fast.time_constant_s),
@@ -123,7 +123,7 @@ def _decayed(
         yield left_kw, round(max(part.delay_s - elapsed_s, 0.0), 6), part.time_constant_s
 
 
-def _settled_kw(pool: PoolProblem, epoch: PoolEpoch) -> float:
+def settled_kw(pool: PoolProblem, epoch: PoolEpoch) -> float:
     """Return the draw a pool settles at in an epoch."""
     serving, power_kw = epoch.active, epoch.power_kw
     for way in (epoch.clock_lock, epoch.tier):

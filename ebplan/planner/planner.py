@@ -35,7 +35,7 @@ from ebplan.problem import Problem
 from ebplan.site import Site
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.session import Session
-from ebplan.state import MeteredPower, State
+from ebplan.state import State
 from ebplan.timegrid import TimeGrid
 
 log = logging.getLogger("ebplan.planner")
@@ -209,7 +209,9 @@ class Planner:
 
         With ``instead_of`` only if that is still what is being followed then.
         """
-        problem, site, state, notes = pose_measured(event, self.site, state, grid=grid)
+        problem, site, state, notes = pose_measured(
+            event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
+        )
         in_hand = None
         if in_hand_from is not None:
             in_hand = partial(_carried, problem, in_hand_from)
@@ -281,7 +283,7 @@ class Planner:
         if elapsed_s >= followed.expects.horizon_s:
             self.why = ("the plan has come to its end",)
             return self._stand(measured, deadline)
-        other_kw = followed.expects.other_kw(measured, elapsed_s)
+        other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
         estimate_kw = self._disturbance.update(other_kw)
         self.why = tuple(
             followed.expects.deviations(measured, elapsed_s, self.tolerance, estimate_kw)
@@ -327,29 +329,25 @@ class Planner:
         return self._answer(event, state, deadline, standing=True)
 
     def _with_memory(self, followed: _Followed, measured: State, elapsed_s: float) -> State:
-        """Return the measured state with what only the plan knows: what is still on its way.
-
-        The load that no pool explains is the estimate, not the last reading.
-        """
+        """Return the measured state with what only the plan knows: what is still on its way."""
         pools = {}
-        pool_problems = {pool.name: pool for pool in followed.problem.pools}
+        planned = {pool.name: pool for pool in followed.problem.pools}
         for name, told in measured.pools.items():
-            pool = pool_problems.get(name)
+            pool = planned.get(name)
             if pool is not None and not told.settling:
                 epochs = followed.plan.pools[name]
                 settling = settling_of(followed.problem, pool, epochs, elapsed_s)
                 usual = min(pool.usual_active, told.total - told.lost)
                 told = told.model_copy(update={"settling": settling, "usually_active": usual})
             pools[name] = told
-        state = measured.model_copy(update={"pools": pools})
-        estimate_kw = self._disturbance.kw
-        if estimate_kw is None or measured.grid is None:
-            return state
-        expected_kw = followed.expects.compute_at(elapsed_s) + estimate_kw
-        reading = MeteredPower(
-            kw=expected_kw - measured.battery_kw, measurement_point="connection_point"
-        )
-        return state.model_copy(update={"grid": reading})
+        return measured.model_copy(update={"pools": pools})
+
+    def _estimate_for(self, state: State) -> float | None:
+        """Return the estimate of the load that no pool explains; None before anything was read."""
+        with self._lock:
+            if self._followed is None or state.grid is None:
+                return None
+            return self._disturbance.kw
 
     # --- armed in advance -------------------------------------------------------------------
 

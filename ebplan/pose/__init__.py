@@ -31,7 +31,14 @@ TRACKING_EPOCHS, PRICE_EPOCHS = 6, 8
 new price as well."""
 
 
-def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None) -> Problem:
+def pose(
+    event: Event,
+    site: Site,
+    state: State,
+    *,
+    grid: TimeGrid | None = None,
+    other_kw: float | None = None,
+) -> Problem:
     """Turn a case into a problem.
 
     Args:
@@ -40,6 +47,7 @@ def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None
         site: the site.
         state: the state when the plan starts.
         grid: steps and epochs from ``state.at`` to the end of the recovery; built if absent.
+        other_kw: load that is not planned, where an estimate of it is better than one reading.
 
     Raises:
         InputError: the parts contradict each other or leave the models' ranges.
@@ -61,7 +69,8 @@ def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None
     pools = tuple(p.problem for p in posed)
     # Losses that do not depend on load belong to the site, however many pools it has.
     constant_loss_kw = sum({p.measured_at: p.constant_loss_kw for p in posed}.values())
-    other_kw = _other_load_kw(site, state, pools, constant_loss_kw)
+    if other_kw is None:
+        other_kw = _other_load_kw(site, state, pools, constant_loss_kw)
     draw_kw = other_kw + sum(pool.power_at_start_kw() for pool in pools)
     if draw_kw > site.connection_point.import_limit_kw:
         raise InputError(

@@ -25,7 +25,12 @@ Repair = Callable[[Site, State], tuple[Site, State, str] | None]
 
 
 def pose_measured(
-    event: Event, site: Site, state: State, *, grid: TimeGrid | None = None
+    event: Event,
+    site: Site,
+    state: State,
+    *,
+    grid: TimeGrid | None = None,
+    other_kw: float | None = None,
 ) -> tuple[Problem, Site, State, tuple[str, ...]]:
     """Pose an event under a measured state, repaired where it has to be.
 
@@ -39,7 +44,7 @@ def pose_measured(
     site, state = _same_pools(site, state, notes)
     for _ in range(MOST_REPAIRS):
         try:
-            problem = pose(event, site, state, grid=grid)
+            problem = pose(event, site, state, grid=grid, other_kw=other_kw)
         except InputError as error:
             repaired = _repair(site, state, error)
             if repaired is None:
