@@ -18,12 +18,40 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.int64]
 
-Term = tuple[ArrayLike, IndexArray]
-"""``(coefficient, columns)``: columns of shape (R,) with a coefficient per row, or columns of
-shape (n,) with a coefficient matrix of shape (R, n)."""
 
 NEGLIGIBLE_COEFFICIENT = 1e-9
 """HiGHS drops entries below this with a warning; they are never written."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of a coefficient matrix (R, n) that are not zero, each of shape (e,)."""
+
+    row: IndexArray
+    column: IndexArray
+    value: FloatArray
+
+    def __mul__(self, factor: float) -> Entries:
+        """Return the entries of the matrix times a number."""
+        return Entries(self.row, self.column, self.value * factor)
+
+    def __neg__(self) -> Entries:
+        """Return the entries of the matrix with its sign turned."""
+        return self * -1.0
+
+
+Term = tuple[ArrayLike | Entries, IndexArray]
+"""``(coefficient, columns)``: columns of shape (R,) with a coefficient per row, or columns of
+shape (n,) with a coefficient matrix of shape (R, n) or its entries."""
+
+
+def entries(matrix: FloatArray) -> Entries:
+    """Return the entries of a matrix that are not negligible; they may not be written to."""
+    row, column = np.nonzero(np.abs(matrix) > NEGLIGIBLE_COEFFICIENT)
+    found = Entries(row, column, matrix[row, column])
+    for part in (found.row, found.column, found.value):
+        part.setflags(write=False)
+    return found
 
 
 @dataclass(frozen=True)
@@ -118,6 +146,12 @@ class Program:
         return np.asarray(sums[self.row_start[1:]] - sums[self.row_start[:-1]])
 
 
+def _spread(value: ArrayLike, size: int) -> FloatArray:
+    """Return a number, or one number for each of ``size`` members, as an array (size,)."""
+    given = np.asarray(value, dtype=float)
+    return given if given.shape == (size,) else np.full(size, given)
+
+
 @dataclass
 class ProgramBuilder:
     """Collects columns, rows and costs from the blocks, in the order they are written."""
@@ -148,9 +182,8 @@ class ProgramBuilder:
 
         Bounds broadcast and must be finite: a free column hides errors and slows the solver.
         """
-        low = np.broadcast_to(np.asarray(lower, dtype=float), (size,))
-        high = np.broadcast_to(np.asarray(upper, dtype=float), (size,))
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        low, high = _spread(lower, size), _spread(upper, size)
+        if not np.isfinite(low + high).all():
             raise ValueError(f"{name}: every bound is finite")
         index = np.arange(self._n_columns, self._n_columns + size)
         if size == 0:
@@ -176,21 +209,21 @@ class ProgramBuilder:
             return
         rows = np.arange(self._n_rows, self._n_rows + size)
         for coefficient, columns in terms:
-            value = np.asarray(coefficient, dtype=float)
-            if value.ndim == 2:
-                at_row, at_column = np.nonzero(np.abs(value) > NEGLIGIBLE_COEFFICIENT)
-                self._entries.append((rows[at_row], columns[at_column], value[at_row, at_column]))
+            if isinstance(coefficient, np.ndarray) and coefficient.ndim == 2:
+                coefficient = entries(coefficient)
+            if isinstance(coefficient, Entries):
+                at_row, at_column = rows[coefficient.row], columns[coefficient.column]
+                self._entries.append((at_row, at_column, coefficient.value))
             else:
-                self._entries.append((rows, columns, np.broadcast_to(value, (size,))))
+                self._entries.append((rows, columns, _spread(coefficient, size)))
         self._rows.append(Group(label, self._n_rows, size))
-        self._row_lower.append(np.broadcast_to(np.asarray(lower, dtype=float), (size,)))
-        self._row_upper.append(np.broadcast_to(np.asarray(upper, dtype=float), (size,)))
+        self._row_lower.append(_spread(lower, size))
+        self._row_upper.append(_spread(upper, size))
         self._n_rows += size
 
     def cost(self, cause: str, columns: IndexArray, price: ArrayLike) -> None:
         """Charge ``price`` (scalar or per column) for each unit of ``columns``."""
-        prices = np.broadcast_to(np.asarray(price, dtype=float), columns.shape)
-        self._costs.append((cause, columns, prices))
+        self._costs.append((cause, columns, _spread(price, len(columns))))
 
     def constant(self, cause: str, money: float) -> None:
         """Add a cost that no decision changes, so that a cause's sum means what it says."""
