@@ -36,6 +36,9 @@ COARSE_S = 0.25
 """Fine step of a long horizon."""
 SOON_S = np.geomspace(0.01, 4.0, 20)
 """Further fine times after each kink of the power, where it moves fastest."""
+AFTER_A_KINK_S = np.append(0.0, SOON_S)
+ALL_ARRIVED = 40.0
+"""Time constants after which a change has arrived, to the last digit of a float."""
 LONG_S = 600.0
 """A horizon longer than this is long."""
 
@@ -66,10 +69,9 @@ def replay(evidence: Evidence) -> Replay:
     """Replay a plan."""
     start_kw, changes = _changes_by_response(evidence)
     times_s = _fine_times_s(evidence, [delay_s for delay_s, _ in changes])
-    middle_s = (times_s[:-1] + times_s[1:]) / 2.0
-    step = np.searchsorted(evidence.edges_s, middle_s, "right") - 1
-    at_kw, energy_kws = _compute_power(evidence, start_kw, changes, times_s)
     edge_cells = np.searchsorted(times_s, evidence.edges_s)
+    step = np.repeat(np.arange(len(evidence.hours)), np.diff(edge_cells))
+    at_kw, energy_kws = _compute_power(evidence, start_kw, changes, times_s)
     mean_kw = np.diff(energy_kws[edge_cells]) / np.diff(evidence.edges_s)
     allowed_kw = sum(
         (_truncation_kw(evidence, pool) for pool in evidence.pools), start=0.0 * mean_kw
@@ -82,7 +84,9 @@ def replay(evidence: Evidence) -> Replay:
     battery = evidence.problem.battery
     stored = stored_allowed = None
     if battery is not None:
-        awake = middle_s >= evidence.problem.event_start_s + battery.delay_s
+        awake = (
+            times_s[:-1] + times_s[1:]
+        ) / 2.0 >= evidence.problem.event_start_s + battery.delay_s
         given = [
             _battery_kw(evidence, battery, step, awake, kw) for kw in (begin_kw, cell_kw, end_kw)
         ]
@@ -150,12 +154,28 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     if battery is not None:
         kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
     even = np.arange(0.0, horizon_s, apart_s)
-    soon = [kink + after_s for kink in kinks for after_s in SOON_S]
-    extra = np.concatenate([even, *kinks, *soon])
-    edges = evidence.edges_s
-    nearest = np.searchsorted(edges, extra).clip(1, len(edges) - 1)
-    gap = np.minimum(np.abs(extra - edges[nearest]), np.abs(extra - edges[nearest - 1]))
-    return np.unique(np.concatenate([edges, extra[(gap > INSTANT_S) & (extra < horizon_s)]]))
+    soon = np.concatenate([np.add.outer(kink, AFTER_A_KINK_S).ravel() for kink in kinks])
+    soon = np.unique(soon[soon < horizon_s])
+    # an edge stands for the times next to it
+    apart = [_apart_from(times, evidence.edges_s) for times in (even, soon)]
+    return _merged(apart[0], _merged(apart[1], evidence.edges_s))
+
+
+def _apart_from(times_s: FloatArray, edges_s: FloatArray) -> FloatArray:
+    """Return the times, in order, that are no instant away from any edge."""
+    keep = np.ones(len(times_s), dtype=bool)
+    first = np.searchsorted(times_s, edges_s - INSTANT_S)
+    last = np.searchsorted(times_s, edges_s + INSTANT_S, "right")
+    for i, j in zip(first, last, strict=True):
+        keep[i:j] = False
+    return times_s[keep]
+
+
+def _merged(many_s: FloatArray, few_s: FloatArray) -> FloatArray:
+    """Return all times in order, each once; either are in order."""
+    place = np.searchsorted(many_s, few_s)
+    new = np.append(many_s, np.inf)[place] != few_s
+    return np.insert(many_s, place[new], few_s[new])
 
 
 def _changes_by_response(
@@ -188,11 +208,13 @@ def _compute_power(
         for epoch_s, change in zip(evidence.epoch_starts_s, kw, strict=True):
             if change == 0.0:
                 continue
-            first = int(np.searchsorted(times_s, epoch_s + delay_s))
-            since = times_s[first:] - (epoch_s + delay_s)
-            arrived = -np.expm1(-since / constant_s)
+            begins_s = epoch_s + delay_s
+            over_s = begins_s + ALL_ARRIVED * constant_s
+            first, last = np.searchsorted(times_s, [begins_s, over_s])
+            arrived = np.ones(len(times_s) - first)
+            arrived[: last - first] = -np.expm1((begins_s - times_s[first:last]) / constant_s)
             power[first:] += change * arrived
-            integral[first:] += change * (since - constant_s * arrived)
+            integral[first:] += change * (times_s[first:] - begins_s - constant_s * arrived)
     return power, integral
 
 
@@ -224,8 +246,9 @@ def _battery_kw(
     barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
     hold_kw = np.where(rests, barely_kw, evidence.grid_kw)
     hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)
-    tracked = sign * np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
-    return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
+    tracked = np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
+    tracked = np.where(awake, sign * tracked, 0.0)
+    return np.where(evidence.in_window[step], tracked, planned[step])
 
 
 def _tracked_both_ways_kw(
