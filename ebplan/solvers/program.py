@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,8 +129,12 @@ class Program:
 
     def column_range(self, name: str) -> slice:
         """Return the columns of a group."""
-        group = next(g for g in self.columns if g.name == name)
-        return slice(group.start, group.start + group.size)
+        return self.ranges[name]
+
+    @cached_property
+    def ranges(self) -> dict[str, slice]:
+        """The columns of each group by its name."""
+        return {g.name: slice(g.start, g.start + g.size) for g in self.columns}
 
     def column_names(self) -> list[str]:
         """Return the name of each column, shape (n,)."""

@@ -39,6 +39,8 @@ from ebplan.timegrid import TimeGrid
 
 CACHED = 64
 """Weights that are kept, each of a pair of responses, a grid and times: some 30 kB."""
+MOST_TIMES_KEPT = 200
+"""Instants of one cached set of weights; step edges are fewer."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def add_compute_power(
         constant = np.zeros(size)
         for pool, count, ways, warmth in zip(pools, counts, lenses, prewarms, strict=True):
             fast, _ = response_weights(pool, grid, times_s, direction)
-            carry, lag = _carried(*_responses(pool, direction), grid, _key(times_s))
+            carry, lag = _carried(*responses(pool, direction), grid, _key(times_s))
             terms += [(-carry, lens.power) for lens in ways]
             terms += [(carry * pool.drained_kw, active) for active in count.serving]
             terms += [
@@ -100,18 +102,27 @@ def add_compute_power(
 def response_weights(
     pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None, direction: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given.
-
-    Pools that answer alike share them: they may not be written to.
-    """
-    return _weights(*_responses(pool, direction), grid, _key(times_s))
+    """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given."""
+    return weights_of(*responses(pool, direction), grid, times_s)
 
 
-def _responses(pool: PoolProblem, direction: int) -> tuple[Response, Response]:
+def responses(pool: PoolProblem, direction: int) -> tuple[Response, Response]:
     """Return how the pool's power follows loads and caps, and drained instances."""
     fast = pool.cap_response if direction < 0 else pool.rise_response or pool.cap_response
     # Power that a drained instance has not shed yet counts against a release, never for an absorb.
     return fast, pool.route_response if direction < 0 else fast
+
+
+def weights_of(
+    fast: Response, slow: Response, grid: TimeGrid, times_s: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return W (R, K + 1) and L (R, K) of a pair of responses.
+
+    Those of the step means and of a few times are kept: they may not be written to.
+    """
+    if times_s is not None and len(times_s) > MOST_TIMES_KEPT:
+        return weights_at(fast, grid, times_s), lag_at(fast, slow, grid, times_s)
+    return _weights(fast, slow, grid, _key(times_s))
 
 
 def _key(times_s: FloatArray | None) -> bytes | None:
