@@ -9,6 +9,7 @@ in compressed-row form: the solver takes them as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -151,10 +152,33 @@ class Program:
         return np.asarray(sums[self.row_start[1:]] - sums[self.row_start[:-1]])
 
 
-def _spread(value: ArrayLike, size: int) -> FloatArray:
-    """Return a number, or one number for each of ``size`` members, as an array (size,)."""
-    given = np.asarray(value, dtype=float)
-    return given if given.shape == (size,) else np.full(size, given)
+@dataclass
+class _Numbers:
+    """Numbers of one group of members after the other, put together at the end."""
+
+    _given: list[tuple[ArrayLike, int]] = field(default_factory=list)
+
+    def add(self, value: ArrayLike, size: int) -> None:
+        """Add one number for all of ``size`` members, or one for each.
+
+        Raises:
+            ValueError: there are neither one nor ``size`` of them.
+        """
+        if not isinstance(value, float) and np.shape(value) not in ((), (size,)):
+            raise ValueError(f"{np.shape(value)} numbers for {size} members")
+        self._given.append((value, size))
+
+    def joined(self) -> FloatArray:
+        """Return the numbers of all members in a row."""
+        numbers, at = np.empty(sum(size for _, size in self._given)), 0
+        for value, size in self._given:
+            numbers[at : at + size] = value
+            at += size
+        return numbers
+
+
+def _finite(bound: ArrayLike) -> bool:
+    return math.isfinite(bound) if isinstance(bound, float) else bool(np.isfinite(bound).all())
 
 
 @dataclass
@@ -162,14 +186,16 @@ class ProgramBuilder:
     """Collects columns, rows and costs from the blocks, in the order they are written."""
 
     _columns: list[Group] = field(default_factory=list)
-    _lower: list[FloatArray] = field(default_factory=list)
-    _upper: list[FloatArray] = field(default_factory=list)
-    _integer: list[NDArray[np.bool_]] = field(default_factory=list)
+    _lower: _Numbers = field(default_factory=_Numbers)
+    _upper: _Numbers = field(default_factory=_Numbers)
+    _integer: _Numbers = field(default_factory=_Numbers)
     _rows: list[Group] = field(default_factory=list)
-    _row_lower: list[FloatArray] = field(default_factory=list)
-    _row_upper: list[FloatArray] = field(default_factory=list)
-    _entries: list[tuple[IndexArray, IndexArray, FloatArray]] = field(default_factory=list)
-    _costs: list[tuple[str, IndexArray, FloatArray]] = field(default_factory=list)
+    _row_lower: _Numbers = field(default_factory=_Numbers)
+    _row_upper: _Numbers = field(default_factory=_Numbers)
+    _entry_row: list[IndexArray] = field(default_factory=list)
+    _entry_column: list[IndexArray] = field(default_factory=list)
+    _entry_value: _Numbers = field(default_factory=_Numbers)
+    _costs: list[tuple[str, IndexArray, ArrayLike]] = field(default_factory=list)
     _constants: dict[str, float] = field(default_factory=dict)
     _n_columns: int = 0
     _n_rows: int = 0
@@ -187,16 +213,15 @@ class ProgramBuilder:
 
         Bounds broadcast and must be finite: a free column hides errors and slows the solver.
         """
-        low, high = _spread(lower, size), _spread(upper, size)
-        if not np.isfinite(low + high).all():
+        if not (_finite(lower) and _finite(upper)):
             raise ValueError(f"{name}: every bound is finite")
         index = np.arange(self._n_columns, self._n_columns + size)
         if size == 0:
             return index
         self._columns.append(Group(name, self._n_columns, size))
-        self._lower.append(low)
-        self._upper.append(high)
-        self._integer.append(np.full(size, integer))
+        self._lower.add(lower, size)
+        self._upper.add(upper, size)
+        self._integer.add(float(integer), size)
         self._n_columns += size
         return index
 
@@ -217,18 +242,21 @@ class ProgramBuilder:
             if isinstance(coefficient, np.ndarray) and coefficient.ndim == 2:
                 coefficient = entries(coefficient)
             if isinstance(coefficient, Entries):
-                at_row, at_column = rows[coefficient.row], columns[coefficient.column]
-                self._entries.append((at_row, at_column, coefficient.value))
+                self._entry_row.append(rows[coefficient.row])
+                self._entry_column.append(columns[coefficient.column])
+                self._entry_value.add(coefficient.value, len(coefficient.value))
             else:
-                self._entries.append((rows, columns, _spread(coefficient, size)))
+                self._entry_row.append(rows)
+                self._entry_column.append(columns)
+                self._entry_value.add(coefficient, size)
         self._rows.append(Group(label, self._n_rows, size))
-        self._row_lower.append(_spread(lower, size))
-        self._row_upper.append(_spread(upper, size))
+        self._row_lower.add(lower, size)
+        self._row_upper.add(upper, size)
         self._n_rows += size
 
     def cost(self, cause: str, columns: IndexArray, price: ArrayLike) -> None:
         """Charge ``price`` (scalar or per column) for each unit of ``columns``."""
-        self._costs.append((cause, columns, _spread(price, len(columns))))
+        self._costs.append((cause, columns, price))
 
     def constant(self, cause: str, money: float) -> None:
         """Add a cost that no decision changes, so that a cause's sum means what it says."""
@@ -236,9 +264,12 @@ class ProgramBuilder:
 
     def build(self) -> Program:
         """Return the finished program; entries of one row and column are added up."""
-        row, column, value = (np.concatenate(part) for part in zip(*self._entries, strict=True))
-        place, where = np.unique(row * self._n_columns + column, return_inverse=True)
-        summed = np.bincount(where, weights=value, minlength=len(place))
+        row, column = np.concatenate(self._entry_row), np.concatenate(self._entry_column)
+        place = row * self._n_columns + column
+        order = np.argsort(place, kind="stable")
+        place, value = place[order], self._entry_value.joined()[order]
+        first = np.flatnonzero(np.diff(place, prepend=-1))
+        place, summed = place[first], np.add.reduceat(value, first)
         kept = np.abs(summed) > NEGLIGIBLE_COEFFICIENT
         place, summed = place[kept], summed[kept]
         starts = np.searchsorted(place // self._n_columns, np.arange(self._n_rows + 1))
@@ -249,11 +280,11 @@ class ProgramBuilder:
         return Program(
             columns=tuple(self._columns),
             rows=tuple(self._rows),
-            lower=np.concatenate(self._lower),
-            upper=np.concatenate(self._upper),
-            integer=np.concatenate(self._integer),
-            row_lower=np.concatenate(self._row_lower),
-            row_upper=np.concatenate(self._row_upper),
+            lower=self._lower.joined(),
+            upper=self._upper.joined(),
+            integer=self._integer.joined() > 0.0,
+            row_lower=self._row_lower.joined(),
+            row_upper=self._row_upper.joined(),
             row_start=starts.astype(np.int64),
             entry_column=place % self._n_columns,
             entry_value=np.asarray(summed, dtype=float),
