@@ -67,15 +67,14 @@ class Replay:
 
 def replay(evidence: Evidence) -> Replay:
     """Replay a plan."""
-    start_kw, changes = _changes_by_response(evidence)
+    of_pools = [changes_kw(evidence, pool) for pool in evidence.pools]
+    start_kw, changes = _changes_by_response(of_pools)
     times_s = _fine_times_s(evidence, [delay_s for delay_s, _ in changes])
     edge_cells = np.searchsorted(times_s, evidence.edges_s)
     step = np.repeat(np.arange(len(evidence.hours)), np.diff(edge_cells))
     at_kw, energy_kws = _compute_power(evidence, start_kw, changes, times_s)
     mean_kw = np.diff(energy_kws[edge_cells]) / np.diff(evidence.edges_s)
-    allowed_kw = sum(
-        (_truncation_kw(evidence, pool) for pool in evidence.pools), start=0.0 * mean_kw
-    )
+    allowed_kw = sum((_truncation_kw(evidence, *kw) for kw in of_pools), start=0.0 * mean_kw)
 
     cell_s = np.diff(times_s)
     other_kw = evidence.other_kw[step]
@@ -108,9 +107,11 @@ def replay(evidence: Evidence) -> Replay:
     )
 
 
-def changes_kw(
-    evidence: Evidence, pool: PoolEvidence
-) -> tuple[float, list[tuple[Response, FloatArray]]]:
+Changes = list[tuple[Response, FloatArray]]
+"""By response, what each epoch adds to a pool's draw, (K,)."""
+
+
+def changes_kw(evidence: Evidence, pool: PoolEvidence) -> tuple[float, Changes]:
     """Return a pool's draw at the start, and by response what each epoch adds to it, (K,).
 
     Loads, caps, idle instances and a pre-warm at work are followed by ``cap_response``, and in an
@@ -179,12 +180,11 @@ def _merged(many_s: FloatArray, few_s: FloatArray) -> FloatArray:
 
 
 def _changes_by_response(
-    evidence: Evidence,
+    of_pools: list[tuple[float, Changes]],
 ) -> tuple[float, dict[tuple[float, float], FloatArray]]:
     """Sum the changes of all pools that answer alike, by (delay, time constant) in seconds."""
     total_kw, changes = 0.0, dict[tuple[float, float], FloatArray]()
-    for pool in evidence.pools:
-        start_kw, parts = changes_kw(evidence, pool)
+    for start_kw, parts in of_pools:
         total_kw += start_kw
         for response, kw in parts:
             key = (response.delay_s, response.time_constant_s)
@@ -218,9 +218,9 @@ def _compute_power(
     return power, integral
 
 
-def _truncation_kw(evidence: Evidence, pool: PoolEvidence) -> FloatArray:
+def _truncation_kw(evidence: Evidence, start_kw: float, changes: Changes) -> FloatArray:
     """Bound what folding small kernel weights into the current epoch changes, shape (T,)."""
-    start_kw, ((_, fast), (_, slow)) = changes_kw(evidence, pool)
+    (_, fast), (_, slow) = changes
     settled = np.concatenate([[start_kw], start_kw + np.cumsum(fast + slow)])
     apart = np.abs(settled[1:, None] - settled[None, :])
     total = np.tril(apart, k=1).sum(axis=1) + np.cumsum(np.abs(slow))
