@@ -242,6 +242,44 @@ class CheckResult(Part):
     """The laws that do not."""
 
 
+Rung = Literal["exact", "rounded", "merit_order", "carried", "armed"]
+"""What answered: the search for the optimum, whole numbers from the linear relaxation, the
+escalation rule, a plan carried on under a new state, or one computed in advance."""
+
+
+class PlanWarning(Part):
+    """Something that went wrong on the way to a plan, which came all the same."""
+
+    kind: Literal["solver_lost", "solver_silent", "not_finite", "check_failed", "repaired"]
+    """The solver process died; it did not answer; it answered no number; a point failed the check
+    and was not used; the measured state was repaired."""
+    message: str
+    """In words."""
+    problem_file: str | None = None
+    """Where the problem was saved; ``ebplan solve`` solves it again."""
+
+
+class Answer(Part):
+    """How a plan that was asked for by a deadline came about; a replay needs no more."""
+
+    rung: Rung
+    """What answered."""
+    index: int = Field(default=0, ge=0)
+    """Which of the points that the rung found, counted from 0."""
+    clock: Literal["seconds", "work"] = "seconds"
+    """What limited the search: time, or work that is the same on every machine."""
+    hot_from: str | None = None
+    """Hash of the problem whose basis the solver started from; None where it started cold."""
+    deadline_s: float | None = None
+    """Time that was given."""
+    took_s: float | None = None
+    """Time that was used; None where work is counted."""
+    structure: tuple[str, ...] = ()
+    """What made the solver's model a new one since the plan before."""
+    warnings: tuple[PlanWarning, ...] = ()
+    """What went wrong on the way."""
+
+
 class Plan(Document):
     """A plan for one event."""
 
@@ -284,6 +322,8 @@ class Plan(Document):
     """Mechanisms that the problem leaves out on purpose."""
     problem_hash: str
     """SHA-256 of the problem this plan answers."""
+    answer: Answer | None = None
+    """How it came about, where it was asked for by a deadline."""
 
     @property
     def shortfall_kwh(self) -> float:

@@ -12,6 +12,7 @@ from ebplan.document import (
     Fraction,
     NonNegative,
     Part,
+    Positive,
     Timestamp,
 )
 from ebplan.site import MeasurementPoint
@@ -26,6 +27,17 @@ class InTransit(Part):
     """How many."""
     remaining_s: NonNegative
     """Seconds until they arrive."""
+
+
+class Settling(Part):
+    """Power still on its way when the plan starts, from what was commanded before."""
+
+    kw: float
+    """Draw above (< 0: below) what the pool settles at, at the connection point."""
+    time_constant_s: Positive
+    """It decays with this time constant, ..."""
+    delay_s: NonNegative = 0.0
+    """... from then on."""
 
 
 class TierState(Part):
@@ -60,13 +72,20 @@ class PoolState(Part):
     """Instances in the lower precision."""
     warm_remaining_s: NonNegative = 0.0
     """How long the pool stays warm from a pre-warm."""
+    lost: int = Field(default=0, ge=0)
+    """Instances that do not answer; they draw nothing and come back in no plan."""
+    usually_active: int | None = Field(default=None, ge=0)
+    """Instances of the pool's own precision that take requests when nothing is asked, where an
+    event has already moved some; as many as now if absent."""
+    settling: tuple[Settling, ...] = ()
+    """Power still on its way, where an event has already moved some."""
 
     @property
     def total(self) -> int:
         """Instances accounted for."""
         lower = self.tier.active + self.tier.drained if self.tier else 0
         on_the_way = sum(t.count for t in self.in_transit)
-        return self.active + self.drained + self.asleep + lower + on_the_way
+        return self.active + self.drained + self.asleep + lower + on_the_way + self.lost
 
 
 class MeteredPower(Part):
@@ -100,5 +119,9 @@ class State(Document):
     """State of charge; needed where the site has a battery."""
     grid: MeteredPower | None = None
     """Meter reading; without it the fitted models say what the site draws."""
+    converter_available: bool = True
+    """Whether the battery's converter answers; without, the site has no battery for now."""
+    battery_kw: float = 0.0
+    """Battery power when the meter was read, at the connection point; > 0 discharges."""
     pools: dict[str, PoolState]
     """Each pool of the site."""

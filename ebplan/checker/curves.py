@@ -53,6 +53,15 @@ def load_at_start(pool: PoolProblem) -> float:
     return min((offered - lowered) / pool.active_at_start, 1.0)
 
 
+def usual_load(pool: PoolProblem) -> float:
+    """Return the load per instance that is usually active, at most 1; 1 where none is."""
+    usual = pool.active_at_start if pool.usually_active is None else pool.usually_active
+    if not usual:
+        return 1.0
+    lowered = 0.0 if pool.tier is None else pool.tier.load_at_start
+    return min((sum(c.load for c in pool.classes) - lowered) / usual, 1.0)
+
+
 def tier_load_at_start(pool: PoolProblem) -> float:
     """Return the load per active instance of the lower precision, of its own capacity; or 0."""
     tier = pool.tier

@@ -178,13 +178,14 @@ def _depth_kw(way: Way) -> FloatArray:
 
 
 def readiness(evidence: Evidence) -> Amount:
-    """Hours for which an instance is not active, in any way, though it was at the start."""
+    """Hours for which an instance is not active, in any way, though it usually is."""
 
     def of(pool: PoolEvidence, hours: FloatArray) -> Amount:
         problem = pool.problem
-        at_start = problem.active_at_start
-        at_start += 0 if problem.tier is None else problem.tier.active_at_start
-        missing = np.maximum(at_start - pool.active, 0.0)
+        usual = problem.usually_active
+        usual = problem.active_at_start if usual is None else usual
+        usual += 0 if problem.tier is None else problem.tier.active_at_start
+        missing = np.maximum(usual - pool.active, 0.0)
         return total(problem.readiness_per_instance_h * missing * hours)
 
     return over_pools(evidence, of)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebplan.checker.curves import HasCapCurve, capacity, load_at_start, load_curve_kw
+from ebplan.checker.curves import HasCapCurve, capacity, load_curve_kw, usual_load
 from ebplan.checker.evidence import (
     BoolArray,
     Evidence,
@@ -157,11 +157,12 @@ def _by_crawling(pool: PoolProblem, way: Way, load: float, needed: float) -> Lat
     g, curve = way.serves_as.cap_curve.elasticity, way.draws_as.load_curve
     threshold = max(needed ** (1.0 / g), 1.0 - (1.0 - needed) / g)
     slope = g * (threshold ** (g - 1.0) if g < 1.0 else 1.0)
-    at = max(load_at_start(pool), curve.one_request_utilisation)
+    at = max(usual_load(pool), curve.one_request_utilisation)
     per_load = sum(t.amplitude_kw * t.exponent * at ** (t.exponent - 1.0) for t in curve.terms)
     there_kw = float(load_curve_kw(way.draws_as, np.array([at]))[0])
-    start_kw = float(load_curve_kw(way.draws_as, np.array([load_at_start(pool)]))[0])
-    per_kw = load / (pool.active_at_start or pool.instances) * slope / (needed * start_kw)
+    start_kw = float(load_curve_kw(way.draws_as, np.array([usual_load(pool)]))[0])
+    usual = pool.active_at_start if pool.usually_active is None else pool.usually_active
+    per_kw = load / (usual or pool.instances) * slope / (needed * start_kw)
     per_kw *= way.capacity_factor
     asked_kw = threshold * ((there_kw - per_load * at) * way.active + per_load * way.load)
     missing_kw = np.maximum(asked_kw - way.power_kw, 0.0)

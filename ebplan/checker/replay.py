@@ -73,6 +73,8 @@ def replay(evidence: Evidence) -> Replay:
     edge_cells = np.searchsorted(times_s, evidence.edges_s)
     step = np.repeat(np.arange(len(evidence.hours)), np.diff(edge_cells))
     at_kw, energy_kws = _compute_power(evidence, start_kw, changes, times_s)
+    on_its_way_kw, on_its_way_kws = _settling(evidence, times_s)
+    at_kw, energy_kws = at_kw + on_its_way_kw, energy_kws + on_its_way_kws
     mean_kw = np.diff(energy_kws[edge_cells]) / np.diff(evidence.edges_s)
     allowed_kw = sum((_truncation_kw(evidence, *kw) for kw in of_pools), start=0.0 * mean_kw)
 
@@ -152,11 +154,12 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     apart_s = FINE_S if horizon_s <= LONG_S else COARSE_S
     battery = evidence.problem.battery
     kinks = [evidence.epoch_starts_s + delay_s for delay_s in delays_s]
+    kinks += [np.array([part.delay_s]) for pool in evidence.problem.pools for part in pool.settling]
     if battery is not None:
         kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
     even = np.arange(0.0, horizon_s, apart_s)
     soon = np.concatenate([np.add.outer(kink, AFTER_A_KINK_S).ravel() for kink in kinks])
-    soon = np.unique(soon[soon < horizon_s])
+    soon = np.unique(soon[(soon >= 0.0) & (soon < horizon_s)])
     # an edge stands for the times next to it
     apart = [_apart_from(times, evidence.edges_s) for times in (even, soon)]
     return _merged(apart[0], _merged(apart[1], evidence.edges_s))
@@ -215,6 +218,22 @@ def _compute_power(
             arrived[: last - first] = -np.expm1((begins_s - times_s[first:last]) / constant_s)
             power[first:] += change * arrived
             integral[first:] += change * (times_s[first:] - begins_s - constant_s * arrived)
+    return power, integral
+
+
+def _settling(evidence: Evidence, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the power on its way from earlier commands, kW, and its integral, kW s.
+
+    It stays until its delay is over and falls by exp(-x / T) from then on.
+    """
+    power, integral = np.zeros_like(times_s), np.zeros_like(times_s)
+    for pool in evidence.problem.pools:
+        for part in pool.settling:
+            falls_s = np.maximum(times_s - part.delay_s, 0.0)
+            left = np.exp(-falls_s / part.time_constant_s)
+            power += part.kw * left
+            waits_s = np.minimum(times_s, part.delay_s)
+            integral += part.kw * (waits_s + part.time_constant_s * (1.0 - left))
     return power, integral
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ebplan.checker.curves import (
     HasCapCurve,
     HasLoadCurve,
-    load_at_start,
     load_curve_kw,
     tier_load_at_start,
+    usual_load,
 )
 from ebplan.plan import ClockLockEpoch, PoolEpoch, TierEpoch
 from ebplan.problem import ClockLockProblem, PoolProblem, TierProblem
@@ -108,7 +108,7 @@ def read_ways(
             name=pool.name,
             draws_as=pool,
             serves_as=pool,
-            start_utilisation=load_at_start(pool),
+            start_utilisation=usual_load(pool),
             capacity_factor=1.0,
             load=own,
             set_points=tuple(epoch.cap_w_per_gpu for epoch in epochs),
@@ -125,7 +125,7 @@ def _under_clock(
         name=f"{pool.name}.clock_lock",
         draws_as=pool,
         serves_as=locked,
-        start_utilisation=load_at_start(pool),
+        start_utilisation=usual_load(pool),
         capacity_factor=1.0,
         load=load,
         set_points=tuple(epoch.clock_mhz for epoch in epochs),
@@ -141,7 +141,7 @@ def _in_tier(
         draws_as=tier,
         serves_as=tier,
         # without an instance in it at the start a cap is priced where the pool's own stood
-        start_utilisation=tier_load_at_start(pool) or load_at_start(pool),
+        start_utilisation=tier_load_at_start(pool) or usual_load(pool),
         capacity_factor=tier.capacity_factor,
         load=load,
         set_points=tuple(epoch.cap_w_per_gpu for epoch in epochs),

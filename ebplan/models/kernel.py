@@ -8,14 +8,20 @@ A channel's settled input ``U_k`` changes only at epochs. With the step response
 its power is ``P(t) = U_{-1} + sum_k (U_k - U_{k-1}) H(t - t_k)``, linear in the inputs:
 ``P = W U`` with rows that sum to 1. ``W`` replaces lag *states*: as variables those would be free
 chains, which are slow and crash a solver's presolve (docs/formulation.md).
+
+What an earlier plan has commanded is still on its way when a plan starts: it adds
+``sum_i r_i exp(-max(t - delay_i, 0) / T_i)`` to the draw, whatever the plan decides.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ebplan.site import Response
+from ebplan.state import Settling
 from ebplan.timegrid import TimeGrid
 
 FloatArray = NDArray[np.float64]
@@ -43,6 +49,33 @@ def mean_lag(fast: Response, slow: Response, grid: TimeGrid) -> FloatArray:
 def lag_at(fast: Response, slow: Response, grid: TimeGrid, times_s: FloatArray) -> FloatArray:
     """Return what the slow response is behind the fast one at each time, (len(times_s), K)."""
     return _noticeable(_reached_at(fast, grid, times_s) - _reached_at(slow, grid, times_s))
+
+
+def mean_settling(settling: Iterable[Settling], grid: TimeGrid) -> FloatArray:
+    """Return what is left of power on its way at the start, mean over each step, (T,), in kW."""
+    left_kw = np.zeros(grid.n_steps)
+    for part in settling:
+        reached = _response_integral(_as_response(part), np.array(grid.edges_s))
+        left_kw += part.kw * (1.0 - np.diff(reached) / grid.durations_s)
+    return left_kw
+
+
+def settling_at(settling: Iterable[Settling], times_s: FloatArray) -> FloatArray:
+    """Return what is left of power on its way at the start at each time, in kW, same shape."""
+    left_kw = np.zeros_like(times_s)
+    for part in settling:
+        since = np.maximum(times_s - part.delay_s, 0.0)
+        left_kw += part.kw * np.exp(-since / part.time_constant_s)
+    return left_kw
+
+
+def settling_at_start_kw(settling: Iterable[Settling]) -> float:
+    """Return the power on its way when the plan starts."""
+    return sum(part.kw for part in settling)
+
+
+def _as_response(part: Settling) -> Response:
+    return Response(delay_s=part.delay_s, time_constant_s=part.time_constant_s)
 
 
 def _mean_reached(response: Response, grid: TimeGrid) -> FloatArray:

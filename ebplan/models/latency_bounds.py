@@ -58,8 +58,8 @@ class OperatedPool(Protocol):
         """Number of instances."""
 
     @property
-    def active_at_start(self) -> int:
-        """Instances that take requests when the plan starts."""
+    def usual_active(self) -> int:
+        """Instances that take requests when nothing is asked."""
 
     @property
     def load(self) -> float:
@@ -82,8 +82,8 @@ class OperatedPool(Protocol):
         """Highest utilisation of the capacity that the power allows."""
 
     @property
-    def utilisation_at_start(self) -> float:
-        """Load per active instance when the plan starts."""
+    def usual_utilisation(self) -> float:
+        """Load per instance that is usually active."""
 
     @property
     def queue(self) -> Queue | None:
@@ -169,7 +169,7 @@ def latency_bounds(pool: OperatedPool) -> LatencyBounds:
         because_of=because_of,
         priced_load=tuple(priced_load),
         priced_power=tuple(priced_power),
-        natural_line=pool.load_curve.tangent(pool.utilisation_at_start),
+        natural_line=pool.load_curve.tangent(pool.usual_utilisation),
     )
 
 
@@ -178,7 +178,7 @@ def finest_speed(pool: OperatedPool) -> float:
 
     The tangent lies above the load curve by a share that is largest at the ends of the range.
     """
-    slope, intercept = pool.load_curve.tangent(pool.utilisation_at_start)
+    slope, intercept = pool.load_curve.tangent(pool.usual_utilisation)
     ends = (pool.min_utilisation, 1.0)
     shares = [float(pool.load_curve.power_kw(u)) / (slope * u + intercept) for u in ends]
     return speed(min(*shares, 1.0) - 1e-9, pool.cap_curve.elasticity)
@@ -186,9 +186,9 @@ def finest_speed(pool: OperatedPool) -> float:
 
 def capacity_used_at_start(pool: OperatedPool) -> float:
     """Return the utilisation of the capacity that the power allows when the plan starts."""
-    if not pool.active_at_start:
+    if not pool.usual_active:
         return 1.0
-    at = pool.utilisation_at_start
+    at = pool.usual_utilisation
     return min(at / float(pool.cap_curve.capacity(float(pool.load_curve.power_kw(at)))), 1.0)
 
 
@@ -250,6 +250,6 @@ def _late_per_kw(pool: OperatedPool, load: float, needed: float) -> float:
     slope at the floor, and at the load per active instance of the start.
     """
     elasticity = pool.cap_curve.elasticity
-    natural_kw = float(pool.load_curve.power_kw(pool.utilisation_at_start))
+    natural_kw = float(pool.load_curve.power_kw(pool.usual_utilisation))
     slope = speed_per_power_share(power_share(needed, elasticity), elasticity)
-    return load / (pool.active_at_start or pool.instances) * slope / (needed * natural_kw)
+    return load / (pool.usual_active or pool.instances) * slope / (needed * natural_kw)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ebplan.errors import InputError
 from ebplan.event import Event
+from ebplan.models.kernel import settling_at_start_kw
 from ebplan.pose.asked import Asked, FloatArray, target_steps, what_is_asked, without_effect
 from ebplan.pose.battery import pose_battery
 from ebplan.pose.pools import check_pools_match, pose_pool
@@ -29,8 +30,15 @@ TRACKING_EPOCHS, PRICE_EPOCHS = 6, 8
 new price as well."""
 
 
-def pose(event: Event, site: Site, state: State) -> Problem:
+def pose(event: Event, site: Site, state: State, *, grid: TimeGrid | None = None) -> Problem:
     """Turn a case into a problem.
+
+    Args:
+        event: what the grid asks; it may have begun before the state was measured, and the rest of
+            it is posed then.
+        site: the site.
+        state: the state when the plan starts.
+        grid: steps and epochs from ``state.at`` to the end of the recovery; built if absent.
 
     Raises:
         InputError: the parts contradict each other or leave the models' ranges.
@@ -38,6 +46,15 @@ def pose(event: Event, site: Site, state: State) -> Problem:
     start_s = (event.start - state.at).total_seconds()
     end_s = start_s + event.duration_s
     _check_times(event, site, start_s, end_s)
+    running = start_s < 0.0
+    if site.battery is not None and not state.converter_available:
+        site = site.model_copy(update={"battery": None})
+        event = event.model_copy(
+            update={
+                "response": event.response.model_copy(update={"restore_soc": None}),
+                "handoff": None,
+            }
+        )
     check_pools_match(site, state)
     posed = [pose_pool(name, pool, site, state.pools[name]) for name, pool in site.pools.items()]
     pools = tuple(p.problem for p in posed)
@@ -53,12 +70,13 @@ def pose(event: Event, site: Site, state: State) -> Problem:
             remedy="correct the contract, the load or the loss stages",
         )
     baseline_kw = draw_kw if event.baseline.kw is None else event.baseline.kw
-    asked = what_is_asked(event, baseline_kw, draw_kw)
+    # what is drawn while it runs is the answer to it, and says nothing of what it asks
+    asked = what_is_asked(event, baseline_kw, baseline_kw if running else draw_kw)
 
     # An import limit above the draw asks for no response: there is none to hand over.
     handoff = event.handoff if asked.asks == "one_way" else None
-    handoff_s = None if handoff is None else start_s + handoff.by_s
-    grid = _time_grid(event, site, start_s, handoff_s)
+    handoff_s = None if handoff is None else max(start_s + handoff.by_s, 0.0)
+    grid = grid or _time_grid(event, site, start_s, handoff_s)
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
     limit = _import_limit_steps(event, site, asked, baseline_kw, edges - start_s)
@@ -92,12 +110,19 @@ def pose(event: Event, site: Site, state: State) -> Problem:
 
 
 def _check_times(event: Event, site: Site, start_s: float, end_s: float) -> None:
-    if start_s < 0.0:
+    if end_s <= 0.0:
         raise InputError(
             field="event.start",
             value=event.start.isoformat(),
-            allowed="at or after state.at",
-            remedy="measure the state before the event, or plan the rest of it as a new event",
+            allowed="an event that ends after state.at",
+            remedy="correct the times: this event is over",
+        )
+    if start_s < 0.0 and event.baseline.kw is None:
+        raise InputError(
+            field="event.baseline.rule",
+            value=event.baseline.rule,
+            allowed="'fixed' with kw, for an event that began before state.at",
+            remedy="give the baseline that was agreed: what is drawn now is the answer already",
         )
     horizon_s = end_s + event.response.recovery_s
     if horizon_s > site.planning.max_horizon_s:
@@ -125,9 +150,9 @@ def _time_grid(event: Event, site: Site, start_s: float, handoff_s: float | None
         even = [t for t in even_s.tolist() if all(abs(t - m) > apart_s for m in moves_s)]
         decide_s = np.array(moves_s + even)
     return build_time_grid(
-        start_s=start_s,
-        begin_s=start_s + shape.initial_delay_s,
-        full_s=start_s + shape.full_activation_s,
+        start_s=max(start_s, 0.0),
+        begin_s=max(start_s + shape.initial_delay_s, 0.0),
+        full_s=max(start_s + shape.full_activation_s, 0.0),
         end_s=end_s,
         horizon_s=end_s + shape.recovery_s,
         marks_s=(start_s, start_s + delay_s, *(() if handoff_s is None else (handoff_s,))),
@@ -178,7 +203,8 @@ def _other_load_kw(
     """Return the load that is not planned: what the meter shows beyond the models."""
     if state.grid is None:
         return site.connection_point.other_load_kw + constant_loss_kw
-    other_kw = state.grid.kw - sum(pool.power_at_start_kw() for pool in pools)
+    modelled_kw = sum(p.power_at_start_kw() + settling_at_start_kw(p.settling) for p in pools)
+    other_kw = state.grid.kw + state.battery_kw - modelled_kw
     if other_kw < 0.0:
         raise InputError(
             field="state.grid.kw",

@@ -103,7 +103,7 @@ def _check_counts(name: str, pool: Pool, state: PoolState) -> None:
         raise InputError(
             field=f"state.pools.{name}",
             value=f"{state.total} instances",
-            allowed=f"active + drained + asleep + in_transit = {pool.instances}",
+            allowed=f"active + drained + asleep + in_transit + lost = {pool.instances}",
             remedy="account for every instance of the pool",
         )
 
@@ -165,7 +165,8 @@ def _lowest_utilisation(
     lowest = (
         curve.one_request_utilisation if pool.allow_extrapolation else curve.valid_from_utilisation
     )
-    per_active = total / state.active if state.active else 0.0
+    usual = state.active if state.usually_active is None else state.usually_active
+    per_active = total / usual if usual else 0.0
     gpus = fleet.gpus_per_instance
     natural_w = float(curve.power_kw(pool.max_utilisation)) * 1000.0 / gpus
     if natural_w > pool.cap_range_w_per_gpu[1]:
@@ -191,7 +192,7 @@ def _lowest_utilisation(
             remedy="leave less headroom, or set allow_extrapolation on the pool",
         )
     # Where nobody serves yet there is no utilisation to hold to the range: the plan decides it.
-    if total > 0.0 and (total < lowest or (state.active and per_active < lowest)):
+    if total > 0.0 and (total < lowest or (usual and per_active < lowest)):
         raise InputError(
             field=f"state.pools.{name}.load_req_per_s",
             value=f"utilisation {min(total, per_active):.3f} of an active instance",

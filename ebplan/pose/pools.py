@@ -74,7 +74,7 @@ def _at_connection_point(name: str, pool: Pool, state: PoolState, known: KnownPo
     failing = pool.sleep.wake_failure_probability
     return PoolProblem(
         name=name,
-        instances=pool.instances,
+        instances=pool.instances - state.lost,
         load_curve=known.curve.scaled(factor),
         cap_curve=_cap_curve(pool, fleet, known.cap, known.curve, factor),
         drained_kw=fleet.idle_kw * factor,
@@ -92,6 +92,8 @@ def _at_connection_point(name: str, pool: Pool, state: PoolState, known: KnownPo
         active_at_start=active,
         drained_at_start=drained,
         asleep_at_start=state.asleep,
+        usually_active=state.usually_active,
+        settling=state.settling,
         arrivals=tuple(
             ArrivalCount(to=t.to, count=t.count, at_s=t.remaining_s) for t in state.in_transit
         ),

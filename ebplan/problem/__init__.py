@@ -78,8 +78,8 @@ class Problem(Document):
     """ISO 4217 code of every money value."""
     grid: TimeGrid
     """Steps and epochs."""
-    event_start_s: NonNegative
-    """Start of the event."""
+    event_start_s: float
+    """Start of the event; < 0 where it has begun before the plan."""
     event_end_s: Positive
     """End of the event."""
     target_kw: tuple[float, ...]

@@ -16,6 +16,7 @@ from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem.classes import ClassProblem
 from ebplan.problem.ways import ClockLockProblem, PrewarmProblem, TierProblem
 from ebplan.site import CongestionStep, Response
+from ebplan.state import Settling
 
 
 class ArrivalCount(Part):
@@ -70,6 +71,11 @@ class PoolProblem(Part):
     """Instances awake without load when the plan starts."""
     asleep_at_start: int = Field(ge=0)
     """Instances asleep when the plan starts."""
+    usually_active: int | None = Field(default=None, ge=0)
+    """Instances of its own precision that take requests when nothing is asked: prices count from
+    there. As many as at the start if absent."""
+    settling: tuple[Settling, ...] = ()
+    """Power still on its way when the plan starts."""
     arrivals: tuple[ArrivalCount, ...] = ()
     """In transit at the start."""
     classes: tuple[ClassProblem, ...] = Field(min_length=1)
@@ -221,6 +227,23 @@ class PoolProblem(Part):
     def serving_at_start(self) -> int:
         """Instances that take requests when the plan starts, in any precision."""
         return self.active_at_start + (self.tier.active_at_start if self.tier else 0)
+
+    @property
+    def usual_active(self) -> int:
+        """Instances of its own precision that take requests when nothing is asked."""
+        return self.active_at_start if self.usually_active is None else self.usually_active
+
+    @property
+    def usual_serving(self) -> int:
+        """Instances that take requests when nothing is asked, in any precision."""
+        return self.usual_active + self.serving_at_start - self.active_at_start
+
+    @property
+    def usual_utilisation(self) -> float:
+        """Load per instance that is usually active, at most 1; 1 where none is."""
+        if not self.usual_active:
+            return 1.0
+        return min((self.load - self.load_in_tier_at_start) / self.usual_active, 1.0)
 
     @property
     def highest_active(self) -> int:

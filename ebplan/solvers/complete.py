@@ -107,7 +107,7 @@ def _put_decision(point: _Point, problem: Problem, decision: PoolDecision) -> No
     own, lower = decision.newly_drained()
     point.put(f"{pool.name}.newly_drained", own)
     point.put(f"{pool.name}.not_drained", (own == 0.0).astype(float))
-    missing = np.maximum(pool.serving_at_start - decision.serving, 0.0)
+    missing = np.maximum(pool.usual_serving - decision.serving, 0.0)
     point.put(f"{pool.name}.missing", missing)
     if pool.tier is not None and decision.swaps is not None:
         point.put(f"{pool.name}.to_tier", decision.swaps.to_tier)
@@ -134,7 +134,7 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
         for h in range(len(lines)):
             lowest = on_lines_kw.argmin(axis=0) == h
             point.put(f"{operation.name}.uncapped.{h}", lowest.astype(float))
-    slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
+    slope, intercept = operation.load_curve.tangent(operation.usual_utilisation)
     depth = slope * way.load + intercept * way.active - way.power_kw
     point.put(f"{operation.name}.cap_depth", np.maximum(depth, 0.0))
     bounds = bounds_of(pool, operation)

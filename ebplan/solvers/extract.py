@@ -6,6 +6,7 @@ import numpy as np
 
 from ebplan.plan import CheckResult, Converter, HandOffResult, Plan, PlanStatus, Step
 from ebplan.problem import Problem
+from ebplan.solvers.blocks.response import settling_kw
 from ebplan.solvers.contributions import contributions
 from ebplan.solvers.decision import NOTHING_KW, PoolDecision, clean, decide
 from ebplan.solvers.formulation import Formulation
@@ -129,6 +130,7 @@ def _mechanisms(
         for name, kw in contributions(problem, decision).items():
             total[name] = total.get(name, 0.0) + kw
     start_kw = np.array(problem.other_kw) + sum(d.pool.power_at_start_kw() for d in decisions)
+    start_kw += sum(settling_kw(d.pool, problem.grid, None) for d in decisions)
     apart = start_kw - np.array(problem.baseline_kw)
     if np.abs(apart).max() > NOTHING_KW:
         # The agreed baseline is not what the site drew when the plan was made.

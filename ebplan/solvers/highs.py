@@ -78,7 +78,7 @@ def solve(
     for retry in RETRIES:
         if until is not None:
             options["time_limit"] = max(until - monotonic(), 0.001)
-        solver = _load(program, {**options, **retry})
+        solver = load(program, {**options, **retry})
         if start is not None:
             known = highspy.HighsSolution()
             known.col_value = start
@@ -132,7 +132,7 @@ def fixed_optimum(program: Program, x: FloatArray, cost: FloatArray | None = Non
         x: where the integers are, shape (n,).
         cost: what to minimise instead of the program's cost, shape (n,).
     """
-    solver = _load(program, {}, relaxed_at=x)
+    solver = load(program, {}, relaxed_at=x)
     if cost is not None:
         _minimise(solver, cost)
     return _linear_optimum(solver, program)
@@ -149,7 +149,7 @@ def least_in_turn(
         at: where the integers are fixed, shape (n,). If absent the linear relaxation is solved:
             whatever the whole numbers, no plan has less.
     """
-    solver = _load(program, {}, relaxed_at=at, relaxed=True)
+    solver = load(program, {}, relaxed_at=at, relaxed=True)
     found = []
     for amount in amounts:
         _minimise(solver, amount)
@@ -188,7 +188,7 @@ def row_duals(program: Program, x: FloatArray) -> FloatArray:
 
 def write_lp(program: Program, path: Path) -> None:
     """Write the program in LP format with its names; nothing is solved."""
-    solver = _load(program, {})
+    solver = load(program, {})
     for i, name in enumerate(program.column_names()):
         solver.passColName(i, _lp_name(name))
     for i, name in enumerate(program.row_names()):
@@ -211,13 +211,24 @@ def _set(solver: Any, option: str, value: object) -> None:
         raise ValueError(f"HiGHS refuses {option} = {value!r}")
 
 
-def _load(
+def load(
     program: Program,
     options: dict[str, Any],
     relaxed_at: FloatArray | None = None,
     *,
     relaxed: bool = False,
 ) -> Any:
+    """Return a solver that holds the program.
+
+    Args:
+        program: what it is to solve.
+        options: options besides ``OPTIONS``.
+        relaxed_at: where the integers are fixed, shape (n,); the rest is linear then.
+        relaxed: leave the integers out, unless they are fixed.
+
+    Raises:
+        NoPlanError: the solver refuses the program.
+    """
     solver = highspy.Highs()
     for option, value in {**OPTIONS, **options}.items():
         _set(solver, option, value)

@@ -43,7 +43,7 @@ def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
         rest = as_it_is(pool)
         posture = answer(pool, rest, missing_kw, held_s) if one_way else rest
         missing_kw -= problem.direction * (posture.draw_kw - pool.power_at_start_kw())
-        decisions.append(_hold(problem, pool, posture, rest))
+        decisions.append(_hold(problem, pool, posture, as_it_is(_as_usual(pool))))
     return complete(problem, formulation, tuple(decisions))
 
 
@@ -54,7 +54,7 @@ def _during(problem: Problem) -> NDArray[np.bool_]:
 
 
 def _hold(problem: Problem, pool: PoolProblem, posture: Posture, rest: Posture) -> PoolDecision:
-    """Hold the posture from the start of the event to its end, and the rest otherwise."""
+    """Hold the posture from the start of the event to its end, and the usual one otherwise."""
     during, grid = _during(problem), problem.grid
 
     def held(in_event: Load, otherwise: Load) -> FloatArray:
@@ -89,6 +89,13 @@ def _hold(problem: Problem, pool: PoolProblem, posture: Posture, rest: Posture) 
         prewarm=prewarm,
         woken_warm=None if prewarm is None else none,
     )
+
+
+def _as_usual(pool: PoolProblem) -> PoolProblem:
+    """Return the pool with as many active instances as usual, as far as they are awake."""
+    awake = pool.active_at_start + pool.drained_at_start
+    active = min(pool.usual_active, awake)
+    return pool.model_copy(update={"active_at_start": active, "drained_at_start": awake - active})
 
 
 def _ways(

@@ -38,7 +38,7 @@ class Operation:
     cap_curve: CapCurve
     min_utilisation: float
     max_utilisation: float
-    utilisation_at_start: float
+    usual_utilisation: float
     utilisation_range: tuple[float, float]
     """Load per active instance that can be reached, lowest and highest."""
     most_active: int
@@ -66,7 +66,7 @@ def operations(pool: PoolProblem) -> tuple[Operation, ...]:
         cap_curve=pool.cap_curve,
         min_utilisation=pool.min_utilisation,
         max_utilisation=pool.max_utilisation,
-        utilisation_at_start=pool.utilisation_at_start,
+        usual_utilisation=pool.usual_utilisation,
         utilisation_range=_own_range(pool),
         most_active=pool.highest_active,
         may_cap=pool.may_cap,
@@ -86,7 +86,7 @@ def _clock_locked(pool: PoolProblem) -> Operation | None:
         cap_curve=pool.clock_lock.cap_curve,
         min_utilisation=pool.min_utilisation,
         max_utilisation=pool.max_utilisation,
-        utilisation_at_start=pool.utilisation_at_start,
+        usual_utilisation=pool.usual_utilisation,
         utilisation_range=_widest_range(pool),
         most_active=pool.highest_active,
         draws_at_most=LOCKED_BELOW,
@@ -106,7 +106,7 @@ def _tier(pool: PoolProblem) -> Operation | None:
         cap_curve=tier.cap_curve,
         min_utilisation=pool.min_utilisation,
         max_utilisation=pool.max_utilisation,
-        utilisation_at_start=tier.utilisation_at_start or pool.utilisation_at_start,
+        usual_utilisation=tier.utilisation_at_start or pool.usual_utilisation,
         utilisation_range=_widest_range(pool),
         most_active=pool.highest_active,
         may_cap=pool.may_cap,
@@ -160,5 +160,5 @@ def bounds_of(pool: PoolProblem, operation: Operation) -> LatencyBounds:
             because_of="itl",
             priced_load=(),
             priced_power=(),
-            natural_line=one_way.load_curve.tangent(one_way.utilisation_at_start),
+            natural_line=one_way.load_curve.tangent(one_way.usual_utilisation),
         )

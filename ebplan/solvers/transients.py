@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ebplan.models.kernel import NEGLIGIBLE_WEIGHT
+from ebplan.models.kernel import NEGLIGIBLE_WEIGHT, mean_settling, settling_at
 from ebplan.problem import Problem
 from ebplan.site import Response
 from ebplan.solvers.blocks.battery import converter_limits_kw, response_limit_kw
@@ -21,6 +21,7 @@ from ebplan.solvers.blocks.prewarm import lead_epochs
 from ebplan.solvers.blocks.response import responses, settled_draw_kw, weights_of
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.program import FloatArray, IndexArray
+from ebplan.state import Settling
 from ebplan.timegrid import TimeGrid
 
 FROM_THE_KINK = np.r_[0.0, np.geomspace(1e-5, 1.0, 48)]
@@ -54,10 +55,15 @@ class Draw:
 
     grid: TimeGrid
     parts: tuple[Part, ...]
+    settling: tuple[Settling, ...]
+    """What earlier commands have left on its way."""
 
     def kw(self, times_s: FloatArray | None) -> FloatArray:
         """Return the step means (T,), or the draw at ``times_s``, same shape."""
-        driven_kw = []
+        if times_s is None:
+            driven_kw = [mean_settling(self.settling, self.grid)]
+        else:
+            driven_kw = [settling_at(self.settling, times_s)]
         for part in self.parts:
             fast, lag = weights_of(part.fast, part.slow, self.grid, times_s)
             driven_kw.append(fast @ part.settled_kw + lag @ part.held_back_kw)
@@ -78,7 +84,8 @@ def draw_of(problem: Problem, decisions: tuple[PoolDecision, ...]) -> Draw:
         Part(*answers, *(np.sum(kw, axis=0) for kw in zip(*inputs, strict=True)))
         for answers, inputs in driven.items()
     )
-    return Draw(problem.grid, tuple(parts))
+    settling = tuple(part for decision in decisions for part in decision.pool.settling)
+    return Draw(problem.grid, tuple(parts), settling)
 
 
 def compute_kw(
@@ -156,7 +163,10 @@ def _bound_kw(draw: Draw, spans: FloatArray, sign: int) -> FloatArray:
     within the span, where that is more draw. Weights that are left out as negligible come on top.
     """
     begin_s, width_s = spans[:, 0], np.diff(spans)[:, 0]
+    # What earlier commands have left on its way is highest where a span begins or ends.
     bound_kw = np.zeros(len(spans))
+    for earlier in draw.settling:
+        bound_kw += (sign * settling_at((earlier,), spans)).max(axis=1)
     for part in draw.parts:
         change_kw, held_kw = sign * np.diff(part.settled_kw), sign * part.held_back_kw
         bound_kw += sign * part.settled_kw[0]
@@ -202,12 +212,17 @@ def _smooth_spans(problem: Problem) -> tuple[FloatArray, IndexArray]:
     """
     answers = [r for p in problem.pools for r in (p.route_response, p.cap_response)]
     answers += [p.rise_response for p in problem.pools if p.rise_response is not None]
-    return _spans_between(problem.grid, frozenset(response.delay_s for response in answers))
+    begins_s = [part.delay_s for pool in problem.pools for part in pool.settling]
+    delays_s = frozenset(response.delay_s for response in answers)
+    return _spans_between(problem.grid, delays_s, frozenset(begins_s))
 
 
 @lru_cache(maxsize=64)
-def _spans_between(grid: TimeGrid, delays_s: frozenset[float]) -> tuple[FloatArray, IndexArray]:
+def _spans_between(
+    grid: TimeGrid, delays_s: frozenset[float], begins_s: frozenset[float]
+) -> tuple[FloatArray, IndexArray]:
     kinks = [grid.epoch_starts_s + delay_s for delay_s in sorted(delays_s)]
+    kinks.append(np.array(sorted(begins_s)))
     times = np.unique(np.concatenate([grid.edges_s, *kinks]))
     times = times[times <= grid.horizon_s]
     spans = np.column_stack([times[:-1], times[1:]])

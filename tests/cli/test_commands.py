@@ -219,7 +219,7 @@ def failing_check(problem: Problem, plan: Plan) -> CheckResult:
 def test_without_a_checked_plan_the_problem_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebplan.planner.check_plan", failing_check)
+    monkeypatch.setattr("ebplan.planner.one_shot.check_plan", failing_check)
     result = ebplan("solve", EXAMPLE, "-o", "plan.json", "--json")
     assert result.exit_code == 4
     assert result.stdout == ""

@@ -194,8 +194,8 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
 
 WRONG_TOGETHER: list[tuple[str, object, str, str]] = [
     # (path, value, field named, words): what only shows once the case is put together
-    ("event.start", "2026-06-01T11:59:59+09:00", "event.start", "at or after state.at"),
-    ("event.start", "2026-06-01T12:00:00+10:00", "event.start", "at or after state.at"),
+    ("event.start", "2026-06-01T11:59:59+09:00", "event.baseline.rule", "began before state.at"),
+    ("event.start", "2026-06-01T12:00:00+10:00", "event.start", "ends after state.at"),
     ("event.duration_s", 14_400, "event.duration_s", "max_horizon_s = 14400 s (here 14460 s)"),
     ("event.target", {"delta_kw": 0}, "event.target.delta_kw", "not 0"),
     (
@@ -209,7 +209,7 @@ WRONG_TOGETHER: list[tuple[str, object, str, str]] = [
     ("state.soc", None, "state.soc", "the site has a battery"),
     ("state.soc", 0.05, "state.soc", "0.1 to 0.95"),
     ("state.pools", {}, "state.pools", "the pools of the site: ['llama70b']"),
-    (f"{STATE}.active", 3, STATE, "active + drained + asleep + in_transit = 4"),
+    (f"{STATE}.active", 3, STATE, "active + drained + asleep + in_transit + lost = 4"),
     (f"{STATE}.load_req_per_s", {"interactive": 28.0}, f"{STATE}.load_req_per_s", "of each class"),
     (
         f"{STATE}.load_req_per_s.chat",

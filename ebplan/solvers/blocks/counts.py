@@ -11,7 +11,7 @@ Identical instances are counted, never told apart: that removes the symmetry. Wh
 | s_k    | to_sleep     | sleep commands given                     | (K,)  |
 | w_k    | to_wake      | wake commands given                      | (K,)  |
 | r_k    | newly_drained| active instances fewer than before       | (K,)  |
-| i_k    | missing      | serving instances fewer than at the start| (K,)  |
+| i_k    | missing      | serving instances fewer than usual       | (K,)  |
 
 Only where the pool has them:
 
@@ -31,7 +31,7 @@ drained_first    s_k + a_k <= D_{k-1},  b_k <= E_{k-1} (tier_drained_first)
 min_awake        sum_{arrivals awake in (t_k - min_awake, t_k]} <= A_k + C_k + D_k
 min_asleep       sum_{arrivals asleep in (t_k - min_asleep, t_k]} <= S_k
 drained_count    r_k >= A_{k-1} + C_{k-1} - A_k - C_k,  n_k likewise of F
-missing_count    i_k >= (A + C + F)_{-1} - (A + C + F)_k
+missing_count    i_k >= (A + C + F)_usual - (A + C + F)_k
 drains_for_real  r_k <= (A + C)_{k-1} - (A + C)_k + N x_k,  r_k <= N (1 - x_k)
                                                                 where drawing power is paid
 active_range     fewest_active <= A_k + C_k + F_k <= most_active   (a bound where there is A alone)
@@ -308,11 +308,11 @@ def _count_drained(
 def _count_missing(
     builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts
 ) -> None:
-    """Count and price the instances that do not serve though as many did at the start."""
-    epochs, start = grid.n_epochs, pool.serving_at_start
-    missing = builder.variables(f"{pool.name}.missing", epochs, upper=start)
+    """Count and price the instances that do not serve though as many usually do."""
+    epochs, usual = grid.n_epochs, pool.usual_serving
+    missing = builder.variables(f"{pool.name}.missing", epochs, upper=usual)
     terms: list[Term] = [(1.0, missing), *((1.0, c) for c in counts.serving)]
-    builder.rows(f"{pool.name}.missing_count", epochs, terms, lower=start)
+    builder.rows(f"{pool.name}.missing_count", epochs, terms, lower=usual)
     price_per_s = pool.readiness_per_instance_h / SECONDS_PER_HOUR
     builder.cost("readiness", missing, price_per_s * grid.epoch_durations_s)
 

@@ -40,7 +40,7 @@ def add_latency(
     """
     way, epochs = lens.operation, grid.n_epochs
     bounds = bounds_of(pool, way)
-    slope, intercept = way.load_curve.tangent(pool.utilisation_at_start)
+    slope, intercept = way.load_curve.tangent(pool.usual_utilisation)
     if bounds.max_utilisation is not None:
         x = bounds.max_utilisation
         for h, (a, b) in enumerate(cap_lines(way)):

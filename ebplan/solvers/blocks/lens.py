@@ -183,7 +183,7 @@ def _corners(operation: PoolProblem | Operation) -> FloatArray:
         each = operation.load / np.arange(1, operation.instances + 1)
         inner = np.r_[each, operation.max_utilisation]
     else:
-        inner = np.array([operation.utilisation_at_start, operation.max_utilisation])
+        inner = np.array([operation.usual_utilisation, operation.max_utilisation])
     inside = inner[(inner > lowest * 1.001) & (inner < 0.999)]
     return np.asarray(np.unique(np.r_[spread, inside]))
 
@@ -240,7 +240,7 @@ def _price_cap_depth(
     builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, active: IndexArray, lens: Lens
 ) -> None:
     operation = lens.operation
-    slope, intercept = operation.load_curve.tangent(operation.utilisation_at_start)
+    slope, intercept = operation.load_curve.tangent(operation.usual_utilisation)
     # A tangent at next to no load is steep: it reaches far above the draw at saturation.
     most_kw = operation.instances * (slope + max(intercept, 0.0))
     depth = builder.variables(f"{operation.name}.cap_depth", grid.n_epochs, upper=most_kw)

@@ -10,6 +10,7 @@ settled draw   Z_k = sum_i P_ik + p_D (N - sum_i A_ik - S_k) + p_S S_k + p_W (pr
                over the ways i to run an instance; instances in transit draw p_D
 
 compute_power          c_t  = sum_pools sum_k W_tk Z_k + L_tk (f(1) - p_D) r_k   (and of the tier)
+                              + what earlier commands have left on its way (models/kernel.py)
 compute_edge_power     ce_t = the same with the weights at the edge
 compute_instant_power  ci_i = the same with the weights at the instant
 
@@ -28,7 +29,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from ebplan.models.kernel import lag_at, mean_lag, mean_weights, weights_at
+from ebplan.models.kernel import (
+    lag_at,
+    mean_lag,
+    mean_settling,
+    mean_weights,
+    settling_at,
+    weights_at,
+)
 from ebplan.problem import PoolProblem
 from ebplan.site import Response
 from ebplan.solvers.blocks.counts import Counts
@@ -87,7 +95,7 @@ def add_compute_power(
             if warmth is not None and pool.prewarm is not None:
                 working_kw = pool.prewarm.power_kw * lead_epochs(pool.prewarm, grid)
                 terms.append((-fast[:, 1:] @ working_kw, warmth.command))
-            constant += fast[:, 0] * pool.power_at_start_kw()
+            constant += fast[:, 0] * pool.power_at_start_kw() + settling_kw(pool, grid, times_s)
             constant += fast[:, 1:].sum(axis=1) * pool.drained_kw * pool.instances
         builder.rows(f"{name}_power", size, terms, lower=constant, upper=constant)
         return total
@@ -151,6 +159,13 @@ def _carried(
     """Return the entries of W without its column of the start, and of L."""
     weights, lag = _weights(fast, slow, grid, times)
     return entries(weights[:, 1:]), entries(lag)
+
+
+def settling_kw(pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None) -> FloatArray:
+    """Return what is on its way at the start, (R,): of the step means, or at ``times_s``."""
+    if times_s is None:
+        return mean_settling(pool.settling, grid)
+    return settling_at(pool.settling, times_s)
 
 
 def settled_draw_kw(

@@ -1,4 +1,4 @@
-"""The planner: one event in, one checked plan out."""
+"""One problem in, one checked and explained plan out, without a deadline."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
-from ebplan.event import Event
 from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
-from ebplan.pose import pose
 from ebplan.problem import Problem
-from ebplan.site import Site
+from ebplan.solvers.carried import CannotCarryOn, carried_battery_kw, carried_decisions
+from ebplan.solvers.complete import complete
 from ebplan.solvers.explain import explain, worth_sentence
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
@@ -31,54 +30,11 @@ from ebplan.solvers.search import (
     settle,
     solve_once,
 )
-from ebplan.state import State
 
-__all__ = ["Method", "Planner", "solve_problem"]
+__all__ = ["Method", "solve_problem"]
 
 MOST_ROUNDS = 10
 """Rounds of watching further instants; each closes in on a peak, two or three are usual."""
-
-
-class Planner:
-    """Plans events for one site.
-
-    Args:
-        site: the site to plan for.
-
-    Example:
-        >>> from ebplan import Planner, load_case
-        >>> case = load_case("examples/under_frequency.json")
-        >>> plan = Planner(case.site).plan(case.event, case.state)
-        >>> plan.status
-        'optimal'
-    """
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-
-    def plan(
-        self,
-        event: Event,
-        state: State,
-        *,
-        time_limit_s: float | None = None,
-        without: Sequence[str] = (),
-    ) -> Plan:
-        """Return a checked plan for an event.
-
-        Args:
-            event: what the grid asks.
-            state: the state of the site when the plan starts.
-            time_limit_s: stop improving after this; the plan then tells its gap.
-            without: mechanisms to leave out (``ebplan.mechanisms``); the plan's explanation then
-                says what they are worth.
-
-        Raises:
-            InputError: event, site and state contradict each other, or a mechanism is unknown.
-            NoPlanError: no plan passed the check.
-        """
-        problem = pose(event, self.site, state)
-        return solve_problem(problem, time_limit_s=time_limit_s, without=without)
 
 
 def solve_problem(
@@ -113,17 +69,17 @@ def solve_problem(
         sentence = worth_sentence(whole, plan, without)
         return plan.model_copy(update={"explanation": (sentence, *plan.explanation)})
     if method == "merit_order":
-        return _checked(problem, _merit_order_plan(problem))
+        return checked(problem, merit_order_plan(problem, formulate(problem)))
     try:
-        return _checked(problem, _optimised_plan(problem, method, solver, time_limit_s))
+        return checked(problem, _optimised_plan(problem, method, solver, time_limit_s))
     except NoPlanError as error:
-        plan = _merit_order_plan(problem)
+        plan = merit_order_plan(problem, formulate(problem))
         sentence = f"The optimised plan was not used: {error}."
         plan = plan.model_copy(update={"explanation": (*plan.explanation, sentence)})
-        return _checked(problem, plan)
+        return checked(problem, plan)
 
 
-def _checked(problem: Problem, plan: Plan) -> Plan:
+def checked(problem: Problem, plan: Plan) -> Plan:
     """Return the plan with the checker's verdict.
 
     Raises:
@@ -171,7 +127,7 @@ def _optimised_plan(
         if done or (until is not None and monotonic() >= until):
             break
     if solution.bound is None:
-        plan = _merit_order_plan(problem)
+        plan = merit_order_plan(problem, formulate(problem))
         sentence = "In the time given the solver never got beyond it: nothing is proven."
         return plan.model_copy(update={"explanation": (*plan.explanation, sentence)})
     bound = min(solution.bound, objective(formulation, x))
@@ -186,8 +142,29 @@ def _left_s(until: float | None) -> float | None:
     return None if until is None else max(until - monotonic(), 0.001)
 
 
-def _merit_order_plan(problem: Problem) -> Plan:
-    formulation = formulate(problem)
+def carried_plan(
+    problem: Problem, plan: Plan, elapsed_s: float, formulation: Formulation | None = None
+) -> Plan | None:
+    """Return a plan carried on under the state of a problem, not checked; None where it cannot be.
+
+    Args:
+        problem: the problem now.
+        plan: the plan that is carried on.
+        elapsed_s: how long ago it began.
+        formulation: the problem's, where it is there already.
+    """
+    formulation = formulation or formulate(problem)
+    try:
+        decisions = carried_decisions(problem, plan, elapsed_s)
+    except CannotCarryOn:
+        return None
+    x = complete(problem, formulation, decisions, carried_battery_kw(problem, plan, elapsed_s))
+    carried = extract_plan(problem, formulation, x, status="merit_order", bound=None, gap=None)
+    return carried.model_copy(update={"explanation": ("Carried on from the plan before.",)})
+
+
+def merit_order_plan(problem: Problem, formulation: Formulation) -> Plan:
+    """Return the plan of the escalation rule; nobody has checked it yet."""
     x = merit_order(problem, formulation)
     plan = extract_plan(problem, formulation, x, status="merit_order", bound=None, gap=None)
     sentence = "Least impact first, not optimised: the whitepaper's rule, without a solver."

@@ -1,0 +1,147 @@
+"""What a plan expects to be measured, and how far a measurement lies from it.
+
+Asked every second of a plan that is being followed: arrays are laid out once, a question costs
+some comparisons. Outside the tolerance the plan is made anew.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.plan import Plan, PoolEpoch
+from ebplan.problem import Problem
+from ebplan.state import State
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a measurement may lie from its plan before another is made."""
+
+    soc: float = 0.02
+    """State of charge, absolute."""
+    load_share: float = 0.05
+    """Load of a class, as a share of what was planned."""
+    load_req_per_s: float = 0.05
+    """Load of a class, below which a difference is none."""
+    power_share: float = 0.02
+    """Power that the models miss, as a share of the baseline."""
+    age_s: float = 900.0
+    """A plan between events expires after this."""
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Counts of a pool from an epoch on."""
+
+    active: int
+    drained: int
+    asleep: int
+    tier_active: int
+    tier_drained: int
+
+
+class Expectation:
+    """What a plan expects."""
+
+    def __init__(self, problem: Problem, plan: Plan, *, lost: dict[str, int]) -> None:
+        """Lay a plan out.
+
+        Args:
+            problem: what the plan answers.
+            plan: the plan.
+            lost: instances of each pool that were lost when it was made.
+        """
+        self._edges_s = list(problem.grid.edges_s)
+        self._starts_s = problem.grid.epoch_starts_s.tolist()
+        self._compute_kw = [step.compute_kw for step in plan.steps]
+        self._other_kw = problem.other_kw[0]
+        self._baseline_kw = max(abs(problem.baseline_kw[0]), 1e-6)
+        self._lost = lost
+        battery = problem.battery
+        self._soc = None
+        if battery is not None:
+            start = battery.start_kwh / battery.energy_kwh
+            self._soc = [start, *(step.soc or 0.0 for step in plan.steps)]
+        self._counts = {
+            pool.name: [_counts_of(epoch) for epoch in plan.pools[pool.name]]
+            for pool in problem.pools
+        }
+        self._loads = {
+            pool.name: {c.name: c.load * c.requests_per_s_per_instance for c in pool.classes}
+            for pool in problem.pools
+        }
+        self.horizon_s = problem.grid.horizon_s
+
+    def compute_at(self, elapsed_s: float) -> float:
+        """Return the draw of the pools that is expected, the mean of its step."""
+        step = min(bisect_right(self._edges_s, elapsed_s), len(self._compute_kw)) - 1
+        return self._compute_kw[max(step, 0)]
+
+    def other_kw(self, state: State, elapsed_s: float) -> float | None:
+        """Return the load that no pool explains, by the meter; None where it was not read."""
+        if state.grid is None:
+            return None
+        return state.grid.kw + state.battery_kw - self.compute_at(elapsed_s)
+
+    def deviations(
+        self, state: State, elapsed_s: float, tolerance: Tolerance, other_kw: float | None
+    ) -> list[str]:
+        """Say in what a state differs from what is expected ``elapsed_s`` into the plan.
+
+        Args:
+            state: what was measured.
+            elapsed_s: since the plan began.
+            tolerance: what counts as no difference.
+            other_kw: the estimate of the load that no pool explains, where there is one.
+        """
+        found: list[str] = []
+        if not state.converter_available and self._soc is not None:
+            found.append("the converter has tripped")
+        if state.converter_available and self._soc is not None and state.soc is not None:
+            expected = float(np.interp(elapsed_s, self._edges_s, self._soc))
+            if abs(state.soc - expected) > tolerance.soc:
+                found.append(f"state of charge {state.soc:.3f}, expected {expected:.3f}")
+        if other_kw is not None:
+            apart_kw = abs(other_kw - self._other_kw)
+            if apart_kw > tolerance.power_share * self._baseline_kw:
+                found.append(f"the models miss {apart_kw:.2f} kW more than when it was planned")
+        epoch = max(bisect_right(self._starts_s, elapsed_s + 1e-6) - 1, 0)
+        for name, told in state.pools.items():
+            counts = self._counts.get(name)
+            if counts is None:
+                found.append(f"pool {name} was not planned")
+                continue
+            if told.lost != self._lost.get(name, 0):
+                found.append(f"pool {name}: {told.lost} instances lost")
+            expected_counts = counts[epoch]
+            tier = told.tier
+            measured = _Counts(
+                told.active,
+                told.drained,
+                told.asleep,
+                tier.active if tier else 0,
+                tier.drained if tier else 0,
+            )
+            if measured != expected_counts:
+                found.append(f"pool {name}: {measured} instead of {expected_counts}")
+            for key, planned in self._loads[name].items():
+                load = told.load_req_per_s.get(key, 0.0)
+                allowed = max(tolerance.load_share * planned, tolerance.load_req_per_s)
+                if abs(load - planned) > allowed:
+                    found.append(f"pool {name}, {key}: {load:.2f} req/s, planned {planned:.2f}")
+        return found
+
+
+def _counts_of(epoch: PoolEpoch) -> _Counts:
+    locked = epoch.clock_lock.active if epoch.clock_lock else 0
+    tier = epoch.tier
+    return _Counts(
+        active=epoch.active + locked,
+        drained=epoch.drained,
+        asleep=epoch.asleep,
+        tier_active=tier.active if tier else 0,
+        tier_drained=tier.drained if tier else 0,
+    )

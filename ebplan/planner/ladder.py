@@ -1,0 +1,394 @@
+"""One problem by a deadline: the best checked plan at that instant, never an exception instead.
+
+Rungs, each leaving a checked plan that a later one may better:
+
+    carried       the plan that is being followed, under the measured state: no solver
+    merit_order   the escalation rule: no solver
+    rounded       whole numbers from the linear relaxation, whose optimum is the bound
+    exact         the search, started from the best rounded point
+
+The solver runs in another process (``solvers/session.py``). This one has a plan in hand before it
+listens, makes each better point a checked plan as long as there is time to, and returns what it
+has when the time has come. A solver that dies, is silent, or answers no numbers costs its rungs
+and leaves a warning with the saved problem.
+
+Two clocks: seconds, or work (linear programs tried, checks of the search), which gives the same
+bytes on every machine of the same versions. Either way the plan tells which point of which rung
+answered, so that ``replay`` finds it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import numpy as np
+
+from ebplan.document import write_atomically
+from ebplan.errors import NoPlanError
+from ebplan.plan import OPTIMAL_GAP, Answer, Plan, PlanStatus, PlanWarning, Rung, money_gap
+from ebplan.planner.one_shot import checked, merit_order_plan
+from ebplan.problem import Problem
+from ebplan.solvers.extract import extract_plan
+from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.meaning import integers_of
+from ebplan.solvers.program import FloatArray
+from ebplan.solvers.search import gap_of, objective, peaks_to_watch, settle
+from ebplan.solvers.session import Listening, Session, SolverLost
+from ebplan.solvers.structure import structure_key, what_changed, why_changed
+from ebplan.solvers.worker import Done, Job, Point
+
+log = logging.getLogger("ebplan.planner")
+
+Clock = Literal["seconds", "work"]
+InHand = Callable[[Formulation], Plan | None]
+WarningKind = Literal["solver_lost", "solver_silent", "not_finite", "check_failed", "repaired"]
+
+MOST_ROUNDS = 4
+"""Rounds of watching further instants; each closes in on a peak, two are usual."""
+WORK_MOVES, WORK_CHECKS = 200, 60
+"""Limits of work: linear programs of the local search, and times the search asks to go on."""
+STALLED_S = 600.0
+"""Where work is counted, a solver that is silent for so long is given up."""
+SAFETY = 1.25
+"""Time kept to finish a plan, against what it took so far."""
+FIRST_FINISH_S = 0.004
+"""Time kept before any plan was finished."""
+SWITCHES_S = 0.002
+"""Time the operating system may take to wake this process."""
+
+
+@dataclass
+class Deadline:
+    """How long a plan may take, in seconds or in work."""
+
+    seconds: float | None = None
+    """From now on; None where there is no limit."""
+    clock: Clock = "seconds"
+    cancelled: threading.Event | None = None
+    """Set from outside: return what is in hand."""
+
+    def __post_init__(self) -> None:
+        self.began = monotonic()
+        timed = self.clock == "seconds" and self.seconds is not None
+        self.until = self.began + self.seconds if timed and self.seconds is not None else None
+
+    def left_s(self) -> float:
+        """Return the seconds left."""
+        if self.cancelled is not None and self.cancelled.is_set():
+            return 0.0
+        return np.inf if self.until is None else self.until - monotonic()
+
+
+@dataclass
+class Finishing:
+    """How long it takes to make a point a checked plan: learned, per column of the program."""
+
+    per_column_s: float | None = None
+
+    def seconds(self, columns: int) -> float:
+        """Return the time to keep."""
+        if self.per_column_s is None:
+            return FIRST_FINISH_S + SWITCHES_S
+        return SAFETY * self.per_column_s * columns + SWITCHES_S
+
+    def took(self, seconds: float, columns: int) -> None:
+        """Learn: at once when it took longer, slowly when it took less."""
+        each = seconds / columns
+        known = self.per_column_s
+        self.per_column_s = each if known is None or each > known else 0.8 * known + 0.2 * each
+
+
+@dataclass
+class Ladder:
+    """Answers problems by deadlines; remembers what it needs to be fast."""
+
+    session: Session | None
+    """Solver processes; None answers without a solver."""
+    problems_to: Path
+    """Folder for the problems that a solver failed on."""
+    finishing: Finishing = field(default_factory=Finishing)
+    _before: tuple[Problem, Formulation, str] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, problem: Problem, deadline: Deadline, in_hand: InHand | None = None) -> Plan:
+        """Return the best checked plan at the deadline.
+
+        Args:
+            problem: what to plan.
+            deadline: how long it may take; with neither limit the search runs to its end.
+            in_hand: makes a plan of this problem from one that is known, from its formulation;
+                None where it cannot.
+
+        Raises:
+            NoPlanError: not even the escalation rule passed the check.
+        """
+        formulation = formulate(problem)
+        climb = _Climb(self, problem, formulation, deadline)
+        climb.structure = self._structure(problem, formulation, climb.key)
+        listening = climb.submit(formulation)
+        if in_hand is None or not climb.without_solver("carried", in_hand):
+            climb.without_solver("merit_order", partial(merit_order_plan, problem))
+        try:
+            if listening is not None:
+                climb.listen(listening)
+        finally:
+            if listening is not None:
+                listening.cancel()
+        return climb.result()
+
+    def _structure(self, problem: Problem, formulation: Formulation, key: str) -> tuple[str, ...]:
+        """Say what made the model a new one since the problem before."""
+        with self._lock:
+            before, self._before = self._before, (problem, formulation, key)
+        if before is None or before[2] == key:
+            return ()
+        why = why_changed(before[0], problem)
+        return why or what_changed(before[1].program, formulation.program)
+
+
+class _Climb:
+    """One problem on its way up the ladder."""
+
+    def __init__(
+        self, ladder: Ladder, problem: Problem, formulation: Formulation, deadline: Deadline
+    ) -> None:
+        self.ladder, self.problem, self.deadline = ladder, problem, deadline
+        self.formulation = formulation
+        self.key = structure_key(formulation.program)
+        self.best: Plan | None = None
+        self.bound: float | None = None
+        self.structure: tuple[str, ...] = ()
+        self.warnings: list[PlanWarning] = []
+        self.hot_from: str | None = None
+
+    # --- rungs ------------------------------------------------------------------------------
+
+    def without_solver(self, rung: Rung, make: InHand) -> bool:
+        """Put a plan in hand that takes no solver; tell whether there is one."""
+        began = monotonic()
+        plan = make(self.formulation)
+        if plan is None:
+            return False
+        try:
+            plan = checked(self.problem, plan)
+        except NoPlanError as error:
+            if rung == "merit_order":
+                self.warn("check_failed", f"{rung}: {error}")
+            return False
+        self.ladder.finishing.took(monotonic() - began, self.formulation.program.n_columns)
+        self.take(plan, Answer(rung=rung))
+        return True
+
+    def submit(self, formulation: Formulation) -> Listening | None:
+        """Hand a formulation to the solver; None where no process is ready."""
+        session = self.ladder.session
+        if session is None:
+            return None
+        work = self.deadline.clock == "work"
+        left_s = self.deadline.left_s() - self.reserve_s(formulation)
+        job = Job(
+            number=0,
+            key=structure_key(formulation.program),
+            program=formulation.program,
+            integers=integers_of(self.problem, formulation),
+            seconds=None if work or not np.isfinite(left_s) else max(left_s, 0.001),
+            moves=WORK_MOVES if work else None,
+            checks=WORK_CHECKS if work else None,
+            name=self.problem.digest(),
+            cold=work,
+        )
+        if work or self.deadline.until is None:
+            session.wait_ready()
+        listening = session.submit(job)
+        if listening is None:
+            self.warn("solver_silent", "no solver process was ready")
+        return listening
+
+    def listen(self, listening: Listening) -> None:
+        """Turn what the solver finds into checked plans until the time has come."""
+        formulation, watched = self.formulation, list[float]()
+        for _ in range(MOST_ROUNDS):
+            last = self._one_round(listening, formulation)
+            listening.cancel()
+            if last is None or self.deadline.left_s() < 3.0 * self.reserve_s(formulation):
+                return
+            more = peaks_to_watch(self.problem, formulation, last.x)
+            if not more:
+                return
+            watched += more
+            formulation = formulate(self.problem, instants_s=watched)
+            again = self.submit(formulation)
+            if again is None:
+                return
+            listening = again
+
+    def _one_round(self, listening: Listening, formulation: Formulation) -> Point | None:
+        """Follow one job; return the last point that became a plan."""
+        used: Point | None = None
+        waiting: Point | None = None
+        proven = False
+        for message in self._messages(listening, formulation):
+            self.raise_bound(message.bound)
+            if isinstance(message, Done):
+                proven = message.proven
+                self.hot_from = message.hot_from
+                if message.error is not None:
+                    self.warn("solver_lost", message.error)
+                break
+            if message.rung == "relaxed":
+                continue
+            # The first point becomes a plan at once; of later ones the last that comes in time.
+            if used is None and self.deadline.until is not None:
+                used = message if self.use(message, formulation) else None
+            else:
+                waiting = message
+        if waiting is not None and self.use(waiting, formulation, proven=proven):
+            return waiting
+        return used
+
+    def _messages(self, listening: Listening, formulation: Formulation) -> Iterator[Point | Done]:
+        """Yield messages as long as there is time left to make a plan of one."""
+        while True:
+            left_s = self.deadline.left_s() - self.reserve_s(formulation)
+            if left_s <= 0.0:
+                return
+            wait_s = min(left_s, STALLED_S if self.deadline.cancelled is None else POLL_S)
+            try:
+                message = listening.next(wait_s)
+            except SolverLost as lost:
+                self.warn("solver_lost", str(lost))
+                return
+            if message is not None:
+                yield message
+                if isinstance(message, Done):
+                    return
+            elif wait_s == STALLED_S:
+                self.warn("solver_silent", f"the solver said nothing for {STALLED_S:g} s")
+                return
+
+    # --- plans ------------------------------------------------------------------------------
+
+    def use(self, point: Point, formulation: Formulation, *, proven: bool = False) -> bool:
+        """Make a point a checked plan, and keep it if it is better; tell whether it was sound."""
+        began = monotonic()
+        if not (np.isfinite(point.x).all() and point.x.shape == (formulation.program.n_columns,)):
+            self.warn("not_finite", f"the solver's {point.rung} point is no plan")
+            return False
+        x = settle(self.problem, formulation, point.x)
+        if self.best is not None and objective(formulation, x) >= self.best.objective:
+            is_same = point.rung != "exact" or not proven
+            if is_same and self._rank(self.best) >= self._rank_of(point.rung):
+                return True
+        rung: Rung = "exact" if point.rung == "exact" else "rounded"
+        status: PlanStatus = "gap" if rung == "exact" else "rounded"
+        bound = self._bound_for(formulation, x)
+        gap = gap_of(formulation, x, bound)
+        if status == "gap" and gap is None:
+            status = "rounded"
+        if rung == "exact" and gap is not None and gap <= OPTIMAL_GAP:
+            status = "optimal"
+        plan = extract_plan(self.problem, formulation, x, status=status, bound=bound, gap=gap)
+        try:
+            plan = checked(self.problem, plan)
+        except NoPlanError as error:
+            self.warn("check_failed", f"{rung} point: {error}")
+            return False
+        self.ladder.finishing.took(monotonic() - began, formulation.program.n_columns)
+        self.take(plan, Answer(rung=rung, index=point.index))
+        return True
+
+    def _bound_for(self, formulation: Formulation, x: FloatArray) -> float | None:
+        return None if self.bound is None else min(self.bound, objective(formulation, x))
+
+    @staticmethod
+    def _rank(plan: Plan) -> int:
+        return 0 if plan.answer is None else _RANKS.get(plan.answer.rung, 0)
+
+    @staticmethod
+    def _rank_of(rung: str) -> int:
+        return _RANKS.get(rung, 0)
+
+    def take(self, plan: Plan, answer: Answer) -> None:
+        """Keep a checked plan if it is the best so far, or as good and better proven."""
+        known = self.best
+        if known is not None:
+            cheaper = plan.objective < known.objective - SAME_MONEY * max(abs(known.objective), 1.0)
+            same = plan.objective <= known.objective + SAME_MONEY * max(abs(known.objective), 1.0)
+            if not cheaper and not (same and _RANKS[answer.rung] >= self._rank(known)):
+                return
+        self.best = plan.model_copy(update={"answer": answer})
+
+    def raise_bound(self, bound: float | None) -> None:
+        """Take note of what is proven."""
+        if bound is not None and np.isfinite(bound):
+            self.bound = bound if self.bound is None else max(self.bound, bound)
+
+    def reserve_s(self, formulation: Formulation) -> float:
+        """Return the time that one more plan takes."""
+        return self.ladder.finishing.seconds(formulation.program.n_columns)
+
+    def warn(self, kind: WarningKind, message: str) -> None:
+        """Note that something went wrong, and save the problem."""
+        file = self.ladder.problems_to / f"ebplan-problem-{self.problem.digest()[:12]}.json"
+        saved: str | None = None
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, self.problem.to_json())
+            saved = str(file)
+        except OSError as error:
+            message += f" (its problem could not be saved: {error})"
+        log.warning("%s: %s (problem: %s)", kind, message, saved)
+        self.warnings.append(PlanWarning(kind=kind, message=message, problem_file=saved))
+
+    def result(self) -> Plan:
+        """Return the best plan with how it came about.
+
+        Raises:
+            NoPlanError: there is none.
+        """
+        plan = self.best
+        if plan is None or plan.answer is None:
+            raise NoPlanError("no plan passed the check, the merit order's neither")
+        bound = self.bound
+        if bound is not None and (plan.bound is None or bound > plan.bound):
+            # what was proven after this plan was made is proven of it as well
+            bound = min(bound, plan.objective)
+            gap = money_gap(plan.objective, bound, plan.cost)
+            status = plan.status
+            if plan.answer.rung == "exact":
+                status = "optimal" if gap <= OPTIMAL_GAP else "gap"
+            plan = plan.model_copy(update={"bound": bound, "gap": gap, "status": status})
+        work = self.deadline.clock == "work"
+        assert plan.answer is not None
+        answer = plan.answer.model_copy(
+            update={
+                "clock": self.deadline.clock,
+                "hot_from": self.hot_from,
+                "deadline_s": self.deadline.seconds,
+                "took_s": None if work else monotonic() - self.deadline.began,
+                "structure": () if work else self.structure,
+                "warnings": tuple(self.warnings),
+            }
+        )
+        return plan.model_copy(update={"answer": answer, "explanation": (_SENTENCES[answer.rung],)})
+
+
+_RANKS: dict[str, int] = {"carried": 0, "merit_order": 0, "armed": 0, "rounded": 1, "exact": 2}
+SAME_MONEY = 1e-9
+"""Money that differs by less, as a share, is the same."""
+POLL_S = 0.02
+"""How often a cancelled call is looked for."""
+_SENTENCES: dict[str, str] = {
+    "exact": "The search for the optimum answered.",
+    "rounded": "Whole numbers from the linear relaxation answered; its optimum is the bound.",
+    "merit_order": "The escalation rule answered: least impact first, not optimised.",
+    "carried": "The plan that was being followed answered, under the measured state.",
+    "armed": "A plan computed in advance answered.",
+}

@@ -1,0 +1,496 @@
+"""The planner of a control service: events and measured states in, checked plans out, in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ebplan.errors import EbplanError
+from ebplan.event import Baseline, Event, ResponseShape, Target
+from ebplan.following import rest_of_grid, settling_of
+from ebplan.plan import Answer, Plan, PlanWarning
+from ebplan.planner.contingencies import (
+    Armed,
+    Contingency,
+    armed_key,
+    envelope_of,
+    likely_contingencies,
+)
+from ebplan.planner.estimate import Disturbance
+from ebplan.planner.expectation import Expectation, Tolerance
+from ebplan.planner.ladder import Clock, Deadline, Ladder
+from ebplan.planner.one_shot import carried_plan, solve_problem
+from ebplan.pose import pose
+from ebplan.pose.repair import pose_measured
+from ebplan.problem import Problem
+from ebplan.site import Site
+from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.session import Session
+from ebplan.state import MeteredPower, State
+from ebplan.timegrid import TimeGrid
+
+log = logging.getLogger("ebplan.planner")
+
+REPLAN_S = 0.2
+"""Time given to a plan that nobody gave a deadline."""
+ARMING_S = 2.0
+"""Time given to a plan that is made in advance."""
+STANDING_RECOVERY_S = 60.0
+DENSE_S = (0.0, 3.0, 10.0, 30.0)
+"""When compute may answer after a plan is made anew inside an event, besides the epochs left."""
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """The plan that is being carried out."""
+
+    event: Event
+    """With the baseline that was found."""
+    site: Site
+    problem: Problem
+    plan: Plan
+    expects: Expectation
+    standing: bool
+    """Whether it is a plan between events."""
+
+
+class Planner:
+    """Plans events for one site; may be called from several threads.
+
+    Without a deadline ``plan`` solves in this process and explains. With one it returns the best
+    checked plan by then; solver processes stand by from ``start`` (or the first such call) to
+    ``close``. ``replan`` is asked each cycle with what was measured.
+
+    Args:
+        site: the site to plan for.
+        clock: what limits a search: ``seconds``, or ``work``, which gives the same bytes on every
+            machine of the same versions and knows no deadline.
+        tolerance: how far a measurement may lie from the plan before another is made.
+        problems_to: folder for problems that a solver failed on; a temporary one if absent.
+
+    Example:
+        >>> from ebplan import Planner, load_case
+        >>> case = load_case("examples/under_frequency.json")
+        >>> plan = Planner(case.site).plan(case.event, case.state)
+        >>> plan.status
+        'optimal'
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        clock: Clock = "seconds",
+        tolerance: Tolerance | None = None,
+        problems_to: Path | None = None,
+    ) -> None:
+        self.site = site
+        self.clock: Clock = clock
+        self.tolerance = tolerance or Tolerance()
+        self._problems_to = problems_to or Path(tempfile.gettempdir()) / "ebplan"
+        self._lock = threading.RLock()
+        self._ladder: Ladder | None = None
+        self._spare: ThreadPoolExecutor | None = None
+        self._followed: _Followed | None = None
+        self._measured: State | None = None
+        self._disturbance = Disturbance()
+        self._armed: dict[object, Armed] = {}
+        self._lost_when_armed: dict[str, int] = {}
+        self._closed = False
+        self.why: tuple[str, ...] = ()
+        """Why the last ``replan`` made another plan; empty where it kept the plan."""
+
+    # --- life -------------------------------------------------------------------------------
+
+    def start(self, *, wait_s: float = 0.0) -> Self:
+        """Start the solver processes; wait up to ``wait_s`` until one is ready."""
+        session = self._ladder_of().session
+        if wait_s > 0.0 and session is not None:
+            session.wait_ready(wait_s)
+        return self
+
+    def close(self) -> None:
+        """Stop the solver processes and whatever is computed in spare time."""
+        with self._lock:
+            self._closed = True
+            spare, self._spare = self._spare, None
+            ladder, self._ladder = self._ladder, None
+        if spare is not None:
+            spare.shutdown(wait=True, cancel_futures=True)
+        if ladder is not None and ladder.session is not None:
+            ladder.session.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ladder_of(self) -> Ladder:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the planner is closed")
+            if self._ladder is None:
+                self._ladder = Ladder(Session(), self._problems_to)
+            return self._ladder
+
+    # --- one event --------------------------------------------------------------------------
+
+    def plan(
+        self,
+        event: Event,
+        state: State,
+        *,
+        deadline_s: float | None = None,
+        time_limit_s: float | None = None,
+        without: Sequence[str] = (),
+        cancel: threading.Event | None = None,
+    ) -> Plan:
+        """Return a checked plan for an event.
+
+        Args:
+            event: what the grid asks; it may have begun before the state was measured.
+            state: the state of the site when the plan starts. With a deadline it is taken as
+                measured: what contradicts the site is repaired, and the plan says so.
+            deadline_s: return the best checked plan by then, not explained.
+            time_limit_s: without a deadline: stop improving after this; the plan tells its gap.
+            without: without a deadline: mechanisms to leave out (``ebplan.mechanisms``); the
+                plan's explanation then says what they are worth.
+            cancel: with a deadline: once set, return what is in hand.
+
+        Raises:
+            InputError: the event is wrong, or without a deadline the state, or a mechanism is
+                unknown.
+            NoPlanError: no plan passed the check.
+        """
+        if deadline_s is None and self.clock == "seconds":
+            problem = pose(event, self.site, state)
+            return solve_problem(problem, time_limit_s=time_limit_s, without=without)
+        deadline = Deadline(deadline_s, self.clock, cancel)
+        return self._answer(event, state, deadline)
+
+    async def aplan(self, event: Event, state: State, *, deadline_s: float | None = None) -> Plan:
+        """Return ``plan`` without blocking the event loop; a cancelled task stops the search."""
+        cancel = threading.Event()
+        try:
+            return await asyncio.to_thread(
+                self.plan, event, state, deadline_s=deadline_s, cancel=cancel
+            )
+        except asyncio.CancelledError:
+            cancel.set()
+            raise
+
+    def _answer(
+        self,
+        event: Event,
+        state: State,
+        deadline: Deadline,
+        *,
+        grid: TimeGrid | None = None,
+        in_hand_from: _Followed | None = None,
+        standing: bool = False,
+    ) -> Plan:
+        """Answer an event by a deadline, and follow the answer."""
+        problem, site, state, notes = pose_measured(event, self.site, state, grid=grid)
+        in_hand = None
+        if in_hand_from is not None:
+            in_hand = partial(_carried, problem, in_hand_from)
+        plan = self._ladder_of().answer(problem, deadline, in_hand)
+        if notes and plan.answer is not None:
+            repairs = tuple(PlanWarning(kind="repaired", message=note) for note in notes)
+            warnings = (*plan.answer.warnings, *repairs)
+            answer = plan.answer.model_copy(update={"warnings": warnings})
+            plan = plan.model_copy(update={"answer": answer})
+        self._follow(event, site, state, problem, plan, standing=standing)
+        return plan
+
+    def _follow(
+        self,
+        event: Event,
+        site: Site,
+        state: State,
+        problem: Problem,
+        plan: Plan,
+        *,
+        standing: bool,
+    ) -> None:
+        fixed = Baseline(rule="fixed", kw=max(problem.baseline_kw[0], 0.0))
+        lost = {name: told.lost for name, told in state.pools.items()}
+        followed = _Followed(
+            event=event.model_copy(update={"baseline": fixed}),
+            site=site,
+            problem=problem,
+            plan=plan,
+            expects=Expectation(problem, plan, lost=lost),
+            standing=standing,
+        )
+        with self._lock:
+            self._followed, self._measured = followed, state
+            self._disturbance.reset(problem.other_kw[0])
+
+    # --- each cycle -------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Plan | None:
+        """The plan that is being followed."""
+        with self._lock:
+            return None if self._followed is None else self._followed.plan
+
+    def replan(
+        self,
+        measured: State,
+        *,
+        deadline_s: float = REPLAN_S,
+        cancel: threading.Event | None = None,
+    ) -> Plan:
+        """Return the plan to follow from now on: the one there is, unless something speaks against.
+
+        The plan is kept while the measured state stays within the tolerance of what it expects;
+        ``why`` then is empty. Otherwise the rest of the event is planned anew from what was
+        measured; between events, and once a plan has expired, a standing plan holds the battery.
+
+        Args:
+            measured: the state now; readings that contradict the site are repaired.
+            deadline_s: time for another plan, where one is needed.
+            cancel: once set, return what is in hand.
+
+        Raises:
+            InputError: nothing is left to plan with.
+            NoPlanError: no plan passed the check.
+        """
+        with self._lock:
+            followed = self._followed
+            self._measured = measured
+        deadline = Deadline(deadline_s, self.clock, cancel)
+        if followed is None:
+            self.why = ("nothing was planned yet",)
+            return self._stand(measured, deadline)
+        elapsed_s = (measured.at - followed.plan.start).total_seconds()
+        if elapsed_s < 0.0:
+            self.why = (f"the clock went back by {-elapsed_s:g} s",)
+            return self._rest(followed, measured, 0.0, deadline)
+        if followed.standing and elapsed_s > self.tolerance.age_s:
+            self.why = ("the plan between events has expired",)
+            return self._stand(measured, deadline)
+        if elapsed_s >= followed.expects.horizon_s:
+            self.why = ("the plan has come to its end",)
+            return self._stand(measured, deadline)
+        other_kw = followed.expects.other_kw(measured, elapsed_s)
+        estimate_kw = self._disturbance.update(other_kw)
+        self.why = tuple(
+            followed.expects.deviations(measured, elapsed_s, self.tolerance, estimate_kw)
+        )
+        if not self.why:
+            return followed.plan
+        return self._rest(followed, measured, elapsed_s, deadline)
+
+    def _rest(
+        self, followed: _Followed, measured: State, elapsed_s: float, deadline: Deadline
+    ) -> Plan:
+        """Plan the rest of what is being followed from the measured state."""
+        left_s = (followed.event.start - measured.at).total_seconds() + followed.event.duration_s
+        if followed.standing or left_s <= 0.0:
+            return self._stand(measured, deadline, followed)
+        state = self._with_memory(followed, measured, elapsed_s)
+        grid = _rest_grid(followed, self.site, state, elapsed_s)
+        return self._answer(followed.event, state, deadline, grid=grid, in_hand_from=followed)
+
+    def _stand(
+        self, measured: State, deadline: Deadline, followed: _Followed | None = None
+    ) -> Plan:
+        """Hold the battery where it is, or as the recovery asks, until something comes."""
+        limit_kw = self.site.connection_point.import_limit_kw
+        restore_soc = None
+        if self.site.battery is not None and measured.soc is not None:
+            battery = self.site.battery
+            restore_soc = min(max(measured.soc, battery.soc_min), battery.soc_max)
+            asked = None if followed is None else followed.event.response.restore_soc
+            restore_soc = max(restore_soc, asked or 0.0)
+        event = Event(
+            id="standing",
+            type="import_limit",
+            start=measured.at,
+            duration_s=self.tolerance.age_s,
+            target=Target(import_limit_kw=limit_kw),
+            response=ResponseShape(recovery_s=STANDING_RECOVERY_S, restore_soc=restore_soc),
+        )
+        state = measured
+        if followed is not None:
+            elapsed_s = (measured.at - followed.plan.start).total_seconds()
+            state = self._with_memory(followed, measured, max(elapsed_s, 0.0))
+        return self._answer(event, state, deadline, standing=True)
+
+    def _with_memory(self, followed: _Followed, measured: State, elapsed_s: float) -> State:
+        """Return the measured state with what only the plan knows: what is still on its way.
+
+        The load that no pool explains is the estimate, not the last reading.
+        """
+        pools = {}
+        pool_problems = {pool.name: pool for pool in followed.problem.pools}
+        for name, told in measured.pools.items():
+            pool = pool_problems.get(name)
+            if pool is not None and not told.settling:
+                epochs = followed.plan.pools[name]
+                settling = settling_of(followed.problem, pool, epochs, elapsed_s)
+                usual = min(pool.usual_active, told.total - told.lost)
+                told = told.model_copy(update={"settling": settling, "usually_active": usual})
+            pools[name] = told
+        state = measured.model_copy(update={"pools": pools})
+        estimate_kw = self._disturbance.kw
+        if estimate_kw is None or measured.grid is None:
+            return state
+        expected_kw = followed.expects.compute_at(elapsed_s) + estimate_kw
+        reading = MeteredPower(
+            kw=expected_kw - measured.battery_kw, measurement_point="connection_point"
+        )
+        return state.model_copy(update={"grid": reading})
+
+    # --- armed in advance -------------------------------------------------------------------
+
+    def arm(
+        self, contingencies: Iterable[Contingency | Event] | None = None, state: State | None = None
+    ) -> Future[int]:
+        """Compute plans in spare time for what may happen; ``activate`` then looks them up.
+
+        Args:
+            contingencies: what may happen, relative to now; what is likely for a site if absent.
+            state: the state they begin from; the last that was measured if absent.
+
+        Returns:
+            A future with the number of plans that are armed.
+
+        Raises:
+            ValueError: no state is known.
+        """
+        state = state or self._measured
+        if state is None:
+            raise ValueError("arm needs a state: give one, or call replan first")
+        if contingencies is None:
+            wanted = likely_contingencies(self.site, state)
+        else:
+            wanted = [Contingency(c) if isinstance(c, Event) else c for c in contingencies]
+        ladder = self._ladder_of()
+        with self._lock:
+            self._armed.clear()
+            self._lost_when_armed = {name: told.lost for name, told in state.pools.items()}
+            if self._spare is None:
+                self._spare = ThreadPoolExecutor(1, thread_name_prefix="ebplan-spare")
+            spare = self._spare
+        return spare.submit(self._arm_all, ladder, wanted, state)
+
+    def _arm_all(self, ladder: Ladder, wanted: list[Contingency], state: State) -> int:
+        for contingency in wanted:
+            if self._closed:
+                break
+            try:
+                event, there = contingency.at(state)
+                problem, *_ = pose_measured(event, self.site, there)
+                plan = ladder.answer(problem, Deadline(ARMING_S, self.clock))
+                envelope = envelope_of(contingency, self.site, state, problem, plan)
+            except EbplanError as error:
+                log.warning("not armed: %s (%s)", contingency.event.type, error)
+                continue
+            with self._lock:
+                self._armed[contingency.key()] = Armed(contingency, problem, plan, envelope)
+        return len(self._armed)
+
+    @property
+    def armed(self) -> tuple[Armed, ...]:
+        """The plans that are armed."""
+        with self._lock:
+            return tuple(self._armed.values())
+
+    def armed_for(self, event: Event, state: State) -> Armed | None:
+        """Return the armed plan whose envelope holds the state; None where there is none."""
+        armed = self._armed.get(armed_key(event, state, self._lost_when_armed))
+        if armed is None or armed.envelope.faults(state) is not None:
+            return None
+        return armed
+
+    def activate(
+        self, event: Event, state: State | None = None, *, deadline_s: float = REPLAN_S
+    ) -> Plan:
+        """Return a plan for an event that begins now: an armed one at once, where one holds.
+
+        An armed plan is checked in spare time against the state as it is, and replaced in
+        ``current`` by a better one; the next ``replan`` returns that. Without one the event is
+        planned by the deadline.
+
+        Args:
+            event: what the grid asks.
+            state: the state now; the last that was measured if absent.
+            deadline_s: time for a plan, where none is armed, and for the one that replaces it.
+
+        Raises:
+            ValueError: no state is known.
+        """
+        state = state or self._measured
+        if state is None:
+            raise ValueError("activate needs a state: give one, or call replan first")
+        armed = self.armed_for(event, state)
+        if armed is None:
+            return self._answer(event, state, Deadline(deadline_s, self.clock))
+        answer = Answer(rung="armed", clock=self.clock)
+        plan = armed.plan.model_copy(
+            update={"status": "armed", "start": event.start, "event_id": event.id, "answer": answer}
+        )
+        with self._lock:
+            spare = self._spare
+        if spare is not None:
+            spare.submit(self._confirm, event, state, armed, plan, deadline_s)
+        return plan
+
+    def _confirm(
+        self, event: Event, state: State, armed: Armed, plan: Plan, deadline_s: float
+    ) -> None:
+        """Plan an activated event against the state as it is, with the armed plan in hand."""
+        try:
+            followed = _Followed(
+                event=event,
+                site=self.site,
+                problem=armed.problem,
+                plan=plan,
+                expects=Expectation(armed.problem, plan, lost={}),
+                standing=False,
+            )
+            self._answer(event, state, Deadline(deadline_s, self.clock), in_hand_from=followed)
+        except EbplanError as error:
+            log.warning("an armed plan could not be confirmed: %s", error)
+
+
+def _carried(problem: Problem, followed: _Followed, formulation: Formulation) -> Plan | None:
+    """Return the plan being followed under a new problem, not checked; None where it cannot be."""
+    elapsed_s = (problem.start - followed.plan.start).total_seconds()
+    if {pool.name for pool in problem.pools} - set(followed.plan.pools):
+        return None
+    return carried_plan(problem, followed.plan, elapsed_s, formulation)
+
+
+def _rest_grid(followed: _Followed, site: Site, state: State, elapsed_s: float) -> TimeGrid:
+    """Return what is left of the grid, with room to answer right after now."""
+    rest = rest_of_grid(followed.problem.grid, elapsed_s)
+    fresh, *_ = pose_measured(followed.event, site, state)
+    edges = sorted({*rest.edges_s, *fresh.grid.edges_s})
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge - kept[-1] > 1e-3:
+            kept.append(edge)
+    if kept[-1] != rest.edges_s[-1]:
+        kept[-1] = rest.edges_s[-1]
+    begins = {*rest.epoch_starts_s.tolist(), *DENSE_S}
+    steps = [i for i, edge in enumerate(kept[:-1]) if any(abs(edge - t) <= 1e-3 for t in begins)]
+    return TimeGrid(edges_s=tuple(kept), epoch_steps=tuple(steps))

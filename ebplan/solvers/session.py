@@ -1,0 +1,232 @@
+"""The parent's side of the solver process: start, feed, listen with a watchdog, kill, replace.
+
+A process is killed when it still works on a job that nobody waits for, longer than it may overstep
+its limit (HiGHS needs 0.1-0.2 s to notice that it is cancelled, and has been seen a third beyond a
+limit). A second process stands by, so that a kill or a crash costs the next plan nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, Pipe
+from time import monotonic
+
+from ebplan.solvers.worker import Cancel, Done, Job, Point
+
+GRACE_S = 0.5
+"""How long a process may go on with a cancelled job before it is killed."""
+STARTS_WITHIN_S = 30.0
+"""A process that has not reported ready by then does not come."""
+
+
+_SERVE = "from ebplan.solvers.worker import main; main()"
+"""Not ``-m``: what is unpickled must be the classes of this module's import."""
+
+
+class SolverLost(Exception):
+    """The solver process died under a job: it crashed, or somebody killed it."""
+
+
+@dataclass
+class _Process:
+    """One solver process."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    born_s: float = field(default_factory=monotonic)
+    ready: bool = False
+    job: int | None = None
+    """The job it works on."""
+    abandoned_s: float | None = None
+    """Since when nobody waits for that job."""
+    known: set[str] = field(default_factory=set)
+    """Structures it has been sent."""
+
+    @classmethod
+    def start(cls) -> _Process:
+        ours, theirs = Pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        return cls(process, ours)
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def receive(self, timeout_s: float) -> Point | Done | str | None:
+        """Return the next message; None if none comes in time.
+
+        Raises:
+            SolverLost: the process has died.
+        """
+        try:
+            if not self.connection.poll(max(timeout_s, 0.0)):
+                return None
+            message: Point | Done | str = self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise SolverLost(_obituary(self.process)) from error
+        if message == "ready":
+            self.ready = True
+        if isinstance(message, Done) and message.job == self.job:
+            self.job = self.abandoned_s = None
+        return message
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+class Session:
+    """Solver processes for one planner; not thread-safe, the planner holds its lock."""
+
+    def __init__(self) -> None:
+        self._processes: list[_Process] = []
+        self._jobs = 0
+        self.kills = 0
+        """Processes killed because they did not stop."""
+        self._refill()
+
+    def submit(self, job: Job) -> Listening | None:
+        """Give a job to a process that is free; None where none is ready yet."""
+        self._tidy()
+        free = [p for p in self._processes if p.ready and p.job is None]
+        if not free:
+            return None
+        process = next((p for p in free if job.key in p.known), free[0])
+        self._jobs += 1
+        job = replace(job, number=self._jobs)
+        try:
+            process.connection.send(job)
+        except OSError:
+            self._drop(process)
+            return self.submit(job)
+        process.job, process.abandoned_s = job.number, None
+        process.known.add(job.key)
+        return Listening(self, process, job.number)
+
+    def wait_ready(self, timeout_s: float = STARTS_WITHIN_S) -> bool:
+        """Wait until a process is ready for a job."""
+        until = monotonic() + timeout_s
+        while True:
+            self._tidy()
+            if any(p.ready and p.job is None for p in self._processes):
+                return True
+            if monotonic() >= until:
+                return False
+            for process in [p for p in self._processes if not p.ready]:
+                with contextlib.suppress(SolverLost):
+                    process.receive(0.05)
+
+    def pids(self) -> list[int]:
+        """Return the process ids, those at work first."""
+        ordered = sorted(self._processes, key=lambda p: p.job is None)
+        return [p.process.pid for p in ordered]
+
+    def close(self) -> None:
+        """Stop all processes."""
+        for process in self._processes:
+            process.kill()
+        self._processes.clear()
+
+    def _tidy(self) -> None:
+        """Hear what processes have to say, bury the dead, kill who does not stop, replace them."""
+        for process in list(self._processes):
+            try:
+                while process.job is None or process.abandoned_s is not None:
+                    if process.receive(0.0) is None:
+                        break
+            except SolverLost:
+                self._drop(process)
+                continue
+            if not process.alive():
+                self._drop(process)
+                continue
+            since_s = process.abandoned_s
+            stuck = since_s is not None and monotonic() - since_s > GRACE_S
+            late = not process.ready and monotonic() - process.born_s > STARTS_WITHIN_S
+            if stuck or late:
+                self.kills += 1
+                self._drop(process)
+        self._refill()
+
+    def _refill(self) -> None:
+        while len(self._processes) < 2:
+            self._processes.append(_Process.start())
+
+    def _drop(self, process: _Process) -> None:
+        process.kill()
+        self._processes.remove(process)
+
+    def lose(self, process: _Process) -> None:
+        """Forget a process that died, and start another."""
+        if process in self._processes:
+            self._drop(process)
+        self._refill()
+
+
+class Listening:
+    """Listens to one job."""
+
+    def __init__(self, session: Session, process: _Process, number: int) -> None:
+        self._session, self._process, self._number = session, process, number
+        self._over = False
+
+    def messages(self, until: float | None) -> Iterator[Point | Done]:
+        """Yield messages until the job is done or the time (``monotonic``) has come.
+
+        Raises:
+            SolverLost: the process died.
+        """
+        while not self._over:
+            left_s = STARTS_WITHIN_S if until is None else until - monotonic()
+            if left_s <= 0.0:
+                return
+            message = self.next(left_s)
+            if message is not None:
+                yield message
+
+    def next(self, timeout_s: float) -> Point | Done | None:
+        """Return the next message of the job, or None if none comes in time.
+
+        Raises:
+            SolverLost: the process died.
+        """
+        try:
+            message = self._process.receive(timeout_s)
+        except SolverLost:
+            self._over = True
+            self._session.lose(self._process)
+            raise
+        if isinstance(message, str) or message is None or message.job != self._number:
+            return None
+        self._over = isinstance(message, Done)
+        return message
+
+    def cancel(self) -> None:
+        """Say that nobody waits any more; the process stops, or is killed after a while."""
+        if self._over or self._process.job != self._number:
+            return
+        self._process.abandoned_s = monotonic()
+        with contextlib.suppress(OSError):
+            self._process.connection.send(Cancel(self._number))
+
+
+def _obituary(process: subprocess.Popen[bytes]) -> str:
+    try:
+        code = process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return "the solver process closed its pipe"
+    return (
+        f"the solver process was ended by signal {-code}"
+        if code < 0
+        else f"the solver process exited with {code}"
+    )
