@@ -156,7 +156,7 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
         kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
     even = np.arange(0.0, horizon_s, apart_s)
     soon = np.concatenate([np.add.outer(kink, AFTER_A_KINK_S).ravel() for kink in kinks])
-    soon = np.unique(soon[soon < horizon_s])
+    soon = np.unique(soon[(soon >= 0.0) & (soon < horizon_s)])
     # an edge stands for the times next to it
     apart = [_apart_from(times, evidence.edges_s) for times in (even, soon)]
     return _merged(apart[0], _merged(apart[1], evidence.edges_s))
