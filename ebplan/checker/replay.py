@@ -88,9 +88,7 @@ def replay(evidence: Evidence) -> Replay:
         awake = (
             times_s[:-1] + times_s[1:]
         ) / 2.0 >= evidence.problem.event_start_s + battery.delay_s
-        given = [
-            _battery_kw(evidence, battery, step, awake, kw) for kw in (begin_kw, cell_kw, end_kw)
-        ]
+        given = _battery_kw(evidence, battery, step, awake, (begin_kw, cell_kw, end_kw))
         # Where the target is missed anyway, the converter shifts energy within the step at most.
         short = evidence.shortfall_kw[step] > POWER_KW
         given[1] = np.where(short, evidence.battery_kw[step], given[1])
@@ -251,23 +249,24 @@ def _battery_kw(
     battery: BatteryProblem,
     step: NDArray[np.int64],
     awake: NDArray[np.bool_],
-    site_kw: FloatArray,
-) -> FloatArray:
-    """Return the battery power against the site's draw without it, by cell."""
+    draws_kw: tuple[FloatArray, ...],
+) -> list[FloatArray]:
+    """Return the battery power against each of the site's draws without it, by cell."""
     planned, sign = evidence.battery_kw, evidence.sign
     if evidence.problem.asks == "nothing":
-        return planned[step]
+        return [planned[step] for _ in draws_kw]
     if evidence.both_ways:
-        tracked = _tracked_both_ways_kw(evidence, battery, step, site_kw)
-        return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
-    limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
-    rests = np.abs(planned) <= POWER_KW
-    barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
-    hold_kw = np.where(rests, barely_kw, evidence.grid_kw)
-    hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)
-    tracked = np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
-    tracked = np.where(awake, sign * tracked, 0.0)
-    return np.where(evidence.in_window[step], tracked, planned[step])
+        tracked = [_tracked_both_ways_kw(evidence, battery, step, kw) for kw in draws_kw]
+    else:
+        limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
+        rests = np.abs(planned) <= POWER_KW
+        barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
+        hold_kw = np.where(rests, barely_kw, evidence.grid_kw)
+        hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)[step]
+        tracked = [sign * np.clip(sign * (kw - hold_kw), 0.0, limit_kw) for kw in draws_kw]
+    answers = evidence.in_window[step] & awake
+    otherwise_kw = np.where(evidence.in_window, 0.0, planned)[step]
+    return [np.where(answers, kw, otherwise_kw) for kw in tracked]
 
 
 def _tracked_both_ways_kw(
