@@ -9,6 +9,8 @@ Steps are cheap for the solver, epochs are not (docs/formulation.md).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,27 +78,54 @@ class TimeGrid(Part):
     @property
     def starts_s(self) -> NDArray[np.float64]:
         """Start of each step in seconds, shape (T,)."""
-        return np.array(self.edges_s[:-1])
+        return _arrays(self).starts_s
 
     @property
     def durations_s(self) -> NDArray[np.float64]:
         """Duration of each step in seconds, shape (T,)."""
-        return np.diff(np.array(self.edges_s))
+        return _arrays(self).durations_s
 
     @property
     def epoch_starts_s(self) -> NDArray[np.float64]:
         """Start of each epoch in seconds, shape (K,)."""
-        return np.array(self.edges_s)[list(self.epoch_steps)]
+        return _arrays(self).epoch_starts_s
 
     @property
     def epoch_durations_s(self) -> NDArray[np.float64]:
         """Duration of each epoch in seconds, shape (K,)."""
-        return np.diff(np.append(self.epoch_starts_s, self.horizon_s))
+        return _arrays(self).epoch_durations_s
 
     @property
     def epoch_of_step(self) -> NDArray[np.int64]:
         """Epoch that each step belongs to, shape (T,)."""
-        return np.searchsorted(np.array(self.epoch_steps), np.arange(self.n_steps), "right") - 1
+        return _arrays(self).epoch_of_step
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """A grid as arrays that may not be written to: they are shared."""
+
+    starts_s: NDArray[np.float64]
+    durations_s: NDArray[np.float64]
+    epoch_starts_s: NDArray[np.float64]
+    epoch_durations_s: NDArray[np.float64]
+    epoch_of_step: NDArray[np.int64]
+
+
+@lru_cache(maxsize=64)
+def _arrays(grid: TimeGrid) -> _Arrays:
+    edges_s, epoch_steps = np.array(grid.edges_s), np.array(grid.epoch_steps)
+    epoch_starts_s = edges_s[epoch_steps]
+    arrays = _Arrays(
+        starts_s=edges_s[:-1],
+        durations_s=np.diff(edges_s),
+        epoch_starts_s=epoch_starts_s,
+        epoch_durations_s=np.diff(np.append(epoch_starts_s, grid.horizon_s)),
+        epoch_of_step=np.searchsorted(epoch_steps, np.arange(grid.n_steps), "right") - 1,
+    )
+    for shared in vars(arrays).values():
+        shared.setflags(write=False)
+    return arrays
 
 
 def build_time_grid(

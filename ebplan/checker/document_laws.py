@@ -20,10 +20,28 @@ from ebplan.problem import Problem
 
 def finite(problem: Problem, plan: Plan) -> list[Finding]:
     """Every number of the plan is finite."""
-    bad = [path for path, number in _numbers(plan, "plan") if not math.isfinite(number)]
-    if not bad:
+    if _all_finite(plan):
         return []
+    bad = [path for path, number in _numbers(plan, "plan") if not math.isfinite(number)]
     return [Finding(None, len(bad), 0.0, f"{len(bad)} values are not finite, first {bad[0]}")]
+
+
+def _all_finite(plan: Plan) -> bool:
+    """Tell whether every number is finite, without saying where one is not."""
+    left: list[object] = [plan]
+    while left:
+        value = left.pop()
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return False
+        elif isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, tuple):
+            left += value
+        # to ask whether something is a document is slow: words and counts are not
+        elif not isinstance(value, str | int) and isinstance(value, Part):
+            left += value.__dict__.values()
+    return True
 
 
 def _numbers(value: object, path: str) -> Iterator[tuple[str, float]]:

@@ -40,12 +40,12 @@ def worst(
 
     What is not a number breaks every law.
     """
+    if np.less_equal(np.subtract(amount, allowed), 0.0).all():
+        return []
     amounts = np.atleast_1d(np.asarray(amount, dtype=float))
     limits = np.broadcast_to(np.asarray(allowed, dtype=float), amounts.shape)
     beyond = amounts - limits
     beyond = np.where(np.isnan(beyond), np.inf, beyond)
-    if amounts.size == 0 or beyond.max() <= 0.0:
-        return []
     i = int(beyond.argmax())
     when = None if at_s is None else float(np.broadcast_to(at_s, amounts.shape)[i])
     # a finding is written to a document, which holds finite numbers only

@@ -179,7 +179,8 @@ def arrivals(pool: PoolEvidence, at_s: FloatArray) -> Arrivals:
         ("tier", swap_s, pool.to_tier),
         ("own", swap_s, pool.to_own),
     ):
-        under_way += [(t_s + lead_s, count, to) for t_s, count in zip(at_s, told, strict=True)]
+        given = np.flatnonzero(told)
+        under_way += [(at_s[k] + lead_s, told[k], to) for k in given]
     for ready_s, count, to in under_way:
         epoch = int(np.searchsorted(at_s, ready_s - INSTANT_S))
         if epoch < len(at_s):

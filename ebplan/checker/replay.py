@@ -36,6 +36,9 @@ COARSE_S = 0.25
 """Fine step of a long horizon."""
 SOON_S = np.geomspace(0.01, 4.0, 20)
 """Further fine times after each kink of the power, where it moves fastest."""
+AFTER_A_KINK_S = np.append(0.0, SOON_S)
+ALL_ARRIVED = 40.0
+"""Time constants after which a change has arrived, to the last digit of a float."""
 LONG_S = 600.0
 """A horizon longer than this is long."""
 
@@ -68,18 +71,16 @@ class Replay:
 
 def replay(evidence: Evidence) -> Replay:
     """Replay a plan."""
-    start_kw, changes = _changes_by_response(evidence)
+    of_pools = [changes_kw(evidence, pool) for pool in evidence.pools]
+    start_kw, changes = _changes_by_response(of_pools)
     times_s = _fine_times_s(evidence, [delay_s for delay_s, _ in changes])
-    middle_s = (times_s[:-1] + times_s[1:]) / 2.0
-    step = np.searchsorted(evidence.edges_s, middle_s, "right") - 1
+    edge_cells = np.searchsorted(times_s, evidence.edges_s)
+    step = np.repeat(np.arange(len(evidence.hours)), np.diff(edge_cells))
     at_kw, energy_kws = _compute_power(evidence, start_kw, changes, times_s)
     on_its_way_kw, on_its_way_kws = _settling(evidence, times_s)
     at_kw, energy_kws = at_kw + on_its_way_kw, energy_kws + on_its_way_kws
-    edge_cells = np.searchsorted(times_s, evidence.edges_s)
     mean_kw = np.diff(energy_kws[edge_cells]) / np.diff(evidence.edges_s)
-    allowed_kw = sum(
-        (_truncation_kw(evidence, pool) for pool in evidence.pools), start=0.0 * mean_kw
-    )
+    allowed_kw = sum((_truncation_kw(evidence, *kw) for kw in of_pools), start=0.0 * mean_kw)
 
     cell_s = np.diff(times_s)
     other_kw = evidence.other_kw[step]
@@ -88,10 +89,10 @@ def replay(evidence: Evidence) -> Replay:
     battery = evidence.problem.battery
     stored = stored_allowed = None
     if battery is not None:
-        awake = middle_s >= evidence.problem.event_start_s + battery.delay_s
-        given = [
-            _battery_kw(evidence, battery, step, awake, kw) for kw in (begin_kw, cell_kw, end_kw)
-        ]
+        awake = (
+            times_s[:-1] + times_s[1:]
+        ) / 2.0 >= evidence.problem.event_start_s + battery.delay_s
+        given = _battery_kw(evidence, battery, step, awake, (begin_kw, cell_kw, end_kw))
         # Where the target is missed anyway, the converter shifts energy within the step at most.
         short = evidence.shortfall_kw[step] > POWER_KW
         given[1] = np.where(short, evidence.battery_kw[step], given[1])
@@ -112,9 +113,11 @@ def replay(evidence: Evidence) -> Replay:
     )
 
 
-def changes_kw(
-    evidence: Evidence, pool: PoolEvidence
-) -> tuple[float, list[tuple[Response, FloatArray]]]:
+Changes = list[tuple[Response, FloatArray]]
+"""By response, what each epoch adds to a pool's draw, (K,)."""
+
+
+def changes_kw(evidence: Evidence, pool: PoolEvidence) -> tuple[float, Changes]:
     """Return a pool's draw at the start, and by response what each epoch adds to it, (K,).
 
     Loads, caps, idle instances and a pre-warm at work are followed by ``cap_response``, and in an
@@ -159,21 +162,36 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     if battery is not None:
         kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
     even = np.arange(0.0, horizon_s, apart_s)
-    soon = [kink + after_s for kink in kinks for after_s in SOON_S]
-    extra = np.concatenate([even, *kinks, *soon])
-    edges = evidence.edges_s
-    nearest = np.searchsorted(edges, extra).clip(1, len(edges) - 1)
-    gap = np.minimum(np.abs(extra - edges[nearest]), np.abs(extra - edges[nearest - 1]))
-    return np.unique(np.concatenate([edges, extra[(gap > INSTANT_S) & (extra < horizon_s)]]))
+    soon = np.concatenate([np.add.outer(kink, AFTER_A_KINK_S).ravel() for kink in kinks])
+    soon = np.unique(soon[(soon >= 0.0) & (soon < horizon_s)])
+    # an edge stands for the times next to it
+    apart = [_apart_from(times, evidence.edges_s) for times in (even, soon)]
+    return _merged(apart[0], _merged(apart[1], evidence.edges_s))
+
+
+def _apart_from(times_s: FloatArray, edges_s: FloatArray) -> FloatArray:
+    """Return the times, in order, that are no instant away from any edge."""
+    keep = np.ones(len(times_s), dtype=bool)
+    first = np.searchsorted(times_s, edges_s - INSTANT_S)
+    last = np.searchsorted(times_s, edges_s + INSTANT_S, "right")
+    for i, j in zip(first, last, strict=True):
+        keep[i:j] = False
+    return times_s[keep]
+
+
+def _merged(many_s: FloatArray, few_s: FloatArray) -> FloatArray:
+    """Return all times in order, each once; either are in order."""
+    place = np.searchsorted(many_s, few_s)
+    new = np.append(many_s, np.inf)[place] != few_s
+    return np.insert(many_s, place[new], few_s[new])
 
 
 def _changes_by_response(
-    evidence: Evidence,
+    of_pools: list[tuple[float, Changes]],
 ) -> tuple[float, dict[tuple[float, float], FloatArray]]:
     """Sum the changes of all pools that answer alike, by (delay, time constant) in seconds."""
     total_kw, changes = 0.0, dict[tuple[float, float], FloatArray]()
-    for pool in evidence.pools:
-        start_kw, parts = changes_kw(evidence, pool)
+    for start_kw, parts in of_pools:
         total_kw += start_kw
         for response, kw in parts:
             key = (response.delay_s, response.time_constant_s)
@@ -197,11 +215,13 @@ def _compute_power(
         for epoch_s, change in zip(evidence.epoch_starts_s, kw, strict=True):
             if change == 0.0:
                 continue
-            first = int(np.searchsorted(times_s, epoch_s + delay_s))
-            since = times_s[first:] - (epoch_s + delay_s)
-            arrived = -np.expm1(-since / constant_s)
+            begins_s = epoch_s + delay_s
+            over_s = begins_s + ALL_ARRIVED * constant_s
+            first, last = np.searchsorted(times_s, [begins_s, over_s])
+            arrived = np.ones(len(times_s) - first)
+            arrived[: last - first] = -np.expm1((begins_s - times_s[first:last]) / constant_s)
             power[first:] += change * arrived
-            integral[first:] += change * (since - constant_s * arrived)
+            integral[first:] += change * (times_s[first:] - begins_s - constant_s * arrived)
     return power, integral
 
 
@@ -221,9 +241,9 @@ def _settling(evidence: Evidence, times_s: FloatArray) -> tuple[FloatArray, Floa
     return power, integral
 
 
-def _truncation_kw(evidence: Evidence, pool: PoolEvidence) -> FloatArray:
+def _truncation_kw(evidence: Evidence, start_kw: float, changes: Changes) -> FloatArray:
     """Bound what folding small kernel weights into the current epoch changes, shape (T,)."""
-    start_kw, ((_, fast), (_, slow)) = changes_kw(evidence, pool)
+    (_, fast), (_, slow) = changes
     settled = np.concatenate([[start_kw], start_kw + np.cumsum(fast + slow)])
     apart = np.abs(settled[1:, None] - settled[None, :])
     total = np.tril(apart, k=1).sum(axis=1) + np.cumsum(np.abs(slow))
@@ -235,22 +255,24 @@ def _battery_kw(
     battery: BatteryProblem,
     step: NDArray[np.int64],
     awake: NDArray[np.bool_],
-    site_kw: FloatArray,
-) -> FloatArray:
-    """Return the battery power against the site's draw without it, by cell."""
+    draws_kw: tuple[FloatArray, ...],
+) -> list[FloatArray]:
+    """Return the battery power against each of the site's draws without it, by cell."""
     planned, sign = evidence.battery_kw, evidence.sign
     if evidence.problem.asks == "nothing":
-        return planned[step]
+        return [planned[step] for _ in draws_kw]
     if evidence.both_ways:
-        tracked = _tracked_both_ways_kw(evidence, battery, step, site_kw)
-        return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
-    limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
-    rests = np.abs(planned) <= POWER_KW
-    barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
-    hold_kw = np.where(rests, barely_kw, evidence.grid_kw)
-    hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)
-    tracked = sign * np.clip(sign * (site_kw - hold_kw[step]), 0.0, limit_kw)
-    return np.where(evidence.in_window[step], np.where(awake, tracked, 0.0), planned[step])
+        tracked = [_tracked_both_ways_kw(evidence, battery, step, kw) for kw in draws_kw]
+    else:
+        limit_kw = battery.discharge_limit_kw if evidence.releases else battery.charge_limit_kw
+        rests = np.abs(planned) <= POWER_KW
+        barely_kw = evidence.aim_kw + sign * evidence.shortfall_kw
+        hold_kw = np.where(rests, barely_kw, evidence.grid_kw)
+        hold_kw = np.where(rests & ~evidence.asked, sign * np.inf, hold_kw)[step]
+        tracked = [sign * np.clip(sign * (kw - hold_kw), 0.0, limit_kw) for kw in draws_kw]
+    answers = evidence.in_window[step] & awake
+    otherwise_kw = np.where(evidence.in_window, 0.0, planned)[step]
+    return [np.where(answers, kw, otherwise_kw) for kw in tracked]
 
 
 def _tracked_both_ways_kw(

@@ -61,9 +61,9 @@ class LoadCurve(Part):
         """Return the uncapped power in kW, same shape as ``utilisation``."""
         u = np.asarray(utilisation, dtype=float)
         busy = np.maximum(u, self.one_request_utilisation)
-        above = sum(
-            (term.amplitude_kw * busy**term.exponent for term in self.terms), start=np.zeros_like(u)
-        )
+        above: FloatArray | float = 0.0
+        for term in self.terms:
+            above = above + term.amplitude_kw * busy**term.exponent
         duty = np.minimum(u / self.one_request_utilisation, 1.0)
         return np.asarray(self.idle_kw + duty * above)
 

@@ -196,6 +196,8 @@ def _speed_floor(
     pool: OperatedPool, hard: Sequence[tuple[ServedClass, ClassLatency]]
 ) -> tuple[float, Literal["itl", "ttft"], float]:
     """Return the speed that caps must leave, what asks for it, and what the cap floor leaves."""
+    if not hard:
+        return 0.0, "itl", 0.0  # nothing asks for any
     curve = pool.cap_curve
     natural_kw = float(pool.load_curve.power_kw(pool.max_utilisation))
     lowest = speed(curve.floor_kw / natural_kw, curve.elasticity)

@@ -13,11 +13,12 @@ import numpy as np
 
 from ebplan.plan import ClockLockEpoch, Plan, PoolEpoch, TierEpoch
 from ebplan.problem import PoolProblem, Problem
-from ebplan.solvers.blocks.counts import arrivals, arriving_at_start, arriving_in_tier
+from ebplan.solvers.blocks.counts import arriving_at_start, arriving_in_tier
 from ebplan.solvers.decision import PoolDecision, Running, Swaps
+from ebplan.solvers.epochs import arrivals
 from ebplan.solvers.operations import CLOCK_LOCK, Operation, operations
-from ebplan.solvers.postures import lowest_power_kw
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.serving import lowest_power_kw
 
 CLOSE = 1e-9
 
@@ -233,7 +234,7 @@ def _running(
         capped_kw = natural_kw
         if limit is not None and planned_count:
             capped_kw = min(planned_kw / planned_count, operation.draws_at_most * natural_kw)
-            capped_kw = max(capped_kw, lowest_power_kw(operation, each))
+            capped_kw = max(capped_kw, float(lowest_power_kw(operation, each)))
         elif planned_count:
             # chords lie a little below the curve, and so did the plan
             capped_kw = min(natural_kw, operation.draws_at_most * natural_kw)

@@ -22,7 +22,7 @@ from ebplan.solvers.margins import margin_point
 from ebplan.solvers.operations import bounds_of
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.quality import late_by_waiting, too_slow_kw
-from ebplan.solvers.transients import compute_kw, hidden_kw, judged_from, peaks
+from ebplan.solvers.transients import draw_of, hidden_kw, judged_from, overshoot
 
 
 @dataclass
@@ -36,8 +36,9 @@ class _Point:
 
     def put(self, name: str, values: FloatArray | float) -> None:
         """Write a group; a group that the program does not need is passed over."""
-        if any(group.name == name for group in self.program.columns):
-            self.x[self.program.column_range(name)] = values
+        members = self.program.ranges.get(name)
+        if members is not None:
+            self.x[members] = values
 
 
 def complete(
@@ -60,11 +61,11 @@ def complete(
     point = _Point(program, np.zeros(program.n_columns))
     for decision in decisions:
         _put_decision(point, problem, decision)
-    pools_kw = mean_kw = compute_kw(problem, decisions, None)
+    draw = draw_of(problem, decisions)
+    pools_kw = mean_kw = draw.kw(None)
     point.put("compute", mean_kw)
-    point.put("compute_edge", compute_kw(problem, decisions, np.array(problem.grid.edges_s)))
-    watched = np.array(formulation.instants_s)
-    point.put("compute_instant", compute_kw(problem, decisions, watched))
+    point.put("compute_edge", draw.kw(np.array(problem.grid.edges_s)))
+    point.put("compute_instant", draw.kw(np.array(formulation.instants_s)))
     mean_kw = mean_kw + np.array(problem.other_kw)
 
     aim = np.array(problem.baseline_kw) + np.array(problem.target_kw)
@@ -86,18 +87,16 @@ def complete(
     grid_kw = mean_kw - given_kw
     short_kw = np.zeros_like(mean_kw)
     for sign in judged_from(problem):
-        peak_kw = peaks(problem, decisions, sign)[0] + np.array(problem.other_kw)
-        missed_kw = np.maximum(
-            sign * (grid_kw - aim), sign * (peak_kw - aim) - hidden_kw(problem, sign)
-        )
-        short_kw = np.maximum(short_kw, missed_kw - problem.tolerance_kw)
+        beyond_kw = sign * (grid_kw - aim) - problem.tolerance_kw
+        over_kw, _ = overshoot(problem, draw, sign, everywhere=problem.margins is not None)
+        short_kw = np.maximum(short_kw, np.maximum(beyond_kw, over_kw))
     if problem.margins is not None:
         # one way only: the loop above has judged one side
         margin = margin_point(
             problem,
             compute_kw=pools_kw,
             grid_kw=grid_kw,
-            residual_kw=sign * (peak_kw - aim) - hidden_kw(problem, sign) - problem.tolerance_kw,
+            residual_kw=over_kw,
             short_kw=clean(short_kw),
             energy_kwh=None if problem.battery is None else point.x[program.column_range("energy")],
         )
@@ -142,11 +141,12 @@ def _put_running(point: _Point, pool: PoolProblem, way: Running) -> None:
     for i, step in enumerate(pool.congestion):
         above = np.maximum(way.load - step.above_utilisation * capacity, 0.0)
         point.put(f"{operation.name}.congested.{i}", above)
-    lines = np.array(uncapped_lines(operation))
-    on_lines_kw = np.outer(lines[:, 0], way.load) + np.outer(lines[:, 1], way.active)
-    for h in range(len(lines)):
-        lowest = on_lines_kw.argmin(axis=0) == h
-        point.put(f"{operation.name}.uncapped.{h}", lowest.astype(float))
+    if not operation.may_cap:
+        lines = np.array(uncapped_lines(operation))
+        on_lines_kw = np.outer(lines[:, 0], way.load) + np.outer(lines[:, 1], way.active)
+        for h in range(len(lines)):
+            lowest = on_lines_kw.argmin(axis=0) == h
+            point.put(f"{operation.name}.uncapped.{h}", lowest.astype(float))
     slope, intercept = operation.load_curve.tangent(operation.usual_utilisation)
     depth = slope * way.load + intercept * way.active - way.power_kw
     point.put(f"{operation.name}.cap_depth", np.maximum(depth, 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -77,12 +78,12 @@ class PoolDecision:
         """The instances of the pool's own precision without a locked clock."""
         return self.ways[0]
 
-    @property
+    @cached_property
     def serving(self) -> FloatArray:
         """Instances that take requests, shape (K,)."""
         return np.asarray(np.sum([way.active for way in self.ways], axis=0))
 
-    @property
+    @cached_property
     def power_kw(self) -> FloatArray:
         """Settled power of the serving instances, shape (K,)."""
         return np.asarray(np.sum([way.power_kw for way in self.ways], axis=0))
@@ -106,7 +107,7 @@ class PoolDecision:
 
 
 def _fewer(active: FloatArray, at_start: int) -> FloatArray:
-    return np.asarray(np.maximum(np.r_[at_start, active[:-1]] - active, 0.0))
+    return np.asarray(np.maximum(np.append(at_start, active[:-1]) - active, 0.0))
 
 
 def decide(problem: Problem, formulation: Formulation, x: FloatArray) -> tuple[PoolDecision, ...]:

@@ -18,6 +18,7 @@ from ebplan.solvers.blocks.counts import arriving_at_start, arriving_in_tier
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
 from ebplan.solvers.complete import complete
 from ebplan.solvers.decision import PoolDecision, Running, Swaps
+from ebplan.solvers.demands import Load
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.operations import CLOCK_LOCK, operations
 from ebplan.solvers.postures import Posture, as_it_is, escalate, take_up
@@ -39,9 +40,10 @@ def merit_order(problem: Problem, formulation: Formulation) -> FloatArray:
     for pool in map(bounded, problem.pools):
         # What is asked both ways the battery follows alone; where nothing is, nothing moves.
         one_way = problem.asks == "one_way"
-        posture = answer(pool, missing_kw, held_s) if one_way else as_it_is(pool)
+        rest = as_it_is(pool)
+        posture = answer(pool, rest, missing_kw, held_s) if one_way else rest
         missing_kw -= problem.direction * (posture.draw_kw - pool.power_at_start_kw())
-        decisions.append(_hold(problem, pool, posture))
+        decisions.append(_hold(problem, pool, posture, as_it_is(_as_usual(pool))))
     return complete(problem, formulation, tuple(decisions))
 
 
@@ -51,12 +53,11 @@ def _during(problem: Problem) -> NDArray[np.bool_]:
     return (starts >= problem.event_start_s - 1e-9) & (starts < problem.event_end_s - 1e-9)
 
 
-def _hold(problem: Problem, pool: PoolProblem, posture: Posture) -> PoolDecision:
+def _hold(problem: Problem, pool: PoolProblem, posture: Posture, rest: Posture) -> PoolDecision:
     """Hold the posture from the start of the event to its end, and the usual one otherwise."""
     during, grid = _during(problem), problem.grid
-    rest = as_it_is(_as_usual(pool))
 
-    def held(in_event: float, otherwise: float) -> FloatArray:
+    def held(in_event: Load, otherwise: Load) -> FloatArray:
         return np.where(during, in_event, otherwise)
 
     def by_class(what: str) -> dict[str, FloatArray]:
@@ -102,7 +103,7 @@ def _ways(
 ) -> Iterator[Running]:
     """Yield how the instances of each way run, in the order of ``operations``."""
 
-    def held(in_event: float, otherwise: float) -> FloatArray:
+    def held(in_event: Load, otherwise: Load) -> FloatArray:
         return np.where(during, in_event, otherwise)
 
     for operation in operations(pool):

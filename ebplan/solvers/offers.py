@@ -16,7 +16,7 @@ from ebplan.problem import BatteryProblem, ClassProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.counts import SECONDS_PER_HOUR
 from ebplan.solvers.leave_out import servable
 from ebplan.solvers.operations import CLOCK_LOCK, Operation, operations
-from ebplan.solvers.postures import lowest_power_kw
+from ebplan.solvers.serving import lowest_power_kw
 
 NO_DEPTH_KW = 1e-3
 """A watt is no depth."""
@@ -231,7 +231,7 @@ def _below_natural(problem: Problem, pool: PoolProblem, way: Operation, lowest: 
     if not active:
         return Offer(0.0, limit=NOBODY)
     natural_kw = float(way.load_curve.power_kw(u))
-    lowest_kw = lowest_power_kw(way, u)
+    lowest_kw = float(lowest_power_kw(way, u))
     depth_kw = active * (natural_kw - lowest_kw)
     if depth_kw <= NO_DEPTH_KW:
         lowest_w, natural_w = (_w_per_gpu(pool, kw) for kw in (lowest_kw, natural_kw))

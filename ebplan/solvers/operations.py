@@ -9,6 +9,7 @@ instance-equivalents.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ebplan.document import FieldFault
 from ebplan.models.curves import CapCurve, LoadCurve
@@ -141,6 +142,7 @@ def operated(pool: PoolProblem, operation: Operation) -> PoolProblem:
     return pool.model_copy(update=curves)
 
 
+@lru_cache(maxsize=256)
 def bounds_of(pool: PoolProblem, operation: Operation) -> LatencyBounds:
     """Return what the limits on latency of a pool's classes ask of one way to run its instances.
 

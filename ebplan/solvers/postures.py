@@ -6,42 +6,32 @@ active, or lock their clock where that goes deeper; put requests off that may wa
 ones away, cheapest first. To absorb: put drained instances to work, work off what waits, serve
 ahead what is queued. Weights are not loaded and instances not put to sleep by this rule: what takes
 longer than it helps, or helps by no watt that is certain, is a decision for the optimiser.
+
+Postures of one kind (all counts, or all shares of a class) are worked out together, as arrays of
+shape (D,) in their order of impact; the first that is enough is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ebplan.problem import PoolProblem
+from ebplan.solvers.demands import (
+    Demand,
+    Load,
+    everything_served,
+    lowered_more,
+    nothing_served,
+    one_at,
+    put_off,
+    turned_away,
+)
 from ebplan.solvers.operations import CLOCK_LOCK, Operation, operations
-
-SHARES = np.linspace(0.05, 1.0, 20)
-"""Shares of a class that are tried when requests are put off or turned away."""
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What becomes of the load offered to a pool, in instance-equivalents by class."""
-
-    rejected: dict[str, float]
-    deferred: dict[str, float]
-    """Put off (> 0) or worked off (< 0); only classes that may wait."""
-    pulled: dict[str, float] = field(default_factory=dict)
-    """Served ahead."""
-    lowered: dict[str, float] = field(default_factory=dict)
-    """Served at the lower precision."""
-
-    def served(self, pool: PoolProblem) -> float:
-        """Return the load that is left to serve."""
-        away = sum(self.rejected.values()) + sum(self.deferred.values())
-        return pool.load - away + sum(self.pulled.values())
-
-    def served_by_own(self, pool: PoolProblem) -> float:
-        """Return what is left of it to the pool's own precision."""
-        return self.served(pool) - sum(self.lowered.values())
+from ebplan.solvers.program import FloatArray, IndexArray
+from ebplan.solvers.serving import NEGLIGIBLE_LOAD, fewest, fits, lowest_power_kw
 
 
 @dataclass(frozen=True)
@@ -63,238 +53,231 @@ class Posture:
     """Their settled power."""
 
 
-def escalate(pool: PoolProblem, missing_kw: float, held_s: float) -> Posture:
+@dataclass(frozen=True)
+class _Postures:
+    """D postures of one kind, from the least impact to the most; arrays of shape (D,)."""
+
+    active: FloatArray
+    power_kw: FloatArray
+    demand: Demand
+    draw_kw: FloatArray
+    clock_locked: bool
+    lower_active: Load
+    lower_power_kw: Load
+
+    def at(self, i: int) -> Posture:
+        """Return one of them."""
+        return Posture(
+            active=int(self.active[i]),
+            power_kw=float(self.power_kw[i]),
+            demand=self.demand.at(i),
+            draw_kw=float(self.draw_kw[i]),
+            clock_locked=self.clock_locked,
+            lower_active=int(one_at(self.lower_active, i)),
+            lower_power_kw=one_at(self.lower_power_kw, i),
+        )
+
+
+def escalate(pool: PoolProblem, rest: Posture, missing_kw: float, held_s: float) -> Posture:
     """Return the first posture, in order of impact, that releases what is missing.
 
     Args:
         pool: the pool.
+        rest: the posture that changes as little as can be, ``as_it_is``.
         missing_kw: how much less it should draw than at the start.
         held_s: how long the posture is held.
     """
     enough_kw = pool.power_at_start_kw() - missing_kw
-    deepest = None
-    for posture in _postures(pool, enough_kw, held_s):
-        if posture.draw_kw <= enough_kw + 1e-9:
+    deepest = rest
+    if rest.draw_kw <= enough_kw + 1e-9:
+        return rest
+    for kinds in _postures(pool, rest, enough_kw, held_s):
+        # of each demand the first kind, then the next
+        draws_kw = np.column_stack([kind.draw_kw for kind in kinds]).ravel()
+        if not draws_kw.size:
+            continue
+        enough = np.flatnonzero(draws_kw <= enough_kw + 1e-9)
+        demand, kind = divmod(int(enough[0] if enough.size else draws_kw.argmin()), len(kinds))
+        posture = kinds[kind].at(demand)
+        if enough.size:
             return posture
-        if deepest is None or posture.draw_kw < deepest.draw_kw:
+        if posture.draw_kw < deepest.draw_kw:
             deepest = posture
-    return deepest or as_it_is(pool)
+    return deepest
 
 
-def take_up(pool: PoolProblem, missing_kw: float, held_s: float) -> Posture:
-    """Return the posture with as few more instances at work as absorb what is missing."""
-    posture = as_it_is(pool)
-    awake = pool.active_at_start + pool.drained_at_start
-    for active in range(posture.active + 1, min(awake, pool.highest_active) + 1):
-        if posture.draw_kw - pool.power_at_start_kw() >= missing_kw:
-            return posture
-        if _can_serve(pool, posture.demand.served_by_own(pool), active):
-            posture = _at(pool, active, posture.demand)
-    room = _room(pool, posture.demand.served_by_own(pool), posture.active)
-    worked_off, pulled = {}, {}
+def take_up(pool: PoolProblem, rest: Posture, missing_kw: float, held_s: float) -> Posture:
+    """Return the posture with as few more instances at work as absorb what is missing.
+
+    Args:
+        pool: the pool.
+        rest: the posture that changes as little as can be, ``as_it_is``.
+        missing_kw: how much more it should draw than at the start.
+        held_s: how long the posture is held.
+    """
+    ways, demand = operations(pool), rest.demand
+    load = demand.served_by_own(pool)
+    last = min(pool.active_at_start + pool.drained_at_start, pool.highest_active)
+    more = np.arange(max(rest.active + 1, pool.fewest_active), last + 1)
+    more = more[fits(ways[0], load, more)]
+    at_work = _at(pool, ways, more.astype(float), demand)
+    draws_kw = np.append(rest.draw_kw, at_work.draw_kw) - pool.power_at_start_kw()
+    # At the last count what waits is worked off as well.
+    enough = np.flatnonzero((draws_kw >= missing_kw) & (np.append(rest.active, more) < last))
+    if enough.size:
+        return at_work.at(int(enough[0]) - 1) if enough[0] else rest
+    active = int(more[-1]) if more.size else rest.active
+    room = _room(pool, ways[0], float(load), active)
+    worked_off: dict[str, Load] = {}
+    pulled: dict[str, Load] = {}
     for requests in pool.classes:
         if requests.deferral is not None:
-            worked_off[requests.name] = -min(requests.deferral.backlog_at_start / held_s, room)
-            room += worked_off[requests.name]
+            from_backlog = min(requests.deferral.backlog_at_start / held_s, room)
+            worked_off[requests.name] = -from_backlog
+            room -= from_backlog
     for requests in pool.classes:
         if requests.pull_forward is not None:
-            pulled[requests.name] = min(requests.pull_forward.available / held_s, room)
-            room -= pulled[requests.name]
-    demand = replace(posture.demand, deferred=worked_off, pulled=pulled)
-    return _at(pool, posture.active, demand)
+            ahead = min(requests.pull_forward.available / held_s, room)
+            pulled[requests.name] = ahead
+            room -= ahead
+    return _one(pool, ways, active, replace(demand, deferred=worked_off, pulled=pulled))
 
 
-def _room(pool: PoolProblem, load: float, active: int) -> float:
+def _room(pool: PoolProblem, own: Operation, load: float, active: int) -> float:
     """Return how much more the active instances can serve uncapped.
 
     Below the highest utilisation that the curves were drawn for (a limit on latency asks for
     less), an instance draws less than full power, and its capacity is below 1.
     """
+
+    def can_serve(load: float) -> bool:
+        allowed = pool.fewest_active <= active <= pool.highest_active
+        return allowed and bool(fits(own, load, np.array([active]))[0])
+
     most = pool.max_utilisation * active
-    if _can_serve(pool, most, active) or not _can_serve(pool, load, active):
+    if can_serve(most) or not can_serve(load):
         return max(most - load, 0.0)
-    fits = load
+    served = load
     for _ in range(30):
-        middle = 0.5 * (fits + most)
-        fits, most = (middle, most) if _can_serve(pool, middle, active) else (fits, middle)
-    return fits - load
+        middle = 0.5 * (served + most)
+        served, most = (middle, most) if can_serve(middle) else (served, middle)
+    return served - load
 
 
 def as_it_is(pool: PoolProblem) -> Posture:
     """Change as little as can be: turn away only what no instance awake could serve."""
-    for demand in (_everything(pool), *_turned_away(pool, _everything(pool))):
-        counts = _counts(pool, demand.served_by_own(pool))
-        if counts:
-            return _at(pool, counts[0], demand)
-    nothing = Demand(
-        rejected={c.name: c.load for c in pool.classes},
-        deferred={c.name: 0.0 for c in pool.classes if c.deferral is not None},
-    )
-    return _at(pool, 0, nothing)
+    ways = operations(pool)
+    everything = _everything(pool, ways[-1])
+    for demands in (everything, *turned_away(pool, ways[-1], everything)):
+        loads = np.atleast_1d(demands.served_by_own(pool))
+        served = np.flatnonzero(fewest(ways[0], loads, _awake_counts(pool)) >= 0)
+        if served.size:
+            demand = demands.at(int(served[0]))
+            counts = _counts(pool, ways[0], demand.served_by_own(pool))
+            return _one(pool, ways, int(counts[0]), demand)
+    return _one(pool, ways, 0, nothing_served(pool))
 
 
-def _postures(pool: PoolProblem, enough_kw: float, held_s: float) -> Iterator[Posture]:
-    """Yield postures from the least impact to the most."""
-    yield as_it_is(pool)
-    everything = _everything(pool)
-    for active in _counts(pool, everything.served_by_own(pool)):
-        yield _at(pool, active, everything)
-    lowered = [_lowered_more(pool, everything)]
-    for demand in lowered:
-        for active in _counts(pool, demand.served_by_own(pool))[-1:]:
-            yield _at(pool, active, demand)
-    for demand in (*lowered, *_less_and_less(pool, lowered[-1], held_s)):
-        for active in _counts(pool, demand.served_by_own(pool))[-1:]:
-            yield _at(pool, active, demand, cap_to_kw=enough_kw)
-            if pool.clock_lock is not None:
-                yield _at(pool, active, demand, cap_to_kw=enough_kw, clock=True)
+def _postures(
+    pool: PoolProblem, rest: Posture, enough_kw: float, held_s: float
+) -> Iterator[tuple[_Postures, ...]]:
+    """Yield postures from the least impact to the most, side by side the kinds of one demand."""
+    ways = operations(pool)
+    everything = _everything(pool, ways[-1])
+    counts = _counts(pool, ways[0], everything.served_by_own(pool))
+    yield (_at(pool, ways, counts.astype(float), everything),)
+    lowered = lowered_more(pool, ways[-1], everything)
+    yield (_on_fewest(pool, ways, lowered),)
+    for demands in (lowered, *_less_and_less(pool, rest, ways[-1], lowered, held_s)):
+        capped = _on_fewest(pool, ways, demands, cap_to_kw=enough_kw)
+        if pool.clock_lock is None:
+            yield (capped,)
+        else:
+            yield capped, _on_fewest(pool, ways, demands, cap_to_kw=enough_kw, clock=True)
 
 
-def _everything(pool: PoolProblem) -> Demand:
+def _less_and_less(
+    pool: PoolProblem, rest: Posture, lower: Operation, demand: Demand, held_s: float
+) -> Iterator[Demand]:
+    """Yield demands that leave less to serve: first by putting off, then by turning away."""
+    # Where it is overloaded anyway, what is put off would not be worked off in time.
+    if not any(rest.demand.rejected.values()):
+        for demands in put_off(pool, lower, demand, held_s):
+            yield demands
+            demand = demands.at(-1)
+    yield from turned_away(pool, lower, demand)
+
+
+def _everything(pool: PoolProblem, lower: Operation) -> Demand:
     """Serve everything, with the lower precision serving what it serves at the start.
 
     As far as that is planned for: nothing where its instances would be loaded too little.
     """
-    return Demand(
-        rejected={c.name: 0.0 for c in pool.classes},
-        deferred={c.name: 0.0 for c in pool.classes if c.deferral is not None},
-        lowered=_share_out(pool, _lowered_at_start(pool)),
-    )
+    factor, most = lower.capacity_factor, pool.in_tier_at_start
+    load = min(pool.load_in_tier_at_start, most * lower.max_utilisation * factor)
+    fitting = fits(lower, load / factor, np.arange(1, most + 1))
+    return everything_served(pool, load if fitting.any() else 0.0)
 
 
-def _lowered_at_start(pool: PoolProblem) -> float:
-    lower = operations(pool)[-1]
-    factor = lower.capacity_factor
-    load = min(pool.load_in_tier_at_start, pool.in_tier_at_start * lower.max_utilisation * factor)
-    fitting = any(_fits(lower, load / factor, n) for n in range(1, pool.in_tier_at_start + 1))
-    return load if fitting else 0.0
+def _awake_counts(pool: PoolProblem) -> IndexArray:
+    """Return how many of the instances awake may take requests, fewest first."""
+    awake = pool.active_at_start + pool.drained_at_start
+    return np.arange(pool.fewest_active, min(awake, pool.highest_active) + 1)
 
 
-def _lowered_more(pool: PoolProblem, demand: Demand) -> Demand:
-    """Route as much to the lower precision as is eligible and its instances can serve."""
-    if pool.tier is None:
-        return demand
-    lower = operations(pool)[-1]
-    most = pool.in_tier_at_start * lower.max_utilisation * lower.capacity_factor
-    served = _share_out(pool, min(most, sum(_eligible(pool).values())))
-    enough = lower.min_utilisation * lower.capacity_factor
-    return replace(demand, lowered=served) if sum(served.values()) >= enough else demand
-
-
-def _eligible(pool: PoolProblem) -> dict[str, float]:
-    """Return the load of each class that a lower precision may serve."""
-    return {
-        c.name: c.lowered.eligible_share * c.load for c in pool.classes if c.lowered is not None
-    }
-
-
-def _share_out(pool: PoolProblem, load: float) -> dict[str, float]:
-    """Share the load of the lower precision out over the classes in proportion to what may."""
-    eligible = _eligible(pool)
-    whole = sum(eligible.values())
-    share = min(load / whole, 1.0) if whole > 0.0 else 0.0
-    return {name: share * part for name, part in eligible.items()}
-
-
-def _counts(pool: PoolProblem, load: float) -> list[int]:
+def _counts(pool: PoolProblem, own: Operation, load: Load) -> IndexArray:
     """Return the counts of active instances that can serve the load, least change first.
 
     Fewer than at the start, most of them first; more only where the load asks for it.
     """
-    start, awake = pool.active_at_start, pool.active_at_start + pool.drained_at_start
-    fewer = [n for n in range(start, -1, -1) if _can_serve(pool, load, n)]
-    return fewer or [n for n in range(start + 1, awake + 1) if _can_serve(pool, load, n)][:1]
+    counts = _awake_counts(pool)
+    fitting = counts[fits(own, load, counts)]
+    fewer = fitting[fitting <= pool.active_at_start][::-1]
+    return fewer if fewer.size else fitting[:1]
 
 
-def _can_serve(pool: PoolProblem, load: float, active: int) -> bool:
-    """Tell whether uncapped instances can serve the load within the planned utilisation."""
-    if not pool.fewest_active <= active <= pool.highest_active:
-        return False
-    return _fits(operations(pool)[0], load, active)
+def _on_fewest(
+    pool: PoolProblem,
+    ways: tuple[Operation, ...],
+    demands: Demand,
+    *,
+    cap_to_kw: float | None = None,
+    clock: bool = False,
+) -> _Postures:
+    """Return the postures of demands on as few instances as can serve them; inf where none can."""
+    loads = np.atleast_1d(demands.served_by_own(pool))
+    active = fewest(ways[0], loads, _awake_counts(pool))
+    at_work = np.maximum(active, 0.0)
+    postures = _at(pool, ways, at_work, demands, cap_to_kw=cap_to_kw, clock=clock)
+    return replace(postures, draw_kw=np.where(active < 0.0, np.inf, postures.draw_kw))
 
 
-def _fits(operation: Operation, load: float, active: int) -> bool:
-    if active == 0:
-        return load <= 1e-9
-    each = load / active
-    if not operation.min_utilisation - 1e-12 <= each <= operation.max_utilisation + 1e-12:
-        return False
-    capacity = float(operation.cap_curve.capacity(float(operation.load_curve.power_kw(each))))
-    return each <= operation.max_utilisation * capacity + 1e-12
-
-
-def _less_and_less(pool: PoolProblem, demand: Demand, held_s: float) -> Iterator[Demand]:
-    """Yield demands that leave less to serve: first by putting off, then by turning away."""
-    waiting = [
-        (c.deferral.price_per_work_h, c)
-        for c in pool.classes
-        if c.deferral is not None and c.deferral.may_put_off
-    ]
-    if any(as_it_is(pool).demand.rejected.values()):
-        waiting = []  # overloaded anyway: what is put off would not be worked off in time
-    for _, requests in sorted(waiting, key=lambda pair: pair[0]):
-        assert requests.deferral is not None
-        # Held for the whole event, no request waits longer than its deadline.
-        most = requests.load * min(1.0, requests.deferral.deadline_s / held_s)
-        for share in SHARES:
-            deferred = {**demand.deferred, requests.name: float(share) * most}
-            demand = _eligible_still(pool, replace(demand, deferred=deferred))
-            yield demand
-    yield from _turned_away(pool, demand)
-
-
-def _turned_away(pool: PoolProblem, demand: Demand) -> Iterator[Demand]:
-    """Yield demands with more and more of the cheapest class turned away, then of the next."""
-    for requests in sorted(pool.classes, key=lambda c: c.value_per_instance_s):
-        name, put_off = requests.name, demand.deferred.get(requests.name, 0.0)
-        for share in SHARES if requests.max_rejected > 0.0 else ():
-            turned_away = float(share) * requests.max_rejected
-            deferred = demand.deferred
-            if put_off:
-                # The same share of what is still admitted waits, so that it keeps its deadline.
-                deferred = {**deferred, name: put_off * (1.0 - turned_away / requests.load)}
-            rejected = {**demand.rejected, name: turned_away}
-            demand = _eligible_still(pool, replace(demand, rejected=rejected, deferred=deferred))
-            yield demand
-
-
-def _eligible_still(pool: PoolProblem, demand: Demand) -> Demand:
-    """Take back from the lower precision what is no longer served of its classes."""
-    lowered = {}
-    for requests in pool.classes:
-        if requests.name not in demand.lowered or requests.lowered is None:
-            continue
-        served = requests.load - demand.rejected[requests.name]
-        served -= demand.deferred.get(requests.name, 0.0)
-        eligible = requests.lowered.eligible_share * max(served, 0.0)
-        lowered[requests.name] = min(demand.lowered[requests.name], eligible)
-    lower = operations(pool)[-1]
-    if sum(lowered.values()) < lower.min_utilisation * lower.capacity_factor:
-        lowered = dict.fromkeys(lowered, 0.0)
-    return replace(demand, lowered=lowered)
+def _one(pool: PoolProblem, ways: tuple[Operation, ...], active: int, demand: Demand) -> Posture:
+    """Return the posture with these instances, uncapped."""
+    return _at(pool, ways, np.array([float(active)]), demand).at(0)
 
 
 def _at(
     pool: PoolProblem,
-    active: int,
+    ways: tuple[Operation, ...],
+    active: FloatArray,
     demand: Demand,
     *,
     cap_to_kw: float | None = None,
     clock: bool = False,
-) -> Posture:
-    """Return the posture with these instances; capped no deeper than the load allows."""
-    own, *others = operations(pool)
-    lower_active, lower_kw = _lower(pool, demand)
+) -> _Postures:
+    """Return the postures with these instances (D,); capped no deeper than the load allows."""
+    own, *others = ways
+    lower_active, lower_kw = _lower(pool, ways[-1], demand)
     idle_kw = pool.drained_kw * (pool.instances - active - lower_active - pool.asleep_at_start)
-    idle_kw += pool.asleep_kw * pool.asleep_at_start + lower_kw
-    power_kw, load = 0.0, demand.served_by_own(pool)
-    if active:
-        power_kw = active * float(own.load_curve.power_kw(min(load / active, 1.0)))
-        if cap_to_kw is not None and (pool.may_cap or clock):
-            way = next((w for w in others if w.key == CLOCK_LOCK), own) if clock else own
-            lowest_kw = active * lowest_power_kw(way, load / active)
-            power_kw = min(power_kw, max(cap_to_kw - idle_kw, lowest_kw))
-    return Posture(
+    idle_kw = idle_kw + (pool.asleep_kw * pool.asleep_at_start + lower_kw)
+    each = np.maximum(demand.served_by_own(pool), 0.0) / np.maximum(active, 1.0)
+    power_kw = active * own.load_curve.power_kw(np.minimum(each, 1.0))
+    if cap_to_kw is not None and (pool.may_cap or clock):
+        way = next((w for w in others if w.key == CLOCK_LOCK), own) if clock else own
+        lowest_kw = active * lowest_power_kw(way, each)
+        power_kw = np.minimum(power_kw, np.maximum(cap_to_kw - idle_kw, lowest_kw))
+    return _Postures(
         active=active,
         power_kw=power_kw,
         demand=demand,
@@ -305,23 +288,14 @@ def _at(
     )
 
 
-def _lower(pool: PoolProblem, demand: Demand) -> tuple[int, float]:
+def _lower(pool: PoolProblem, lower: Operation, demand: Demand) -> tuple[Load, Load]:
     """Return how few instances of the lower precision serve its load, and their power."""
-    load = sum(demand.lowered.values())
-    if pool.tier is None or load <= 1e-9:
-        return 0, 0.0
-    lower = operations(pool)[-1]
+    if pool.tier is None:
+        return 0.0, 0.0
+    load = np.atleast_1d(np.asarray(sum(demand.lowered.values()), dtype=float))
     each = load / lower.capacity_factor
-    fitting = [n for n in range(1, pool.in_tier_at_start + 1) if _fits(lower, each, n)]
-    active = fitting[0] if fitting else pool.in_tier_at_start
-    return active, active * float(lower.load_curve.power_kw(min(each / active, 1.0)))
-
-
-def lowest_power_kw(operation: PoolProblem | Operation, utilisation: float) -> float:
-    """Return the lowest power of an instance whose capacity still carries the load."""
-    curve = operation.cap_curve
-    needed = utilisation / operation.max_utilisation
-    # The cap curve rises with power; the smaller of its two branches decides.
-    by_power_law = curve.full_kw * needed ** (1.0 / curve.elasticity)
-    by_tangent = curve.full_kw * (1.0 + (needed - 1.0) / curve.elasticity)
-    return max(curve.floor_kw, float(by_power_law), float(by_tangent))
+    held = pool.in_tier_at_start
+    active = fewest(lower, each, np.arange(1, held + 1))
+    active = np.where(load <= NEGLIGIBLE_LOAD, 0.0, np.where(active < 0.0, held, active))
+    each_kw = lower.load_curve.power_kw(np.minimum(each / np.maximum(active, 1.0), 1.0))
+    return (active, active * each_kw) if len(load) > 1 else (active[0], (active * each_kw)[0])

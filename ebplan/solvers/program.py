@@ -9,8 +9,10 @@ in compressed-row form: the solver takes them as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,12 +20,40 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.int64]
 
-Term = tuple[ArrayLike, IndexArray]
-"""``(coefficient, columns)``: columns of shape (R,) with a coefficient per row, or columns of
-shape (n,) with a coefficient matrix of shape (R, n)."""
 
 NEGLIGIBLE_COEFFICIENT = 1e-9
 """HiGHS drops entries below this with a warning; they are never written."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of a coefficient matrix (R, n) that are not zero, each of shape (e,)."""
+
+    row: IndexArray
+    column: IndexArray
+    value: FloatArray
+
+    def __mul__(self, factor: float) -> Entries:
+        """Return the entries of the matrix times a number."""
+        return Entries(self.row, self.column, self.value * factor)
+
+    def __neg__(self) -> Entries:
+        """Return the entries of the matrix with its sign turned."""
+        return self * -1.0
+
+
+Term = tuple[ArrayLike | Entries, IndexArray]
+"""``(coefficient, columns)``: columns of shape (R,) with a coefficient per row, or columns of
+shape (n,) with a coefficient matrix of shape (R, n) or its entries."""
+
+
+def entries(matrix: FloatArray) -> Entries:
+    """Return the entries of a matrix that are not negligible; they may not be written to."""
+    row, column = np.nonzero(np.abs(matrix) > NEGLIGIBLE_COEFFICIENT)
+    found = Entries(row, column, matrix[row, column])
+    for part in (found.row, found.column, found.value):
+        part.setflags(write=False)
+    return found
 
 
 @dataclass(frozen=True)
@@ -100,8 +130,12 @@ class Program:
 
     def column_range(self, name: str) -> slice:
         """Return the columns of a group."""
-        group = next(g for g in self.columns if g.name == name)
-        return slice(group.start, group.start + group.size)
+        return self.ranges[name]
+
+    @cached_property
+    def ranges(self) -> dict[str, slice]:
+        """The columns of each group by its name."""
+        return {g.name: slice(g.start, g.start + g.size) for g in self.columns}
 
     def column_names(self) -> list[str]:
         """Return the name of each column, shape (n,)."""
@@ -119,18 +153,49 @@ class Program:
 
 
 @dataclass
+class _Numbers:
+    """Numbers of one group of members after the other, put together at the end."""
+
+    _given: list[tuple[ArrayLike, int]] = field(default_factory=list)
+
+    def add(self, value: ArrayLike, size: int) -> None:
+        """Add one number for all of ``size`` members, or one for each.
+
+        Raises:
+            ValueError: there are neither one nor ``size`` of them.
+        """
+        if not isinstance(value, float) and np.shape(value) not in ((), (size,)):
+            raise ValueError(f"{np.shape(value)} numbers for {size} members")
+        self._given.append((value, size))
+
+    def joined(self) -> FloatArray:
+        """Return the numbers of all members in a row."""
+        numbers, at = np.empty(sum(size for _, size in self._given)), 0
+        for value, size in self._given:
+            numbers[at : at + size] = value
+            at += size
+        return numbers
+
+
+def _finite(bound: ArrayLike) -> bool:
+    return math.isfinite(bound) if isinstance(bound, float) else bool(np.isfinite(bound).all())
+
+
+@dataclass
 class ProgramBuilder:
     """Collects columns, rows and costs from the blocks, in the order they are written."""
 
     _columns: list[Group] = field(default_factory=list)
-    _lower: list[FloatArray] = field(default_factory=list)
-    _upper: list[FloatArray] = field(default_factory=list)
-    _integer: list[NDArray[np.bool_]] = field(default_factory=list)
+    _lower: _Numbers = field(default_factory=_Numbers)
+    _upper: _Numbers = field(default_factory=_Numbers)
+    _integer: _Numbers = field(default_factory=_Numbers)
     _rows: list[Group] = field(default_factory=list)
-    _row_lower: list[FloatArray] = field(default_factory=list)
-    _row_upper: list[FloatArray] = field(default_factory=list)
-    _entries: list[tuple[IndexArray, IndexArray, FloatArray]] = field(default_factory=list)
-    _costs: list[tuple[str, IndexArray, FloatArray]] = field(default_factory=list)
+    _row_lower: _Numbers = field(default_factory=_Numbers)
+    _row_upper: _Numbers = field(default_factory=_Numbers)
+    _entry_row: list[IndexArray] = field(default_factory=list)
+    _entry_column: list[IndexArray] = field(default_factory=list)
+    _entry_value: _Numbers = field(default_factory=_Numbers)
+    _costs: list[tuple[str, IndexArray, ArrayLike]] = field(default_factory=list)
     _constants: dict[str, float] = field(default_factory=dict)
     _n_columns: int = 0
     _n_rows: int = 0
@@ -148,17 +213,15 @@ class ProgramBuilder:
 
         Bounds broadcast and must be finite: a free column hides errors and slows the solver.
         """
-        low = np.broadcast_to(np.asarray(lower, dtype=float), (size,))
-        high = np.broadcast_to(np.asarray(upper, dtype=float), (size,))
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        if not (_finite(lower) and _finite(upper)):
             raise ValueError(f"{name}: every bound is finite")
         index = np.arange(self._n_columns, self._n_columns + size)
         if size == 0:
             return index
         self._columns.append(Group(name, self._n_columns, size))
-        self._lower.append(low)
-        self._upper.append(high)
-        self._integer.append(np.full(size, integer))
+        self._lower.add(lower, size)
+        self._upper.add(upper, size)
+        self._integer.add(float(integer), size)
         self._n_columns += size
         return index
 
@@ -176,21 +239,24 @@ class ProgramBuilder:
             return
         rows = np.arange(self._n_rows, self._n_rows + size)
         for coefficient, columns in terms:
-            value = np.asarray(coefficient, dtype=float)
-            if value.ndim == 2:
-                at_row, at_column = np.nonzero(np.abs(value) > NEGLIGIBLE_COEFFICIENT)
-                self._entries.append((rows[at_row], columns[at_column], value[at_row, at_column]))
+            if isinstance(coefficient, np.ndarray) and coefficient.ndim == 2:
+                coefficient = entries(coefficient)
+            if isinstance(coefficient, Entries):
+                self._entry_row.append(rows[coefficient.row])
+                self._entry_column.append(columns[coefficient.column])
+                self._entry_value.add(coefficient.value, len(coefficient.value))
             else:
-                self._entries.append((rows, columns, np.broadcast_to(value, (size,))))
+                self._entry_row.append(rows)
+                self._entry_column.append(columns)
+                self._entry_value.add(coefficient, size)
         self._rows.append(Group(label, self._n_rows, size))
-        self._row_lower.append(np.broadcast_to(np.asarray(lower, dtype=float), (size,)))
-        self._row_upper.append(np.broadcast_to(np.asarray(upper, dtype=float), (size,)))
+        self._row_lower.add(lower, size)
+        self._row_upper.add(upper, size)
         self._n_rows += size
 
     def cost(self, cause: str, columns: IndexArray, price: ArrayLike) -> None:
         """Charge ``price`` (scalar or per column) for each unit of ``columns``."""
-        prices = np.broadcast_to(np.asarray(price, dtype=float), columns.shape)
-        self._costs.append((cause, columns, prices))
+        self._costs.append((cause, columns, price))
 
     def constant(self, cause: str, money: float) -> None:
         """Add a cost that no decision changes, so that a cause's sum means what it says."""
@@ -198,9 +264,12 @@ class ProgramBuilder:
 
     def build(self) -> Program:
         """Return the finished program; entries of one row and column are added up."""
-        row, column, value = (np.concatenate(part) for part in zip(*self._entries, strict=True))
-        place, where = np.unique(row * self._n_columns + column, return_inverse=True)
-        summed = np.bincount(where, weights=value, minlength=len(place))
+        row, column = np.concatenate(self._entry_row), np.concatenate(self._entry_column)
+        place = row * self._n_columns + column
+        order = np.argsort(place, kind="stable")
+        place, value = place[order], self._entry_value.joined()[order]
+        first = np.flatnonzero(np.diff(place, prepend=-1))
+        place, summed = place[first], np.add.reduceat(value, first)
         kept = np.abs(summed) > NEGLIGIBLE_COEFFICIENT
         place, summed = place[kept], summed[kept]
         starts = np.searchsorted(place // self._n_columns, np.arange(self._n_rows + 1))
@@ -211,11 +280,11 @@ class ProgramBuilder:
         return Program(
             columns=tuple(self._columns),
             rows=tuple(self._rows),
-            lower=np.concatenate(self._lower),
-            upper=np.concatenate(self._upper),
-            integer=np.concatenate(self._integer),
-            row_lower=np.concatenate(self._row_lower),
-            row_upper=np.concatenate(self._row_upper),
+            lower=self._lower.joined(),
+            upper=self._upper.joined(),
+            integer=self._integer.joined() > 0.0,
+            row_lower=self._row_lower.joined(),
+            row_upper=self._row_upper.joined(),
             row_start=starts.astype(np.int64),
             entry_column=place % self._n_columns,
             entry_value=np.asarray(summed, dtype=float),

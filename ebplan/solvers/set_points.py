@@ -2,126 +2,142 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ebplan.plan import ClassEpoch, ClassService, ClockLockEpoch, PoolEpoch, TierEpoch
-from ebplan.problem import ClassProblem, PoolProblem, Problem
+from ebplan.problem import ClassProblem, ClockLockProblem, PoolProblem, Problem
 from ebplan.solvers.decision import NOTHING_KW, PoolDecision, Running
 from ebplan.solvers.operations import CLOCK_LOCK
 from ebplan.solvers.program import FloatArray
-from ebplan.solvers.quality import late_load, worst_latency
+from ebplan.solvers.quality import Latency, late_load, worst_latency
 
 NATURAL_DRAW_MARGIN = 0.002
 """A power this close to the natural draw needs no cap: the piecewise-linear load curve lies up to
 0.2 % below the law, and a cap within it would only trim noise."""
 
 
+Column = Sequence[Any]
+"""One value for each epoch, as a plan holds it."""
+
+
 def pool_epochs(problem: Problem, decision: PoolDecision) -> tuple[PoolEpoch, ...]:
     """Return counts, set-points and requests of a pool, one entry for each epoch."""
-    pool = decision.pool
-    starts = problem.grid.epoch_starts_s
+    pool, nothing = decision.pool, np.zeros(problem.grid.n_epochs)
+    swapped = nothing if decision.swaps is None else decision.swaps.drained
+    settled = decision.serving + decision.drained + decision.asleep + swapped
     late = late_load(decision)
-    epochs = []
-    for k in range(problem.grid.n_epochs):
-        swapped = decision.swaps.drained[k] if decision.swaps else 0.0
-        settled = decision.serving[k] + decision.drained[k] + decision.asleep[k] + swapped
-        epochs.append(
-            PoolEpoch(
-                t_s=float(starts[k]),
-                drained=int(decision.drained[k]),
-                asleep=int(decision.asleep[k]),
-                in_transit=pool.instances - int(settled),
-                put_to_sleep=int(decision.to_sleep[k]),
-                woken=int(decision.to_wake[k]),
-                **_running(decision.own, k),
-                cap_w_per_gpu=_cap_w_per_gpu(pool, decision.own, k),
-                clock_lock=_clock_lock_epoch(decision, k),
-                tier=_tier_epoch(decision, k),
-                prewarm=decision.prewarm is not None and bool(decision.prewarm[k]),
-                woken_warm=0 if decision.woken_warm is None else int(decision.woken_warm[k]),
-                classes={c.name: _class_epoch(problem, decision, c, late, k) for c in pool.classes},
-            )
-        )
-    return tuple(epochs)
+    classes = {c.name: _class_epochs(problem, decision, c, late) for c in pool.classes}
+    prewarm = nothing if decision.prewarm is None else decision.prewarm
+    columns: dict[str, Column] = {
+        "t_s": problem.grid.epoch_starts_s.tolist(),
+        "drained": _whole(decision.drained),
+        "asleep": _whole(decision.asleep),
+        "in_transit": _whole(pool.instances - settled),
+        "put_to_sleep": _whole(decision.to_sleep),
+        "woken": _whole(decision.to_wake),
+        **_running(decision.own),
+        "cap_w_per_gpu": _cap_w_per_gpu(pool, decision.own),
+        "clock_lock": _clock_lock_epochs(decision) or [None] * len(nothing),
+        "tier": _tier_epochs(decision) or [None] * len(nothing),
+        "prewarm": (prewarm != 0.0).tolist(),
+        "woken_warm": _whole(nothing if decision.woken_warm is None else decision.woken_warm),
+        "classes": _by_epoch(classes),
+    }
+    return tuple(PoolEpoch(**epoch) for epoch in _by_epoch(columns))
 
 
-def _running(way: Running, k: int) -> dict[str, Any]:
-    """Return what every way of running says of an epoch."""
-    active, load, power_kw = int(way.active[k]), float(way.load[k]), float(way.power_kw[k])
-    used = 0.0
-    if active:
-        used = load / (active * float(way.operation.cap_curve.capacity(power_kw / active)))
+def _by_epoch(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
+    """Turn columns into the values of each epoch by name."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _whole(counts: FloatArray) -> list[int]:
+    return [int(count) for count in counts.tolist()]
+
+
+def _running(way: Running) -> dict[str, Column]:
+    """Return what every way of running says of its epochs."""
+    running, capacity = way.active > 0.0, way.capacity()
+    nothing = np.zeros(len(running))
     return {
-        "active": active,
-        "utilisation": load / active if active else 0.0,
-        "capacity_used": used,
-        "power_kw": power_kw,
+        "active": _whole(way.active),
+        "utilisation": np.divide(way.load, way.active, out=nothing.copy(), where=running).tolist(),
+        "capacity_used": np.divide(way.load, capacity, out=nothing, where=running).tolist(),
+        "power_kw": way.power_kw.tolist(),
     }
 
 
-def _clock_lock_epoch(decision: PoolDecision, k: int) -> ClockLockEpoch | None:
+def _clock_lock_epochs(decision: PoolDecision) -> list[ClockLockEpoch]:
+    """Return the instances under a locked clock; nothing where the pool has none."""
     lock = decision.pool.clock_lock
     if lock is None:
-        return None
+        return []
     way = next(way for way in decision.ways if way.operation.key == CLOCK_LOCK)
-    each_kw = _below_natural_kw(way, k)
-    clock_mhz = None
-    if each_kw is not None:
-        share = (each_kw / lock.cap_curve.full_kw) ** (1.0 / lock.power_exponent)
-        clock_mhz = round(lock.max_clock_mhz * min(share, 1.0), 1)
-    return ClockLockEpoch(**_running(way, k), clock_mhz=clock_mhz)
+    set_to = [None if kw is None else _clock_mhz(lock, kw) for kw in _below_natural_kw(way)]
+    return [ClockLockEpoch(**e) for e in _by_epoch({**_running(way), "clock_mhz": set_to})]
 
 
-def _tier_epoch(decision: PoolDecision, k: int) -> TierEpoch | None:
+def _clock_mhz(lock: ClockLockProblem, each_kw: float) -> float:
+    """Return the clock at which an instance draws so much."""
+    share = math.pow(each_kw / lock.cap_curve.full_kw, 1.0 / lock.power_exponent)
+    return round(lock.max_clock_mhz * min(share, 1.0), 1)
+
+
+def _tier_epochs(decision: PoolDecision) -> list[TierEpoch]:
+    """Return the instances of the lower precision; nothing where the pool has none."""
     swaps = decision.swaps
     if swaps is None:
-        return None
+        return []
     way = decision.ways[-1]
-    return TierEpoch(
-        **_running(way, k),
-        drained=int(swaps.drained[k]),
-        to_tier=int(swaps.to_tier[k]),
-        to_own=int(swaps.to_own[k]),
-        cap_w_per_gpu=_cap_w_per_gpu(decision.pool, way, k),
-    )
+    columns: dict[str, Column] = {
+        **_running(way),
+        "drained": _whole(swaps.drained),
+        "to_tier": _whole(swaps.to_tier),
+        "to_own": _whole(swaps.to_own),
+        "cap_w_per_gpu": _cap_w_per_gpu(decision.pool, way),
+    }
+    return [TierEpoch(**epoch) for epoch in _by_epoch(columns)]
 
 
-def _class_epoch(
+def _class_epochs(
     problem: Problem,
     decision: PoolDecision,
     requests: ClassProblem,
     late: dict[str, FloatArray],
-    k: int,
-) -> ClassEpoch:
-    rate, load = requests.requests_per_s_per_instance, requests.load
-    rejected = float(decision.rejected[requests.name][k])
-    put_off = _put_off(problem, decision, requests)
-    ahead = float(decision.pulled[requests.name][k]) if requests.name in decision.pulled else 0.0
-    lowered = decision.lowered.get(requests.name)
-    served = load - rejected - float(put_off[k]) + ahead
-    return ClassEpoch(
-        offered_req_per_s=load * rate,
-        served_req_per_s=served * rate if served > NOTHING_KW else 0.0,
-        rejected_req_per_s=rejected * rate,
-        deferred_req_per_s=float(put_off[k]) * rate,
-        backlog_requests=_waiting(problem, requests, put_off)[k + 1],
-        pulled_req_per_s=ahead * rate,
-        lowered_req_per_s=0.0 if lowered is None else float(lowered[k]) * rate,
-        **_times(decision, requests, served, k),
-        late_req_per_s=float(late[requests.name][k]) * rate if requests.name in late else 0.0,
-    )
+) -> list[ClassEpoch]:
+    rate, load, name = requests.requests_per_s_per_instance, requests.load, requests.name
+    nothing = np.zeros(problem.grid.n_epochs)
+    rejected, put_off = decision.rejected[name], _put_off(problem, decision, requests)
+    ahead, lowered = decision.pulled.get(name, nothing), decision.lowered.get(name, nothing)
+    served = load - rejected - put_off + ahead
+    columns: dict[str, Column] = {
+        "offered_req_per_s": [load * rate] * len(nothing),
+        "served_req_per_s": np.where(served > NOTHING_KW, served * rate, 0.0).tolist(),
+        "rejected_req_per_s": (rejected * rate).tolist(),
+        "deferred_req_per_s": (put_off * rate).tolist(),
+        "backlog_requests": _waiting(problem, requests, put_off)[1:],
+        "pulled_req_per_s": (ahead * rate).tolist(),
+        "lowered_req_per_s": (lowered * rate).tolist(),
+        **_times(decision, requests, served),
+        "late_req_per_s": (late.get(name, nothing) * rate).tolist(),
+    }
+    return [ClassEpoch(**epoch) for epoch in _by_epoch(columns)]
 
 
-def _times(
-    decision: PoolDecision, requests: ClassProblem, served: float, k: int
-) -> dict[str, float | None]:
-    """Return the latency of a class; there is none where it is not served."""
-    if served <= NOTHING_KW:
+def _times(decision: PoolDecision, requests: ClassProblem, served: FloatArray) -> dict[str, Column]:
+    """Return the latency of a class where one is known; there is none where it is not served."""
+    if requests.latency is None:
         return {}
-    found = worst_latency(decision, requests, k)
-    return {"ttft_p95_s": found.ttft_p95_s, "itl_s": found.itl_s}
+    nobody = Latency(None, None)
+    found = [
+        worst_latency(decision, requests, k) if load > NOTHING_KW else nobody
+        for k, load in enumerate(served.tolist())
+    ]
+    return {"ttft_p95_s": [f.ttft_p95_s for f in found], "itl_s": [f.itl_s for f in found]}
 
 
 def _put_off(problem: Problem, decision: PoolDecision, requests: ClassProblem) -> FloatArray:
@@ -138,23 +154,25 @@ def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> l
     return [float(w) for w in np.where(waiting < 1e-3, 0.0, waiting)]
 
 
-def _cap_w_per_gpu(pool: PoolProblem, way: Running, k: int) -> float | None:
+def _cap_w_per_gpu(pool: PoolProblem, way: Running) -> list[float | None]:
     """Return the limit for each GPU, or None where the natural draw is no higher."""
-    each_kw = _below_natural_kw(way, k)
-    if each_kw is None or not pool.may_cap:
-        return None
-    # Drivers take whole watts; a tenth is finer than any of them.
-    return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
+    if not pool.may_cap:
+        return [None] * len(way.active)
+
+    def watts(each_kw: float) -> float:
+        # Drivers take whole watts; a tenth is finer than any of them.
+        return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
+
+    return [None if kw is None else watts(kw) for kw in _below_natural_kw(way)]
 
 
-def _below_natural_kw(way: Running, k: int) -> float | None:
+def _below_natural_kw(way: Running) -> list[float | None]:
     """Return the power of one active instance where it lies below its natural draw, else None."""
-    active = int(way.active[k])
-    if not active:
-        return None
-    each_kw = float(way.power_kw[k]) / active
-    natural_kw = float(way.operation.load_curve.power_kw(float(way.load[k]) / active))
-    return each_kw if each_kw < natural_kw * (1.0 - NATURAL_DRAW_MARGIN) else None
+    active = np.maximum(way.active, 1.0)
+    each_kw = way.power_kw / active
+    natural_kw = way.operation.load_curve.power_kw(way.load / active)
+    below = (way.active > 0.0) & (each_kw < natural_kw * (1.0 - NATURAL_DRAW_MARGIN))
+    return [kw if is_below else None for kw, is_below in zip(each_kw.tolist(), below, strict=True)]
 
 
 def pool_service(problem: Problem, decision: PoolDecision) -> dict[str, ClassService]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ebplan.solvers import highs
-from ebplan.solvers.program import Program, ProgramBuilder
+from ebplan.solvers.program import Program, ProgramBuilder, entries
 
 
 def knapsack() -> Program:
@@ -55,6 +55,28 @@ def test_a_cost_charged_twice_is_charged_twice() -> None:
     assert program.cost_of["wear"].tolist() == [6.0, 2.0]
     assert program.cost.tolist() == [6.0, 2.5]
     assert highs.solve(program).objective == pytest.approx(8.5)
+
+
+def test_entries_say_the_same_as_their_matrix() -> None:
+    matrix = np.array([[0.5, 0.0, 1e-12], [0.0, -3.0, 2.0]])
+    builder = ProgramBuilder()
+    x = builder.variables("x", 3, upper=10.0)
+    builder.rows("matrix", 2, [(matrix, x)])
+    builder.rows("entries", 2, [(entries(matrix), x)])
+    builder.rows("turned", 2, [(-entries(matrix) * 2.0, x)])
+    program = builder.build()
+    assert program.entry_value.tolist() == [0.5, -3.0, 2.0] * 2 + [-1.0, 6.0, -4.0]
+    assert program.entry_column.tolist() == [0, 1, 2] * 3
+    assert program.row_start.tolist() == [0, 1, 3, 4, 6, 7, 9]
+
+
+def test_neither_one_number_nor_one_for_each_is_refused() -> None:
+    builder = ProgramBuilder()
+    x = builder.variables("x", 3, upper=10.0)
+    with pytest.raises(ValueError, match=r"\(2,\) numbers for 3 members"):
+        builder.rows("short", 3, [(np.ones(2), x)])
+    with pytest.raises(ValueError, match=r"\(2,\) numbers for 3 members"):
+        builder.variables("short", 3, upper=[1.0, 2.0])
 
 
 @pytest.mark.parametrize("bounds", [{"upper": np.inf}, {"lower": -np.inf, "upper": 1.0}])

@@ -53,6 +53,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import PoolProblem, TierProblem
+from ebplan.solvers.epochs import (
+    arrived_lately,
+    arriving_later,
+    change,
+    first,
+    one_before,
+    window,
+)
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
@@ -172,29 +180,31 @@ def _runs_otherwise(pool: PoolProblem) -> bool:
 def _move(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:
     """Add the balances: counts change by commands and arrivals alone."""
     epochs = grid.n_epochs
-    fall_asleep = arrivals(grid, pool.sleep_s)
     arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
-    now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
-    wakes = _wakes(pool, grid, counts)
-    change: list[Term] = [(now - before, c) for c in (*counts.with_own_weights, counts.drained)]
-    leave: list[Term] = [(now, counts.to_sleep)]
+    before, since_before, at_first = one_before(epochs), change(epochs), first(epochs)
+    wakes = _wakes(pool, counts)
+    moved: list[Term] = [(since_before, c) for c in (*counts.with_own_weights, counts.drained)]
+    leave: list[Term] = [(1.0, counts.to_sleep)]
     if counts.tier is not None and pool.tier is not None:
-        leave.append((now, counts.tier.to_tier))
-        change.append((-arrivals(grid, pool.tier.swap_s), counts.tier.to_own))
-    balance = arriving_awake + first * (pool.active_at_start + pool.drained_at_start)
+        leave.append((1.0, counts.tier.to_tier))
+        moved.append((-arriving_later(grid, pool.tier.swap_s), counts.tier.to_own))
+    balance = arriving_awake + at_first * (pool.active_at_start + pool.drained_at_start)
     builder.rows(
         f"{pool.name}.awake_balance",
         epochs,
-        [*change, *leave, *((-arrive, command) for arrive, command in wakes)],
+        [*moved, *leave, *((-arriving_later(grid, lead_s), c) for lead_s, c in wakes)],
         lower=balance,
         upper=balance,
     )
-    balance = arriving_asleep + first * pool.asleep_at_start
-    terms: list[Term] = [(now - before, counts.asleep), (-fall_asleep, counts.to_sleep)]
+    balance = arriving_asleep + at_first * pool.asleep_at_start
+    terms: list[Term] = [
+        (since_before, counts.asleep),
+        (-arriving_later(grid, pool.sleep_s), counts.to_sleep),
+    ]
     builder.rows(
         f"{pool.name}.asleep_balance",
         epochs,
-        [*terms, *((now, command) for _, command in wakes)],
+        [*terms, *((1.0, command) for _, command in wakes)],
         lower=balance,
         upper=balance,
     )
@@ -202,17 +212,15 @@ def _move(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Co
         f"{pool.name}.drained_first",
         epochs,
         [*leave, (-before, counts.drained)],
-        upper=first * pool.drained_at_start,
+        upper=at_first * pool.drained_at_start,
     )
 
 
-def _wakes(
-    pool: PoolProblem, grid: TimeGrid, counts: Counts
-) -> list[tuple[FloatArray, IndexArray]]:
-    """Return wake commands with the matrix that maps them to arrivals."""
-    wakes = [(arrivals(grid, pool.wake_s), counts.to_wake)]
+def _wakes(pool: PoolProblem, counts: Counts) -> list[tuple[float, IndexArray]]:
+    """Return wake commands with the time each takes, in s."""
+    wakes = [(pool.wake_s, counts.to_wake)]
     if pool.prewarm is not None and counts.to_wake_warm is not None:
-        wakes.append((arrivals(grid, pool.prewarm.wake_s), counts.to_wake_warm))
+        wakes.append((pool.prewarm.wake_s, counts.to_wake_warm))
     return wakes
 
 
@@ -222,16 +230,16 @@ def _swap(
     """Add the balance of the lower precision and the price of changing weights."""
     assert counts.tier is not None
     epochs = grid.n_epochs
-    now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
-    balance = first * pool.in_tier_at_start + arriving_in_tier(pool, grid)
+    at_first = first(epochs)
+    balance = at_first * pool.in_tier_at_start + arriving_in_tier(pool, grid)
     builder.rows(
         f"{pool.name}.tier_balance",
         epochs,
         [
-            (now - before, counts.tier.active),
-            (now - before, counts.tier.drained),
-            (now, counts.tier.to_own),
-            (-arrivals(grid, tier.swap_s), counts.tier.to_tier),
+            (change(epochs), counts.tier.active),
+            (change(epochs), counts.tier.drained),
+            (1.0, counts.tier.to_own),
+            (-arriving_later(grid, tier.swap_s), counts.tier.to_tier),
         ],
         lower=balance,
         upper=balance,
@@ -239,8 +247,8 @@ def _swap(
     builder.rows(
         f"{pool.name}.tier_drained_first",
         epochs,
-        [(now, counts.tier.to_own), (-before, counts.tier.drained)],
-        upper=first * tier.drained_at_start,
+        [(1.0, counts.tier.to_own), (-one_before(epochs), counts.tier.drained)],
+        upper=at_first * tier.drained_at_start,
     )
     for command in (counts.tier.to_tier, counts.tier.to_own):
         builder.cost("swapping", command, tier.swap_price_per_instance)
@@ -248,23 +256,22 @@ def _swap(
 
 def _stay(builder: ProgramBuilder, pool: PoolProblem, grid: TimeGrid, counts: Counts) -> None:
     """Add the dwell rows: who arrived within the minimum time is still there."""
-    epochs, now = grid.n_epochs, np.eye(grid.n_epochs)
-    fall_asleep = arrivals(grid, pool.sleep_s)
+    epochs = grid.n_epochs
     arriving_awake, arriving_asleep = arriving_at_start(pool, grid)
-    recent = window(grid, pool.min_awake_s)
-    came: list[Term] = [(recent @ arrive, c) for arrive, c in _wakes(pool, grid, counts)]
+    awake_s, asleep_s = pool.min_awake_s, pool.min_asleep_s
+    came: list[Term] = [(arrived_lately(grid, s, awake_s), c) for s, c in _wakes(pool, counts)]
     builder.rows(
         f"{pool.name}.min_awake",
         epochs,
-        [*came, *((-now, c) for c in (*counts.with_own_weights, counts.drained))],
-        upper=-recent @ arriving_awake,
+        [*came, *((-1.0, c) for c in (*counts.with_own_weights, counts.drained))],
+        upper=-window(grid, awake_s) @ arriving_awake,
     )
-    recent = window(grid, pool.min_asleep_s)
+    fell_asleep = arrived_lately(grid, pool.sleep_s, asleep_s)
     builder.rows(
         f"{pool.name}.min_asleep",
         epochs,
-        [(recent @ fall_asleep, counts.to_sleep), (-now, counts.asleep)],
-        upper=-recent @ arriving_asleep,
+        [(fell_asleep, counts.to_sleep), (-1.0, counts.asleep)],
+        upper=-window(grid, asleep_s) @ arriving_asleep,
     )
 
 
@@ -283,17 +290,17 @@ def _count_drained(
         start = pool.tier.active_at_start
         groups.append((f"{pool.tier.name}.", tier.newly_drained, [tier.active], start))
     epochs, most = grid.n_epochs, pool.instances
-    now, before, first = np.eye(epochs), shift_matrix(epochs), _first(epochs)
+    at_first = first(epochs)
     for prefix, drained, active, start in groups:
         name = f"{pool.name}.{prefix}"
-        fewer = first * start
-        moved: list[Term] = [(now, drained), *((now - before, c) for c in active)]
+        fewer = at_first * start
+        moved: list[Term] = [(1.0, drained), *((change(epochs), c) for c in active)]
         builder.rows(f"{name}drained_count", epochs, moved, lower=fewer)
         if drawing_pays:
             still = builder.variables(f"{name}not_drained", epochs, upper=1, integer=True)
-            terms: list[Term] = [*moved, (-most * now, still)]
+            terms: list[Term] = [*moved, (-most, still)]
             builder.rows(f"{name}drains_for_real.0", epochs, terms, upper=fewer)
-            terms = [(now, drained), (most * now, still)]
+            terms = [(1.0, drained), (most, still)]
             builder.rows(f"{name}drains_for_real.1", epochs, terms, upper=most)
         builder.cost("draining", drained, pool.drain_per_instance)
 
@@ -310,25 +317,6 @@ def _count_missing(
     builder.cost("readiness", missing, price_per_s * grid.epoch_durations_s)
 
 
-def _first(epochs: int) -> FloatArray:
-    """Return the vector that is 1 at the first epoch and 0 after it."""
-    return np.asarray(np.eye(epochs)[0])
-
-
-def arrivals(grid: TimeGrid, lead_s: float) -> FloatArray:
-    """Return the matrix that maps commands to arrivals, shape (K, K).
-
-    Row k, column k' is 1 where a command given at epoch k' takes effect at epoch k; a command
-    that takes effect after the horizon has an empty column.
-    """
-    starts = grid.epoch_starts_s
-    effect = np.searchsorted(starts, starts + lead_s - 1e-9)
-    matrix = np.zeros((len(starts), len(starts)))
-    inside = effect < len(starts)
-    matrix[effect[inside], np.flatnonzero(inside)] = 1.0
-    return matrix
-
-
 def arriving_at_start(pool: PoolProblem, grid: TimeGrid) -> tuple[FloatArray, FloatArray]:
     """Return what is in transit at the start by arrival epoch, awake and asleep, each (K,)."""
     return _arriving(pool, grid, "awake"), _arriving(pool, grid, "asleep")
@@ -340,22 +328,12 @@ def arriving_in_tier(pool: PoolProblem, grid: TimeGrid) -> FloatArray:
 
 
 def _arriving(pool: PoolProblem, grid: TimeGrid, to: str) -> FloatArray:
+    arriving = np.zeros(grid.n_epochs)
+    if not pool.arrivals:
+        return arriving
     starts = grid.epoch_starts_s
-    arriving = np.zeros(len(starts))
     for arrival in pool.arrivals:
         epoch = int(np.searchsorted(starts, arrival.at_s - 1e-9))
         if arrival.to == to and epoch < len(starts):
             arriving[epoch] += arrival.count
     return arriving
-
-
-def window(grid: TimeGrid, length_s: float) -> FloatArray:
-    """Return the matrix that sums over the last ``length_s`` seconds, shape (K, K)."""
-    starts = grid.epoch_starts_s
-    ago = starts[:, None] - starts[None, :]
-    return ((ago >= 0.0) & (ago < length_s)).astype(float)
-
-
-def shift_matrix(size: int) -> FloatArray:
-    """Return the matrix that takes a vector one epoch back (zero before the first)."""
-    return np.eye(size, k=-1)

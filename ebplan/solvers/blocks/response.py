@@ -25,6 +25,7 @@ that it is never overstated. Weights: models/kernel.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,11 +38,17 @@ from ebplan.models.kernel import (
     weights_at,
 )
 from ebplan.problem import PoolProblem
+from ebplan.site import Response
 from ebplan.solvers.blocks.counts import Counts
 from ebplan.solvers.blocks.lens import Lens
 from ebplan.solvers.blocks.prewarm import Prewarm, lead_epochs
-from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
+from ebplan.solvers.program import Entries, FloatArray, IndexArray, ProgramBuilder, Term, entries
 from ebplan.timegrid import TimeGrid
+
+CACHED = 64
+"""Weights that are kept, each of a pair of responses, a grid and times: some 30 kB."""
+MOST_TIMES_KEPT = 200
+"""Instants of one cached set of weights; step edges are fewer."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,12 @@ def add_compute_power(
         terms: list[Term] = [(1.0, total)]
         constant = np.zeros(size)
         for pool, count, ways, warmth in zip(pools, counts, lenses, prewarms, strict=True):
-            fast, lag = response_weights(pool, grid, times_s, direction)
-            carry = fast[:, 1:]
+            fast, _ = response_weights(pool, grid, times_s, direction)
+            carry, lag = _carried(*responses(pool, direction), grid, _key(times_s))
             terms += [(-carry, lens.power) for lens in ways]
             terms += [(carry * pool.drained_kw, active) for active in count.serving]
             terms += [
-                (-carry * (pool.asleep_kw - pool.drained_kw), count.asleep),
+                (carry * (pool.drained_kw - pool.asleep_kw), count.asleep),
                 (-lag * (pool.full_kw - pool.drained_kw), count.newly_drained),
             ]
             if count.tier is not None and pool.tier is not None:
@@ -87,7 +94,7 @@ def add_compute_power(
                 terms.append((-lag * fall_kw, count.tier.newly_drained))
             if warmth is not None and pool.prewarm is not None:
                 working_kw = pool.prewarm.power_kw * lead_epochs(pool.prewarm, grid)
-                terms.append((-carry @ working_kw, warmth.command))
+                terms.append((-fast[:, 1:] @ working_kw, warmth.command))
             constant += fast[:, 0] * pool.power_at_start_kw() + settling_kw(pool, grid, times_s)
             constant += fast[:, 1:].sum(axis=1) * pool.drained_kw * pool.instances
         builder.rows(f"{name}_power", size, terms, lower=constant, upper=constant)
@@ -104,12 +111,54 @@ def response_weights(
     pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None, direction: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given."""
+    return weights_of(*responses(pool, direction), grid, times_s)
+
+
+def responses(pool: PoolProblem, direction: int) -> tuple[Response, Response]:
+    """Return how the pool's power follows loads and caps, and drained instances."""
     fast = pool.cap_response if direction < 0 else pool.rise_response or pool.cap_response
     # Power that a drained instance has not shed yet counts against a release, never for an absorb.
-    slow = pool.route_response if direction < 0 else fast
-    if times_s is None:
-        return mean_weights(fast, grid), mean_lag(fast, slow, grid)
-    return weights_at(fast, grid, times_s), lag_at(fast, slow, grid, times_s)
+    return fast, pool.route_response if direction < 0 else fast
+
+
+def weights_of(
+    fast: Response, slow: Response, grid: TimeGrid, times_s: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return W (R, K + 1) and L (R, K) of a pair of responses.
+
+    Those of the step means and of a few times are kept: they may not be written to.
+    """
+    if times_s is not None and len(times_s) > MOST_TIMES_KEPT:
+        return weights_at(fast, grid, times_s), lag_at(fast, slow, grid, times_s)
+    return _weights(fast, slow, grid, _key(times_s))
+
+
+def _key(times_s: FloatArray | None) -> bytes | None:
+    """Return times as what a cache can tell apart."""
+    return None if times_s is None else np.asarray(times_s, dtype=np.float64).tobytes()
+
+
+@lru_cache(maxsize=CACHED)
+def _weights(
+    fast: Response, slow: Response, grid: TimeGrid, times: bytes | None
+) -> tuple[FloatArray, FloatArray]:
+    if times is None:
+        weights, lag = mean_weights(fast, grid), mean_lag(fast, slow, grid)
+    else:
+        times_s = np.frombuffer(times)
+        weights, lag = weights_at(fast, grid, times_s), lag_at(fast, slow, grid, times_s)
+    for shared in (weights, lag):
+        shared.setflags(write=False)
+    return weights, lag
+
+
+@lru_cache(maxsize=CACHED)
+def _carried(
+    fast: Response, slow: Response, grid: TimeGrid, times: bytes | None
+) -> tuple[Entries, Entries]:
+    """Return the entries of W without its column of the start, and of L."""
+    weights, lag = _weights(fast, slow, grid, times)
+    return entries(weights[:, 1:]), entries(lag)
 
 
 def settling_kw(pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None) -> FloatArray:

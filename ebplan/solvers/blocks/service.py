@@ -32,8 +32,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.problem import ClassProblem, PoolProblem
-from ebplan.solvers.blocks.counts import SECONDS_PER_HOUR, shift_matrix
+from ebplan.solvers.blocks.counts import SECONDS_PER_HOUR
 from ebplan.solvers.blocks.lens import Lens
+from ebplan.solvers.epochs import change
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
@@ -162,11 +163,10 @@ def _add_deferral(
     )
     first = np.zeros(epochs)
     first[0] = start
-    change = np.eye(epochs) - shift_matrix(epochs)
     builder.rows(
         f"{pool.name}.backlog_balance.{name}",
         epochs,
-        [(change, backlog), (-seconds, deferred)],
+        [(change(epochs), backlog), (-seconds, deferred)],
         lower=first,
         upper=first,
     )
