@@ -62,6 +62,12 @@ class _Followed:
     standing: bool
     """Whether it is a plan between events."""
 
+    @property
+    def hurts(self) -> int:
+        """1 where more load hurts, -1 where less does, 0 where neither is asked."""
+        one_way = self.problem.asks == "one_way" and not self.standing
+        return -self.problem.direction if one_way else 0
+
 
 class Planner:
     """Plans events for one site; may be called from several threads.
@@ -284,7 +290,7 @@ class Planner:
             self.why = ("the plan has come to its end",)
             return self._stand(measured, deadline)
         other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
-        estimate_kw = self._disturbance.update(other_kw)
+        estimate_kw = self._disturbance.update(other_kw, hurts=followed.hurts)
         self.why = tuple(
             followed.expects.deviations(measured, elapsed_s, self.tolerance, estimate_kw)
         )
