@@ -97,6 +97,12 @@ def main(debug: bool) -> None:
 @click.option(
     "--time-limit", type=click.FloatRange(min=0.001), help="Stop improving after these seconds."
 )
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0.001),
+    help="Answer by then, in seconds, as a control service would be: with the best checked plan "
+    "at that instant. Counted from when a solver process is ready.",
+)
 @_one_line_errors
 def solve(
     file: Path,
@@ -111,6 +117,7 @@ def solve(
     print_model: str | None,
     solver: str,
     time_limit: float | None,
+    deadline: float | None,
 ) -> None:
     """Plan the event in FILE (an event or a saved problem) and show the plan."""
     from ebplan.document import check_writable, write_atomically
@@ -127,6 +134,10 @@ def solve(
         raise click.UsageError("--worth compares optimal plans: leave --solver out.")
     if time_limit is not None and (method == "merit_order" or not math.isfinite(time_limit)):
         raise click.UsageError("--time-limit is a finite number of seconds for a solver.")
+    if deadline is not None and (worth or method != "highs" or time_limit is not None):
+        raise click.UsageError("--deadline stands alone: no --solver, --time-limit or --worth.")
+    if deadline is not None and not math.isfinite(deadline):
+        raise click.UsageError("--deadline is a finite number of seconds.")
     if any(
         p is not None and p.resolve() == file.resolve()
         for p in (output, plot, save_problem, save_lp)
@@ -146,7 +157,10 @@ def solve(
     if save_lp or print_model:
         _show_model(problem, save_lp, print_model)
         return
-    plan = _solve(whole, method, behind, time_limit, without)
+    if deadline is None:
+        plan = _solve(whole, method, behind, time_limit, without)
+    else:
+        plan = _answer(problem, deadline)
     if output:
         write_atomically(_problem_beside(output), problem.to_json())
         write_atomically(output, plan.to_json())
@@ -324,6 +338,19 @@ def _show_worth(problem: Problem, plan: Plan, time_limit: float | None) -> None:
 
     found = [*worths(problem, plan, time_limit_s=time_limit)]
     print_worth(plan, problem, found, Console())
+
+
+def _answer(problem: Problem, deadline_s: float) -> Plan:
+    """Answer by a deadline, from a solver process that is ready."""
+    from ebplan.planner.ladder import Deadline, Ladder
+    from ebplan.solvers.session import Session
+
+    session = Session()
+    try:
+        session.wait_ready()
+        return Ladder(session, Path()).answer(problem, Deadline(deadline_s))
+    finally:
+        session.close()
 
 
 def _solve(

@@ -14,6 +14,7 @@ from rich.text import Text
 from ebplan.mechanisms import mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
+from ebplan.report.answer_words import answer_words
 from ebplan.report.cost_and_service import cost_and_service
 from ebplan.report.direction import direction_of
 from ebplan.report.fleet_words import fleet_actions
@@ -31,7 +32,7 @@ STATUS_WORDS = {
     "optimal": "optimal",
     "gap": "best found in time",
     "rounded": "rounded",
-    "merit_order": "merit order, without a bound",
+    "merit_order": "merit order",
     "armed": "armed ahead of time",
 }
 MOST_ACTIONS = 7
@@ -73,7 +74,8 @@ def _headline(plan: Plan, problem: Problem) -> Text:
         line.append(f", without {listed}", "bold")
     good = plan.status in ("optimal", "armed") and not is_short(plan)
     line.append(f"  {STATUS_WORDS[plan.status]}", "bold green" if good else "bold yellow")
-    line.append(", " if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
+    no_bound = ", without a bound, " if plan.status == "merit_order" else ", "
+    line.append(no_bound if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
     verdict = ("checked", "bold green") if plan.check.ok else ("CHECK FAILED", "bold red")
     line.append(*verdict)
     line.append(f"\n{message(plan, problem)}.\n{handoff_words(plan, problem)}", style="default")
@@ -172,6 +174,9 @@ def _proof(plan: Plan, problem: Problem) -> Text:
             text.append(f"no plan has an objective, priorities included, below {amount}")
     if plan.gap is not None:
         text.append(f", gap {100.0 * plan.gap:.2g} %")
+    if plan.answer is not None:
+        text.append("\nAnswer ", "bold")
+        text.append(given(answer_words(plan.answer)))
     text.append("\nCheck  ", "bold")
     if plan.check.ok:
         text.append("ok", "bold green")

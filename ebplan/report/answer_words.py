@@ -1,0 +1,27 @@
+"""How a plan that was asked for by a deadline came about, in words."""
+
+from __future__ import annotations
+
+from ebplan.plan import Answer
+from ebplan.report.words import time_words
+
+RUNG_WORDS = {
+    "exact": "the search for the optimum",
+    "rounded": "whole numbers from the linear relaxation",
+    "merit_order": "the escalation rule, no solver",
+    "carried": "the plan before, under the new state",
+    "armed": "a plan computed in advance",
+}
+
+
+def answer_words(answer: Answer) -> str:
+    """Say which rung answered, in what time, and what went wrong on the way."""
+    words = RUNG_WORDS[answer.rung]
+    if answer.took_s is not None:
+        words += f", in {time_words(answer.took_s)}"
+    if answer.deadline_s is not None:
+        words += f" of {time_words(answer.deadline_s)}"
+    for warning in answer.warnings:
+        file = f" (problem: {warning.problem_file})" if warning.problem_file else ""
+        words += f"\n       {warning.kind}: {warning.message}{file}"
+    return words
