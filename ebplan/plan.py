@@ -15,7 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ebplan.document import Document, NonNegative, Part, Timestamp
 from ebplan.site import MeasurementPoint
 
-PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "armed"]
+PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "carried", "armed"]
 """How the plan was found: proven to 0.1 %, with a larger gap, or by a rung without proof."""
 
 PRIORITY_CAUSES = ("firmness", "reserve", "margin", "recovery")

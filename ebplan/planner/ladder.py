@@ -282,10 +282,10 @@ class _Climb:
             self.warn("not_finite", f"the solver's {point.rung} point is no plan")
             return False
         x = settle(self.problem, formulation, point.x)
-        if self.best is not None and objective(formulation, x) >= self.best.objective:
-            is_same = point.rung != "exact" or not proven
-            if is_same and self._rank(self.best) >= self._rank_of(point.rung):
-                return True
+        if self.best is not None and not proven:
+            known = self.best.objective
+            if objective(formulation, x) >= known - SAME_MONEY * max(abs(known), 1.0):
+                return True  # sound, and no better than what is in hand
         rung: Rung = "exact" if point.rung == "exact" else "rounded"
         status: PlanStatus = "gap" if rung == "exact" else "rounded"
         bound = self._bound_for(formulation, x)
@@ -310,10 +310,6 @@ class _Climb:
     @staticmethod
     def _rank(plan: Plan) -> int:
         return 0 if plan.answer is None else _RANKS.get(plan.answer.rung, 0)
-
-    @staticmethod
-    def _rank_of(rung: str) -> int:
-        return _RANKS.get(rung, 0)
 
     def take(self, plan: Plan, answer: Answer) -> None:
         """Keep a checked plan if it is the best so far, or as good and better proven."""

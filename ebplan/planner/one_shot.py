@@ -159,7 +159,7 @@ def carried_plan(
     except CannotCarryOn:
         return None
     x = complete(problem, formulation, decisions, carried_battery_kw(problem, plan, elapsed_s))
-    carried = extract_plan(problem, formulation, x, status="merit_order", bound=None, gap=None)
+    carried = extract_plan(problem, formulation, x, status="carried", bound=None, gap=None)
     return carried.model_copy(update={"explanation": ("Carried on from the plan before.",)})
 
 

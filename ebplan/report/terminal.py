@@ -33,6 +33,7 @@ STATUS_WORDS = {
     "gap": "best found in time",
     "rounded": "rounded",
     "merit_order": "merit order",
+    "carried": "carried on",
     "armed": "armed ahead of time",
 }
 MOST_ACTIONS = 7
@@ -74,7 +75,7 @@ def _headline(plan: Plan, problem: Problem) -> Text:
         line.append(f", without {listed}", "bold")
     good = plan.status in ("optimal", "armed") and not is_short(plan)
     line.append(f"  {STATUS_WORDS[plan.status]}", "bold green" if good else "bold yellow")
-    no_bound = ", without a bound, " if plan.status == "merit_order" else ", "
+    no_bound = ", without a bound, " if plan.status in ("merit_order", "carried") else ", "
     line.append(no_bound if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
     verdict = ("checked", "bold green") if plan.check.ok else ("CHECK FAILED", "bold red")
     line.append(*verdict)
