@@ -32,12 +32,18 @@ def compute_kw(
     draws = []
     for decision in decisions:
         pool = decision.pool
-        settled = settled_draw_kw(pool, decision.serving, decision.asleep, decision.power_kw)
-        settled = settled + prewarming_kw(problem, decision)
+        settled = settled_kw(problem, decision)
         fast, lag = response_weights(pool, problem.grid, times_s, problem.direction)
         held_back_kw = falling_kw(decision)
         draws.append(fast @ np.r_[pool.power_at_start_kw(), settled] + lag @ held_back_kw)
     return np.asarray(np.sum(draws, axis=0))
+
+
+def settled_kw(problem: Problem, decision: PoolDecision) -> FloatArray:
+    """Return the settled draw of a pool at each epoch, a pre-warm at work included, shape (K,)."""
+    serving, asleep, power_kw = decision.serving, decision.asleep, decision.power_kw
+    settled = settled_draw_kw(decision.pool, serving, asleep, power_kw)
+    return settled + prewarming_kw(problem, decision)
 
 
 def falling_kw(decision: PoolDecision) -> FloatArray:

@@ -6,12 +6,12 @@
 | ce_t   | compute_edge    | draw at step edge t, kW                | (T + 1,) |
 | ci_i   | compute_instant | draw at a watched instant i, kW        | (I,)     |
 
-settled draw   Z_k = sum_i P_ik + p_D (N - sum_i A_ik - S_k) + p_S S_k + p_W (pre-warm at work)
-               over the ways i to run an instance; instances in transit draw p_D
-
-compute_power          c_t  = sum_pools sum_k W_tk Z_k + L_tk (f(1) - p_D) r_k   (and of the tier)
+compute_power          c_t  = sum_channels sum_k W_tk Z_k + L_tk R_k
 compute_edge_power     ce_t = the same with the weights at the edge
 compute_instant_power  ci_i = the same with the weights at the instant
+
+Z is the settled draw and R what newly drained instances fall by, of all pools that answer alike
+(``blocks/channels.py``).
 
 W are the weights of the fast response: load and caps move the power within a second. Down and up
 differ: a release counts with the way down, which is no slower than the way up (a rise is then never
@@ -23,15 +23,15 @@ that it is never overstated. Weights: models/kernel.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ebplan.models.kernel import lag_at, mean_lag, mean_weights, weights_at
 from ebplan.problem import PoolProblem
-from ebplan.solvers.blocks.counts import Counts
-from ebplan.solvers.blocks.lens import Lens
-from ebplan.solvers.blocks.prewarm import Prewarm, lead_epochs
+from ebplan.site import Response
+from ebplan.solvers.blocks.channels import PoolColumns, add_channels, responses, weighted
 from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder, Term
 from ebplan.timegrid import TimeGrid
 
@@ -50,38 +50,26 @@ class ComputePower:
 
 def add_compute_power(
     builder: ProgramBuilder,
-    pools: tuple[PoolProblem, ...],
+    pools: Sequence[PoolColumns],
     grid: TimeGrid,
-    counts: list[Counts],
-    lenses: list[tuple[Lens, ...]],
-    prewarms: list[Prewarm | None],
     instants_s: FloatArray,
     direction: int,
 ) -> ComputePower:
     """Add the draw of all pools, as step means, at step edges and at watched instants (I,)."""
-    most_kw = sum(2.0 * pool.highest_kw for pool in pools)
+    most_kw = sum(2.0 * part.pool.highest_kw for part in pools)
+    channels = add_channels(builder, pools, grid, direction)
 
     def add(name: str, size: int, times_s: FloatArray | None) -> IndexArray:
         total = builder.variables(name, size, upper=most_kw)
         terms: list[Term] = [(1.0, total)]
         constant = np.zeros(size)
-        for pool, count, ways, warmth in zip(pools, counts, lenses, prewarms, strict=True):
-            fast, lag = response_weights(pool, grid, times_s, direction)
+        for channel in channels:
+            fast, lag = _weights(channel.fast, channel.slow, grid, times_s)
             carry = fast[:, 1:]
-            terms += [(-carry, lens.power) for lens in ways]
-            terms += [(carry * pool.drained_kw, active) for active in count.serving]
-            terms += [
-                (-carry * (pool.asleep_kw - pool.drained_kw), count.asleep),
-                (-lag * (pool.full_kw - pool.drained_kw), count.newly_drained),
-            ]
-            if count.tier is not None and pool.tier is not None:
-                fall_kw = pool.tier.load_curve.full_kw - pool.drained_kw
-                terms.append((-lag * fall_kw, count.tier.newly_drained))
-            if warmth is not None and pool.prewarm is not None:
-                working_kw = pool.prewarm.power_kw * lead_epochs(pool.prewarm, grid)
-                terms.append((-carry @ working_kw, warmth.command))
-            constant += fast[:, 0] * pool.power_at_start_kw()
-            constant += fast[:, 1:].sum(axis=1) * pool.drained_kw * pool.instances
+            terms += weighted(-carry, channel.settled)
+            terms += weighted(-lag, channel.falling)
+            constant += fast[:, 0] * channel.start_kw
+            constant += carry.sum(axis=1) * channel.settled_always_kw
         builder.rows(f"{name}_power", size, terms, lower=constant, upper=constant)
         return total
 
@@ -96,9 +84,12 @@ def response_weights(
     pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None, direction: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given."""
-    fast = pool.cap_response if direction < 0 else pool.rise_response or pool.cap_response
-    # Power that a drained instance has not shed yet counts against a release, never for an absorb.
-    slow = pool.route_response if direction < 0 else fast
+    return _weights(*responses(pool, direction), grid, times_s)
+
+
+def _weights(
+    fast: Response, slow: Response, grid: TimeGrid, times_s: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
     if times_s is None:
         return mean_weights(fast, grid), mean_lag(fast, slow, grid)
     return weights_at(fast, grid, times_s), lag_at(fast, slow, grid, times_s)
