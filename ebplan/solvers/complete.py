@@ -187,9 +187,7 @@ def _put_requests(point: _Point, problem: Problem, decision: PoolDecision) -> No
             point.put(f"{pool.name}.backlog.{requests.name}", waiting)
 
 
-def _put_channels(
-    point: _Point, problem: Problem, decisions: tuple[PoolDecision, ...]
-) -> None:
+def _put_channels(point: _Point, problem: Problem, decisions: tuple[PoolDecision, ...]) -> None:
     """Write what the pools that answer alike feed into the power in time together."""
     for g, members in enumerate(alike(problem.pools, problem.direction)):
         group = [decisions[i] for i in members]

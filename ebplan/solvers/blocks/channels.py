@@ -161,4 +161,3 @@ def weighted(weights: FloatArray, terms: Sequence[Term]) -> list[Term]:
         value = np.asarray(coefficient, dtype=float)
         found.append((weights @ value if value.ndim == 2 else weights * value, columns))
     return found
-
