@@ -86,7 +86,8 @@ class Sized:
     rows: int
     columns: int
     seconds: dict[str, float]
-    """By step: pose, build, relaxation, whole, rest, after; ``solve`` and ``plan`` sum them up."""
+    """By step: pose, build, relaxation, whole, rest, after; ``solve`` and ``plan`` sum them up.
+    ``whole_mip``: the program at once."""
     rounds: int
     tries: int
     gap: float
@@ -112,13 +113,16 @@ def measure(family: str, pools: int, instances: int, repeats: int, limit_s: floa
     memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     program = formulation.program
     relaxed = run_highs(program, {"time_limit": limit_s}, relaxed=True)
+    seconds = {step: float(np.median([run[0][step] for run in runs])) for step in runs[0][0]}
+    whole_mip = _whole(program, limit_s) if limit_s > 0.0 else None
+    seconds["whole_mip"] = np.nan if whole_mip is None else whole_mip[0]
     return Sized(
         family=family,
         pools=pools,
         instances=instances,
         rows=program.n_rows,
         columns=program.n_columns,
-        seconds={step: float(np.median([run[0][step] for run in runs])) for step in runs[0][0]},
+        seconds=seconds,
         rounds=solution.relaxation.rounds,
         tries=solution.tries,
         gap=gap,
@@ -127,7 +131,7 @@ def measure(family: str, pools: int, instances: int, repeats: int, limit_s: floa
         objective=solution.objective,
         relaxed=solution.relaxation.bound,
         whole_lp=(relaxed.seconds, relaxed.objective),
-        whole_mip=_whole(program, limit_s) if limit_s > 0.0 else None,
+        whole_mip=whole_mip,
     )
 
 
@@ -187,9 +191,13 @@ def _whole(program: Program, limit_s: float) -> tuple[float, float, float] | Non
     return perf_counter() - began, solution.objective, bound
 
 
-def exponent(measured: Sequence[Sized], step: str, most: int) -> float | None:
-    """Return the slope of log time over log pools up to ``most`` pools; None below two sizes."""
-    points = [(m.pools, m.seconds[step]) for m in measured if m.pools <= most]
+def exponent(measured: Sequence[Sized], step: str, least: int, most: int) -> float | None:
+    """Return the slope of log time over log pools from ``least`` to ``most`` pools.
+
+    None where fewer than two sizes were measured.
+    """
+    points = [(m.pools, m.seconds[step]) for m in measured if least <= m.pools <= most]
+    points = [(pools, seconds) for pools, seconds in points if np.isfinite(seconds)]
     if len({pools for pools, _ in points}) < 2:
         return None
     pools, seconds = np.log(np.array(points)).T
@@ -237,17 +245,18 @@ def _row(m: Sized) -> tuple[str, ...]:
 def exponents_table(measured: Sequence[Sized]) -> list[str]:
     """Return how time grows with pools, by family and step, as a Markdown table."""
     steps = {
-        "relaxation": "by pools: LP", "whole": "whole numbers", "rest": "rest", "solve": "all",
-        "plan": "whole plan",
+        "whole_mip": "HiGHS MIP", "relaxation": "by pools: LP", "whole": "whole numbers",
+        "rest": "rest", "solve": "all", "plan": "whole plan",
     }  # fmt: skip
     most = max(m.pools for m in measured)
     rows = []
     for family in dict.fromkeys(m.family for m in measured):
         of_it = [m for m in measured if m.family == family]
-        for up_to in dict.fromkeys((FEW_POOLS, most)):
-            slopes = [exponent(of_it, step, up_to) for step in steps]
+        # from one pool on what is there in any case hides the growth: from ten on it does not
+        for least, up_to in dict.fromkeys([(1, FEW_POOLS), (1, most), (FEW_POOLS, most)]):
+            slopes = [exponent(of_it, step, least, up_to) for step in steps]
             cells = ("" if slope is None else f"{slope:.2f}" for slope in slopes)
-            rows.append((f"{family}, to {up_to} pools", *cells))
+            rows.append((f"{family}, {least} to {up_to} pools", *cells))
     return table(("exponent of time against pools", *steps.values()), rows)
 
 

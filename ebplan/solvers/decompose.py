@@ -135,7 +135,7 @@ def decompose(
             break
     assert best is not None
     return Decomposed(
-        x=best.x,
+        x=np.where(program.integer, np.round(best.x), best.x),
         objective=best.objective,
         bound=min(relaxation.bound, best.objective),
         seconds=watch.seconds,
@@ -179,12 +179,13 @@ def whole_points(
 
 
 def holding(program: Program, parts: Parts, points: Sequence[FloatArray]) -> Program:
-    """Return the program with the whole numbers of its pools held."""
-    lower, upper = program.lower.copy(), program.upper.copy()
+    """Return the program with the whole numbers of its pools held; only the site's are left."""
+    lower, upper, integer = program.lower.copy(), program.upper.copy(), program.integer.copy()
     for part, point in zip(parts.pools, points, strict=True):
         whole = part.columns[part.integer]
         lower[whole] = upper[whole] = np.round(point[part.integer])
-    return replace(program, lower=lower, upper=upper)
+        integer[whole] = False  # held as they are: without any other it is a linear program
+    return replace(program, lower=lower, upper=upper, integer=integer)
 
 
 def _tries(parts: Parts, orders: Sequence[Turns]) -> tuple[Try, ...]:
