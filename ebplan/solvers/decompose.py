@@ -7,9 +7,9 @@
 3. With the whole numbers of the pools held, one program over all settles powers, battery and grid;
    whole numbers of the site are still free in it.
 
-Steps 2 and 3 are tried again a little closer to the relaxation and a little less close, until the
-gap is good enough. Each step takes time in proportion to the number of pools. The result is a point
-of the program, and the bound holds for every plan: their distance is certified, not estimated.
+Steps 2 and 3 are tried again with other prices of leaving a profile until the gap is good enough.
+Each step takes time in proportion to the number of pools. The result is a point of the program, and
+the bound holds for every plan: their distance is certified, not estimated.
 """
 
 from __future__ import annotations
@@ -27,20 +27,16 @@ from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.parts import Parts, cut, owners
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.relaxation import DEFAULT_GAP, NO_MONEY, Answerer, Relaxation, relax
-from ebplan.solvers.whole_counts import Turns, turns, whole_point
+from ebplan.solvers.whole_counts import Try, Turns, turns, whole_point
 
-
-@dataclass(frozen=True)
-class Try:
-    """One way to come to whole numbers (``whole_counts.whole_point``)."""
-
-    closeness: float
-    branching: bool = False
-
-
-FIRST_TRY = Try(closeness=0.05)
-FURTHER_TRIES = (Try(closeness=0.02), Try(closeness=0.2))
-SMALL_POOLS_TRY = Try(closeness=0.02, branching=True)
+TRIES = (Try(short=0.05, beyond=0.05), Try(short=0.2, beyond=0.02), Try(short=3.0, beyond=0.02))
+"""Where pools have a hundred instances; no other shares from 0.02 to 10 do better on all of
+benchmarks/size.py."""
+TRIES_OF_SMALL_POOLS = (
+    Try(short=0.5, beyond=0.02),
+    Try(short=0.02, beyond=0.02, branching=True),
+    *TRIES[1:],
+)
 """Rounding is coarse where pools have few instances, and branch and bound on one is quick."""
 SMALL_POOL = 16
 """A pool of at most so many instances is small."""
@@ -150,7 +146,7 @@ def whole_points(
     parts: Parts,
     orders: Sequence[Turns],
     relaxation: Relaxation,
-    way: Try = FIRST_TRY,
+    way: Try,
     *,
     until: float | None = None,
 ) -> list[FloatArray]:
@@ -164,15 +160,7 @@ def whole_points(
         if until is not None and monotonic() >= until:
             raise NoPlanError("no whole numbers in time: only the relaxation was solved")
         profile = part.profile(relaxed) + missed
-        point = whole_point(
-            part,
-            order,
-            relaxation.prices,
-            profile,
-            closeness=way.closeness,
-            branching=way.branching,
-            until=until,
-        )
+        point = whole_point(part, order, relaxation.prices, profile, way, until=until)
         missed = profile - part.profile(point)
         points.append(point)
     return points
@@ -195,8 +183,7 @@ def _tries(parts: Parts, orders: Sequence[Turns]) -> tuple[Try, ...]:
         for part, order in zip(parts.pools, orders, strict=True)
         for columns in order.serving
     ]
-    small = (SMALL_POOLS_TRY,) if max(serving) <= SMALL_POOL else ()
-    return (FIRST_TRY, *small, *FURTHER_TRIES)
+    return TRIES_OF_SMALL_POOLS if max(serving) <= SMALL_POOL else TRIES
 
 
 class _Watch:

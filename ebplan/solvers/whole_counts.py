@@ -1,11 +1,13 @@
 """Whole numbers for one pool, close to what it does in the linear relaxation.
 
-    minimise    (c - A'pi)'x + sum_l w_l |A x - profile|_l
+    minimise    (c - A'pi)'x + sum_l (w_l (profile - A x)_l^+ + v_l (A x - profile)_l^+)
     subject to  x in X, some of x whole
 
 pi are the prices of the relaxation, ``profile`` is what the pool is to contribute to the coupling
-rows, and w makes leaving it dearer than the prices say, so that the pools together still do what
-the relaxation does. As a linear program it takes about a millisecond; whole numbers come in turns:
+rows, and w and v make leaving it dearer than the prices say, so that the pools together still do
+what the relaxation does. To fall short of what is paid for costs more than the price as soon as the
+site has nothing left to make up for it; to exceed it is merely of less use (``Try``). As a linear
+program it takes about a millisecond; whole numbers come in turns:
 
 1. commands (sleep, wake, change of weights, pre-warm): the running sum is rounded, so that as many
    instances move as before. Who is asleep or in a lower precision is then whole by itself.
@@ -66,10 +68,27 @@ def turns(formulation: Formulation, pool: int, part: Part) -> Turns:
     return Turns(commands=own(commands), serving=own(counts.serving))
 
 
-def price_of_leaving(prices: FloatArray, share: float) -> FloatArray:
-    """Return w, the price of leaving a profile, from the prices of its rows, shape (L,)."""
-    size = np.abs(prices)
-    return share * (size + OF_HIGHEST * float(size.max(initial=0.0)))
+@dataclass(frozen=True)
+class Try:
+    """One way to come to whole numbers.
+
+    To leave the profile costs a share of the price of its row, on top of the price.
+    """
+
+    short: float
+    """Where less is contributed than is paid for."""
+    beyond: float
+    """Where more is."""
+    branching: bool = False
+    """Branch and bound at once, as suits a pool of a few instances."""
+
+    def price_of_leaving(self, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the prices w and v of lying below a profile and above it, shape (L,) each."""
+        size = np.abs(prices)
+        size = size + OF_HIGHEST * float(size.max(initial=0.0))
+        paid = prices >= 0.0
+        short, beyond = self.short * size, self.beyond * size
+        return np.where(paid, short, beyond), np.where(paid, beyond, short)
 
 
 def whole_point(
@@ -77,9 +96,8 @@ def whole_point(
     order: Turns,
     prices: FloatArray,
     profile: FloatArray,
+    way: Try,
     *,
-    closeness: float,
-    branching: bool = False,
     until: float | None = None,
 ) -> FloatArray:
     """Return a point of the part with whole numbers, near a profile, shape (n,).
@@ -89,15 +107,14 @@ def whole_point(
         order: its whole numbers in turns.
         prices: of the coupling rows, shape (L,).
         profile: what it is to contribute to them, shape (L,).
-        closeness: price of leaving the profile, as a share of the prices.
-        branching: settle it by branch and bound at once, as suits a pool of a few instances.
+        way: how to come to whole numbers.
         until: ``time.monotonic()`` by which branch and bound, where it is needed, ends.
 
     Raises:
         NoPlanError: none was found.
     """
-    near = _NearProfile(part, prices, profile, price_of_leaving(prices, closeness))
-    if branching:
+    near = _NearProfile(part, prices, profile, way)
+    if way.branching:
         return near.branch(until)
     relaxed = near.solve()
     if relaxed is None:
@@ -153,12 +170,10 @@ def _rounded_sums(point: FloatArray, groups: Sequence[IndexArray]) -> Iterator[F
 class _NearProfile:
     """A pool with the price of leaving its profile, live in HiGHS."""
 
-    def __init__(
-        self, part: Part, prices: FloatArray, profile: FloatArray, leaving: FloatArray
-    ) -> None:
+    def __init__(self, part: Part, prices: FloatArray, profile: FloatArray, way: Try) -> None:
         self._part = part
         priced = replace(part, cost=part.priced(prices))
-        pair = [(priced, 1.0), (_leaving(leaving), 1.0)]
+        pair = [(priced, 1.0), (_leaving(*way.price_of_leaving(prices)), 1.0)]
         self._solver: Any = load(join(pair, profile, profile))
         self._whole = np.flatnonzero(part.integer)
 
@@ -221,14 +236,14 @@ class _NearProfile:
         self._solver.changeColsIntegrality(len(columns), columns, np.full(len(columns), kind))
 
 
-def _leaving(price: FloatArray) -> Part:
-    """Return a part that makes up for what a profile is left by, at a price in either direction."""
-    rows = len(price)
+def _leaving(below: FloatArray, above: FloatArray) -> Part:
+    """Return a part that makes up for what a profile is left by, at prices of shape (L,)."""
+    rows = len(below)
     start, columns = np.arange(rows + 1), np.arange(2 * rows)
     none = np.zeros(0)
     return Part(
         columns=columns,
-        cost=np.r_[price, price],
+        cost=np.r_[below, above],
         lower=np.zeros(2 * rows),
         upper=np.full(2 * rows, np.inf),
         integer=np.zeros(2 * rows, dtype=np.bool_),

@@ -19,7 +19,7 @@ from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers import decompose as by_pools
 from ebplan.solvers import highs
-from ebplan.solvers.decompose import Decomposed, Try, solve_by_pools
+from ebplan.solvers.decompose import Decomposed, solve_by_pools
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.pilot import MOST_SAMPLED
@@ -130,7 +130,8 @@ def test_a_further_try_never_costs_more(monkeypatch: pytest.MonkeyPatch) -> None
     problem = posed(scaled(example("under_frequency"), instances=4, pools=4))
     _, tried = planned(problem)
     assert tried.tries > 1
-    monkeypatch.setattr(by_pools, "_tries", lambda *_: (Try(closeness=0.05),))
+    first_try = by_pools.TRIES_OF_SMALL_POOLS[0]
+    monkeypatch.setattr(by_pools, "_tries", lambda *_: (first_try,))
     _, first = planned(problem)
     assert first.tries == 1
     assert tried.objective <= first.objective + 1e-9
