@@ -22,9 +22,12 @@ from ebplan.solvers import highs
 from ebplan.solvers.decompose import Decomposed, solve_by_pools
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
+from ebplan.solvers.parts import cut, owners
 from ebplan.solvers.pilot import MOST_SAMPLED
 from ebplan.solvers.program import FloatArray, Program
+from ebplan.solvers.relaxation import relax
 from ebplan.solvers.search import gap_of, objective, peaks_to_watch, settle
+from ebplan.solvers.whole_counts import Try, turns
 
 SEEDS = [
     (pools, first + i)
@@ -106,6 +109,23 @@ def test_a_thousand_instances_cost_next_to_what_the_optimum_costs(name: str) -> 
     _, found = planned(posed(MANY[name]()))
     assert found.bound is not None
     assert found.objective - found.bound <= 3e-3 * abs(found.objective)
+
+
+def test_what_rounding_leaves_the_next_pool_makes_up_for() -> None:
+    problem = posed(MANY["alike"]())
+    formulation = formulate(problem)
+    names = [pool.name for pool in problem.pools]
+    parts = cut(formulation.program, owners(formulation.program.columns, names), len(names))
+    orders = [turns(formulation, p, part) for p, part in enumerate(parts.pools)]
+    relaxation = relax(parts)
+    points = by_pools.whole_points(parts, orders, relaxation, Try(short=3.0, beyond=3.0))
+    missed = [
+        part.profile(relaxed) - part.profile(point)
+        for part, relaxed, point in zip(parts.pools, relaxation.points, points, strict=True)
+    ]
+    together, apart = np.abs(np.sum(missed, axis=0)), np.sum(np.abs(missed), axis=0)
+    assert apart.max() > 1.0
+    assert together.sum() < 0.2 * apart.sum()
 
 
 def test_where_energy_is_paid_for_the_other_whole_numbers_are_settled_too() -> None:

@@ -11,7 +11,10 @@ import pytest
 from many_pools import in_parts, many_pools, relaxed_optimum
 from random_problems import ABSORBS_FROM, EITHER_WAY_FROM
 
+from benchmarks.mixed import mixed
+from benchmarks.subjects import example
 from ebplan.errors import NoPlanError
+from ebplan.pose import pose
 from ebplan.solvers.part_solver import Answer, PartSolver
 from ebplan.solvers.parts import Parts
 from ebplan.solvers.pilot import MOST_SAMPLED, Pilot
@@ -103,6 +106,25 @@ def test_a_pilot_of_some_stands_for_all() -> None:
     assert not pilot.exact
     assert len(pilot.sample) == MOST_SAMPLED
     assert sum(sampled.times for sampled in pilot.sample) == MORE_THAN_SAMPLED
+
+
+def test_a_pilot_corrected_by_everyone_bounds_better() -> None:
+    """Half of these pools have a tier or a clock lock: twelve of them do not speak for all."""
+    case = mixed(example("mixed_pools"), instances=100, pools=30)
+    _, parts = in_parts(pose(case.event, case.site, case.state))
+    pilot = Pilot(parts)
+    asked = pilot.prices()
+    assert asked is not None
+    solvers = [PartSolver(part) for part in parts.everyone()]
+    bounds = []
+    for _ in range(2):
+        answers = [solver.answer(asked) for solver in solvers]
+        bounds.append(parts.least_paid(asked) + sum(answer.value for answer in answers))
+        pilot.correct(answers[:-1])
+        asked = pilot.prices()
+        assert asked is not None
+    optimum = relax(parts).objective - parts.constant
+    assert optimum - bounds[1] < 0.1 * (optimum - bounds[0])
 
 
 def test_a_deadline_leaves_a_bound_in_hand() -> None:
