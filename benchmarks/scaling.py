@@ -30,7 +30,7 @@ def scaled(case: Case, *, instances: int, pools: int = 1, duration_s: float | No
     names = [name] if pools == 1 else [f"{name}-{i}" for i in range(pools)]
     spread = LOAD_SPREAD if pools > 1 else 0.0
     loads = per_pool * np.linspace(1.0 - spread, 1.0 + spread, pools)
-    event = _scaled_event(case.event, whole, duration_s)
+    event = scaled_event(case.event, whole, duration_s)
     return case.model_copy(
         update={
             "event": event,
@@ -40,7 +40,8 @@ def scaled(case: Case, *, instances: int, pools: int = 1, duration_s: float | No
     )
 
 
-def _scaled_event(event: Event, factor: float, duration_s: float | None) -> Event:
+def scaled_event(event: Event, factor: float, duration_s: float | None) -> Event:
+    """Return the event with every size times ``factor``, and another duration where given."""
     target, shape = event.target, event.response
     sizes = {
         field: value * factor
@@ -72,14 +73,15 @@ def _scaled_site(
                 stage.model_copy(update={"offset_kw": stage.offset_kw * whole})
                 for stage in site.losses
             ),
-            "battery": None if site.battery is None else _scaled_battery(site.battery, whole),
-            "connection_point": _scaled_connection_point(site.connection_point, whole),
+            "battery": None if site.battery is None else scaled_battery(site.battery, whole),
+            "connection_point": scaled_connection_point(site.connection_point, whole),
             "planning": site.planning.model_copy(update={"max_horizon_s": longest_s}),
         }
     )
 
 
-def _scaled_battery(battery: Battery, factor: float) -> Battery:
+def scaled_battery(battery: Battery, factor: float) -> Battery:
+    """Return the battery with every size times ``factor``."""
     sizes = (
         "energy_kwh",
         "discharge_limit_kw",
@@ -90,7 +92,8 @@ def _scaled_battery(battery: Battery, factor: float) -> Battery:
     return battery.model_copy(update={size: getattr(battery, size) * factor for size in sizes})
 
 
-def _scaled_connection_point(point: ConnectionPoint, factor: float) -> ConnectionPoint:
+def scaled_connection_point(point: ConnectionPoint, factor: float) -> ConnectionPoint:
+    """Return the connection point with every size times ``factor``."""
     sizes = ("import_limit_kw", "export_limit_kw", "other_load_kw")
     return point.model_copy(update={size: getattr(point, size) * factor for size in sizes})
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
+from ebplan.solvers.blocks.channels import alike
 from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
 from ebplan.solvers.blocks.wear import calendar_rate_per_h, layers_kwh
@@ -22,7 +23,14 @@ from ebplan.solvers.margins import margin_point
 from ebplan.solvers.operations import bounds_of
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.quality import late_by_waiting, too_slow_kw
-from ebplan.solvers.transients import draw_of, hidden_kw, judged_from, overshoot
+from ebplan.solvers.transients import (
+    draw_of,
+    falling_kw,
+    hidden_kw,
+    judged_from,
+    overshoot,
+    settled_kw,
+)
 
 
 @dataclass
@@ -61,6 +69,7 @@ def complete(
     point = _Point(program, np.zeros(program.n_columns))
     for decision in decisions:
         _put_decision(point, problem, decision)
+    _put_channels(point, problem, decisions)
     draw = draw_of(problem, decisions)
     pools_kw = mean_kw = draw.kw(None)
     point.put("compute", mean_kw)
@@ -189,6 +198,16 @@ def _put_requests(point: _Point, problem: Problem, decision: PoolDecision) -> No
             point.put(f"{pool.name}.deferred.{requests.name}", put_off)
             waiting = requests.deferral.backlog_at_start + np.cumsum(seconds * put_off)
             point.put(f"{pool.name}.backlog.{requests.name}", waiting)
+
+
+def _put_channels(point: _Point, problem: Problem, decisions: tuple[PoolDecision, ...]) -> None:
+    """Write what the pools that answer alike feed into the power in time together."""
+    for g, members in enumerate(alike(problem.pools, problem.direction)):
+        group = [decisions[i] for i in members]
+        settled = [settled_kw(problem, decision) for decision in group]
+        point.put(f"channel.{g}.settled_draw", np.sum(settled, axis=0))
+        falling = [falling_kw(decision) for decision in group]
+        point.put(f"channel.{g}.falling", np.sum(falling, axis=0))
 
 
 def _put_battery(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ebplan.problem import Problem
 from ebplan.solvers.blocks.battery import BatteryColumns, add_battery
+from ebplan.solvers.blocks.channels import PoolColumns
 from ebplan.solvers.blocks.connection import Connection, add_connection
 from ebplan.solvers.blocks.counts import Counts, add_counts
 from ebplan.solvers.blocks.latency import add_latency
@@ -76,9 +77,10 @@ def formulate(
             add_latency(builder, pool, grid, active, lens)
         prewarms.append(add_prewarm(builder, pool, grid, counts[-1]))
         services.append(add_service(builder, pool, grid, lenses[-1]))
-    compute = add_compute_power(
-        builder, problem.pools, grid, counts, lenses, prewarms, watched, problem.direction
-    )
+    pools = [
+        PoolColumns(*parts) for parts in zip(problem.pools, counts, lenses, prewarms, strict=True)
+    ]
+    compute = add_compute_power(builder, pools, grid, watched, problem.direction)
     battery = None
     if problem.battery is not None:
         battery = add_battery(builder, problem, problem.battery, ways, exact_loss)

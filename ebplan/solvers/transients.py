@@ -17,8 +17,9 @@ from ebplan.models.kernel import NEGLIGIBLE_WEIGHT, mean_settling, settling_at
 from ebplan.problem import Problem
 from ebplan.site import Response
 from ebplan.solvers.blocks.battery import converter_limits_kw, response_limit_kw
+from ebplan.solvers.blocks.channels import responses
 from ebplan.solvers.blocks.prewarm import lead_epochs
-from ebplan.solvers.blocks.response import responses, settled_draw_kw, weights_of
+from ebplan.solvers.blocks.response import settled_draw_kw, weights_of
 from ebplan.solvers.decision import PoolDecision
 from ebplan.solvers.program import FloatArray, IndexArray
 from ebplan.state import Settling
@@ -75,11 +76,9 @@ def draw_of(problem: Problem, decisions: tuple[PoolDecision, ...]) -> Draw:
     driven: dict[tuple[Response, Response], list[tuple[FloatArray, FloatArray]]] = {}
     for decision in decisions:
         pool = decision.pool
-        settled_kw = settled_draw_kw(pool, decision.serving, decision.asleep, decision.power_kw)
-        settled_kw = settled_kw + prewarming_kw(problem, decision)
-        settled_kw = np.append(pool.power_at_start_kw(), settled_kw)
+        settled = np.append(pool.power_at_start_kw(), settled_kw(problem, decision))
         answers = responses(pool, problem.direction)
-        driven.setdefault(answers, []).append((settled_kw, falling_kw(decision)))
+        driven.setdefault(answers, []).append((settled, falling_kw(decision)))
     parts = (
         Part(*answers, *(np.sum(kw, axis=0) for kw in zip(*inputs, strict=True)))
         for answers, inputs in driven.items()
@@ -93,6 +92,13 @@ def compute_kw(
 ) -> FloatArray:
     """Return the draw of all pools under decisions: step means (T,), or at ``times_s``."""
     return draw_of(problem, decisions).kw(times_s)
+
+
+def settled_kw(problem: Problem, decision: PoolDecision) -> FloatArray:
+    """Return the settled draw of a pool at each epoch, a pre-warm at work included, shape (K,)."""
+    serving, asleep, power_kw = decision.serving, decision.asleep, decision.power_kw
+    settled = settled_draw_kw(decision.pool, serving, asleep, power_kw)
+    return settled + prewarming_kw(problem, decision)
 
 
 def falling_kw(decision: PoolDecision) -> FloatArray:

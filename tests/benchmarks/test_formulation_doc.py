@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.scaling import scaled
 from benchmarks.subjects import example
 from ebplan.models.latency import ClassLatency, Queue
 from ebplan.pose import pose
@@ -155,3 +156,11 @@ def test_wear_is_documented(
     assert {"depth_layers", "depth_out", "depth_energy", "calendar_rate"} <= names
     assert names - said == set()
     assert set(worn.program.cost_of) - documented == set()
+
+
+def test_what_pools_that_answer_alike_share_is_documented(documented: set[str]) -> None:
+    case = scaled(example("under_frequency"), instances=4, pools=2)
+    program = formulate(pose(case.event, case.site, case.state)).program
+    groups = [g for g in (*program.rows, *program.columns) if g.name.startswith("channel.")]
+    assert {plain_name(group.name) for group in groups} <= documented
+    assert len(groups) == 4

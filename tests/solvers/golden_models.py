@@ -44,6 +44,10 @@ FOLDER = Path(__file__).with_name("golden")
 WRITE = "python -m tests.solvers.golden_models --write"
 
 
+TWO_POOLS, COUPLING = "two pools that answer alike", ("channels", "response")
+"""What two pools have in common shows in these blocks; every other writes one pool like another."""
+
+
 def block_names() -> list[str]:
     """Return the modules of the package of blocks."""
     files = Path(blocks.__path__[0]).glob("*.py")
@@ -198,6 +202,14 @@ MARGINS = Margins(
 )
 
 
+def alike() -> Problem:
+    """Return the same with every way to run an instance in two pools that answer alike."""
+    problem = every_way()
+    (pool,) = problem.pools
+    twin = pool.model_copy(update={"name": "q"})
+    return problem.model_copy(update={"pools": (pool, twin)})
+
+
 def absorbing() -> Problem:
     """Return an absorb where drawing is paid for."""
     paid = two_steps().prices.model_copy(update={"energy_per_kwh": -5.0})
@@ -250,10 +262,13 @@ def golden_texts() -> dict[str, str]:
         "absorb at a price below zero": witnessed(absorbing()),
         "release with margins": witnessed(two_steps(margins=MARGINS), instants_s=[90.0]),
         "absorb with margins": witnessed(absorbing().model_copy(update={"margins": MARGINS})),
+        TWO_POOLS: witnessed(alike()),
     }
     texts: dict[str, list[str]] = {}
     for what, (program, writer) in models.items():
         for name in dict.fromkeys(writer.values()):
+            if what == TWO_POOLS and name not in COUPLING:
+                continue
             lines = texts.setdefault(name, [f"{name}: two steps, two epochs. Written by: {WRITE}"])
             new = [line for line in _lines(program, writer, name) if line not in lines]
             lines += ["", f"== {what}", *new] if new else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from many_pools import many_pools
 from random_decisions import random_decision
 from random_problems import ABSORBS_FROM, EITHER_WAY_FROM, random_problem
 
@@ -123,6 +124,20 @@ def test_a_completed_decision_is_a_point_of_the_program(seed: int) -> None:
     assert {label for label in broken if not any(row in label for row in by_lines)} == set()
     assert beyond_the_lines(problem, broken) == {}
     assert_no_cheaper_than_the_optimum(problem, formulation, x)
+
+
+@pytest.mark.parametrize("seed", [first + i for first in (0, ABSORBS_FROM) for i in range(12)])
+def test_so_is_one_of_pools_that_share_a_channel(seed: int) -> None:
+    problem = many_pools(3, seed)
+    formulation = formulate(problem)
+    rng = np.random.default_rng(seed)
+    decisions = [random_decision(rng, problem, pool) for pool in problem.pools]
+    if any(decision is None for decision in decisions):
+        pytest.skip("the random counts cannot carry the protected load")
+    x = complete(problem, formulation, tuple(d for d in decisions if d is not None))
+    broken = broken_rows(formulation, x)
+    assert any(group.name.startswith("channel.") for group in formulation.program.columns)
+    assert {label for label in broken if label.startswith(("channel.", "compute"))} == set()
 
 
 def runs_as_it_is(pool: PoolProblem) -> bool:

@@ -6,13 +6,13 @@
 | ce_t   | compute_edge    | draw at step edge t, kW                | (T + 1,) |
 | ci_i   | compute_instant | draw at a watched instant i, kW        | (I,)     |
 
-settled draw   Z_k = sum_i P_ik + p_D (N - sum_i A_ik - S_k) + p_S S_k + p_W (pre-warm at work)
-               over the ways i to run an instance; instances in transit draw p_D
-
-compute_power          c_t  = sum_pools sum_k W_tk Z_k + L_tk (f(1) - p_D) r_k   (and of the tier)
+compute_power          c_t  = sum_channels sum_k W_tk Z_k + L_tk R_k
                               + what earlier commands have left on its way (models/kernel.py)
 compute_edge_power     ce_t = the same with the weights at the edge
 compute_instant_power  ci_i = the same with the weights at the instant
+
+Z is the settled draw and R what newly drained instances fall by, of all pools that answer alike
+(``blocks/channels.py``).
 
 W are the weights of the fast response: load and caps move the power within a second. Down and up
 differ: a release counts with the way down, which is no slower than the way up (a rise is then never
@@ -24,6 +24,7 @@ that it is never overstated. Weights: models/kernel.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,10 +40,15 @@ from ebplan.models.kernel import (
 )
 from ebplan.problem import PoolProblem
 from ebplan.site import Response
-from ebplan.solvers.blocks.counts import Counts
-from ebplan.solvers.blocks.lens import Lens
-from ebplan.solvers.blocks.prewarm import Prewarm, lead_epochs
-from ebplan.solvers.program import Entries, FloatArray, IndexArray, ProgramBuilder, Term, entries
+from ebplan.solvers.blocks.channels import Channel, PoolColumns, add_channels, responses
+from ebplan.solvers.program import (
+    Entries,
+    FloatArray,
+    IndexArray,
+    ProgramBuilder,
+    Term,
+    entries,
+)
 from ebplan.timegrid import TimeGrid
 
 CACHED = 64
@@ -65,38 +71,26 @@ class ComputePower:
 
 def add_compute_power(
     builder: ProgramBuilder,
-    pools: tuple[PoolProblem, ...],
+    pools: Sequence[PoolColumns],
     grid: TimeGrid,
-    counts: list[Counts],
-    lenses: list[tuple[Lens, ...]],
-    prewarms: list[Prewarm | None],
     instants_s: FloatArray,
     direction: int,
 ) -> ComputePower:
     """Add the draw of all pools, as step means, at step edges and at watched instants (I,)."""
-    most_kw = sum(2.0 * pool.highest_kw for pool in pools)
+    most_kw = sum(2.0 * part.pool.highest_kw for part in pools)
+    channels = add_channels(builder, pools, grid, direction)
 
     def add(name: str, size: int, times_s: FloatArray | None) -> IndexArray:
         total = builder.variables(name, size, upper=most_kw)
         terms: list[Term] = [(1.0, total)]
         constant = np.zeros(size)
-        for pool, count, ways, warmth in zip(pools, counts, lenses, prewarms, strict=True):
-            fast, _ = response_weights(pool, grid, times_s, direction)
-            carry, lag = _carried(*responses(pool, direction), grid, _key(times_s))
-            terms += [(-carry, lens.power) for lens in ways]
-            terms += [(carry * pool.drained_kw, active) for active in count.serving]
-            terms += [
-                (carry * (pool.drained_kw - pool.asleep_kw), count.asleep),
-                (-lag * (pool.full_kw - pool.drained_kw), count.newly_drained),
-            ]
-            if count.tier is not None and pool.tier is not None:
-                fall_kw = pool.tier.load_curve.full_kw - pool.drained_kw
-                terms.append((-lag * fall_kw, count.tier.newly_drained))
-            if warmth is not None and pool.prewarm is not None:
-                working_kw = pool.prewarm.power_kw * lead_epochs(pool.prewarm, grid)
-                terms.append((-fast[:, 1:] @ working_kw, warmth.command))
-            constant += fast[:, 0] * pool.power_at_start_kw() + settling_kw(pool, grid, times_s)
-            constant += fast[:, 1:].sum(axis=1) * pool.drained_kw * pool.instances
+        for channel in channels:
+            fast, _ = weights_of(channel.fast, channel.slow, grid, times_s)
+            terms += _driven_by(channel, fast, grid, times_s)
+            constant += fast[:, 0] * channel.start_kw
+            constant += fast[:, 1:].sum(axis=1) * channel.settled_always_kw
+        for part in pools:
+            constant += settling_kw(part.pool, grid, times_s)
         builder.rows(f"{name}_power", size, terms, lower=constant, upper=constant)
         return total
 
@@ -107,18 +101,25 @@ def add_compute_power(
     )
 
 
+def _driven_by(
+    channel: Channel, fast: FloatArray, grid: TimeGrid, times_s: FloatArray | None
+) -> list[Term]:
+    """Return the terms of what a channel adds to the power, on the side of the total."""
+    carry, lag = _carried(channel.fast, channel.slow, grid, _key(times_s))
+    terms: list[Term] = []
+    for coefficient, columns in channel.settled:
+        each = np.asarray(coefficient, dtype=float)
+        # a pre-warm works for some epochs after its command: a matrix
+        terms.append((-carry * float(each) if each.ndim == 0 else -fast[:, 1:] @ each, columns))
+    terms += [(-lag * float(np.asarray(kw)), columns) for kw, columns in channel.falling]
+    return terms
+
+
 def response_weights(
     pool: PoolProblem, grid: TimeGrid, times_s: FloatArray | None, direction: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return W (R, K + 1) and L (R, K): of the step means, or at ``times_s`` where given."""
     return weights_of(*responses(pool, direction), grid, times_s)
-
-
-def responses(pool: PoolProblem, direction: int) -> tuple[Response, Response]:
-    """Return how the pool's power follows loads and caps, and drained instances."""
-    fast = pool.cap_response if direction < 0 else pool.rise_response or pool.cap_response
-    # Power that a drained instance has not shed yet counts against a release, never for an absorb.
-    return fast, pool.route_response if direction < 0 else fast
 
 
 def weights_of(
