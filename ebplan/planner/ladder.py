@@ -35,6 +35,7 @@ from ebplan.errors import NoPlanError
 from ebplan.plan import OPTIMAL_GAP, Answer, Plan, PlanStatus, PlanWarning, Rung, money_gap
 from ebplan.planner.one_shot import checked, merit_order_plan
 from ebplan.problem import Problem
+from ebplan.solvers.decompose import ByPools, by_pools_of
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.meaning import integers_of
@@ -50,6 +51,8 @@ Clock = Literal["seconds", "work"]
 InHand = Callable[[Formulation], Plan | None]
 WarningKind = Literal["solver_lost", "solver_silent", "not_finite", "check_failed", "repaired"]
 
+AT_ONCE_POOLS = 30
+"""Up to so many pools are planned at once; more of them by pools (docs/size.md)."""
 MOST_ROUNDS = 4
 """Rounds of watching further instants; each closes in on a peak, two are usual."""
 WORK_MOVES, WORK_CHECKS = 200, 60
@@ -201,6 +204,7 @@ class _Climb:
             seconds=None if work or not np.isfinite(left_s) else max(left_s, 0.001),
             moves=WORK_MOVES if work else None,
             checks=WORK_CHECKS if work else None,
+            by_pools=self._by_pools(formulation),
             name=self.problem.digest(),
             cold=work,
         )
@@ -210,6 +214,12 @@ class _Climb:
         if listening is None:
             self.warn("solver_silent", "no solver process was ready")
         return listening
+
+    def _by_pools(self, formulation: Formulation) -> ByPools | None:
+        """Tell many pools apart; a target followed both ways is planned at once."""
+        names = [pool.name for pool in self.problem.pools]
+        many = len(names) > AT_ONCE_POOLS and not self.problem.tracks
+        return by_pools_of(formulation, names) if many else None
 
     def listen(self, listening: Listening) -> None:
         """Turn what the solver finds into checked plans until the time has come."""

@@ -81,10 +81,32 @@ def solve_by_pools(
     Raises:
         NoPlanError: no feasible point was found in time.
     """
+    by_pools = by_pools_of(formulation, names)
+    return decompose(
+        formulation.program,
+        by_pools.parts,
+        by_pools.orders,
+        gap=gap,
+        until=until,
+        prices=prices,
+        ask=ask,
+    )
+
+
+@dataclass(frozen=True)
+class ByPools:
+    """A program in parts, and the whole numbers of each pool in turns: arrays only."""
+
+    parts: Parts
+    orders: tuple[Turns, ...]
+
+
+def by_pools_of(formulation: Formulation, names: Sequence[str]) -> ByPools:
+    """Tell a formulation's pools apart, named in their order."""
     program = formulation.program
     parts = cut(program, owners(program.columns, names), len(names))
-    orders = [turns(formulation, p, part) for p, part in enumerate(parts.pools)]
-    return decompose(program, parts, orders, gap=gap, until=until, prices=prices, ask=ask)
+    orders = tuple(turns(formulation, p, part) for p, part in enumerate(parts.pools))
+    return ByPools(parts, orders)
 
 
 def decompose(

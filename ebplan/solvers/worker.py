@@ -24,6 +24,7 @@ import highspy
 import numpy as np
 
 from ebplan.errors import NoPlanError
+from ebplan.solvers.decompose import ByPools, decompose
 from ebplan.solvers.highs import RETRIES, load
 from ebplan.solvers.integers import Integers
 from ebplan.solvers.program import FloatArray, Program
@@ -56,6 +57,8 @@ class Job:
     rungs: tuple[Rung, ...] = ("relaxed", "rounded", "exact")
     stop_at: tuple[Rung, int] | None = None
     """Stop with this point of a rung, counted from 0: a replay of an answer."""
+    by_pools: ByPools | None = None
+    """The program in parts, where it is to be planned by pools instead of at once."""
     name: str = ""
     """What the parent calls the program, for others of its structure to refer to."""
     cold: bool = False
@@ -112,7 +115,9 @@ class Worker:
         run = _Run(job, self._send, self._cancelled)
         hot_from = None
         try:
-            if "relaxed" in job.rungs:
+            if (by_pools := job.by_pools) is not None:
+                run.timed("rounded", lambda: _by_pools(run, by_pools))
+            elif "relaxed" in job.rungs:
                 hot_from = self._relax_and_round(run)
             if "exact" in job.rungs and run.keep_on():
                 run.timed("exact", lambda: _search(run))
@@ -187,15 +192,15 @@ class _Run:
 
     def __post_init__(self) -> None:
         limit_s = self.job.seconds
-        self._until = None if limit_s is None else monotonic() + limit_s
+        self.until = None if limit_s is None else monotonic() + limit_s
 
     def left_s(self) -> float | None:
         """Return the seconds left; None where there is no limit."""
-        return None if self._until is None else self._until - monotonic()
+        return None if self.until is None else self.until - monotonic()
 
     def keep_on(self) -> bool:
         """Tell whether to go on."""
-        late = self._until is not None and monotonic() >= self._until
+        late = self.until is not None and monotonic() >= self.until
         if not self._stopped and (late or self.cancelled(self.job.number)):
             self._stopped = True
         return not self._stopped
@@ -220,6 +225,18 @@ class _Run:
             return work()
         finally:
             self.seconds[rung] = self.seconds.get(rung, 0.0) + monotonic() - began
+
+
+def _by_pools(run: _Run, by_pools: ByPools) -> None:
+    """Find bound and point by prices and answers of the pools (``decompose.py``)."""
+    try:
+        found = decompose(run.job.program, by_pools.parts, by_pools.orders, until=run.until)
+    except NoPlanError:
+        return  # not in time: the parent has a plan in hand
+    if found.bound is not None:
+        run.raise_bound(found.bound)
+    run.best = Rounded(found.x, found.objective)
+    run.found("rounded", found.x, found.objective)
 
 
 def _one_way(run: _Run, relaxation: Relaxation, x: FloatArray) -> FloatArray | None:
