@@ -263,12 +263,12 @@ def likely_contingencies(site: Site, state: State) -> list[Contingency]:
     droop_kw = 0.0 if battery is None else battery.droop_reserve_kw
     down_kw = 0.0 if battery is None else battery.discharge_limit_kw - droop_kw
     up_kw = 0.0 if battery is None else battery.charge_limit_kw - droop_kw
-    draw_kw = _draw_kw(site, state)
-    down_kw, up_kw = down_kw + draw_kw / 3.0, up_kw + draw_kw / 10.0
+    draws_kw = draw_kw(site, state)
+    down_kw, up_kw = down_kw + draws_kw / 3.0, up_kw + draws_kw / 10.0
     kinds: list[tuple[EventType, float, float]] = [
         *(("under_frequency", 300.0, -share * down_kw) for share in DEPTHS),
         *(("over_frequency", 300.0, share * up_kw) for share in DEPTHS),
-        ("congestion_curtailment", 3600.0, -draw_kw / 5.0),
+        ("congestion_curtailment", 3600.0, -draws_kw / 5.0),
     ]
     events = [
         Event(id="armed", type=kind, start=state.at, duration_s=s, target=Target(delta_kw=kw))
@@ -285,10 +285,10 @@ def likely_contingencies(site: Site, state: State) -> list[Contingency]:
     return found
 
 
-def _draw_kw(site: Site, state: State) -> float:
-    """Return what the site draws, by the meter or by the models."""
+def draw_kw(site: Site, state: State) -> float:
+    """Return what the site draws without its battery, by the meter or by the models."""
     if state.grid is not None:
-        return state.grid.kw
+        return state.grid.kw + state.battery_kw
     probe = Event(
         id="draw",
         type="price_window",

@@ -15,13 +15,14 @@ from types import TracebackType
 from typing import Self
 
 from ebplan.errors import EbplanError
-from ebplan.event import Baseline, Event, ResponseShape, Target
+from ebplan.event import Baseline, Event
 from ebplan.following import rest_of_grid, settling_of
 from ebplan.plan import Answer, Plan, PlanWarning
 from ebplan.planner.contingencies import (
     Armed,
     Contingency,
     armed_key,
+    draw_kw,
     envelope_of,
     likely_contingencies,
 )
@@ -29,6 +30,7 @@ from ebplan.planner.estimate import Disturbance
 from ebplan.planner.expectation import Expectation, Tolerance
 from ebplan.planner.ladder import Clock, Deadline, Ladder
 from ebplan.planner.one_shot import carried_plan, solve_problem
+from ebplan.planner.standing import standing_event
 from ebplan.pose import pose
 from ebplan.pose.repair import pose_measured
 from ebplan.problem import Problem
@@ -44,7 +46,6 @@ REPLAN_S = 0.2
 """Time given to a plan that nobody gave a deadline."""
 ARMING_S = 2.0
 """Time given to a plan that is made in advance."""
-STANDING_RECOVERY_S = 60.0
 DENSE_S = (0.0, 3.0, 10.0, 30.0)
 """When compute may answer after a plan is made anew inside an event, besides the epochs left."""
 
@@ -82,6 +83,8 @@ class Planner:
             machine of the same versions and knows no deadline.
         tolerance: how far a measurement may lie from the plan before another is made.
         problems_to: folder for problems that a solver failed on; a temporary one if absent.
+        ready_soc: state of charge that is restored between events; what was measured first if
+            absent.
 
     Example:
         >>> from ebplan import Planner, load_case
@@ -98,6 +101,7 @@ class Planner:
         clock: Clock = "seconds",
         tolerance: Tolerance | None = None,
         problems_to: Path | None = None,
+        ready_soc: float | None = None,
     ) -> None:
         self.site = site
         self.clock: Clock = clock
@@ -108,6 +112,7 @@ class Planner:
         self._spare: ThreadPoolExecutor | None = None
         self._followed: _Followed | None = None
         self._measured: State | None = None
+        self._ready_soc = ready_soc
         self._disturbance = Disturbance()
         self._armed: dict[object, Armed] = {}
         self._lost_when_armed: dict[str, int] = {}
@@ -215,6 +220,7 @@ class Planner:
 
         With ``instead_of`` only if that is still what is being followed then.
         """
+        self._see(state)
         problem, site, state, notes = pose_measured(
             event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
         )
@@ -312,27 +318,30 @@ class Planner:
     def _stand(
         self, measured: State, deadline: Deadline, followed: _Followed | None = None
     ) -> Plan:
-        """Hold the battery where it is, or as the recovery asks, until something comes."""
-        limit_kw = self.site.connection_point.import_limit_kw
-        restore_soc = None
-        if self.site.battery is not None and measured.soc is not None:
-            battery = self.site.battery
-            restore_soc = min(max(measured.soc, battery.soc_min), battery.soc_max)
-            asked = None if followed is None else followed.event.response.restore_soc
-            restore_soc = max(restore_soc, asked or 0.0)
-        event = Event(
-            id="standing",
-            type="import_limit",
-            start=measured.at,
-            duration_s=self.tolerance.age_s,
-            target=Target(import_limit_kw=limit_kw),
-            response=ResponseShape(recovery_s=STANDING_RECOVERY_S, restore_soc=restore_soc),
+        """Make the battery ready, or ready as the recovery asks, until something comes."""
+        self._see(measured)
+        ready_soc = self._ready_soc
+        if followed is not None and not followed.standing:
+            asked = followed.event.response.restore_soc
+            ready_soc = ready_soc if asked is None else max(asked, ready_soc or 0.0)
+        event = standing_event(
+            self.site,
+            measured,
+            draw_kw=draw_kw(self.site, measured),
+            ready_soc=ready_soc,
+            lasts_s=self.tolerance.age_s,
         )
         state = measured
         if followed is not None:
             elapsed_s = (measured.at - followed.plan.start).total_seconds()
             state = self._with_memory(followed, measured, max(elapsed_s, 0.0))
         return self._answer(event, state, deadline, standing=True)
+
+    def _see(self, state: State) -> None:
+        """Take the first state of charge that is seen for the one to be ready from."""
+        with self._lock:
+            if self._ready_soc is None:
+                self._ready_soc = state.soc
 
     def _with_memory(self, followed: _Followed, measured: State, elapsed_s: float) -> State:
         """Return the measured state with what only the plan knows: what is still on its way."""
@@ -443,6 +452,7 @@ class Planner:
         armed = self.armed_for(event, state)
         if armed is None:
             return self._answer(event, state, Deadline(deadline_s, self.clock))
+        self._see(state)
         answer = Answer(rung="armed", clock=self.clock)
         plan = armed.plan.model_copy(
             update={"status": "armed", "start": event.start, "event_id": event.id, "answer": answer}

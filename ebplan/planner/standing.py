@@ -1,0 +1,76 @@
+"""What is planned between events: nothing is asked but that the battery is ready for the next one.
+
+Events leave the battery emptier or fuller than it should be; held where it is, it would drift until
+it can answer nothing. So each plan between events brings it closer to the state of charge from
+which it is ready, as far as one such plan can without moving compute:
+
+    below    charge what the connection point leaves:  min(P_charge, 0.95 limit - draw) h eta
+    above    draw less than the pools by what is too much over the plan's time
+
+A restoration that asked for more than the plan can would have compute drained or capped for it,
+which no readiness is worth.
+"""
+
+from __future__ import annotations
+
+from ebplan.event import Event, ResponseShape, Target
+from ebplan.site import Battery, Site
+from ebplan.state import State
+
+RECOVERY_S = 60.0
+LIMIT_SHARE = 0.95
+"""Share of the import limit that charging may fill: loads move while it lasts."""
+DRAW_SHARE = 0.9
+"""Share of the draw that discharging may take away, so that nothing is fed in."""
+CLOSE_SOC = 0.02
+"""Fuller than ready by less is ready."""
+
+
+def standing_event(
+    site: Site, measured: State, *, draw_kw: float, ready_soc: float | None, lasts_s: float
+) -> Event:
+    """Return what is asked between events.
+
+    Args:
+        site: the site.
+        measured: the state now.
+        draw_kw: what the site draws without its battery.
+        ready_soc: state of charge to restore; held where it is if absent.
+        lasts_s: how long the plan is followed at most.
+    """
+    limit_kw = site.connection_point.import_limit_kw
+    restore_soc = None
+    battery = site.battery
+    if battery is not None and measured.soc is not None and measured.converter_available:
+        soc = min(max(measured.soc, battery.soc_min), battery.soc_max)
+        wanted = soc if ready_soc is None else ready_soc
+        wanted = min(max(wanted, battery.soc_min), battery.soc_max)
+        restore_soc = min(max(wanted, soc), _reached(battery, soc, limit_kw - draw_kw, lasts_s))
+        if soc > wanted + CLOSE_SOC:
+            restore_soc = wanted
+            limit_kw = min(limit_kw, draw_kw - _too_much_kw(battery, soc - wanted, draw_kw, lasts_s))
+    return Event(
+        id="standing",
+        type="import_limit",
+        start=measured.at,
+        duration_s=lasts_s,
+        target=Target(import_limit_kw=limit_kw),
+        response=ResponseShape(recovery_s=RECOVERY_S, restore_soc=restore_soc),
+    )
+
+
+def _reached(battery: Battery, soc: float, room_kw: float, lasts_s: float) -> float:
+    """Return the state of charge that charging within the room reaches in time."""
+    kw = min(battery.charge_limit_kw - battery.droop_reserve_kw, LIMIT_SHARE * room_kw)
+    kept = battery.cell_efficiency * (
+        1.0 - battery.converter_loss_linear - battery.converter_loss_quadratic
+    )
+    return soc + max(kw, 0.0) * kept * lasts_s / 3600.0 / battery.energy_kwh
+
+
+def _too_much_kw(battery: Battery, soc_too_much: float, draw_kw: float, lasts_s: float) -> float:
+    """Return the power that gives off what is too much in time, as far as the draw takes it."""
+    hours = lasts_s / 3600.0
+    kw = soc_too_much * battery.energy_kwh * battery.cell_efficiency / hours
+    most_kw = battery.discharge_limit_kw - battery.droop_reserve_kw
+    return max(min(kw, most_kw, DRAW_SHARE * draw_kw), 0.0)
