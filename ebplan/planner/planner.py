@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,8 @@ class _Followed:
     expects: Expectation
     standing: bool
     """Whether it is a plan between events."""
+    recovers: tuple[datetime, float] | None
+    """Until when the recovery of an event lasts, and the draw it allows."""
 
     @property
     def hurts(self) -> int:
@@ -215,6 +218,7 @@ class Planner:
         in_hand_from: _Followed | None = None,
         instead_of: _Followed | None = None,
         standing: bool = False,
+        recovers: tuple[datetime, float] | None = None,
     ) -> Plan:
         """Answer an event by a deadline, and follow the answer.
 
@@ -241,6 +245,7 @@ class Planner:
             plan=plan,
             expects=Expectation(problem, plan, lost=lost),
             standing=standing,
+            recovers=recovers if standing else _recovery(problem, plan),
         )
         with self._lock:
             if instead_of is None or self._followed is instead_of:
@@ -324,18 +329,24 @@ class Planner:
         if followed is not None and not followed.standing:
             asked = followed.event.response.restore_soc
             ready_soc = ready_soc if asked is None else max(asked, ready_soc or 0.0)
+        lasts_s, limit_kw = self.tolerance.age_s, None
+        recovers = None if followed is None else followed.recovers
+        if recovers is not None and (left_s := (recovers[0] - measured.at).total_seconds()) > 1.0:
+            # what the event allows until its recovery is over holds here as well
+            lasts_s, limit_kw = left_s, recovers[1]
         event = standing_event(
             self.site,
             measured,
             draw_kw=draw_kw(self.site, measured),
             ready_soc=ready_soc,
-            lasts_s=self.tolerance.age_s,
+            lasts_s=lasts_s,
+            limit_kw=limit_kw,
         )
         state = measured
         if followed is not None:
             elapsed_s = (measured.at - followed.plan.start).total_seconds()
             state = self._with_memory(followed, measured, max(elapsed_s, 0.0))
-        return self._answer(event, state, deadline, standing=True)
+        return self._answer(event, state, deadline, standing=True, recovers=recovers)
 
     def _see(self, state: State) -> None:
         """Take the first state of charge that is seen for the one to be ready from."""
@@ -464,6 +475,7 @@ class Planner:
             plan=plan,
             expects=armed.expects,
             standing=False,
+            recovers=_recovery(armed.problem, plan),
         )
         with self._lock:
             self._followed, self._measured = followed, state
@@ -485,6 +497,11 @@ class Planner:
             )
         except EbplanError as error:
             log.warning("an armed plan could not be confirmed: %s", error)
+
+
+def _recovery(problem: Problem, plan: Plan) -> tuple[datetime, float]:
+    """Return when the recovery of an event is over, and what may be drawn until then."""
+    return plan.start + timedelta(seconds=problem.grid.horizon_s), problem.import_limit_kw[-1]
 
 
 def _with_baseline(event: Event, problem: Problem) -> Event:

@@ -27,7 +27,13 @@ CLOSE_SOC = 0.02
 
 
 def standing_event(
-    site: Site, measured: State, *, draw_kw: float, ready_soc: float | None, lasts_s: float
+    site: Site,
+    measured: State,
+    *,
+    draw_kw: float,
+    ready_soc: float | None,
+    lasts_s: float,
+    limit_kw: float | None = None,
 ) -> Event:
     """Return what is asked between events.
 
@@ -37,8 +43,11 @@ def standing_event(
         draw_kw: what the site draws without its battery.
         ready_soc: state of charge to restore; held where it is if absent.
         lasts_s: how long the plan is followed at most.
+        limit_kw: what may be drawn, where an event's recovery allows less than the contract.
     """
-    limit_kw = site.connection_point.import_limit_kw
+    contract_kw = site.connection_point.import_limit_kw
+    # where more is drawn already nobody is asked to draw less: battery alone acts between events
+    limit_kw = contract_kw if limit_kw is None else min(max(limit_kw, draw_kw), contract_kw)
     restore_soc = None
     battery = site.battery
     if battery is not None and measured.soc is not None and measured.converter_available:
@@ -48,7 +57,9 @@ def standing_event(
         restore_soc = min(max(wanted, soc), _reached(battery, soc, limit_kw - draw_kw, lasts_s))
         if soc > wanted + CLOSE_SOC:
             restore_soc = wanted
-            limit_kw = min(limit_kw, draw_kw - _too_much_kw(battery, soc - wanted, draw_kw, lasts_s))
+            limit_kw = min(
+                limit_kw, draw_kw - _too_much_kw(battery, soc - wanted, draw_kw, lasts_s)
+            )
     return Event(
         id="standing",
         type="import_limit",
