@@ -50,8 +50,8 @@ What an event really cost is priced from the plant's registers by the checker's 
 (`benchmarks/realised.py`). **Perfect foresight** is the optimal plan of each event, from the state
 in which the controller met it, with the plant's true curves and responses and the mean of the loads
 that then came. **Least impact first** is the whitepaper's rule, once at each event and again when
-an instance or the converter is lost. Events that a fault fell into are left out of the money: nobody
-foresees one.
+an instance or the converter is lost. Events that a fault fell into are left out of the money:
+nobody foresees one.
 
 ![One event in closed loop](figures/closed_loop.png)"""
 

@@ -57,11 +57,13 @@ def draw_event(run: Run, met: Met, path: Path) -> None:
 
 
 def telling(run: Run) -> Met:
-    """Return the event in which compute moves most of what is asked."""
+    """Return the event in which compute moves most, one with a hand-off where there is any."""
 
     def moved_kw(met: Met) -> float:
         ends_s = met.began_s + met.problem.event_end_s
         inside = [row[4] for row in run.trace if met.began_s <= row[0] <= ends_s]
         return max(inside) - min(inside) if inside else 0.0
 
-    return max((met for met in run.met if not met.hit), key=moved_kw)
+    calm = [met for met in run.met if not met.hit]
+    handed_over = [met for met in calm if met.problem.handoff_from_s is not None]
+    return max(handed_over or calm, key=moved_kw)

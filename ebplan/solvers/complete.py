@@ -89,6 +89,9 @@ def complete(
                 beyond_kw = sign * (mean_kw - aim) - problem.tolerance_kw
                 answer_kw = np.clip(beyond_kw, 0.0, hidden_kw(problem, sign))
                 battery_kw = battery_kw + np.where(asked, sign * answer_kw, 0.0)
+            # an absorb stops at what may be drawn: the rest is a shortfall, not a breach
+            least_kw = np.minimum(mean_kw - np.array(problem.import_limit_kw), 0.0)
+            battery_kw = np.where(battery_kw < 0.0, np.maximum(battery_kw, least_kw), battery_kw)
         battery_kw = np.minimum(battery_kw, np.maximum(mean_kw + problem.export_limit_kw, 0.0))
         if not planned and problem.restore_kwh is not None:
             battery_kw = _with_recharge(point, problem, problem.battery, battery_kw, mean_kw)
