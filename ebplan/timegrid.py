@@ -204,7 +204,7 @@ def _epochs(
     offsets = [stretch * offset for offset in RESPONSE_EPOCHS_S]
     spans = [(begin_s, end_s, offsets), (end_s, horizon_s, list(RELEASE_EPOCHS_S))]
     if inside_s is not None:
-        times.update(inside_s)
+        times.update(t for t in inside_s if t > 0.0)  # what the event has behind it is past
         del spans[0]
     for start, stop, dense in spans:
         times.update(start + offset for offset in dense if start + offset < stop)

@@ -33,7 +33,7 @@ from ebplan.planner.ladder import Clock, Deadline, Ladder
 from ebplan.planner.one_shot import carried_plan, solve_problem
 from ebplan.planner.standing import standing_event
 from ebplan.pose import pose
-from ebplan.pose.repair import pose_measured
+from ebplan.pose.repair import believable, pose_measured
 from ebplan.problem import Problem
 from ebplan.site import Site
 from ebplan.solvers.formulation import Formulation
@@ -293,14 +293,16 @@ class Planner:
         elapsed_s = (measured.at - followed.plan.start).total_seconds()
         if elapsed_s < 0.0:
             self.why = (f"the clock went back by {-elapsed_s:g} s",)
-            return self._rest(followed, measured, 0.0, deadline)
+            return self._rest(followed, measured, elapsed_s, deadline)
         if followed.standing and elapsed_s > self.tolerance.age_s:
             self.why = ("the plan between events has expired",)
             return self._stand(measured, deadline)
         if elapsed_s >= followed.expects.horizon_s:
             self.why = ("the plan has come to its end",)
             return self._stand(measured, deadline)
-        other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
+        other_kw = None
+        if believable(self.site, measured):
+            other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
         estimate_kw = self._disturbance.update(other_kw, hurts=followed.hurts)
         self.why = tuple(
             followed.expects.deviations(measured, elapsed_s, self.tolerance, estimate_kw)
@@ -316,8 +318,9 @@ class Planner:
         left_s = (followed.event.start - measured.at).total_seconds() + followed.event.duration_s
         if followed.standing or left_s <= 0.0:
             return self._stand(measured, deadline, followed)
-        state = self._with_memory(followed, measured, elapsed_s)
-        grid = _rest_grid(followed, self.site, state, elapsed_s)
+        state = self._with_memory(followed, measured, max(elapsed_s, 0.0))
+        # before the plan's own time nothing of its grid is behind
+        grid = None if elapsed_s < 0.0 else _rest_grid(followed, self.site, state, elapsed_s)
         return self._answer(followed.event, state, deadline, grid=grid, in_hand_from=followed)
 
     def _stand(
@@ -522,13 +525,13 @@ def _rest_grid(followed: _Followed, site: Site, state: State, elapsed_s: float) 
     """Return what is left of the grid, with room to answer right after now."""
     rest = rest_of_grid(followed.problem.grid, elapsed_s)
     fresh, *_ = pose_measured(followed.event, site, state)
+    end_s = rest.edges_s[-1]
     edges = sorted({*rest.edges_s, *fresh.grid.edges_s})
     kept = [edges[0]]
     for edge in edges[1:]:
-        if edge - kept[-1] > 1e-3:
+        if kept[-1] + 1e-3 < edge < end_s - 1e-3:
             kept.append(edge)
-    if kept[-1] != rest.edges_s[-1]:
-        kept[-1] = rest.edges_s[-1]
+    kept.append(end_s)
     begins = {*rest.epoch_starts_s.tolist(), *DENSE_S}
     steps = [i for i, edge in enumerate(kept[:-1]) if any(abs(edge - t) <= 1e-3 for t in begins)]
     return TimeGrid(edges_s=tuple(kept), epoch_steps=tuple(steps))

@@ -31,6 +31,12 @@ TRACKING_EPOCHS, PRICE_EPOCHS = 6, 8
 new price as well."""
 
 
+class DrawsTooMuch(InputError):
+    """The site draws more when the plan starts than its contract allows."""
+
+    draw_kw = 0.0
+
+
 def pose(
     event: Event,
     site: Site,
@@ -73,12 +79,14 @@ def pose(
         other_kw = _other_load_kw(site, state, pools, constant_loss_kw)
     draw_kw = other_kw + sum(pool.power_at_start_kw() for pool in pools)
     if draw_kw > site.connection_point.import_limit_kw:
-        raise InputError(
+        error = DrawsTooMuch(
             field="site.connection_point.import_limit_kw",
             value=site.connection_point.import_limit_kw,
             allowed=f">= {draw_kw:.3f} kW, what the site draws when the plan starts",
             remedy="correct the contract, the load or the loss stages",
         )
+        error.draw_kw = draw_kw
+        raise error
     baseline_kw = draw_kw if event.baseline.kw is None else event.baseline.kw
     # what is drawn while it runs is the answer to it, and says nothing of what it asks
     asked = what_is_asked(event, baseline_kw, baseline_kw if running else draw_kw)

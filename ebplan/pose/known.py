@@ -24,6 +24,13 @@ from ebplan.site import Pool, Site
 from ebplan.state import PoolState
 
 
+class TooLittleLoad(InputError):
+    """The load leaves the active instances below the lowest utilisation that is planned for."""
+
+    busy = 0
+    """Instances that it keeps busy enough."""
+
+
 @dataclass(frozen=True)
 class KnownPool:
     """What the models say of a pool in its state."""
@@ -193,7 +200,7 @@ def _lowest_utilisation(
         )
     # Where nobody serves yet there is no utilisation to hold to the range: the plan decides it.
     if total > 0.0 and (total < lowest or (usual and per_active < lowest)):
-        raise InputError(
+        error = TooLittleLoad(
             field=f"state.pools.{name}.load_req_per_s",
             value=f"utilisation {min(total, per_active):.3f} of an active instance",
             allowed=f">= {lowest:.3f}, the lowest that the fleet model covers here",
@@ -201,6 +208,8 @@ def _lowest_utilisation(
             if not pool.allow_extrapolation
             else "drain instances first: less than one request is in flight per instance",
         )
+        error.busy = int(total / lowest)
+        raise error
     return lowest
 
 

@@ -3,25 +3,33 @@
 A state in a file is a person's, and is refused where it is wrong. A measured one is what there is:
 readings drift out of range, devices drop out, counts do not add up for a second. Each repair takes
 the cautious reading, is said in one sentence, and goes with the plan.
+
+First what a pool of this site cannot be is put right (``as_the_pool_is``), and what no meter can
+show is left out; then what the models refuse, one error after the other; at last power on its way
+that would have the site draw less than nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+
+import numpy as np
 
 from ebplan.errors import InputError
 from ebplan.event import Event
-from ebplan.pose import pose
+from ebplan.pose import DrawsTooMuch, pose
+from ebplan.pose.known import TooLittleLoad
+from ebplan.pose.pool_state import as_the_pool_is
 from ebplan.problem import Problem
 from ebplan.site import Pool, Site
 from ebplan.state import PoolState, State
 from ebplan.timegrid import TimeGrid
 
-MOST_REPAIRS = 60
-"""Repairs before a state is given up: every one takes something away that was wrong."""
+MOST_REPAIRS = 10
+"""Repairs for each pool and the site before a state is given up: each takes away what was wrong."""
+BELIEVABLE = 2.0
+"""A reading beyond this many times what the connection and the converter are made for is none."""
 
 Case = tuple[Site, State]
-Repair = Callable[[Site, State], tuple[Site, State, str] | None]
 
 
 def pose_measured(
@@ -42,7 +50,11 @@ def pose_measured(
     """
     notes: list[str] = []
     site, state = _same_pools(site, state, notes)
-    for _ in range(MOST_REPAIRS):
+    if not believable(site, state):
+        assert state.grid is not None
+        notes.append(f"a meter reading of {state.grid.kw:g} kW is not believed; it is left out")
+        state = state.model_copy(update={"grid": None})
+    for _ in range(MOST_REPAIRS * (1 + len(site.pools))):
         try:
             problem = pose(event, site, state, grid=grid, other_kw=other_kw)
         except InputError as error:
@@ -52,14 +64,32 @@ def pose_measured(
             site, state, note = repaired
             notes.append(note)
             continue
+        if (below_kw := -_lowest_draw_kw(problem)) > 0.0:
+            if any(told.settling for told in state.pools.values()):
+                state = _settled(state)
+                notes.append("more power is on its way than is drawn; it counts as settled")
+            else:
+                other_kw = problem.other_kw[0] + below_kw
+                notes.append("the load that no pool explains would feed in; it counts as none")
+            continue
         caveats = (*problem.caveats, *(f"Measured state: {note}." for note in notes))
         return problem.model_copy(update={"caveats": caveats}), site, state, tuple(notes)
     raise InputError(
         field="state",
-        value=f"{MOST_REPAIRS} contradictions",
+        value=f"{len(notes)} contradictions",
         allowed="a state of this site",
         remedy="check what is measured: " + notes[-1],
     )
+
+
+def believable(site: Site, state: State) -> bool:
+    """Tell whether a meter reading, and the battery power that goes with it, may be true."""
+    if state.grid is None:
+        return True
+    point, battery = site.connection_point, site.battery
+    most_kw = BELIEVABLE * max(point.import_limit_kw, point.export_limit_kw)
+    rated_kw = 0.0 if battery is None else BELIEVABLE * battery.converter_rated_kw
+    return abs(state.grid.kw) <= most_kw and abs(state.battery_kw) <= rated_kw
 
 
 def _same_pools(site: Site, state: State, notes: list[str]) -> Case:
@@ -71,11 +101,11 @@ def _same_pools(site: Site, state: State, notes: list[str]) -> Case:
         if told is None:
             notes.append(f"nothing is known of pool {name}; it is left out")
             continue
-        pool, told = _counted(name, pool, told, notes)
+        pool, told = as_the_pool_is(name, pool, told, notes)
         if told.total - told.lost <= 0:
             notes.append(f"pool {name} has lost every instance")
             continue
-        pools[name], states[name] = pool, _classes_match(name, pool, told, notes)
+        pools[name], states[name] = pool, told
     notes += [f"pool {name} is not the site's" for name in state.pools if name not in site.pools]
     if not pools:
         raise InputError(
@@ -90,63 +120,40 @@ def _same_pools(site: Site, state: State, notes: list[str]) -> Case:
     )
 
 
-def _counted(name: str, pool: Pool, told: PoolState, notes: list[str]) -> tuple[Pool, PoolState]:
-    """Let the counts add up: who is not accounted for is lost; who is too many is there."""
-    apart = pool.instances - told.total
-    if apart > 0:
-        notes.append(f"{apart} of {pool.instances} instances of pool {name} are not accounted for")
-        told = told.model_copy(update={"lost": told.lost + apart})
-    elif apart < 0:
-        notes.append(f"pool {name} has {told.total} instances, {-apart} more than the site says")
-        pool = pool.model_copy(update={"instances": told.total})
-    here = told.total - told.lost
-    if told.usually_active is not None and told.usually_active > here:
-        told = told.model_copy(update={"usually_active": here})
-    return pool, told
-
-
-def _classes_match(name: str, pool: Pool, told: PoolState, notes: list[str]) -> PoolState:
-    """Leave what is said of the pool's classes; a class of which nothing is said has no load."""
-    loads = {key: told.load_req_per_s.get(key, 0.0) for key in pool.classes}
-    if set(loads) != set(told.load_req_per_s):
-        notes.append(f"the request classes of pool {name} are not those of the site")
-    may_wait = {key for key, c in pool.classes.items() if c.deferral is not None}
-    backlog = {key: n for key, n in told.backlog_requests.items() if key in may_wait}
-    if any(n > 0.0 for key, n in told.backlog_requests.items() if key not in may_wait):
-        notes.append(f"requests of pool {name} wait that may not; they count as served")
-    return told.model_copy(update={"load_req_per_s": loads, "backlog_requests": backlog})
-
-
 def _repair(site: Site, state: State, error: InputError) -> tuple[Site, State, str] | None:
     """Return a case without the contradiction that an error speaks of; None if it is another."""
     field = error.field
     if field == "state.soc" and site.battery is not None:
-        if state.soc is None:
-            without = site.model_copy(update={"battery": None})
-            return without, state, "the state of charge is unknown; the battery is left out"
-        low, high = site.battery.soc_min, site.battery.soc_max
-        soc = min(max(state.soc, low), high)
-        note = f"a state of charge of {state.soc:g} counts as {soc:g}"
-        return site, state.model_copy(update={"soc": soc}), note
-    if field == "event.response.restore_soc":
-        return None
+        return _repair_soc(site, state, site.battery.soc_min, site.battery.soc_max)
     if field == "state.grid.kw":
         note = "the meter shows less than the models say the pools draw; it is left out"
         return site, state.model_copy(update={"grid": None}), note
-    if field == "site.connection_point.import_limit_kw":
-        return _raise_limit(site, state, error)
+    if isinstance(error, DrawsTooMuch):
+        return _raise_limit(site, state, error.draw_kw)
     for name, told in state.pools.items():
-        if field.startswith((f"state.pools.{name}.", f"site.pools.{name}.")) or field in (
-            f"state.pools.{name}",
-        ):
+        if field.startswith((f"state.pools.{name}.", f"site.pools.{name}.")):
             return _repair_pool(site, state, name, told, error)
     return None
 
 
-def _raise_limit(site: Site, state: State, error: InputError) -> tuple[Site, State, str] | None:
+def _repair_soc(
+    site: Site, state: State, lowest: float, highest: float
+) -> tuple[Site, State, str] | None:
+    if state.soc is None:
+        # as after a trip: what the event asks of the battery is dropped with it
+        without = state.model_copy(update={"converter_available": False})
+        return site, without, "the state of charge is unknown; the battery is left out"
+    soc = min(max(state.soc, lowest), highest)
+    if soc == state.soc:
+        return None
+    note = f"a state of charge of {state.soc:g} counts as {soc:g}"
+    return site, state.model_copy(update={"soc": soc}), note
+
+
+def _raise_limit(site: Site, state: State, draw_kw: float) -> tuple[Site, State, str]:
     """Plan from where the site is, though it draws more than it may."""
     point = site.connection_point
-    wider = point.model_copy(update={"import_limit_kw": 1.05 * point.import_limit_kw + 1.0})
+    wider = point.model_copy(update={"import_limit_kw": draw_kw * (1.0 + 1e-9)})
     note = f"more than the contracted {point.import_limit_kw:g} kW is drawn"
     return site.model_copy(update={"connection_point": wider}), state, note
 
@@ -155,30 +162,45 @@ def _repair_pool(
     site: Site, state: State, name: str, told: PoolState, error: InputError
 ) -> tuple[Site, State, str] | None:
     pool = site.pools[name]
-
-    def with_state(**changes: object) -> State:
-        changed = told.model_copy(update=changes)
-        return state.model_copy(update={"pools": {**state.pools, name: changed}})
-
-    if ".tier" in error.field and told.tier is not None:
-        if pool.tier is None:
-            held = told.tier.active + told.tier.drained
-            changed = with_state(tier=None, drained=told.drained + held)
-            return site, changed, f"pool {name} has no lower precision; its instances are drained"
-        if told.tier.load_req_per_s:
-            tier = told.tier.model_copy(update={"load_req_per_s": {}})
-            return site, with_state(tier=tier), f"what the lower precision of {name} serves is off"
+    if not isinstance(error, TooLittleLoad):
         return None
-    if ".load_req_per_s" in error.field:
-        if not pool.allow_extrapolation:
-            wider = pool.model_copy(update={"allow_extrapolation": True})
-            pools = {**site.pools, name: wider}
-            note = f"the load of pool {name} is outside what its models cover"
-            return site.model_copy(update={"pools": pools}), state, note
-        if any(told.load_req_per_s.values()):
-            nothing = dict.fromkeys(told.load_req_per_s, 0.0)
-            note = f"less than one request is in flight in pool {name}; it counts as idle"
-            return site, with_state(load_req_per_s=nothing, usually_active=None), note
-    if told.settling:
-        return site, with_state(settling=()), f"power on its way in pool {name} is left out"
-    return None
+    if not pool.allow_extrapolation:
+        wider = pool.model_copy(update={"allow_extrapolation": True})
+        note = f"the load of pool {name} is outside what its models cover"
+        return site.model_copy(update={"pools": {**site.pools, name: wider}}), state, note
+    if error.busy:
+        drained = max(told.active - error.busy, 0)
+        changes: dict[str, object] = {
+            "active": told.active - drained,
+            "drained": told.drained + drained,
+            "usually_active": min(told.usually_active or told.active, error.busy),
+        }
+        note = f"the load of pool {name} keeps {error.busy} instances busy; more count as drained"
+    else:
+        nothing = dict.fromkeys(told.load_req_per_s, 0.0)
+        tier = told.tier and told.tier.model_copy(update={"load_req_per_s": {}})
+        changes = {"load_req_per_s": nothing, "usually_active": None, "tier": tier}
+        note = f"less than one request is in flight in pool {name}; it counts as idle"
+    changed = told.model_copy(update=changes)
+    if changed == told:
+        return None
+    return site, state.model_copy(update={"pools": {**state.pools, name: changed}}), note
+
+
+def _settled(state: State) -> State:
+    pools = {name: p.model_copy(update={"settling": ()}) for name, p in state.pools.items()}
+    return state.model_copy(update={"pools": pools})
+
+
+def _lowest_draw_kw(problem: Problem) -> float:
+    """Return the least the site draws, or a pool, if nobody changes anything; at most 0."""
+    at_s = np.concatenate([[0.0], np.geomspace(0.01, 1e5, 60)])
+    lowest, site_kw = 0.0, np.full(len(at_s), problem.other_kw[0])
+    for pool in problem.pools:
+        draw_kw = np.full(len(at_s), pool.power_at_start_kw())
+        for part in pool.settling:
+            since_s = np.maximum(at_s - part.delay_s, 0.0)
+            draw_kw += part.kw * np.exp(-since_s / part.time_constant_s)
+        lowest = min(lowest, float(draw_kw.min()))
+        site_kw += draw_kw
+    return min(lowest, float(site_kw.min()))

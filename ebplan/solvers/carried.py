@@ -62,6 +62,7 @@ def carried_battery_kw(problem: Problem, plan: Plan, elapsed_s: float) -> FloatA
         return None
     starts = np.array([step.t_s for step in plan.steps])
     at = np.searchsorted(starts, problem.grid.starts_s + elapsed_s + 1e-6, side="right") - 1
+    at = np.maximum(at, 0)  # a clock that went back: before the plan its first step holds
     return np.array([step.battery_kw for step in plan.steps])[at]
 
 
