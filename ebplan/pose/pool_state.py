@@ -77,9 +77,7 @@ def _classes_match(name: str, pool: Pool, told: PoolState, notes: list[str]) -> 
     return told.model_copy(update=changes)
 
 
-def _tier_serves_what_it_may(
-    name: str, pool: Pool, told: PoolState, notes: list[str]
-) -> PoolState:
+def _tier_serves_what_it_may(name: str, pool: Pool, told: PoolState, notes: list[str]) -> PoolState:
     """Let a lower precision serve nothing where it is said to serve what it cannot."""
     if told.tier is None or not told.tier.load_req_per_s:
         return told

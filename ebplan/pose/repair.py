@@ -11,7 +11,6 @@ that would have the site draw less than nothing.
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from ebplan.errors import InputError
