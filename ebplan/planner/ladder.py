@@ -305,6 +305,8 @@ class _Climb:
         if rung == "exact" and gap is not None and gap <= OPTIMAL_GAP:
             status = "optimal"
         plan = extract_plan(self.problem, formulation, x, status=status, bound=bound, gap=gap)
+        if plan.bound is not None and plan.bound > plan.objective:  # by rounding of small causes
+            plan = plan.model_copy(update={"bound": plan.objective})
         try:
             plan = checked(self.problem, plan)
         except NoPlanError as error:

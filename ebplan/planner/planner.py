@@ -328,6 +328,8 @@ class Planner:
     ) -> Plan:
         """Make the battery ready, or ready as the recovery asks, until something comes."""
         self._see(measured)
+        if not believable(self.site, measured):
+            measured = measured.model_copy(update={"grid": None})
         ready_soc = self._ready_soc
         if followed is not None and not followed.standing:
             asked = followed.event.response.restore_soc

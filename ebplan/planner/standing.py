@@ -65,7 +65,7 @@ def standing_event(
         type="import_limit",
         start=measured.at,
         duration_s=lasts_s,
-        target=Target(import_limit_kw=limit_kw),
+        target=Target(import_limit_kw=max(limit_kw, 0.0)),
         response=ResponseShape(recovery_s=RECOVERY_S, restore_soc=restore_soc),
     )
 

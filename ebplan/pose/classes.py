@@ -16,9 +16,11 @@ def pose_classes(
     loads, lowest = known.loads, known.lowest
     unprotected = sum(loads[key] for key, c in pool.classes.items() if not c.protected)
     protected = sum(loads.values()) - unprotected
-    # What the lower precision serves at the start it can go on serving.
-    own = sum(loads.values()) - (known.tier.load_at_start if known.tier else 0.0)
-    beyond = max(0.0, _unavoidable(pool, own, awake, lowest) - unprotected)
+    kept = _kept_in_tier(pool, known, awake)
+    own = sum(loads.values()) - sum(kept.values())
+    # turning away what the lower precision serves frees nobody for the others
+    spare = unprotected - sum(n for key, n in kept.items() if not pool.classes[key].protected)
+    beyond = max(0.0, _unavoidable(pool, own, awake, lowest) - spare)
     share = min(beyond / protected, 1.0) if protected > 0.0 else 0.0
     classes = []
     for key, requests in pool.classes.items():
@@ -50,6 +52,31 @@ def _pose_deferral(
         price_per_work_h=requests.deferral.price_per_request_h * capacity_req_per_s,
         backlog_at_start=waiting / capacity_req_per_s,
     )
+
+
+def _kept_in_tier(pool: Pool, known: KnownPool, awake: int) -> dict[str, float]:
+    """Return what the lower precision goes on serving of what it serves at the start, by class.
+
+    Of a class it serves a share at most; the rest takes instances of the pool's own precision.
+    Classes of which it may serve most come first, then protected ones.
+    """
+    left = known.tier.load_at_start if known.tier else 0.0
+    beside = awake * pool.max_utilisation
+    kept: dict[str, float] = {}
+    shares = {
+        key: part.eligible_share
+        for key, requests in pool.classes.items()
+        if (part := pose_lowered(requests, known.precision, 1.0)) is not None
+    }
+    for key in sorted(shares, key=lambda key: (-shares[key], not pool.classes[key].protected)):
+        share = shares[key]
+        most = min(left, share * known.loads[key])
+        if share < 1.0:
+            most = min(most, beside * share / (1.0 - share))
+            beside -= most * (1.0 - share) / share if share > 0.0 else 0.0
+        kept[key] = most
+        left -= most
+    return kept
 
 
 def _unavoidable(pool: Pool, load: float, awake: int, lowest: float) -> float:

@@ -9,6 +9,7 @@
 | load, backlog, queue of a class that cannot  | left out                                  |
 | a lower precision in a pool without          | drained; on the way there: on its way     |
 | lower precision serving more than it may     | not at work                               |
+| power on its way, slower than any response   | left out                                  |
 | warmth in a pool without pre-warm            | cold                                      |
 """
 
@@ -16,6 +17,9 @@ from __future__ import annotations
 
 from ebplan.site import Pool
 from ebplan.state import PoolState
+
+SLOWER = 3.0
+"""A response this many times slower than the pool's slowest is not one of its."""
 
 
 def as_the_pool_is(
@@ -26,10 +30,23 @@ def as_the_pool_is(
     pool, told = _counted(name, pool, told, notes)
     told = _classes_match(name, pool, told, notes)
     told = _tier_serves_what_it_may(name, pool, told, notes)
+    told = _settles_as_it_can(name, pool, told, notes)
     if told.warm_remaining_s > 0.0 and pool.prewarm is None:
         notes.append(f"pool {name} has no pre-warm; it counts as cold")
         told = told.model_copy(update={"warm_remaining_s": 0.0})
     return pool, told
+
+
+def _settles_as_it_can(name: str, pool: Pool, told: PoolState, notes: list[str]) -> PoolState:
+    """Leave out power on its way that stays longer than anything the pool was told could."""
+    answers = (pool.route_response, pool.cap_response, pool.rise_response)
+    slowest_s = max(r.delay_s + r.time_constant_s for r in answers if r is not None)
+    kept = tuple(
+        part for part in told.settling if part.delay_s + part.time_constant_s <= SLOWER * slowest_s
+    )
+    if len(kept) < len(told.settling):
+        notes.append(f"power on its way in pool {name} would stay for longer than it answers")
+    return told.model_copy(update={"settling": kept})
 
 
 def _without_unknown_tier(name: str, pool: Pool, told: PoolState, notes: list[str]) -> PoolState:

@@ -7,7 +7,7 @@ program, so that every way of finding a plan is priced by the same costs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +67,7 @@ def complete(
     """
     program = formulation.program
     point = _Point(program, np.zeros(program.n_columns))
+    decisions = tuple(_without_idle_prewarms(problem, decision) for decision in decisions)
     for decision in decisions:
         _put_decision(point, problem, decision)
     _put_channels(point, problem, decisions)
@@ -121,6 +122,18 @@ def complete(
         late = asked & (problem.grid.starts_s >= problem.handoff_from_s - 1e-9)
         point.put("handoff_excess", clean(np.abs(given_kw[late]) - problem.handoff_kw))
     return point.x
+
+
+def _without_idle_prewarms(problem: Problem, decision: PoolDecision) -> PoolDecision:
+    """Take back pre-warms that no drain and no wake makes use of."""
+    warmth = decision.pool.prewarm
+    if warmth is None or decision.prewarm is None or not decision.prewarm.any():
+        return decision
+    served = sum(decision.newly_drained())
+    if decision.woken_warm is not None:
+        served = served + decision.woken_warm
+    used = warm_epochs(warmth, problem.grid).T @ served > 0.0
+    return replace(decision, prewarm=np.where(used, decision.prewarm, 0.0))
 
 
 def _put_decision(point: _Point, problem: Problem, decision: PoolDecision) -> None:
