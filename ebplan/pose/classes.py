@@ -60,7 +60,10 @@ def _kept_in_tier(pool: Pool, known: KnownPool, awake: int) -> dict[str, float]:
     Of a class it serves a share at most; the rest takes instances of the pool's own precision.
     Classes of which it may serve most come first, then protected ones.
     """
-    left = known.tier.load_at_start if known.tier else 0.0
+    left = 0.0
+    if (tier := known.tier) is not None:
+        holding = tier.active_at_start + tier.drained_at_start
+        left = min(tier.load_at_start, holding * tier.capacity_factor * pool.max_utilisation)
     beside = awake * pool.max_utilisation
     kept: dict[str, float] = {}
     shares = {

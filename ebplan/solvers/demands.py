@@ -130,6 +130,20 @@ def turned_away(pool: PoolProblem, lower: Operation, demand: Demand) -> Iterator
         demand = demands.at(-1)
 
 
+def just_enough(pool: PoolProblem, lower: Operation, demand: Demand, awake: int) -> Demand:
+    """Turn away what the instances awake cannot serve and no more, cheapest first.
+
+    For loads so far beyond them that no share of ``SHARES`` fits.
+    """
+    most = awake * pool.max_utilisation
+    for requests in sorted(pool.classes, key=lambda c: c.value_per_instance_s):
+        beyond = float(demand.served_by_own(pool)) - most
+        away = min(max(beyond, 0.0), requests.max_rejected)
+        rejected = {**demand.rejected, requests.name: away}
+        demand = _eligible_still(pool, lower, replace(demand, rejected=rejected)).at(0)
+    return demand
+
+
 def _turned_away(requests: ClassProblem, demand: Demand) -> Demand:
     """Turn each share of a class away."""
     name, rejected = requests.name, SHARES * requests.max_rejected

@@ -23,6 +23,7 @@ from ebplan.solvers.demands import (
     Demand,
     Load,
     everything_served,
+    just_enough,
     lowered_more,
     nothing_served,
     one_at,
@@ -175,6 +176,10 @@ def as_it_is(pool: PoolProblem) -> Posture:
             demand = demands.at(int(served[0]))
             counts = _counts(pool, ways[0], demand.served_by_own(pool))
             return _one(pool, ways, int(counts[0]), demand)
+    demand = just_enough(pool, ways[-1], everything, int(max(_awake_counts(pool), default=0)))
+    counts = _counts(pool, ways[0], demand.served_by_own(pool))
+    if counts.size:
+        return _one(pool, ways, int(counts[0]), demand)
     return _one(pool, ways, 0, nothing_served(pool))
 
 
