@@ -203,6 +203,33 @@ def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("plan_file", type=FILE, metavar="PLAN")
+@click.argument("problem_file", type=FILE, metavar="PROBLEM")
+@click.option(
+    "--hot-from",
+    type=FILE,
+    help="The problem whose basis the answer started from (answer.hot_from).",
+)
+@_one_line_errors
+def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
+    """Find a recorded answer again: the same point of the same rung of the same problem."""
+    from ebplan.document import read_json
+    from ebplan.errors import NoPlanError
+    from ebplan.plan import Plan
+    from ebplan.planner.replay import differences
+    from ebplan.planner.replay import replay as found_again
+
+    plan = Plan.parse(read_json(plan_file), file=str(plan_file))
+    problem = _load_problem(problem_file)
+    first = None if hot_from is None else _load_problem(hot_from)
+    again = found_again(problem, plan, hot_from=first)
+    if apart := differences(plan, again):
+        raise NoPlanError(f"another plan: {'; '.join(apart)}", plan=again)
+    rung = "" if plan.answer is None else plan.answer.rung
+    click.echo(f"the same plan: {rung}, objective {plan.objective:g} {plan.currency}")
+
+
+@main.command()
 @click.argument("kind", type=click.Choice(["event", "site", "state", "plan", "problem"]))
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""

@@ -283,6 +283,8 @@ class Answer(Part):
     """What answered."""
     index: int = Field(default=0, ge=0)
     """Which of the points that the rung found, counted from 0."""
+    watched_s: tuple[float, ...] = ()
+    """Instants inside steps that were watched for peaks of the draw."""
     clock: Literal["seconds", "work"] = "seconds"
     """What limited the search: time, or work that is the same on every machine."""
     hot_from: str | None = None

@@ -31,7 +31,7 @@ from typing import Literal
 import numpy as np
 
 from ebplan.document import write_atomically
-from ebplan.errors import NoPlanError
+from ebplan.errors import InputError, NoPlanError
 from ebplan.plan import OPTIMAL_GAP, Answer, Plan, PlanStatus, PlanWarning, Rung, money_gap
 from ebplan.planner.one_shot import checked, merit_order_plan
 from ebplan.problem import Problem
@@ -114,8 +114,8 @@ class Ladder:
 
     session: Session | None
     """Solver processes; None answers without a solver."""
-    problems_to: Path
-    """Folder for the problems that a solver failed on."""
+    problems_to: Path | None
+    """Folder for the problems that a solver failed on; None saves none."""
     finishing: Finishing = field(default_factory=Finishing)
     _before: tuple[Problem, Formulation, str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -133,7 +133,7 @@ class Ladder:
             NoPlanError: not even the escalation rule passed the check.
         """
         formulation = formulate(problem)
-        climb = _Climb(self, problem, formulation, deadline)
+        climb = Climb(self, problem, formulation, deadline)
         climb.structure = self._structure(problem, formulation, climb.key)
         listening = climb.submit(formulation)
         if in_hand is None or not climb.without_solver("carried", in_hand):
@@ -156,7 +156,7 @@ class Ladder:
         return why or what_changed(before[1].program, formulation.program)
 
 
-class _Climb:
+class Climb:
     """One problem on its way up the ladder."""
 
     def __init__(
@@ -204,7 +204,7 @@ class _Climb:
             seconds=None if work or not np.isfinite(left_s) else max(left_s, 0.001),
             moves=WORK_MOVES if work else None,
             checks=WORK_CHECKS if work else None,
-            by_pools=self._by_pools(formulation),
+            by_pools=self.by_pools_for(self.problem, formulation),
             name=self.problem.digest(),
             cold=work,
         )
@@ -215,10 +215,11 @@ class _Climb:
             self.warn("solver_silent", "no solver process was ready")
         return listening
 
-    def _by_pools(self, formulation: Formulation) -> ByPools | None:
+    @staticmethod
+    def by_pools_for(problem: Problem, formulation: Formulation) -> ByPools | None:
         """Tell many pools apart; a target followed both ways is planned at once."""
-        names = [pool.name for pool in self.problem.pools]
-        many = len(names) > AT_ONCE_POOLS and not self.problem.tracks
+        names = [pool.name for pool in problem.pools]
+        many = len(names) > AT_ONCE_POOLS and not problem.tracks
         return by_pools_of(formulation, names) if many else None
 
     def listen(self, listening: Listening) -> None:
@@ -313,7 +314,8 @@ class _Climb:
             self.warn("check_failed", f"{rung} point: {error}")
             return False
         self.ladder.finishing.took(monotonic() - began, formulation.program.n_columns)
-        self.take(plan, Answer(rung=rung, index=point.index))
+        watched_s = formulation.instants_s
+        self.take(plan, Answer(rung=rung, index=point.index, watched_s=watched_s))
         return True
 
     def _bound_for(self, formulation: Formulation, x: FloatArray) -> float | None:
@@ -344,14 +346,15 @@ class _Climb:
 
     def warn(self, kind: WarningKind, message: str) -> None:
         """Note that something went wrong, and save the problem."""
-        file = self.ladder.problems_to / f"ebplan-problem-{self.problem.digest()[:12]}.json"
         saved: str | None = None
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, self.problem.to_json())
-            saved = str(file)
-        except OSError as error:
-            message += f" (its problem could not be saved: {error})"
+        if (folder := self.ladder.problems_to) is not None:
+            file = folder / f"ebplan-problem-{self.problem.digest()[:12]}.json"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(file, self.problem.to_json())
+                saved = str(file)
+            except (OSError, InputError) as error:
+                message += f" (its problem could not be saved: {error})"
         log.warning("%s: %s (problem: %s)", kind, message, saved)
         self.warnings.append(PlanWarning(kind=kind, message=message, problem_file=saved))
 

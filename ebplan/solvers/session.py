@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe
+from queue import SimpleQueue
 from time import monotonic
 
 from ebplan.solvers.worker import Cancel, Done, Job, Point
@@ -45,6 +47,24 @@ class _Process:
     """Since when nobody waits for that job."""
     known: set[str] = field(default_factory=set)
     """Structures it has been sent."""
+    _outbox: SimpleQueue[Job | Cancel | None] = field(default_factory=SimpleQueue)
+
+    def __post_init__(self) -> None:
+        # A process that hangs reads nothing, and a job is larger than the pipe: who waits for a
+        # plan must not wait for that.
+        self._writer = threading.Thread(target=self._write, daemon=True, name="ebplan-writer")
+        self._writer.start()
+
+    def _write(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self.connection.send(message)
+            except (OSError, ValueError):
+                return  # it died; who listens is told so
+
+    def send(self, message: Job | Cancel) -> None:
+        """Hand a message over; it is sent in its turn."""
+        self._outbox.put(message)
 
     @classmethod
     def start(cls) -> _Process:
@@ -82,6 +102,8 @@ class _Process:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
+        self._outbox.put(None)
+        self._writer.join()  # a send to a process that is gone fails at once
         self.connection.close()
 
 
@@ -104,11 +126,7 @@ class Session:
         process = next((p for p in free if job.key in p.known), free[0])
         self._jobs += 1
         job = replace(job, number=self._jobs)
-        try:
-            process.connection.send(job)
-        except OSError:
-            self._drop(process)
-            return self.submit(job)
+        process.send(job)
         process.job, process.abandoned_s = job.number, None
         process.known.add(job.key)
         return Listening(self, process, job.number)
@@ -216,8 +234,7 @@ class Listening:
         if self._over or self._process.job != self._number:
             return
         self._process.abandoned_s = monotonic()
-        with contextlib.suppress(OSError):
-            self._process.connection.send(Cancel(self._number))
+        self._process.send(Cancel(self._number))
 
 
 def _obituary(process: subprocess.Popen[bytes]) -> str:

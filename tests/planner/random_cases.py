@@ -9,6 +9,7 @@ document: what is refused at the door never reaches a planner.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from ebplan.site import Site
 from ebplan.site.uncertainty import Uncertainty
 from ebplan.state import InTransit, MeteredPower, PoolState, Settling, State, TierState
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SITES = ("powerd-lab-phase-a", "powerd-lab-full-catalogue", "two-pools")
-AT = load_case("examples/under_frequency.json").state.at
+AT = load_case(EXAMPLES / "under_frequency.json").state.at
 CURVE = {"shape": "droop", "dead_band_hz": 0.01, "full_hz": 0.2}
 
 Draw = np.random.Generator

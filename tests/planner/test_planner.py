@@ -1,0 +1,229 @@
+"""Following a plan: kept while nothing speaks against it, made anew with the reason named."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from ebplan.case import Case
+from ebplan.following import state_at
+from ebplan.plan import Plan
+from ebplan.planner import Planner
+from ebplan.planner.contingencies import Contingency
+from ebplan.state import State
+
+POOL = "llama70b"
+
+
+def measured(planner: Planner, plan: Plan, elapsed_s: float) -> State:
+    """Return what is measured when the plan is carried out exactly."""
+    followed = planner._followed
+    assert followed is not None
+    state = state_at(followed.problem, plan, elapsed_s)
+    pools = {
+        name: told.model_copy(update={"settling": (), "usually_active": None})
+        for name, told in state.pools.items()
+    }
+    return state.model_copy(update={"pools": pools})
+
+
+def with_pool(state: State, **changes: object) -> State:
+    pools = {**state.pools, POOL: state.pools[POOL].model_copy(update=changes)}
+    return state.model_copy(update={"pools": pools})
+
+
+@pytest.fixture
+def plan(planner: Planner, case: Case) -> Plan:
+    return planner.plan(case.event, case.state, deadline_s=5.0)
+
+
+@pytest.mark.parametrize("elapsed_s", [0.0, 1.0, 16.0, 120.0, 299.0, 320.0])
+def test_a_plan_that_is_carried_out_is_kept(planner: Planner, plan: Plan, elapsed_s: float) -> None:
+    assert planner.replan(measured(planner, plan, elapsed_s)) is plan
+    assert planner.why == ()
+
+
+DEVIATIONS = {
+    "state of charge": lambda s: s.model_copy(update={"soc": s.soc - 0.1}),
+    "interactive: 33.60 req/s": lambda s: with_pool(
+        s, load_req_per_s={**s.pools[POOL].load_req_per_s, "interactive": 33.6}
+    ),
+    "1 instances lost": lambda s: with_pool(s, active=s.pools[POOL].active - 1, lost=1),
+    "active, planned": lambda s: with_pool(
+        s, active=s.pools[POOL].active + 1, drained=s.pools[POOL].drained - 1
+    ),
+    "the converter has tripped": lambda s: s.model_copy(update={"converter_available": False}),
+    "the clock went back": lambda s: s.model_copy(update={"at": s.at - timedelta(seconds=500)}),
+}
+
+
+@pytest.mark.parametrize("what", DEVIATIONS)
+def test_a_deviation_is_named_and_planned_for(planner: Planner, plan: Plan, what: str) -> None:
+    state = DEVIATIONS[what](measured(planner, plan, 60.0))
+    other = planner.replan(state, deadline_s=1.0)
+    assert other is not plan
+    assert other.check.ok
+    assert any(what in reason for reason in planner.why), planner.why
+    assert planner.current is other
+
+
+def test_without_the_converter_compute_carries_what_it_can(planner: Planner, plan: Plan) -> None:
+    state = measured(planner, plan, 60.0).model_copy(update={"converter_available": False})
+    other = planner.replan(state, deadline_s=2.0)
+    assert other.converter is None
+    assert all(step.soc is None for step in other.steps)
+
+
+def test_power_on_its_way_is_remembered(planner: Planner, plan: Plan) -> None:
+    """Five seconds after a drain the next plan knows what is still falling."""
+    drained_s = next(e.t_s for e in plan.pools[POOL] if e.drained)
+    state = with_pool(
+        measured(planner, plan, drained_s + 5.0),
+        load_req_per_s={"interactive": 26.0, "batch": 7.0},
+    )
+    planner.replan(state, deadline_s=1.0)
+    followed = planner._followed
+    assert followed is not None
+    assert followed.problem.pools[0].usual_active == 4
+    assert {part.time_constant_s for part in followed.problem.pools[0].settling} == {0.4, 8.0}
+
+
+def test_between_events_the_battery_is_made_ready(planner: Planner, case: Case) -> None:
+    first = planner.replan(case.state)
+    assert first.event_id == "standing"
+    assert all(step.battery_kw == pytest.approx(0.0, abs=1e-6) for step in first.steps)
+    low = case.state.model_copy(update={"soc": 0.5})
+    other = planner.replan(low, deadline_s=1.0)
+    assert "state of charge" in planner.why[0]
+    assert other.steps[-1].soc is not None
+    assert 0.5 < other.steps[-1].soc <= 0.6 + 1e-6
+    later = low.model_copy(update={"at": case.state.at + timedelta(seconds=901)})
+    planner.replan(later.model_copy(update={"soc": other.steps[-1].soc}), deadline_s=1.0)
+    assert planner.why == ("the plan between events has expired",)
+
+
+def test_an_armed_plan_is_looked_up_and_then_confirmed(planner: Planner, case: Case) -> None:
+    planner.replan(case.state)
+    wanted = [Contingency(case.event), Contingency(case.event, battery=False)]
+    assert planner.arm(wanted).result(60.0) == 2
+    later = case.state.model_copy(update={"at": case.state.at + timedelta(seconds=60)})
+    event = case.event.model_copy(update={"id": "now", "start": later.at})
+    plan = planner.activate(event, later)
+    assert plan.status == "armed"
+    assert plan.event_id == "now"
+    assert plan.start == later.at
+    armed = next(a for a in planner.armed if a.contingency.battery)
+    assert plan.steps == armed.plan.steps
+    for _ in range(100):
+        if planner.current is not plan:
+            break
+        time.sleep(0.05)
+    assert planner.current is not None
+    assert planner.current.status == "optimal"
+    tripped = later.model_copy(update={"converter_available": False})
+    without = planner.activate(event, tripped)
+    assert without.status == "armed"
+    assert without.converter is None
+
+
+ELSEWHERE = {
+    "soc": lambda s: s.model_copy(update={"soc": 0.11}),
+    "load": lambda s: with_pool(s, load_req_per_s={"interactive": 31.0, "batch": 7.0}),
+    "instances": lambda s: with_pool(s, active=3, drained=1),
+    "age": lambda s: s.model_copy(update={"at": s.at + timedelta(hours=2)}),
+}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_outside_its_envelope_an_armed_plan_is_not_used(
+    planner: Planner, case: Case, what: str
+) -> None:
+    planner.arm([case.event], case.state).result(60.0)
+    assert planner.armed_for(case.event, case.state) is not None
+    there = ELSEWHERE[what](case.state)
+    assert planner.armed_for(case.event, there) is None
+    event = case.event.model_copy(update={"start": there.at})
+    plan = planner.activate(event, there, deadline_s=0.5)
+    assert plan.status != "armed"
+    assert plan.check.ok
+
+
+def test_what_is_likely_is_armed_for_any_site(planner: Planner, case: Case) -> None:
+    assert planner.arm(state=case.state).result(120.0) >= 10
+    assert {a.contingency.event.type for a in planner.armed} >= {
+        "under_frequency",
+        "over_frequency",
+        "congestion_curtailment",
+    }
+    assert any(a.contingency.lost for a in planner.armed)
+    assert any(not a.contingency.battery for a in planner.armed)
+
+
+def test_many_threads_may_ask_one_planner(planner: Planner, case: Case) -> None:
+    plans: list[Plan] = []
+
+    def ask() -> None:
+        for _ in range(3):
+            plans.append(planner.plan(case.event, case.state, deadline_s=0.1))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(plans) == 24
+    assert all(plan.check.ok for plan in plans)
+
+
+def test_a_cancelled_call_returns_what_is_in_hand(planner: Planner, case: Case) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    plan = planner.plan(case.event, case.state, deadline_s=60.0, cancel=cancel)
+    assert plan.check.ok
+    assert plan.answer is not None
+    assert plan.answer.rung == "merit_order"
+
+
+def test_an_event_loop_is_not_blocked(planner: Planner, case: Case) -> None:
+    async def ask() -> tuple[Plan, int]:
+        ticks = 0
+        task = asyncio.create_task(planner.aplan(case.event, case.state, deadline_s=0.3))
+        while not task.done():
+            await asyncio.sleep(0.005)
+            ticks += 1
+        return task.result(), ticks
+
+    plan, ticks = asyncio.run(ask())
+    assert plan.check.ok
+    assert ticks > 1
+
+
+def test_a_cancelled_task_ends_its_search(planner: Planner, case: Case) -> None:
+    async def ask() -> None:
+        task = asyncio.create_task(planner.aplan(case.event, case.state, deadline_s=60.0))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(ask())
+    assert planner.plan(case.event, case.state, deadline_s=5.0).status == "optimal"
+
+
+def test_a_closed_planner_says_so(case: Case) -> None:
+    planner = Planner(case.site).start()
+    planner.close()
+    planner.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        planner.plan(case.event, case.state, deadline_s=1.0)
+
+
+def test_nothing_can_be_armed_from_nowhere(planner: Planner, case: Case) -> None:
+    with pytest.raises(ValueError, match="arm needs a state"):
+        planner.arm([case.event])
+    with pytest.raises(ValueError, match="activate needs a state"):
+        planner.activate(case.event)
