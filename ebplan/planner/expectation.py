@@ -31,6 +31,8 @@ class Tolerance:
     """Load of a class, below which a difference is none."""
     power_share: float = 0.02
     """Power that the models miss, as a share of the baseline."""
+    hurting_share: float = 0.005
+    """The same inside an event, where it makes the target harder to meet or a hand-off late."""
     command_s: float = 2.0
     """Time that a command may take to show in the counts."""
     age_s: float = 900.0
@@ -125,7 +127,13 @@ class Expectation:
         return state.grid.kw + state.battery_kw - self.compute_at(elapsed_s)
 
     def deviations(
-        self, state: State, elapsed_s: float, tolerance: Tolerance, other_kw: float | None
+        self,
+        state: State,
+        elapsed_s: float,
+        tolerance: Tolerance,
+        other_kw: float | None,
+        *,
+        hurts: int = 0,
     ) -> list[str]:
         """Say in what a state differs from what is expected ``elapsed_s`` into the plan.
 
@@ -134,6 +142,7 @@ class Expectation:
             elapsed_s: since the plan began.
             tolerance: what counts as no difference.
             other_kw: the estimate of the load that no pool explains, where there is one.
+            hurts: 1 where more load hurts, -1 where less does, 0 where neither is asked.
         """
         found: list[str] = []
         if not state.converter_available and self._soc is not None:
@@ -143,10 +152,14 @@ class Expectation:
             if abs(state.soc - expected) > tolerance.soc:
                 found.append(f"state of charge {state.soc:.3f}, expected {expected:.3f}")
         if other_kw is not None:
-            apart_kw = abs(other_kw - self._other_kw)
-            allowed_kw = tolerance.power_share * self._baseline_kw
-            if apart_kw > allowed_kw and self.on_its_way_kw(elapsed_s) < 0.25 * allowed_kw:
-                found.append(f"the models miss {apart_kw:.2f} kW more than when it was planned")
+            apart_kw = other_kw - self._other_kw
+            share = tolerance.hurting_share if hurts * apart_kw > 0.0 else tolerance.power_share
+            allowed_kw = share * self._baseline_kw
+            settled = (
+                self.on_its_way_kw(elapsed_s) < 0.25 * tolerance.power_share * self._baseline_kw
+            )
+            if abs(apart_kw) > allowed_kw and settled:
+                found.append(f"the models miss {apart_kw:+.2f} kW against when it was planned")
         last = max(bisect_right(self._starts_s, elapsed_s + 1e-6) - 1, 0)
         first = max(bisect_right(self._starts_s, elapsed_s - tolerance.command_s) - 1, 0)
         for name, told in state.pools.items():

@@ -305,7 +305,9 @@ class Planner:
             other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
         estimate_kw = self._disturbance.update(other_kw, hurts=followed.hurts)
         self.why = tuple(
-            followed.expects.deviations(measured, elapsed_s, self.tolerance, estimate_kw)
+            followed.expects.deviations(
+                measured, elapsed_s, self.tolerance, estimate_kw, hurts=followed.hurts
+            )
         )
         if not self.why:
             return followed.plan

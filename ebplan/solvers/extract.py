@@ -17,6 +17,8 @@ from ebplan.solvers.shortfalls import shortfalls
 
 HANDED_OVER = 0.1
 """The battery is free when it carries at most this share of the target."""
+ON_THE_TENTH_KW = 1e-5
+"""Plans rest the battery exactly on that share: a hundredth of a watt beyond it is rounding."""
 
 
 def extract_plan(
@@ -72,8 +74,8 @@ def handoff_complete_s(steps: tuple[Step, ...]) -> float | None:
     for step in steps:
         if step.target_kw == 0.0:
             continue
-        carried = abs(step.battery_kw) > HANDED_OVER * abs(step.target_kw) + NOTHING_KW
-        if carried or step.shortfall_kw > NOTHING_KW:
+        carried = abs(step.battery_kw) > HANDED_OVER * abs(step.target_kw) + ON_THE_TENTH_KW
+        if carried or step.shortfall_kw > ON_THE_TENTH_KW:
             complete = None
         elif complete is None:
             complete = step.t_s

@@ -167,8 +167,7 @@ def test_many_threads_may_ask_one_planner(planner: Planner, case: Case) -> None:
     plans: list[Plan] = []
 
     def ask() -> None:
-        for _ in range(3):
-            plans.append(planner.plan(case.event, case.state, deadline_s=0.1))
+        plans.extend(planner.plan(case.event, case.state, deadline_s=0.1) for _ in range(3))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
