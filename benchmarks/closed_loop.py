@@ -1,4 +1,4 @@
-"""A day in closed loop: ``python -m benchmarks.closed_loop --write docs/closed_loop.md``."""
+"""Days in closed loop: ``python -m benchmarks.closed_loop --write docs/closed_loop.md``."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ FAULT_LASTS_S = 1200.0
 """An event this soon after a fault may still feel it."""
 
 HEAD = """\
-# A day in closed loop
+# Days in closed loop
 
-Written by `python -m benchmarks.closed_loop --write docs/closed_loop.md`; do not edit.
+Written by `python -m benchmarks.closed_loop --write docs/closed_loop.md --plot
+docs/figures/closed_loop.png`; do not edit.
 
 A controller (`ebplan/closed_loop.py`) measures the fluid plant each second, asks the planner with a
 deadline of 0.2 s, and carries out what it says. Events come both ways at random; models err by 5 %
 (draw, elasticity of caps, response times), loads by a forecast error of 3 % with 300 s of memory,
 the meter has noise and dropouts; an instance is lost in one event, the converter trips in another,
-other load steps in a third. Times do not count what planning takes: the plant waits.
+other load steps in a third. A day has 24 h. Times do not count what planning takes: the plant waits.
 
 What an event really cost is priced from the plant's registers by the checker's laws of money
 (`benchmarks/realised.py`). **Perfect foresight** is the optimal plan of each event, from the state
@@ -349,23 +350,51 @@ def measure(instances: int, *, hours: float, seed: int) -> list[Run]:
     return runs
 
 
+def together(days: list[Run]) -> Run:
+    """Return the days of one controller as one run."""
+    whole = Run(days[0].name, sum(day.hours for day in days))
+    for day in days:
+        whole.met += day.met
+        whole.cycles += day.cycles
+        whole.planning_s += day.planning_s
+        whole.plant_s += day.plant_s
+        whole.unchecked += day.unchecked
+        whole.replans += day.replans
+        whole.missed += day.missed
+        whole.judged += day.judged
+        whole.socs += day.socs
+    return whole
+
+
 @click.command()
 @click.option("--hours", type=click.FloatRange(min=2.0), default=24.0, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", "seeds", type=int, multiple=True, default=(1, 2, 3), show_default=True)
 @click.option("--instances", type=int, multiple=True, default=(4, 64), show_default=True)
 @click.option("--write", type=click.Path(path_type=Path), help="Write the page here.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw an event of the first here.")
 def main(
-    hours: float, seed: int, instances: tuple[int, ...], write: Path | None, plot: Path | None
+    hours: float,
+    seeds: tuple[int, ...],
+    instances: tuple[int, ...],
+    write: Path | None,
+    plot: Path | None,
 ) -> None:
-    """Print what a day in closed loop costs, and how fast it runs."""
+    """Print what days in closed loop cost, and how fast they run."""
     lines: list[str] = []
     for count in instances:
-        runs = measure(count, hours=hours, seed=seed)
-        lines += [f"## {count} instances, {hours:g} h, seed {seed}", ""]
-        lines += [*table(SUMMARY, list(summary_rows(runs))), ""]
+        days = [measure(count, hours=hours, seed=seed) for seed in seeds]
+        runs = [together([day[i] for day in days]) for i in range(len(days[0]))]
+        lines += [f"## {count} instances", ""]
+        rows = [
+            (f"{seed}", *row)
+            for seed, day in zip(seeds, days, strict=True)
+            for row in summary_rows(day)
+        ]
+        rows += [("all", *row) for row in summary_rows(runs)]
+        lines += [*table(("seed", *SUMMARY), rows), ""]
         heads = [h for run in runs for h in (run.name, "with foresight")]
-        lines += ["Money by cause, in JPY:", "", *table(("cause", *heads), list(money_rows(runs)))]
+        lines += ["Money by cause of all seeds, in JPY:", ""]
+        lines += table(("cause", *heads), list(money_rows(runs)))
         worst = sorted(runs[0].missed, reverse=True)[:3]
         if worst:
             lines += ["", "Worst misses: " + "; ".join(f"{kw:.2f} kW, {at}" for kw, at in worst)]
@@ -373,7 +402,7 @@ def main(
         if plot is not None and count == instances[0]:
             from benchmarks.closed_loop_figure import draw_event, telling
 
-            draw_event(runs[0], telling(runs[0]), plot)
+            draw_event(days[0][0], telling(days[0][0]), plot)
     page = "\n".join(lines).rstrip() + "\n"
     if write is None:
         click.echo(page)
