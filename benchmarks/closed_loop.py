@@ -45,7 +45,8 @@ A controller (`ebplan/closed_loop.py`) measures the fluid plant each second, ask
 deadline of 0.2 s, and carries out what it says. Events come both ways at random; models err by 5 %
 (draw, elasticity of caps, response times), loads by a forecast error of 3 % with 300 s of memory,
 the meter has noise and dropouts; an instance is lost in one event, the converter trips in another,
-other load steps in a third. A day has 24 h. Times do not count what planning takes: the plant waits.
+other load steps in a third. A day has 24 h. Times do not count what planning takes: the plant
+waits.
 
 What an event really cost is priced from the plant's registers by the checker's laws of money
 (`benchmarks/realised.py`). **Perfect foresight** is the optimal plan of each event, from the state

@@ -55,15 +55,19 @@ AT_ONCE_POOLS = 30
 """Up to so many pools are planned at once; more of them by pools (docs/size.md)."""
 MOST_ROUNDS = 4
 """Rounds of watching further instants; each closes in on a peak, two are usual."""
+MOST_LOST = 1
+"""Times a problem is handed to another process after one has died under it."""
 WORK_MOVES, WORK_CHECKS = 200, 60
 """Limits of work: linear programs of the local search, and times the search asks to go on."""
 STALLED_S = 600.0
 """Where work is counted, a solver that is silent for so long is given up."""
-SAFETY = 1.25
+SAFETY = 1.1
 """Time kept to finish a plan, against what it took so far."""
+LONGER, SHORTER = 0.5, 0.2
+"""Shares of a new time that are believed."""
 FIRST_FINISH_S = 0.004
 """Time kept before any plan was finished."""
-SWITCHES_S = 0.002
+SWITCHES_S = 0.001
 """Time the operating system may take to wake this process."""
 
 
@@ -95,17 +99,20 @@ class Finishing:
 
     per_column_s: float | None = None
 
+    def usual_s(self, columns: int) -> float:
+        """Return the time that it takes."""
+        return FIRST_FINISH_S if self.per_column_s is None else self.per_column_s * columns
+
     def seconds(self, columns: int) -> float:
         """Return the time to keep."""
-        if self.per_column_s is None:
-            return FIRST_FINISH_S + SWITCHES_S
-        return SAFETY * self.per_column_s * columns + SWITCHES_S
+        safety = 1.0 if self.per_column_s is None else SAFETY
+        return safety * self.usual_s(columns) + SWITCHES_S
 
     def took(self, seconds: float, columns: int) -> None:
-        """Learn: at once when it took longer, slowly when it took less."""
+        """Learn: soon when it took longer, slowly when it took less; one hiccup is no rule."""
         each = seconds / columns
-        known = self.per_column_s
-        self.per_column_s = each if known is None or each > known else 0.8 * known + 0.2 * each
+        known = each if self.per_column_s is None else self.per_column_s
+        self.per_column_s = known + (LONGER if each > known else SHORTER) * (each - known)
 
 
 @dataclass
@@ -134,16 +141,15 @@ class Ladder:
         """
         formulation = formulate(problem)
         climb = Climb(self, problem, formulation, deadline)
-        climb.structure = self._structure(problem, formulation, climb.key)
-        listening = climb.submit(formulation)
-        if in_hand is None or not climb.without_solver("carried", in_hand):
-            climb.without_solver("merit_order", partial(merit_order_plan, problem))
         try:
-            if listening is not None:
-                climb.listen(listening)
+            # the solver works while this process puts a plan in hand
+            climb.submit(formulation)
+            climb.structure = self._structure(problem, formulation, climb.key)
+            if in_hand is None or not climb.without_solver("carried", in_hand):
+                climb.without_solver("merit_order", partial(merit_order_plan, problem))
+            climb.listen()
         finally:
-            if listening is not None:
-                listening.cancel()
+            climb.let_go()
         return climb.result()
 
     def _structure(self, problem: Problem, formulation: Formulation, key: str) -> tuple[str, ...]:
@@ -169,6 +175,9 @@ class Climb:
         self.bound: float | None = None
         self.structure: tuple[str, ...] = ()
         self.warnings: list[PlanWarning] = []
+        self.listening: Listening | None = None
+        self.lost = 0
+        """Solver processes that died under it."""
         self.hot_from: str | None = None
 
     # --- rungs ------------------------------------------------------------------------------
@@ -189,16 +198,22 @@ class Climb:
         self.take(plan, Answer(rung=rung))
         return True
 
-    def submit(self, formulation: Formulation) -> Listening | None:
-        """Hand a formulation to the solver; None where no process is ready."""
+    def submit(self, formulation: Formulation) -> bool:
+        """Hand a formulation to the solver; tell whether one listens to it now."""
+        self.listening = None
         session = self.ladder.session
-        if session is None:
-            return None
-        work = self.deadline.clock == "work"
+        columns = formulation.program.n_columns
+        plans = 1 if self.best else 2
+        if session is None or self.deadline.left_s() < plans * self.ladder.finishing.usual_s(
+            columns
+        ):
+            return False  # no time to make a plan of what it finds: it would only be in the way
         left_s = self.deadline.left_s() - self.reserve_s(formulation)
+        work = self.deadline.clock == "work"
+        same = formulation is self.formulation
         job = Job(
             number=0,
-            key=structure_key(formulation.program),
+            key=self.key if same else structure_key(formulation.program),
             program=formulation.program,
             integers=integers_of(self.problem, formulation),
             seconds=None if work or not np.isfinite(left_s) else max(left_s, 0.001),
@@ -210,10 +225,17 @@ class Climb:
         )
         if work or self.deadline.until is None:
             session.wait_ready()
-        listening = session.submit(job)
-        if listening is None:
+        self.listening = session.submit(job)
+        if self.listening is None:
             self.warn("solver_silent", "no solver process was ready")
-        return listening
+        return self.listening is not None
+
+    def let_go(self) -> None:
+        """Stop what nobody waits for any more, and have lost processes replaced."""
+        if self.listening is not None:
+            self.listening.cancel()
+        if self.ladder.session is not None:
+            self.ladder.session.mend_aside()
 
     @staticmethod
     def by_pools_for(problem: Problem, formulation: Formulation) -> ByPools | None:
@@ -222,12 +244,20 @@ class Climb:
         many = len(names) > AT_ONCE_POOLS and not problem.tracks
         return by_pools_of(formulation, names) if many else None
 
-    def listen(self, listening: Listening) -> None:
+    def listen(self) -> None:
         """Turn what the solver finds into checked plans until the time has come."""
         formulation, watched = self.formulation, list[float]()
-        for _ in range(MOST_ROUNDS):
-            last = self._one_round(listening, formulation)
-            listening.cancel()
+        for _ in range(MOST_ROUNDS + MOST_LOST):
+            if self.listening is None:
+                return
+            lost = self.lost
+            last = self._one_round(self.listening, formulation)
+            if self.lost > lost:
+                # another process stands by: once more, but not with what kills each
+                if self.lost > MOST_LOST or not self.submit(formulation):
+                    return
+                continue
+            self.listening.cancel()
             if last is None or self.deadline.left_s() < 3.0 * self.reserve_s(formulation):
                 return
             more = peaks_to_watch(self.problem, formulation, last.x)
@@ -235,10 +265,7 @@ class Climb:
                 return
             watched += more
             formulation = formulate(self.problem, instants_s=watched)
-            again = self.submit(formulation)
-            if again is None:
-                return
-            listening = again
+            self.submit(formulation)
 
     def _one_round(self, listening: Listening, formulation: Formulation) -> Point | None:
         """Follow one job; return the last point that became a plan."""
@@ -274,6 +301,7 @@ class Climb:
             try:
                 message = listening.next(wait_s)
             except SolverLost as lost:
+                self.lost += 1
                 self.warn("solver_lost", str(lost))
                 return
             if message is not None:

@@ -2,7 +2,8 @@
 
 A process is killed when it still works on a job that nobody waits for, longer than it may overstep
 its limit (HiGHS needs 0.1-0.2 s to notice that it is cancelled, and has been seen a third beyond a
-limit). A second process stands by, so that a kill or a crash costs the next plan nothing.
+limit). A second process stands by, so that a kill or a crash costs a plan little, and the next
+nothing.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from time import monotonic
 
+from ebplan.solvers.program import Program
 from ebplan.solvers.worker import Cancel, Done, Job, Point
 
 GRACE_S = 0.5
 """How long a process may go on with a cancelled job before it is killed."""
 STARTS_WITHIN_S = 30.0
 """A process that has not reported ready by then does not come."""
-
+PROCESSES = 2
+"""One at work, one standing by."""
 
 _SERVE = "from ebplan.solvers.worker import main; main()"
 """Not ``-m``: what is unpickled must be the classes of this module's import."""
@@ -45,8 +48,8 @@ class _Process:
     """The job it works on."""
     abandoned_s: float | None = None
     """Since when nobody waits for that job."""
-    known: set[str] = field(default_factory=set)
-    """Structures it has been sent."""
+    known: set[Hashable] = field(default_factory=set)
+    """Structures and shapes it has been sent."""
     _outbox: SimpleQueue[Job | Cancel | None] = field(default_factory=SimpleQueue)
 
     def __post_init__(self) -> None:
@@ -108,34 +111,41 @@ class _Process:
 
 
 class Session:
-    """Solver processes for one planner; not thread-safe, the planner holds its lock."""
+    """Solver processes for one planner; several threads may ask, each listens to its own job."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._processes: list[_Process] = []
         self._jobs = 0
+        self._closed = False
         self.kills = 0
         """Processes killed because they did not stop."""
-        self._refill()
+        self.mend()
 
     def submit(self, job: Job) -> Listening | None:
-        """Give a job to a process that is free; None where none is ready yet."""
-        self._tidy()
-        free = [p for p in self._processes if p.ready and p.job is None]
-        if not free:
-            return None
-        process = next((p for p in free if job.key in p.known), free[0])
-        self._jobs += 1
-        job = replace(job, number=self._jobs)
-        process.send(job)
-        process.job, process.abandoned_s = job.number, None
-        process.known.add(job.key)
-        return Listening(self, process, job.number)
+        """Give a job to a process that is free; None where none is ready yet.
+
+        Processes that were lost are not replaced now but by ``mend``: a start takes time that a
+        plan with a deadline has better use for.
+        """
+        with self._lock:
+            self._tidy()
+            free = [p for p in self._processes if p.ready and p.job is None]
+            if not free:
+                return None
+            process = max(free, key=lambda p: (job.shape in p.known) + (job.key in p.known))
+            self._jobs += 1
+            job = replace(job, number=self._jobs, program=_lean(job.program))
+            process.send(job)
+            process.job, process.abandoned_s = job.number, None
+            process.known |= {job.key, job.shape}
+            return Listening(self, process, job.number)
 
     def wait_ready(self, timeout_s: float = STARTS_WITHIN_S) -> bool:
         """Wait until a process is ready for a job."""
         until = monotonic() + timeout_s
         while True:
-            self._tidy()
+            self.mend()
             if any(p.ready and p.job is None for p in self._processes):
                 return True
             if monotonic() >= until:
@@ -151,12 +161,14 @@ class Session:
 
     def close(self) -> None:
         """Stop all processes."""
-        for process in self._processes:
-            process.kill()
-        self._processes.clear()
+        with self._lock:
+            self._closed = True
+            for process in self._processes:
+                process.kill()
+            self._processes.clear()
 
     def _tidy(self) -> None:
-        """Hear what processes have to say, bury the dead, kill who does not stop, replace them."""
+        """Hear what processes have to say, bury the dead, kill who does not stop."""
         for process in list(self._processes):
             try:
                 while process.job is None or process.abandoned_s is not None:
@@ -174,21 +186,28 @@ class Session:
             if stuck or late:
                 self.kills += 1
                 self._drop(process)
-        self._refill()
 
-    def _refill(self) -> None:
-        while len(self._processes) < 2:
-            self._processes.append(_Process.start())
+    def mend(self) -> None:
+        """Bury the dead, kill who does not stop, and start others in their place."""
+        with self._lock:
+            self._tidy()
+            while len(self._processes) < PROCESSES and not self._closed:
+                self._processes.append(_Process.start())
+
+    def mend_aside(self) -> None:
+        """Replace lost processes in a thread of its own: a start takes some milliseconds."""
+        if len(self._processes) < PROCESSES and not self._closed:
+            threading.Thread(target=self.mend, name="ebplan-mend").start()
 
     def _drop(self, process: _Process) -> None:
         process.kill()
         self._processes.remove(process)
 
     def lose(self, process: _Process) -> None:
-        """Forget a process that died, and start another."""
-        if process in self._processes:
-            self._drop(process)
-        self._refill()
+        """Forget a process that died."""
+        with self._lock:
+            if process in self._processes:
+                self._drop(process)
 
 
 class Listening:
@@ -235,6 +254,12 @@ class Listening:
             return
         self._process.abandoned_s = monotonic()
         self._process.send(Cancel(self._number))
+
+
+def _lean(program: Program) -> Program:
+    """Return a program whose costs are not told apart by cause: the solver asks for their sum."""
+    total, constant = program.cost, program.constant
+    return replace(program, cost_of={"total": total}, constant_of={"total": constant})
 
 
 def _obituary(process: subprocess.Popen[bytes]) -> str:

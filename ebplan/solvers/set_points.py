@@ -148,7 +148,8 @@ def _put_off(problem: Problem, decision: PoolDecision, requests: ClassProblem) -
 def _waiting(problem: Problem, requests: ClassProblem, put_off: FloatArray) -> list[float]:
     """Return the requests waiting at the start and at the end of each epoch, K + 1 values."""
     start = 0.0 if requests.deferral is None else requests.deferral.backlog_at_start
-    work = start + np.r_[0.0, np.cumsum(put_off * problem.grid.epoch_durations_s)]
+    work = np.full(len(put_off) + 1, start)
+    work[1:] += np.cumsum(put_off * problem.grid.epoch_durations_s)
     # A thousandth of a request is rounding of the solver.
     waiting = work * requests.requests_per_s_per_instance
     return [float(w) for w in np.where(waiting < 1e-3, 0.0, waiting)]

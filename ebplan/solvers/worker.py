@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import highspy
 import numpy as np
@@ -27,13 +27,18 @@ from ebplan.errors import NoPlanError
 from ebplan.solvers.decompose import ByPools, decompose
 from ebplan.solvers.highs import RETRIES, load
 from ebplan.solvers.integers import Integers
-from ebplan.solvers.program import FloatArray, Program
+from ebplan.solvers.program import FloatArray, Group, Program
 from ebplan.solvers.rounding import Relaxation, Rounded, rounded_points
 
 Rung = Literal["relaxed", "rounded", "exact"]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 HOT_MODELS = 4
-"""Models kept with their last basis, the least recently used is dropped."""
+"""Live models kept, and bases kept; the least recently used is dropped."""
+
+Shape = tuple[tuple[Group, ...], tuple[Group, ...]]
+"""Groups of columns and of rows: what a basis is good for, whatever the entries."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ class Job:
     """What the parent calls the program, for others of its structure to refer to."""
     cold: bool = False
     """Whether to solve as if the model were new."""
+
+    @property
+    def shape(self) -> Shape:
+        """Groups of columns and rows of the program."""
+        return self.program.columns, self.program.rows
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,9 @@ class Worker:
     ) -> None:
         self._send = send
         self._cancelled = cancelled
-        self._hot: dict[str, _Hot] = {}
+        self._hot: dict[str, Relaxation] = {}
+        """Live models by structure."""
+        self._bases: dict[Shape, _Basis] = {}
 
     def solve(self, job: Job) -> None:
         """Solve a job; the last message is ``Done``."""
@@ -136,42 +148,53 @@ class Worker:
         )
 
     def _relax_and_round(self, run: _Run) -> str | None:
+        """Solve the relaxation and round it; return the name of the program it started from.
+
+        A load that has moved moves chords, hence entries: the live model is of no use then, the
+        basis is. It is always that of the first of its shape, which was solved cold, so that what
+        is found depends on two programs only.
+        """
         job = run.job
-        hot = None if job.cold else self._hot.pop(job.key, None)
-        if hot is None:
+        basis = None if job.cold else self._bases.pop(job.shape, None)
+        relaxation = None if basis is None else self._hot.pop(job.key, None)
+        if relaxation is None:
             relaxation = Relaxation(job.program, load(job.program, {}, relaxed=True))
         else:
-            relaxation = hot.relaxation
             relaxation.write(job.program)
-            # always the basis of the first: what is found then depends on two programs only
             relaxation.solver.clearSolver()
-            relaxation.solver.setBasis(hot.basis)
+        if basis is not None:
+            relaxation.solver.setBasis(basis.basis)
         optimum = run.timed("relaxed", relaxation.optimum)
         if optimum is None:
             # the verdict is wrong: every grid-side row has a slack; the next job starts afresh
             return None
         x, run.bound = optimum
-        hot_from = None if hot is None else hot.name
-        if hot is None:
-            hot = _Hot(relaxation, relaxation.solver.getBasis(), job.name)
-        self._hot[job.key] = hot
-        while len(self._hot) > HOT_MODELS:
-            del self._hot[next(iter(self._hot))]
+        started_from = None if basis is None else basis.name
+        if basis is None:
+            basis = _Basis(relaxation.solver.getBasis(), job.name)
+        _keep(self._hot, job.key, relaxation)
+        _keep(self._bases, job.shape, basis)
         run.found("relaxed", x, run.bound)
         if (again := _one_way(run, relaxation, x)) is not None:
             x = again
         if "rounded" in job.rungs:
             run.timed("rounded", lambda: _round(run, relaxation, x))
-        return hot_from
+        return started_from
 
 
 @dataclass(frozen=True)
-class _Hot:
-    """A live model with the optimal basis of the first program of its structure."""
+class _Basis:
+    """The optimal basis of the first program of its shape."""
 
-    relaxation: Relaxation
     basis: Any
     name: str
+
+
+def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value as the last used of a few."""
+    kept[key] = value
+    while len(kept) > HOT_MODELS:
+        del kept[next(iter(kept))]
 
 
 @dataclass

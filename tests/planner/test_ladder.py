@@ -89,7 +89,7 @@ def killed(session: Session, with_signal: int, after_s: float) -> threading.Thre
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_solver_that_dies_costs_its_rungs_and_says_so(
+def test_a_solver_that_dies_is_replaced_by_the_one_standing_by_and_the_plan_says_so(
     ladder: Ladder, with_signal: int, tmp_path
 ) -> None:
     # two hours with every mechanism: the search takes a while
@@ -100,7 +100,7 @@ def test_a_solver_that_dies_costs_its_rungs_and_says_so(
     strike.join()
     assert plan.check.ok
     assert plan.answer is not None
-    assert plan.answer.rung in ("rounded", "merit_order")
+    assert plan.answer.rung in ("rounded", "exact")
     assert kinds(plan) == ["solver_lost"]
     warning = plan.answer.warnings[0]
     assert f"signal {int(with_signal)}" in warning.message
@@ -109,6 +109,24 @@ def test_a_solver_that_dies_costs_its_rungs_and_says_so(
         assert Problem.parse(file.read()) == problem
     assert ladder.session.wait_ready()
     assert kinds(ladder.answer(problem, Deadline(0.2))) == []
+
+
+def test_a_problem_that_kills_every_solver_is_handed_out_twice(
+    ladder: Ladder, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = ladder.session
+    assert session is not None
+
+    def deadly(self: Listening, timeout_s: float) -> object:
+        os.kill(session.pids()[0], signal.SIGKILL)
+        time.sleep(0.05)
+        return hears(self, timeout_s)
+
+    hears = Listening.next
+    monkeypatch.setattr(Listening, "next", deadly)
+    plan = ladder.answer(problem, Deadline(5.0))
+    assert plan.status == "merit_order"
+    assert kinds(plan) == ["solver_lost", "solver_lost"]
 
 
 def test_a_solver_that_hangs_is_killed_and_the_deadline_kept(
