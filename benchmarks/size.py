@@ -1,6 +1,4 @@
-"""Planning at size: how time, gap and memory grow with the number of pools.
-
-    python -m benchmarks.size
+"""How time, gap and memory grow: ``python -m benchmarks.size --write docs/size.md``.
 
 Each case is planned by pools (``solvers/decompose.py``) and checked, and HiGHS gets the same
 program whole, as it is and without its whole numbers; each runs in a process of its own, whose peak
@@ -14,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from time import perf_counter
 
 import click
@@ -27,6 +26,7 @@ from benchmarks.subjects import example
 from benchmarks.tables import table
 from ebplan.case import Case
 from ebplan.checker import check_plan
+from ebplan.document import write_atomically
 from ebplan.errors import NoPlanError
 from ebplan.plan import OPTIMAL_GAP
 from ebplan.pose import pose
@@ -45,6 +45,21 @@ MOST_ROUNDS = 10
 """Rounds of watching further instants, as in the planner."""
 FEW_POOLS = 10
 """The first of the two exponents is fitted up to so many pools."""
+
+
+HEAD = """\
+# Planning at size
+
+Written by `python -m benchmarks.size --write docs/size.md`; do not edit.
+
+Pools of {instances} instances each. `by pools` is `ebplan/solvers/decompose.py`: prices of what the
+pools share, answers of each pool to them, whole numbers from the answers; its gap is certified by
+its own bound. `HiGHS LP` and `HiGHS MIP` are the same program handed over whole, without and with
+its whole numbers, for at most {limit:g} s. Times are medians; each case runs in a process of its
+own, whose peak memory is its own. Up to 30 pools the planner solves at once, beyond by pools.
+
+- `alike`: the pool of `under_frequency` with other loads; `3 h`: that of `curtailment_3h`;
+  `mixed`: both pools of `mixed_pools` in turn, with other loads, tiers and clock locks."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,13 @@ def measure(family: str, pools: int, instances: int, repeats: int, limit_s: floa
         whole_lp=(relaxed.seconds, relaxed.objective),
         whole_mip=whole_mip,
     )
+
+
+def in_process(family: str, pools: int, instances: int, repeats: int, limit_s: float) -> Sized:
+    """Measure one case in a process of its own."""
+    # spawned: a forked process would begin with the peak of this one
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
+        return process.submit(measure, family, pools, instances, repeats, limit_s).result()
 
 
 def _plan(case: Case) -> tuple[dict[str, float], Formulation, Decomposed, float, bool]:
@@ -270,19 +292,27 @@ def _s(seconds: float) -> str:
 @click.option("--instances", type=click.IntRange(min=1), default=INSTANCES, show_default=True)
 @click.option("--repeat", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--limit", type=click.FloatRange(min=0.0), default=WHOLE_LIMIT_S, show_default=True)
+@click.option("--write", type=click.Path(path_type=Path), help="Write the page here.")
 def main(
-    families: tuple[str, ...], pools: tuple[int, ...], instances: int, repeat: int, limit: float
+    families: tuple[str, ...],
+    pools: tuple[int, ...],
+    instances: int,
+    repeat: int,
+    limit: float,
+    write: Path | None,
 ) -> None:
     """Measure all families and sizes, or those named, and print Markdown tables."""
-    measured = []
-    for family in families or tuple(FAMILIES):
-        for count in pools or POOLS:
-            # spawned: a forked process would begin with the peak of this one
-            with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
-                task = process.submit(measure, family, count, instances, repeat, limit)
-                measured.append(task.result())
+    measured = [
+        in_process(family, count, instances, repeat, limit)
+        for family in families or tuple(FAMILIES)
+        for count in pools or POOLS
+    ]
     lines = [*describe_machine(), "", *sizes_table(measured), "", *exponents_table(measured)]
-    click.echo("\n".join(lines))
+    if write is None:
+        click.echo("\n".join(lines))
+    else:
+        head = HEAD.format(instances=instances, limit=limit)
+        write_atomically(write, "\n".join([head, *lines]) + "\n")
 
 
 if __name__ == "__main__":

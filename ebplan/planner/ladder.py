@@ -127,7 +127,13 @@ class Ladder:
     _before: tuple[Problem, Formulation, str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, problem: Problem, deadline: Deadline, in_hand: InHand | None = None) -> Plan:
+    def answer(
+        self,
+        problem: Problem,
+        deadline: Deadline,
+        in_hand: InHand | None = None,
+        on_better: Callable[[Plan], None] | None = None,
+    ) -> Plan:
         """Return the best checked plan at the deadline.
 
         Args:
@@ -135,12 +141,13 @@ class Ladder:
             deadline: how long it may take; with neither limit the search runs to its end.
             in_hand: makes a plan of this problem from one that is known, from its formulation;
                 None where it cannot.
+            on_better: told of each checked plan that betters the one in hand, the first included.
 
         Raises:
             NoPlanError: not even the escalation rule passed the check.
         """
         formulation = formulate(problem)
-        climb = Climb(self, problem, formulation, deadline)
+        climb = Climb(self, problem, formulation, deadline, on_better)
         try:
             # the solver works while this process puts a plan in hand
             climb.submit(formulation)
@@ -166,9 +173,15 @@ class Climb:
     """One problem on its way up the ladder."""
 
     def __init__(
-        self, ladder: Ladder, problem: Problem, formulation: Formulation, deadline: Deadline
+        self,
+        ladder: Ladder,
+        problem: Problem,
+        formulation: Formulation,
+        deadline: Deadline,
+        on_better: Callable[[Plan], None] | None = None,
     ) -> None:
         self.ladder, self.problem, self.deadline = ladder, problem, deadline
+        self.on_better = on_better
         self.formulation = formulation
         self.key = structure_key(formulation.program)
         self.best: Plan | None = None
@@ -362,6 +375,8 @@ class Climb:
             if not cheaper and not (same and _RANKS[answer.rung] >= self._rank(known)):
                 return
         self.best = plan.model_copy(update={"answer": answer})
+        if self.on_better is not None:
+            self.on_better(self.best)
 
     def raise_bound(self, bound: float | None) -> None:
         """Take note of what is proven."""

@@ -154,6 +154,11 @@ class Planner:
     ) -> None:
         self.close()
 
+    def solver_pids(self) -> list[int]:
+        """Return the process ids of the solvers, those at work first: to watch, to pin."""
+        session = self._ladder_of().session
+        return [] if session is None else session.pids()
+
     def _ladder_of(self) -> Ladder:
         with self._lock:
             if self._closed:
