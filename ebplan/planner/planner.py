@@ -8,16 +8,14 @@ import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ebplan.errors import EbplanError
-from ebplan.event import Baseline, Event
-from ebplan.following import rest_of_grid, settling_of
+from ebplan.event import Event
 from ebplan.plan import Answer, Plan, PlanWarning
 from ebplan.planner.contingencies import (
     Armed,
@@ -29,14 +27,13 @@ from ebplan.planner.contingencies import (
 )
 from ebplan.planner.estimate import Disturbance
 from ebplan.planner.expectation import Expectation, Tolerance
+from ebplan.planner.followed import Followed
 from ebplan.planner.ladder import Clock, Deadline, Ladder
-from ebplan.planner.one_shot import carried_plan, solve_problem
+from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.standing import standing_event
 from ebplan.pose import pose
 from ebplan.pose.repair import believable, pose_measured
-from ebplan.problem import Problem
 from ebplan.site import Site
-from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.session import Session
 from ebplan.state import State
 from ebplan.timegrid import TimeGrid
@@ -47,30 +44,6 @@ REPLAN_S = 0.2
 """Time given to a plan that nobody gave a deadline."""
 ARMING_S = 2.0
 """Time given to a plan that is made in advance."""
-DENSE_S = (0.0, 3.0, 10.0, 30.0)
-"""When compute may answer after a plan is made anew inside an event, besides the epochs left."""
-
-
-@dataclass(frozen=True)
-class _Followed:
-    """The plan that is being carried out."""
-
-    event: Event
-    """With the baseline that was found."""
-    site: Site
-    problem: Problem
-    plan: Plan
-    expects: Expectation
-    standing: bool
-    """Whether it is a plan between events."""
-    recovers: tuple[datetime, float] | None
-    """Until when the recovery of an event lasts, and the draw it allows."""
-
-    @property
-    def hurts(self) -> int:
-        """1 where more load hurts, -1 where less does, 0 where neither is asked."""
-        one_way = self.problem.asks == "one_way" and not self.standing
-        return -self.problem.direction if one_way else 0
 
 
 class Planner:
@@ -113,7 +86,7 @@ class Planner:
         self._lock = threading.RLock()
         self._ladder: Ladder | None = None
         self._spare: ThreadPoolExecutor | None = None
-        self._followed: _Followed | None = None
+        self._followed: Followed | None = None
         self._measured: State | None = None
         self._ready_soc = ready_soc
         self._disturbance = Disturbance()
@@ -220,8 +193,8 @@ class Planner:
         deadline: Deadline,
         *,
         grid: TimeGrid | None = None,
-        in_hand_from: _Followed | None = None,
-        instead_of: _Followed | None = None,
+        in_hand_from: Followed | None = None,
+        instead_of: Followed | None = None,
         standing: bool = False,
         recovers: tuple[datetime, float] | None = None,
     ) -> Plan:
@@ -235,7 +208,7 @@ class Planner:
         )
         in_hand = None
         if in_hand_from is not None:
-            in_hand = partial(_carried, problem, in_hand_from)
+            in_hand = partial(in_hand_from.carried_on, problem)
         plan = self._ladder_of().answer(problem, deadline, in_hand)
         if notes and plan.answer is not None:
             repairs = tuple(PlanWarning(kind="repaired", message=note) for note in notes)
@@ -243,14 +216,11 @@ class Planner:
             answer = plan.answer.model_copy(update={"warnings": warnings})
             plan = plan.model_copy(update={"answer": answer})
         lost = {name: told.lost for name, told in state.pools.items()}
-        followed = _Followed(
-            event=_with_baseline(event, problem),
-            site=site,
-            problem=problem,
-            plan=plan,
-            expects=Expectation(problem, plan, lost=lost),
-            standing=standing,
-            recovers=recovers if standing else _recovery(problem, plan),
+        expects = Expectation(problem, plan, lost=lost)
+        followed = (
+            Followed.between(event, site, problem, plan, expects, recovers)
+            if standing
+            else Followed.of_event(event, site, problem, plan, expects)
         )
         with self._lock:
             if instead_of is None or self._followed is instead_of:
@@ -295,10 +265,10 @@ class Planner:
         if followed is None:
             self.why = ("nothing was planned yet",)
             return self._stand(measured, deadline)
-        elapsed_s = (measured.at - followed.plan.start).total_seconds()
+        elapsed_s = followed.elapsed_s(measured.at)
         if elapsed_s < 0.0:
             self.why = (f"the clock went back by {-elapsed_s:g} s",)
-            return self._rest(followed, measured, elapsed_s, deadline)
+            return self._rest(followed, measured, deadline)
         if followed.standing and elapsed_s > self.tolerance.age_s:
             self.why = ("the plan between events has expired",)
             return self._stand(measured, deadline)
@@ -316,23 +286,19 @@ class Planner:
         )
         if not self.why:
             return followed.plan
-        return self._rest(followed, measured, elapsed_s, deadline)
+        return self._rest(followed, measured, deadline)
 
-    def _rest(
-        self, followed: _Followed, measured: State, elapsed_s: float, deadline: Deadline
-    ) -> Plan:
+    def _rest(self, followed: Followed, measured: State, deadline: Deadline) -> Plan:
         """Plan the rest of what is being followed from the measured state."""
-        left_s = (followed.event.start - measured.at).total_seconds() + followed.event.duration_s
-        if followed.standing or left_s <= 0.0:
+        if followed.standing or followed.left_s(measured.at) <= 0.0:
             return self._stand(measured, deadline, followed)
-        state = self._with_memory(followed, measured, max(elapsed_s, 0.0))
+        state = followed.with_memory(measured)
         # before the plan's own time nothing of its grid is behind
-        grid = None if elapsed_s < 0.0 else _rest_grid(followed, self.site, state, elapsed_s)
+        begun = followed.elapsed_s(measured.at) >= 0.0
+        grid = followed.rest_of_grid(self.site, state) if begun else None
         return self._answer(followed.event, state, deadline, grid=grid, in_hand_from=followed)
 
-    def _stand(
-        self, measured: State, deadline: Deadline, followed: _Followed | None = None
-    ) -> Plan:
+    def _stand(self, measured: State, deadline: Deadline, followed: Followed | None = None) -> Plan:
         """Make the battery ready, or ready as the recovery asks, until something comes."""
         self._see(measured)
         if not believable(self.site, measured):
@@ -354,10 +320,7 @@ class Planner:
             lasts_s=lasts_s,
             limit_kw=limit_kw,
         )
-        state = measured
-        if followed is not None:
-            elapsed_s = (measured.at - followed.plan.start).total_seconds()
-            state = self._with_memory(followed, measured, max(elapsed_s, 0.0))
+        state = measured if followed is None else followed.with_memory(measured)
         return self._answer(event, state, deadline, standing=True, recovers=recovers)
 
     def _see(self, state: State) -> None:
@@ -365,20 +328,6 @@ class Planner:
         with self._lock:
             if self._ready_soc is None:
                 self._ready_soc = state.soc
-
-    def _with_memory(self, followed: _Followed, measured: State, elapsed_s: float) -> State:
-        """Return the measured state with what only the plan knows: what is still on its way."""
-        pools = {}
-        planned = {pool.name: pool for pool in followed.problem.pools}
-        for name, told in measured.pools.items():
-            pool = planned.get(name)
-            if pool is not None and not told.settling:
-                epochs = followed.plan.pools[name]
-                settling = settling_of(followed.problem, pool, epochs, elapsed_s)
-                usual = min(pool.usual_active, told.total - told.lost)
-                told = told.model_copy(update={"settling": settling, "usually_active": usual})
-            pools[name] = told
-        return measured.model_copy(update={"pools": pools})
 
     def _estimate_for(self, state: State) -> float | None:
         """Return the estimate of the load that no pool explains; None before anything was read."""
@@ -480,15 +429,7 @@ class Planner:
         plan = armed.plan.model_copy(
             update={"status": "armed", "start": event.start, "event_id": event.id, "answer": answer}
         )
-        followed = _Followed(
-            event=_with_baseline(event, armed.problem),
-            site=self.site,
-            problem=armed.problem,
-            plan=plan,
-            expects=armed.expects,
-            standing=False,
-            recovers=_recovery(armed.problem, plan),
-        )
+        followed = Followed.of_event(event, self.site, armed.problem, plan, armed.expects)
         with self._lock:
             self._followed, self._measured = followed, state
             self._disturbance.reset(armed.problem.other_kw[0])
@@ -497,7 +438,7 @@ class Planner:
             spare.submit(self._confirm, event, state, followed, deadline_s)
         return plan
 
-    def _confirm(self, event: Event, state: State, followed: _Followed, deadline_s: float) -> None:
+    def _confirm(self, event: Event, state: State, followed: Followed, deadline_s: float) -> None:
         """Plan an activated event against the state as it is, with the armed plan in hand."""
         try:
             self._answer(
@@ -509,38 +450,3 @@ class Planner:
             )
         except EbplanError as error:
             log.warning("an armed plan could not be confirmed: %s", error)
-
-
-def _recovery(problem: Problem, plan: Plan) -> tuple[datetime, float]:
-    """Return when the recovery of an event is over, and what may be drawn until then."""
-    return plan.start + timedelta(seconds=problem.grid.horizon_s), problem.import_limit_kw[-1]
-
-
-def _with_baseline(event: Event, problem: Problem) -> Event:
-    """Return an event with the baseline that was found when it was posed."""
-    fixed = Baseline(rule="fixed", kw=max(problem.baseline_kw[0], 0.0))
-    return event.model_copy(update={"baseline": fixed})
-
-
-def _carried(problem: Problem, followed: _Followed, formulation: Formulation) -> Plan | None:
-    """Return the plan being followed under a new problem, not checked; None where it cannot be."""
-    elapsed_s = (problem.start - followed.plan.start).total_seconds()
-    if {pool.name for pool in problem.pools} - set(followed.plan.pools):
-        return None
-    return carried_plan(problem, followed.plan, elapsed_s, formulation)
-
-
-def _rest_grid(followed: _Followed, site: Site, state: State, elapsed_s: float) -> TimeGrid:
-    """Return what is left of the grid, with room to answer right after now."""
-    rest = rest_of_grid(followed.problem.grid, elapsed_s)
-    fresh, *_ = pose_measured(followed.event, site, state)
-    end_s = rest.edges_s[-1]
-    edges = sorted({*rest.edges_s, *fresh.grid.edges_s})
-    kept = [edges[0]]
-    for edge in edges[1:]:
-        if kept[-1] + 1e-3 < edge < end_s - 1e-3:
-            kept.append(edge)
-    kept.append(end_s)
-    begins = {*rest.epoch_starts_s.tolist(), *DENSE_S}
-    steps = [i for i, edge in enumerate(kept[:-1]) if any(abs(edge - t) <= 1e-3 for t in begins)]
-    return TimeGrid(edges_s=tuple(kept), epoch_steps=tuple(steps))

@@ -25,6 +25,8 @@ GRACE_S = 0.5
 """How long a process may go on with a cancelled job before it is killed."""
 STARTS_WITHIN_S = 30.0
 """A process that has not reported ready by then does not come."""
+SENT_WITHIN_S = 0.003
+"""A process that is there takes a job in less."""
 PROCESSES = 2
 """One at work, one standing by."""
 
@@ -50,7 +52,9 @@ class _Process:
     """Since when nobody waits for that job."""
     known: set[Hashable] = field(default_factory=set)
     """Structures and shapes it has been sent."""
-    _outbox: SimpleQueue[Job | Cancel | None] = field(default_factory=SimpleQueue)
+    _outbox: SimpleQueue[tuple[Job | Cancel, threading.Event] | None] = field(
+        default_factory=SimpleQueue
+    )
 
     def __post_init__(self) -> None:
         # A process that hangs reads nothing, and a job is larger than the pipe: who waits for a
@@ -59,15 +63,20 @@ class _Process:
         self._writer.start()
 
     def _write(self) -> None:
-        while (message := self._outbox.get()) is not None:
+        while (entry := self._outbox.get()) is not None:
+            message, sent = entry
             try:
                 self.connection.send(message)
             except (OSError, ValueError):
                 return  # it died; who listens is told so
+            sent.set()
 
-    def send(self, message: Job | Cancel) -> None:
-        """Hand a message over; it is sent in its turn."""
-        self._outbox.put(message)
+    def send(self, message: Job | Cancel, *, within_s: float = 0.0) -> None:
+        """Hand a message over; wait for its turn, but not longer than ``within_s``."""
+        sent = threading.Event()
+        self._outbox.put((message, sent))
+        if within_s > 0.0:
+            sent.wait(within_s)
 
     @classmethod
     def start(cls) -> _Process:
@@ -136,7 +145,9 @@ class Session:
             process = max(free, key=lambda p: (job.shape in p.known) + (job.key in p.known))
             self._jobs += 1
             job = replace(job, number=self._jobs, program=_lean(job.program))
-            process.send(job)
+            # Else this thread, busy with a plan of its own, may keep the writer waiting for 5 ms:
+            # that is how often Python lets another thread have its turn.
+            process.send(job, within_s=SENT_WITHIN_S)
             process.job, process.abandoned_s = job.number, None
             process.known |= {job.key, job.shape}
             return Listening(self, process, job.number)
