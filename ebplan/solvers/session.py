@@ -152,12 +152,12 @@ class Session:
             process.known |= {job.key, job.shape}
             return Listening(self, process, job.number)
 
-    def wait_ready(self, timeout_s: float = STARTS_WITHIN_S) -> bool:
-        """Wait until a process is ready for a job."""
+    def wait_ready(self, timeout_s: float = STARTS_WITHIN_S, *, count: int = 1) -> bool:
+        """Wait until so many processes are ready for a job; tell whether they are."""
         until = monotonic() + timeout_s
         while True:
             self.mend()
-            if any(p.ready and p.job is None for p in self._processes):
+            if sum(p.ready and p.job is None for p in self._processes) >= count:
                 return True
             if monotonic() >= until:
                 return False

@@ -95,6 +95,7 @@ def test_a_solver_that_dies_is_replaced_by_the_one_standing_by_and_the_plan_says
     # two hours with every mechanism: the search takes a while
     problem = problem_of(load_case(EXAMPLES / "demand_response.json"))
     assert ladder.session is not None
+    assert ladder.session.wait_ready(count=2)
     strike = killed(ladder.session, with_signal, 0.2)
     plan = ladder.answer(problem, Deadline(5.0))
     strike.join()
@@ -116,11 +117,12 @@ def test_a_problem_that_kills_every_solver_is_handed_out_twice(
 ) -> None:
     session = ladder.session
     assert session is not None
+    assert session.wait_ready(count=2)
 
     def deadly(self: Listening, timeout_s: float) -> object:
-        os.kill(session.pids()[0], signal.SIGKILL)
-        time.sleep(0.05)
-        return hears(self, timeout_s)
+        os.kill(self._process.process.pid, signal.SIGKILL)
+        while True:  # what it said before it died is not heard
+            hears(self, timeout_s)
 
     hears = Listening.next
     monkeypatch.setattr(Listening, "next", deadly)
