@@ -22,6 +22,8 @@ from ebplan.state import PoolState
 
 NONE_LEFT = 1e-9
 """Fewer requests than this wait no more."""
+SAME_TIME_S = 1e-9
+"""What runs out sooner has run out: late in a run the clock cannot tell such instants apart."""
 
 
 @dataclass
@@ -137,7 +139,7 @@ class PoolFlows:
             for name in ("backlog", "queued", "waiting"):
                 if rates[name]:
                     left = getattr(c, name) + rates[name] * seconds
-                    if rates[name] < 0.0 and left <= NONE_LEFT:
+                    if rates[name] < 0.0 and left <= NONE_LEFT - rates[name] * SAME_TIME_S:
                         left, done = 0.0, True
                     setattr(c, name, left)
         self.empties_in_s -= seconds

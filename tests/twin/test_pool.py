@@ -24,6 +24,7 @@ from ebplan.problem import PoolProblem
 from ebplan.state import PoolState
 from ebplan.twin import Bias, FluidPlant, Measurements, Plant
 from ebplan.twin.disturbances import InstanceLost, InstanceReturned, LoadStep
+from ebplan.twin.pool_flows import PoolFlows
 
 AT: dict[str, object] = {"at_s": 0.0, "pool": POOL}
 
@@ -241,3 +242,13 @@ def test_slower_responses_settle_later_and_at_the_same() -> None:
         drawn.append((one.step((), 1.0).pool_kw[POOL], one.step((), 900.0) and one.step((), 1.0)))
     assert drawn[1][0] > drawn[0][0] + 0.02
     assert drawn[1][1].pool_kw[POOL] == pytest.approx(drawn[0][1].pool_kw[POOL], rel=1e-9)
+
+
+def test_what_runs_out_sooner_than_the_clock_can_tell_has_run_out() -> None:
+    # a day in, a double cannot hold an instant 4e-12 s later: time would stand still
+    flows = PoolFlows(PoolState(active=1, load_req_per_s={"chat": 0.0}), {"chat": 500.0})
+    flows.classes["chat"].waiting = 2e-9
+    flows.settle(1.0, 0.0)
+    assert 80_000.0 + flows.empties_in_s == 80_000.0
+    assert flows.advance(0.0)
+    assert flows.classes["chat"].waiting == 0.0
