@@ -24,7 +24,12 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports
 
+# an hour and a half on two cores, with nothing else running
 bench: $(READY)
+	$(BIN)/python -m benchmarks.planning --write docs/planning.md
+	$(BIN)/python -m benchmarks.deadlines --write docs/deadlines.md --plot docs/figures/deadlines.png
+	$(BIN)/python -m benchmarks.size --write docs/size.md
+	$(BIN)/python -m benchmarks.closed_loop --write docs/closed_loop.md --plot docs/figures/closed_loop.png
 	$(BIN)/python -m benchmarks --write docs/performance.md
 
 # after an upgrade of HiGHS: what ebplan/solvers/highs.py sets, against its neighbours
