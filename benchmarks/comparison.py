@@ -39,7 +39,7 @@ program and are held to the same checker.
   then cap, then turn requests away; the battery bridges; one posture is held for the event
   (`ebplan/solvers/merit_order.py`).
 
-The objective holds two surcharges that only order what is given up last, *firmness* and
+The objective holds surcharges that only order what is given up last, here *firmness* and
 *reserve*: nobody pays them. *Money* is the objective without them. Costs are against doing
 nothing, so energy that is not bought counts as negative. Hand-off times count from the start of
 the event; it is complete when the battery carries at most a tenth of the target. Prices are the
