@@ -264,12 +264,24 @@ Rung = Literal["exact", "rounded", "merit_order", "carried", "armed"]
 escalation rule, a plan carried on under a new state, or one computed in advance."""
 
 
+WarningKind = Literal[
+    "solver_lost",
+    "solver_silent",
+    "not_finite",
+    "numerical",
+    "check_failed",
+    "no_time",
+    "repaired",
+]
+
+
 class PlanWarning(Part):
     """Something that went wrong on the way to a plan, which came all the same."""
 
-    kind: Literal["solver_lost", "solver_silent", "not_finite", "check_failed", "repaired"]
-    """The solver process died; it did not answer; it answered no number; a point failed the check
-    and was not used; the measured state was repaired."""
+    kind: WarningKind
+    """The solver process died; it did not answer; it answered what is no plan; its relaxation or
+    bound cannot be right; a point failed the check and was not used; the deadline left no time to
+    ask it; the measured state was repaired."""
     message: str
     """In words."""
     problem_file: str | None = None
@@ -285,6 +297,8 @@ class Answer(Part):
     """Which of the points that the rung found, counted from 0."""
     watched_s: tuple[float, ...] = ()
     """Instants inside steps that were watched for peaks of the draw."""
+    work: tuple[int, ...] = ()
+    """Where it was planned by pools: rounds of prices, and tries of whole numbers."""
     clock: Literal["seconds", "work"] = "seconds"
     """What limited the search: time, or work that is the same on every machine."""
     hot_from: str | None = None

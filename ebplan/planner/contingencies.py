@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 
 from ebplan.checker import check_plan
 from ebplan.errors import EbplanError
@@ -25,6 +24,8 @@ from ebplan.state import PoolState, State
 
 LOAD_SHARE = 0.05
 """Loads may lie this share either way, where the plan can bear it."""
+DRAW_SHARE = 0.05
+"""The meter may differ from the models by this share: what is beyond is a load of its own."""
 SOC_APART = 0.2
 """States of charge may lie this far either way, where the plan can bear it."""
 HALVINGS = 4
@@ -57,8 +58,12 @@ class Contingency:
         """Return event and state as they would be."""
         event = self.event.model_copy(update={"start": state.at})
         pools = {name: _losing(told, self.lost.get(name, 0)) for name, told in state.pools.items()}
-        there = self.battery and state.converter_available
-        return event, state.model_copy(update={"pools": pools, "converter_available": there})
+        changes: dict[str, object] = {"pools": pools}
+        if not self.battery:
+            changes |= {"converter_available": False, "battery_kw": 0.0}
+        if not self.battery or self.lost:
+            changes["grid"] = None  # it was read with what is lost
+        return event, state.model_copy(update=changes)
 
 
 def _losing(told: PoolState, count: int) -> PoolState:
@@ -99,6 +104,8 @@ class Envelope:
     """Active, drained, asleep and lost instances by pool."""
     still: dict[str, bool]
     """Whether nothing was under way in a pool."""
+    draw_kw: tuple[float, float]
+    """Draw without the battery, where the meter was read."""
     made_at: datetime
     age_s: float = AGE_S
 
@@ -110,6 +117,10 @@ class Envelope:
             soc = state.soc
             if soc is None or not self.soc[0] <= soc <= self.soc[1]:
                 return "state of charge"
+        if state.grid is not None:
+            draw_kw = state.grid.kw + state.battery_kw
+            if not self.draw_kw[0] <= draw_kw <= self.draw_kw[1]:
+                return "draw"
         for name, counts in self.counts.items():
             told = state.pools.get(name)
             if told is None:
@@ -144,10 +155,23 @@ def armed_key(event: Event, state: State, lost_when_armed: Mapping[str, int]) ->
 
 
 def envelope_of(
-    contingency: Contingency, site: Site, state: State, problem: Problem, plan: Plan
+    contingency: Contingency,
+    site: Site,
+    state: State,
+    problem: Problem,
+    plan: Plan,
+    *,
+    pause: Callable[[], None] = lambda: None,
 ) -> Envelope:
-    """Return the widest envelope, of those tried, at whose corners the plan passes the check."""
-    holds = partial(_holds, contingency, site, state, problem, plan)
+    """Return the widest envelope, of those tried, at whose corners the plan passes the check.
+
+    At a corner every load is low, or every load high. ``pause`` is called between corners.
+    """
+
+    def holds(reach: Reach) -> bool:
+        pause()
+        return _holds(contingency, site, state, problem, plan, reach)
+
     reach = Reach(
         soc_down=_furthest(lambda x: holds(Reach(soc_down=x)), SOC_APART),
         soc_up=_furthest(lambda x: holds(Reach(soc_up=x)), SOC_APART),
@@ -181,8 +205,16 @@ def envelope_of(
             for name, told in there.pools.items()
         },
         still={name: not (told.in_transit or told.settling) for name, told in there.pools.items()},
+        draw_kw=_draw_range(problem),
         made_at=state.at,
     )
+
+
+def _draw_range(problem: Problem) -> tuple[float, float]:
+    """Return the draws without the battery at which the models are right about the site."""
+    draw_kw = sum(pool.power_at_start_kw() for pool in problem.pools) + problem.other_kw[0]
+    apart_kw = DRAW_SHARE * abs(draw_kw)
+    return draw_kw - apart_kw, draw_kw + apart_kw
 
 
 @dataclass(frozen=True)
@@ -244,7 +276,9 @@ def _holds_at(
 ) -> bool:
     event, there = contingency.at(state)
     try:
-        posed, *_ = pose_measured(event, site, there, grid=problem.grid)
+        posed, *_ = pose_measured(
+            event, site, there, grid=problem.grid, other_kw=problem.other_kw[0]
+        )
         carried = carried_plan(posed, plan, 0.0)
     except EbplanError:
         return False
@@ -292,7 +326,7 @@ def draw_kw(site: Site, state: State) -> float:
     probe = Event(
         id="draw",
         type="price_window",
-        start=state.at + timedelta(seconds=0.0),
+        start=state.at,
         duration_s=60.0,
         price_per_kwh=site.energy_price_per_kwh,
     )

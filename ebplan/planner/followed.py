@@ -24,6 +24,15 @@ APART_S = 1e-3
 
 
 @dataclass(frozen=True)
+class Recovery:
+    """What an event asks after its end."""
+
+    until: datetime
+    import_limit_kw: float
+    restore_soc: float | None
+
+
+@dataclass(frozen=True)
 class Followed:
     """The plan that is being carried out."""
 
@@ -35,30 +44,20 @@ class Followed:
     expects: Expectation
     standing: bool
     """Whether it is a plan between events."""
-    recovers: tuple[datetime, float] | None
-    """Until when the recovery of an event lasts, and the draw it allows."""
+    recovery: Recovery | None
+    """What still holds of an event that is over."""
 
     @classmethod
     def of_event(
         cls, event: Event, site: Site, problem: Problem, plan: Plan, expects: Expectation
     ) -> Followed:
         """Follow the plan of an event."""
-        over = plan.start + timedelta(seconds=problem.grid.horizon_s)
-        recovers = over, problem.import_limit_kw[-1]
-        return cls(_with_baseline(event, problem), site, problem, plan, expects, False, recovers)
-
-    @classmethod
-    def between(
-        cls,
-        event: Event,
-        site: Site,
-        problem: Problem,
-        plan: Plan,
-        expects: Expectation,
-        recovers: tuple[datetime, float] | None,
-    ) -> Followed:
-        """Follow a plan between events, while the recovery of one may last."""
-        return cls(_with_baseline(event, problem), site, problem, plan, expects, True, recovers)
+        recovery = Recovery(
+            until=plan.start + timedelta(seconds=problem.grid.horizon_s),
+            import_limit_kw=problem.import_limit_kw[-1],
+            restore_soc=event.response.restore_soc,
+        )
+        return cls(_with_baseline(event, problem), site, problem, plan, expects, False, recovery)
 
     @property
     def hurts(self) -> int:
@@ -73,6 +72,12 @@ class Followed:
     def left_s(self, at: datetime) -> float:
         """Return the seconds until the event's end."""
         return (self.event.start - at).total_seconds() + self.event.duration_s
+
+    def recovery_at(self, at: datetime) -> Recovery | None:
+        """Return what still holds of an event, as long as its recovery lasts."""
+        if self.recovery is None or (self.recovery.until - at).total_seconds() <= 1.0:
+            return None
+        return self.recovery
 
     def with_memory(self, measured: State) -> State:
         """Return the measured state with what only the plan knows: what is still on its way."""

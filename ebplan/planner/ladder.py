@@ -32,7 +32,16 @@ import numpy as np
 
 from ebplan.document import write_atomically
 from ebplan.errors import InputError, NoPlanError
-from ebplan.plan import OPTIMAL_GAP, Answer, Plan, PlanStatus, PlanWarning, Rung, money_gap
+from ebplan.plan import (
+    OPTIMAL_GAP,
+    Answer,
+    Plan,
+    PlanStatus,
+    PlanWarning,
+    Rung,
+    WarningKind,
+    money_gap,
+)
 from ebplan.planner.one_shot import checked, merit_order_plan
 from ebplan.problem import Problem
 from ebplan.solvers.decompose import ByPools, by_pools_of
@@ -49,7 +58,6 @@ log = logging.getLogger("ebplan.planner")
 
 Clock = Literal["seconds", "work"]
 InHand = Callable[[Formulation], Plan | None]
-WarningKind = Literal["solver_lost", "solver_silent", "not_finite", "check_failed", "repaired"]
 
 AT_ONCE_POOLS = 30
 """Up to so many pools are planned at once; more of them by pools (docs/size.md)."""
@@ -67,6 +75,8 @@ LONGER, SHORTER = 0.5, 0.2
 """Shares of a new time that are believed."""
 FIRST_FINISH_S = 0.004
 """Time kept before any plan was finished."""
+BOUND_ROUNDING = 1e-5
+"""A bound above a point by more than this share of it is none; solvers round."""
 SWITCHES_S = 0.001
 """Time the operating system may take to wake this process."""
 
@@ -82,6 +92,13 @@ class Deadline:
     """Set from outside: return what is in hand."""
 
     def __post_init__(self) -> None:
+        if self.seconds is not None and np.isnan(self.seconds):
+            raise InputError(
+                field="deadline_s",
+                value=self.seconds,
+                allowed="a number of seconds",
+                remedy="give the time that a plan may take",
+            )
         self.began = monotonic()
         timed = self.clock == "seconds" and self.seconds is not None
         self.until = self.began + self.seconds if timed and self.seconds is not None else None
@@ -150,10 +167,12 @@ class Ladder:
         climb = Climb(self, problem, formulation, deadline, on_better)
         try:
             # the solver works while this process puts a plan in hand
-            climb.submit(formulation)
+            climb.submit(formulation, patient=False)
             climb.structure = self._structure(problem, formulation, climb.key)
             if in_hand is None or not climb.without_solver("carried", in_hand):
                 climb.without_solver("merit_order", partial(merit_order_plan, problem))
+            if climb.listening is None:
+                climb.submit(formulation)
             climb.listen()
         finally:
             climb.let_go()
@@ -191,7 +210,6 @@ class Climb:
         self.listening: Listening | None = None
         self.lost = 0
         """Solver processes that died under it."""
-        self.hot_from: str | None = None
 
     # --- rungs ------------------------------------------------------------------------------
 
@@ -211,20 +229,43 @@ class Climb:
         self.take(plan, Answer(rung=rung))
         return True
 
-    def submit(self, formulation: Formulation) -> bool:
-        """Hand a formulation to the solver; tell whether one listens to it now."""
+    def submit(self, formulation: Formulation, *, patient: bool = True) -> bool:
+        """Hand a formulation to the solver; tell whether one listens to it now.
+
+        Args:
+            formulation: of the problem.
+            patient: whether to wait for a process that is free, as long as there is time.
+        """
         self.listening = None
         session = self.ladder.session
-        columns = formulation.program.n_columns
+        if session is None:
+            return False
         plans = 1 if self.best else 2
-        if session is None or self.deadline.left_s() < plans * self.ladder.finishing.usual_s(
-            columns
-        ):
-            return False  # no time to make a plan of what it finds: it would only be in the way
+        takes_s = plans * self.ladder.finishing.usual_s(formulation.program.n_columns)
+        spare_s = self.deadline.left_s() - takes_s
+        if spare_s < 0.0:
+            # no time to make a plan of what it finds: it would only be in the way
+            if patient:
+                self.note(
+                    "no_time", f"the solver was not asked: a plan takes {1e3 * takes_s:.0f} ms"
+                )
+            return False
+        self.listening = session.submit(self._job(formulation))
+        until = monotonic() + min(spare_s, STALLED_S)
+        while patient and self.listening is None and self.deadline.left_s() > takes_s:
+            if monotonic() >= until:
+                break
+            if session.wait_ready(POLL_S):
+                self.listening = session.submit(self._job(formulation))
+        if patient and self.listening is None:
+            self.warn("solver_silent", "no solver process was ready")
+        return self.listening is not None
+
+    def _job(self, formulation: Formulation) -> Job:
         left_s = self.deadline.left_s() - self.reserve_s(formulation)
         work = self.deadline.clock == "work"
         same = formulation is self.formulation
-        job = Job(
+        return Job(
             number=0,
             key=self.key if same else structure_key(formulation.program),
             program=formulation.program,
@@ -234,14 +275,9 @@ class Climb:
             checks=WORK_CHECKS if work else None,
             by_pools=self.by_pools_for(self.problem, formulation),
             name=self.problem.digest(),
-            cold=work,
+            # a basis is named by its problem alone: none is kept of a round that watched instants
+            cold=work or bool(formulation.instants_s),
         )
-        if work or self.deadline.until is None:
-            session.wait_ready()
-        self.listening = session.submit(job)
-        if self.listening is None:
-            self.warn("solver_silent", "no solver process was ready")
-        return self.listening is not None
 
     def let_go(self) -> None:
         """Stop what nobody waits for any more, and have lost processes replaced."""
@@ -289,9 +325,8 @@ class Climb:
             self.raise_bound(message.bound)
             if isinstance(message, Done):
                 proven = message.proven
-                self.hot_from = message.hot_from
                 if message.error is not None:
-                    self.warn("solver_lost", message.error)
+                    self.warn("numerical", message.error)
                 break
             if message.rung == "relaxed":
                 continue
@@ -302,6 +337,8 @@ class Climb:
                 waiting = message
         if waiting is not None and self.use(waiting, formulation, proven=proven):
             return waiting
+        if used is None and not self.warnings:
+            self.note("no_time", "the solver found nothing in the time that was left to it")
         return used
 
     def _messages(self, listening: Listening, formulation: Formulation) -> Iterator[Point | Done]:
@@ -329,10 +366,18 @@ class Climb:
 
     def use(self, point: Point, formulation: Formulation, *, proven: bool = False) -> bool:
         """Make a point a checked plan, and keep it if it is better; tell whether it was sound."""
-        began = monotonic()
         if not (np.isfinite(point.x).all() and point.x.shape == (formulation.program.n_columns,)):
             self.warn("not_finite", f"the solver's {point.rung} point is no plan")
             return False
+        try:
+            return self._use(point, formulation, proven=proven)
+        except (ArithmeticError, ValueError) as error:  # finite, and yet no powers and counts
+            told = str(error).splitlines()[0]
+            self.warn("not_finite", f"the solver's {point.rung} point is no plan: {told}")
+            return False
+
+    def _use(self, point: Point, formulation: Formulation, *, proven: bool) -> bool:
+        began = monotonic()
         x = settle(self.problem, formulation, point.x)
         if self.best is not None and not proven:
             known = self.best.objective
@@ -356,11 +401,30 @@ class Climb:
             return False
         self.ladder.finishing.took(monotonic() - began, formulation.program.n_columns)
         watched_s = formulation.instants_s
-        self.take(plan, Answer(rung=rung, index=point.index, watched_s=watched_s))
+        answer = Answer(
+            rung=rung,
+            index=point.index,
+            watched_s=watched_s,
+            hot_from=point.hot_from,
+            work=point.work,
+        )
+        self.take(plan, answer)
         return True
 
     def _bound_for(self, formulation: Formulation, x: FloatArray) -> float | None:
-        return None if self.bound is None else min(self.bound, objective(formulation, x))
+        """Return the bound, where it is one: no point lies below it by more than rounding."""
+        if self.bound is None:
+            return None
+        found = objective(formulation, x)
+        self._drop_nonsense(found)
+        return None if self.bound is None else min(self.bound, found)
+
+    def _drop_nonsense(self, found: float) -> None:
+        """Forget a bound that lies above what was found."""
+        bound = self.bound
+        if bound is not None and bound - found > BOUND_ROUNDING * max(abs(found), 1.0):
+            self.warn("numerical", f"the solver's bound {bound:g} lies above a plan of {found:g}")
+            self.bound = None
 
     @staticmethod
     def _rank(plan: Plan) -> int:
@@ -387,6 +451,10 @@ class Climb:
         """Return the time that one more plan takes."""
         return self.ladder.finishing.seconds(formulation.program.n_columns)
 
+    def note(self, kind: WarningKind, message: str, saved: str | None = None) -> None:
+        """Note what the caller should know of how the plan came about."""
+        self.warnings.append(PlanWarning(kind=kind, message=message, problem_file=saved))
+
     def warn(self, kind: WarningKind, message: str) -> None:
         """Note that something went wrong, and save the problem."""
         saved: str | None = None
@@ -399,7 +467,7 @@ class Climb:
             except (OSError, InputError) as error:
                 message += f" (its problem could not be saved: {error})"
         log.warning("%s: %s (problem: %s)", kind, message, saved)
-        self.warnings.append(PlanWarning(kind=kind, message=message, problem_file=saved))
+        self.note(kind, message, saved)
 
     def result(self) -> Plan:
         """Return the best plan with how it came about.
@@ -410,6 +478,7 @@ class Climb:
         plan = self.best
         if plan is None or plan.answer is None:
             raise NoPlanError("no plan passed the check, the merit order's neither")
+        self._drop_nonsense(plan.objective)
         bound = self.bound
         if bound is not None and (plan.bound is None or bound > plan.bound):
             # what was proven after this plan was made is proven of it as well
@@ -424,7 +493,6 @@ class Climb:
         answer = plan.answer.model_copy(
             update={
                 "clock": self.deadline.clock,
-                "hot_from": self.hot_from,
                 "deadline_s": self.deadline.seconds,
                 "took_s": None if work else monotonic() - self.deadline.began,
                 "structure": () if work else self.structure,

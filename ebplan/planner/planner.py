@@ -6,9 +6,9 @@ import asyncio
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from ebplan.planner.contingencies import (
 from ebplan.planner.estimate import Disturbance
 from ebplan.planner.expectation import Expectation, Tolerance
 from ebplan.planner.followed import Followed
+from ebplan.planner.gate import Gate
 from ebplan.planner.ladder import Clock, Deadline, Ladder
 from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.standing import standing_event
@@ -42,6 +43,8 @@ log = logging.getLogger("ebplan.planner")
 
 REPLAN_S = 0.2
 """Time given to a plan that nobody gave a deadline."""
+BEGINS_NOW_S = 2.0
+"""An event that begins within this of the state begins now."""
 ARMING_S = 2.0
 """Time given to a plan that is made in advance."""
 
@@ -85,8 +88,14 @@ class Planner:
         self._problems_to = problems_to or Path(tempfile.gettempdir()) / "ebplan"
         self._lock = threading.RLock()
         self._ladder: Ladder | None = None
+        self._gate = Gate()
         self._spare: ThreadPoolExecutor | None = None
+        self._confirming: ThreadPoolExecutor | None = None
         self._followed: Followed | None = None
+        self._asked = 0
+        """Events asked for until now."""
+        self._asked_by = 0
+        """Which of them is being followed."""
         self._measured: State | None = None
         self._ready_soc = ready_soc
         self._disturbance = Disturbance()
@@ -109,10 +118,11 @@ class Planner:
         """Stop the solver processes and whatever is computed in spare time."""
         with self._lock:
             self._closed = True
-            spare, self._spare = self._spare, None
+            threads = [t for t in (self._spare, self._confirming) if t is not None]
+            self._spare = self._confirming = None
             ladder, self._ladder = self._ladder, None
-        if spare is not None:
-            spare.shutdown(wait=True, cancel_futures=True)
+        for thread in threads:
+            thread.shutdown(wait=True, cancel_futures=True)
         if ladder is not None and ladder.session is not None:
             ladder.session.close()
 
@@ -172,61 +182,63 @@ class Planner:
         if deadline_s is None and self.clock == "seconds":
             problem = pose(event, self.site, state)
             return solve_problem(problem, time_limit_s=time_limit_s, without=without)
-        deadline = Deadline(deadline_s, self.clock, cancel)
-        return self._answer(event, state, deadline)
+        return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel))
 
-    async def aplan(self, event: Event, state: State, *, deadline_s: float | None = None) -> Plan:
-        """Return ``plan`` without blocking the event loop; a cancelled task stops the search."""
-        cancel = threading.Event()
-        try:
-            return await asyncio.to_thread(
-                self.plan, event, state, deadline_s=deadline_s, cancel=cancel
-            )
-        except asyncio.CancelledError:
-            cancel.set()
-            raise
+    async def aplan(self, event: Event, state: State, *, deadline_s: float = REPLAN_S) -> Plan:
+        """Return ``plan`` without blocking the event loop; a cancelled task ends the search."""
+        return await _aside(partial(self.plan, event, state, deadline_s=deadline_s))
 
-    def _answer(
+    def _plan_event(self, event: Event, state: State, deadline: Deadline) -> Plan:
+        """Plan an event and follow it, unless a later one was asked for meanwhile."""
+        with self._lock:
+            self._asked += 1
+            asked_by = self._asked
+            self._measured = state
+        made = self._made(event, state, deadline)
+        with self._lock:
+            if asked_by > self._asked_by:
+                self._follow(made, asked_by)
+        return made.plan
+
+    def _made(
         self,
         event: Event,
         state: State,
         deadline: Deadline,
         *,
         grid: TimeGrid | None = None,
-        in_hand_from: Followed | None = None,
-        instead_of: Followed | None = None,
-        standing: bool = False,
-        recovers: tuple[datetime, float] | None = None,
-    ) -> Plan:
-        """Answer an event by a deadline, and follow the answer.
-
-        With ``instead_of`` only if that is still what is being followed then.
-        """
+        before: Followed | None = None,
+    ) -> Followed:
+        """Make a plan by a deadline; the one ``before`` is carried on as the first rung."""
         self._see(state)
-        problem, site, state, notes = pose_measured(
-            event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
-        )
-        in_hand = None
-        if in_hand_from is not None:
-            in_hand = partial(in_hand_from.carried_on, problem)
-        plan = self._ladder_of().answer(problem, deadline, in_hand)
+        with self._gate.urgent():
+            problem, site, state, notes = pose_measured(
+                event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
+            )
+            in_hand = None if before is None else partial(before.carried_on, problem)
+            plan = self._ladder_of().answer(problem, deadline, in_hand)
         if notes and plan.answer is not None:
             repairs = tuple(PlanWarning(kind="repaired", message=note) for note in notes)
             warnings = (*plan.answer.warnings, *repairs)
             answer = plan.answer.model_copy(update={"warnings": warnings})
             plan = plan.model_copy(update={"answer": answer})
         lost = {name: told.lost for name, told in state.pools.items()}
-        expects = Expectation(problem, plan, lost=lost)
-        followed = (
-            Followed.between(event, site, problem, plan, expects, recovers)
-            if standing
-            else Followed.of_event(event, site, problem, plan, expects)
-        )
+        return Followed.of_event(event, site, problem, plan, Expectation(problem, plan, lost=lost))
+
+    def _follow(self, made: Followed, asked_by: int) -> None:
+        """Follow a plan from now on; the lock is held."""
+        self._followed, self._asked_by = made, asked_by
+        self._disturbance.reset(made.problem.other_kw[0])
+
+    def _follow_instead(self, made: Followed, before: Followed | None) -> Plan:
+        """Follow a plan instead of the one before, and return what is being followed then.
+
+        Another thread may have an event asked for meanwhile: that goes first.
+        """
         with self._lock:
-            if instead_of is None or self._followed is instead_of:
-                self._followed, self._measured = followed, state
-                self._disturbance.reset(problem.other_kw[0])
-        return plan
+            if self._followed is before:
+                self._follow(made, self._asked_by)
+            return made.plan if self._followed is None else self._followed.plan
 
     # --- each cycle -------------------------------------------------------------------------
 
@@ -258,60 +270,60 @@ class Planner:
             InputError: nothing is left to plan with.
             NoPlanError: no plan passed the check.
         """
-        with self._lock:
-            followed = self._followed
-            self._measured = measured
         deadline = Deadline(deadline_s, self.clock, cancel)
+        with self._lock:
+            followed, self._measured = self._followed, measured
+            self.why = tuple(self._why_not(followed, measured))
+        if followed is not None and not self.why:
+            return followed.plan
+        return self._follow_instead(self._rest(followed, measured, deadline), followed)
+
+    async def areplan(self, measured: State, *, deadline_s: float = REPLAN_S) -> Plan:
+        """Return ``replan`` without blocking the event loop; a cancelled task ends the search."""
+        return await _aside(partial(self.replan, measured, deadline_s=deadline_s))
+
+    def _why_not(self, followed: Followed | None, measured: State) -> list[str]:
+        """Say why the plan being followed cannot be kept."""
         if followed is None:
-            self.why = ("nothing was planned yet",)
-            return self._stand(measured, deadline)
+            return ["nothing was planned yet"]
         elapsed_s = followed.elapsed_s(measured.at)
         if elapsed_s < 0.0:
-            self.why = (f"the clock went back by {-elapsed_s:g} s",)
-            return self._rest(followed, measured, deadline)
+            return [f"the clock went back by {-elapsed_s:g} s"]
         if followed.standing and elapsed_s > self.tolerance.age_s:
-            self.why = ("the plan between events has expired",)
-            return self._stand(measured, deadline)
+            return ["the plan between events has expired"]
         if elapsed_s >= followed.expects.horizon_s:
-            self.why = ("the plan has come to its end",)
-            return self._stand(measured, deadline)
+            return ["the plan has come to its end"]
         other_kw = None
         if believable(self.site, measured):
             other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
         estimate_kw = self._disturbance.update(other_kw, hurts=followed.hurts)
-        self.why = tuple(
-            followed.expects.deviations(
-                measured, elapsed_s, self.tolerance, estimate_kw, hurts=followed.hurts
-            )
+        return followed.expects.deviations(
+            measured, elapsed_s, self.tolerance, estimate_kw, hurts=followed.hurts
         )
-        if not self.why:
-            return followed.plan
-        return self._rest(followed, measured, deadline)
 
-    def _rest(self, followed: Followed, measured: State, deadline: Deadline) -> Plan:
+    def _rest(self, followed: Followed | None, measured: State, deadline: Deadline) -> Followed:
         """Plan the rest of what is being followed from the measured state."""
-        if followed.standing or followed.left_s(measured.at) <= 0.0:
-            return self._stand(measured, deadline, followed)
+        if followed is None or followed.standing or followed.left_s(measured.at) <= 0.0:
+            return self._stand(followed, measured, deadline)
         state = followed.with_memory(measured)
         # before the plan's own time nothing of its grid is behind
         begun = followed.elapsed_s(measured.at) >= 0.0
         grid = followed.rest_of_grid(self.site, state) if begun else None
-        return self._answer(followed.event, state, deadline, grid=grid, in_hand_from=followed)
+        return self._made(followed.event, state, deadline, grid=grid, before=followed)
 
-    def _stand(self, measured: State, deadline: Deadline, followed: Followed | None = None) -> Plan:
-        """Make the battery ready, or ready as the recovery asks, until something comes."""
+    def _stand(self, followed: Followed | None, measured: State, deadline: Deadline) -> Followed:
+        """Make the battery ready, or ready as a recovery asks, until something comes."""
         self._see(measured)
         if not believable(self.site, measured):
             measured = measured.model_copy(update={"grid": None})
-        ready_soc = self._ready_soc
-        if followed is not None and not followed.standing:
-            asked = followed.event.response.restore_soc
-            ready_soc = ready_soc if asked is None else max(asked, ready_soc or 0.0)
-        lasts_s, limit_kw = self.tolerance.age_s, None
-        recovers = None if followed is None else followed.recovers
-        if recovers is not None and (left_s := (recovers[0] - measured.at).total_seconds()) > 1.0:
-            # what the event allows until its recovery is over holds here as well
-            lasts_s, limit_kw = left_s, recovers[1]
+        ready_soc, lasts_s, limit_kw = self._ready_soc, self.tolerance.age_s, None
+        recovery = None if followed is None else followed.recovery_at(measured.at)
+        if recovery is not None:
+            # what the event allows and asks until its recovery is over holds here as well
+            if recovery.restore_soc is not None:
+                ready_soc = max(recovery.restore_soc, ready_soc or 0.0)
+            lasts_s = min((recovery.until - measured.at).total_seconds(), lasts_s)
+            limit_kw = recovery.import_limit_kw
         event = standing_event(
             self.site,
             measured,
@@ -321,7 +333,8 @@ class Planner:
             limit_kw=limit_kw,
         )
         state = measured if followed is None else followed.with_memory(measured)
-        return self._answer(event, state, deadline, standing=True, recovers=recovers)
+        made = self._made(event, state, deadline)
+        return replace(made, standing=True, recovery=recovery)
 
     def _see(self, state: State) -> None:
         """Take the first state of charge that is seen for the one to be ready from."""
@@ -362,31 +375,43 @@ class Planner:
             wanted = [Contingency(c) if isinstance(c, Event) else c for c in contingencies]
         ladder = self._ladder_of()
         with self._lock:
-            self._armed.clear()
-            self._lost_when_armed = {name: told.lost for name, told in state.pools.items()}
             if self._spare is None:
                 self._spare = ThreadPoolExecutor(1, thread_name_prefix="ebplan-spare")
             spare = self._spare
         return spare.submit(self._arm_all, ladder, wanted, state)
 
     def _arm_all(self, ladder: Ladder, wanted: list[Contingency], state: State) -> int:
+        """Arm one contingency after the other; what was armed before is there until then."""
+        lost_before = {name: told.lost for name, told in state.pools.items()}
+        with self._lock:
+            # plans for other losses than now would be looked up under the wrong ones
+            if lost_before != self._lost_when_armed:
+                self._armed = {}
+            self._lost_when_armed = lost_before
         for contingency in wanted:
+            self._gate.wait()
             if self._closed:
                 break
             try:
-                event, there = contingency.at(state)
-                problem, *_ = pose_measured(event, self.site, there)
-                plan = ladder.answer(problem, Deadline(ARMING_S, self.clock))
-                envelope = envelope_of(contingency, self.site, state, problem, plan)
+                armed = self._arm_one(ladder, contingency, state)
             except EbplanError as error:
                 log.warning("not armed: %s (%s)", contingency.event.type, error)
                 continue
             with self._lock:
-                lost = {name: told.lost for name, told in there.pools.items()}
-                expects = Expectation(problem, plan, lost=lost)
-                armed = Armed(contingency, problem, plan, envelope, expects)
                 self._armed[contingency.key()] = armed
-        return len(self._armed)
+        with self._lock:
+            keys = {contingency.key() for contingency in wanted}
+            self._armed = {key: armed for key, armed in self._armed.items() if key in keys}
+            return len(self._armed)
+
+    def _arm_one(self, ladder: Ladder, contingency: Contingency, state: State) -> Armed:
+        other_kw = self._estimate_for(state)
+        event, there = contingency.at(state)
+        problem, *_ = pose_measured(event, self.site, there, other_kw=other_kw)
+        plan = ladder.answer(problem, Deadline(ARMING_S, self.clock))
+        envelope = envelope_of(contingency, self.site, state, problem, plan, pause=self._gate.wait)
+        lost = {name: told.lost for name, told in there.pools.items()}
+        return Armed(contingency, problem, plan, envelope, Expectation(problem, plan, lost=lost))
 
     @property
     def armed(self) -> tuple[Armed, ...]:
@@ -396,13 +421,21 @@ class Planner:
 
     def armed_for(self, event: Event, state: State) -> Armed | None:
         """Return the armed plan whose envelope holds the state; None where there is none."""
-        armed = self._armed.get(armed_key(event, state, self._lost_when_armed))
+        if abs((event.start - state.at).total_seconds()) > BEGINS_NOW_S:
+            return None  # armed plans begin with their event
+        with self._lock:
+            armed = self._armed.get(armed_key(event, state, self._lost_when_armed))
         if armed is None or armed.envelope.faults(state) is not None:
             return None
         return armed
 
     def activate(
-        self, event: Event, state: State | None = None, *, deadline_s: float = REPLAN_S
+        self,
+        event: Event,
+        state: State | None = None,
+        *,
+        deadline_s: float = REPLAN_S,
+        cancel: threading.Event | None = None,
     ) -> Plan:
         """Return a plan for an event that begins now: an armed one at once, where one holds.
 
@@ -414,6 +447,7 @@ class Planner:
             event: what the grid asks.
             state: the state now; the last that was measured if absent.
             deadline_s: time for a plan, where none is armed, and for the one that replaces it.
+            cancel: once set, return what is in hand.
 
         Raises:
             ValueError: no state is known.
@@ -423,7 +457,7 @@ class Planner:
             raise ValueError("activate needs a state: give one, or call replan first")
         armed = self.armed_for(event, state)
         if armed is None:
-            return self._answer(event, state, Deadline(deadline_s, self.clock))
+            return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel))
         self._see(state)
         answer = Answer(rung="armed", clock=self.clock)
         plan = armed.plan.model_copy(
@@ -431,22 +465,38 @@ class Planner:
         )
         followed = Followed.of_event(event, self.site, armed.problem, plan, armed.expects)
         with self._lock:
-            self._followed, self._measured = followed, state
-            self._disturbance.reset(armed.problem.other_kw[0])
-            spare = self._spare
-        if spare is not None:
-            spare.submit(self._confirm, event, state, followed, deadline_s)
+            self._asked += 1
+            self._measured = state
+            self._follow(followed, self._asked)
+            if self._confirming is None and not self._closed:
+                self._confirming = ThreadPoolExecutor(1, thread_name_prefix="ebplan-confirm")
+            if self._confirming is not None:
+                self._confirming.submit(self._confirm, event, state, followed, deadline_s)
         return plan
+
+    async def aactivate(
+        self, event: Event, state: State | None = None, *, deadline_s: float = REPLAN_S
+    ) -> Plan:
+        """Return ``activate`` without blocking the event loop; a cancelled task ends the search."""
+        return await _aside(partial(self.activate, event, state, deadline_s=deadline_s))
 
     def _confirm(self, event: Event, state: State, followed: Followed, deadline_s: float) -> None:
         """Plan an activated event against the state as it is, with the armed plan in hand."""
+        if self._followed is not followed:
+            return  # something else has come meanwhile
         try:
-            self._answer(
-                event,
-                state,
-                Deadline(deadline_s, self.clock),
-                in_hand_from=followed,
-                instead_of=followed,
-            )
+            made = self._made(event, state, Deadline(deadline_s, self.clock), before=followed)
         except EbplanError as error:
             log.warning("an armed plan could not be confirmed: %s", error)
+        else:
+            self._follow_instead(made, followed)
+
+
+async def _aside(call: Callable[..., Plan]) -> Plan:
+    """Make a call in a thread; the task's cancellation is passed on as ``cancel``."""
+    cancel = threading.Event()
+    try:
+        return await asyncio.to_thread(call, cancel=cancel)
+    except asyncio.CancelledError:
+        cancel.set()
+        raise

@@ -7,6 +7,8 @@ work, without a clock, up to it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ebplan.errors import InputError, NoPlanError
 from ebplan.plan import Answer, Plan
 from ebplan.planner.ladder import WORK_CHECKS, WORK_MOVES, Climb, Deadline, Ladder
@@ -84,7 +86,11 @@ def _found_again(
         first = formulate(hot_from)
         worker.solve(_job(hot_from, first, stop_at=("relaxed", 0)))
         found.clear()
-    worker.solve(_job(problem, formulation, stop_at=(rung, index), clock=clock))
+    last = replace(
+        _job(problem, formulation, stop_at=(rung, index), clock=clock),
+        work_by_pools=(answer.work[0], answer.work[1]) if answer.work else None,
+    )
+    worker.solve(last)
     if not found:
         raise NoPlanError(f"the {rung} point number {index} was not found again")
     return found[0]

@@ -26,7 +26,14 @@ from ebplan.solvers import highs
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.parts import Parts, cut, owners
 from ebplan.solvers.program import FloatArray, Program
-from ebplan.solvers.relaxation import DEFAULT_GAP, NO_MONEY, Answerer, Relaxation, relax
+from ebplan.solvers.relaxation import (
+    DEFAULT_GAP,
+    MOST_ROUNDS,
+    NO_MONEY,
+    Answerer,
+    Relaxation,
+    relax,
+)
 from ebplan.solvers.whole_counts import Try, Turns, turns, whole_point
 
 TRIES = (Try(short=0.05, beyond=0.05), Try(short=0.2, beyond=0.02), Try(short=3.0, beyond=0.02))
@@ -116,6 +123,7 @@ def decompose(
     *,
     gap: float = DEFAULT_GAP,
     until: float | None = None,
+    work: tuple[int, int] | None = None,
     prices: FloatArray | None = None,
     ask: Answerer | None = None,
 ) -> Decomposed:
@@ -127,6 +135,8 @@ def decompose(
         orders: the whole numbers of each pool in turns.
         gap: as in ``solve_by_pools``, likewise the rest.
         until: deadline.
+        work: rounds of the relaxation and tries of whole numbers to make, as an earlier solution
+            tells them: it is found again, whatever its deadline was.
         prices: to begin with.
         ask: who answers.
 
@@ -134,11 +144,19 @@ def decompose(
         NoPlanError: no feasible point was found in time.
     """
     watch = _Watch()
-    relaxation = relax(parts, gap=gap, until=until, rounds_left=ROUNDS_LEFT, prices=prices, ask=ask)
+    relaxation = relax(
+        parts,
+        gap=gap,
+        until=until,
+        rounds_left=ROUNDS_LEFT,
+        most_rounds=MOST_ROUNDS if work is None else work[0],
+        prices=prices,
+        ask=ask,
+    )
     watch.lap("relaxation")
     best: highs.Solution | None = None
     tries = 0
-    for way in _tries(parts, orders):
+    for way in _tries(parts, orders)[: None if work is None else work[1]]:
         began, tries = monotonic(), tries + 1
         points = whole_points(parts, orders, relaxation, way, until=until)
         watch.lap("whole")

@@ -81,6 +81,7 @@ def relax(
     gap: float = DEFAULT_GAP,
     until: float | None = None,
     rounds_left: float = 0.0,
+    most_rounds: int = MOST_ROUNDS,
     prices: FloatArray | None = None,
     ask: Answerer | None = None,
 ) -> Relaxation:
@@ -91,6 +92,7 @@ def relax(
         gap: relative distance between the bounds at which to stop.
         until: ``time.monotonic()`` after which no further round begins; one is made in any case.
         rounds_left: as long as so many of the slowest rounds are to be left until then.
+        most_rounds: after which it ends in any case.
         prices: of the coupling rows to begin with, shape (L,); a pilot's if absent.
         ask: who answers; ``answer_here`` if absent.
 
@@ -113,7 +115,7 @@ def relax(
         mix = search.step(gap)
         longest_s = max(longest_s, monotonic() - began)
         late = until is not None and monotonic() + rounds_left * longest_s >= until
-        if search.gap <= gap or late or len(search.bounds) >= MOST_ROUNDS:
+        if search.gap <= gap or late or len(search.bounds) >= most_rounds:
             break
         asked = parts.admissible(mix.prices)
         if pilot is not None and not pilot.exact and len(search.bounds) <= CORRECTIONS:

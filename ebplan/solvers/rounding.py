@@ -86,6 +86,10 @@ class Relaxation:
         x = np.array(self.solver.getSolution().col_value)
         return x, float(self.solver.getInfo().objective_function_value)
 
+    def verdict(self) -> str:
+        """Return in words how the last run ended."""
+        return str(self.solver.modelStatusToString(self.solver.getModelStatus()))
+
     def reduced_costs(self) -> FloatArray:
         """Return the reduced cost of each column at the last optimum, shape (n,)."""
         return np.array(self.solver.getSolution().col_dual)

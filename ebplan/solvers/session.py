@@ -12,11 +12,12 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe
-from queue import SimpleQueue
-from time import monotonic
+from queue import Empty, SimpleQueue
+from time import monotonic, sleep
+from typing import Literal
 
 from ebplan.solvers.program import Program
 from ebplan.solvers.worker import Cancel, Done, Job, Point
@@ -25,6 +26,10 @@ GRACE_S = 0.5
 """How long a process may go on with a cancelled job before it is killed."""
 STARTS_WITHIN_S = 30.0
 """A process that has not reported ready by then does not come."""
+DIES_WITHIN_S = 0.05
+"""A process whose pipe has closed is gone in less."""
+POLL_S = 0.005
+"""How often a process that is waited for is looked at."""
 SENT_WITHIN_S = 0.003
 """A process that is there takes a job in less."""
 PROCESSES = 2
@@ -38,9 +43,16 @@ class SolverLost(Exception):
     """The solver process died under a job: it crashed, or somebody killed it."""
 
 
+Message = Point | Done | Literal["ready"]
+
+
 @dataclass
 class _Process:
-    """One solver process."""
+    """One solver process, and the two threads that write to it and read from it.
+
+    A process that hangs reads nothing, and a job is larger than the pipe; one that is stopped in
+    the middle of a message never ends it. Who waits for a plan must not wait for that.
+    """
 
     process: subprocess.Popen[bytes]
     connection: Connection
@@ -55,12 +67,16 @@ class _Process:
     _outbox: SimpleQueue[tuple[Job | Cancel, threading.Event] | None] = field(
         default_factory=SimpleQueue
     )
+    _inbox: SimpleQueue[Message | None] = field(default_factory=SimpleQueue)
+    """None stands for the end of the connection."""
 
     def __post_init__(self) -> None:
-        # A process that hangs reads nothing, and a job is larger than the pipe: who waits for a
-        # plan must not wait for that.
-        self._writer = threading.Thread(target=self._write, daemon=True, name="ebplan-writer")
-        self._writer.start()
+        self._threads = [
+            threading.Thread(target=work, daemon=True, name=f"ebplan-solver-{work.__name__}")
+            for work in (self._write, self._read)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _write(self) -> None:
         while (entry := self._outbox.get()) is not None:
@@ -71,12 +87,18 @@ class _Process:
                 return  # it died; who listens is told so
             sent.set()
 
-    def send(self, message: Job | Cancel, *, within_s: float = 0.0) -> None:
-        """Hand a message over; wait for its turn, but not longer than ``within_s``."""
+    def _read(self) -> None:
+        try:
+            while True:
+                self._inbox.put(self.connection.recv())
+        except Exception:  # whatever cannot be read is its end
+            self._inbox.put(None)
+
+    def send(self, message: Job | Cancel) -> threading.Event:
+        """Hand a message over; return what tells that it was sent."""
         sent = threading.Event()
         self._outbox.put((message, sent))
-        if within_s > 0.0:
-            sent.wait(within_s)
+        return sent
 
     @classmethod
     def start(cls) -> _Process:
@@ -92,21 +114,22 @@ class _Process:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def receive(self, timeout_s: float) -> Point | Done | str | None:
+    def receive(self, timeout_s: float) -> Message | None:
         """Return the next message; None if none comes in time.
 
         Raises:
             SolverLost: the process has died.
         """
         try:
-            if not self.connection.poll(max(timeout_s, 0.0)):
-                return None
-            message: Point | Done | str = self.connection.recv()
-        except (EOFError, OSError) as error:
-            raise SolverLost(_obituary(self.process)) from error
+            message = self._inbox.get(timeout_s > 0.0, max(timeout_s, 0.0))
+        except Empty:
+            return None
+        if message is None:
+            self._inbox.put(None)  # for whoever asks next
+            raise SolverLost(_obituary(self.process))
         if message == "ready":
             self.ready = True
-        if isinstance(message, Done) and message.job == self.job:
+        elif isinstance(message, Done) and message.job == self.job:
             self.job = self.abandoned_s = None
         return message
 
@@ -115,7 +138,8 @@ class _Process:
             self.process.kill()
         self.process.wait()
         self._outbox.put(None)
-        self._writer.join()  # a send to a process that is gone fails at once
+        for thread in self._threads:
+            thread.join()  # writing to and reading from a process that is gone fails at once
         self.connection.close()
 
 
@@ -145,12 +169,13 @@ class Session:
             process = max(free, key=lambda p: (job.shape in p.known) + (job.key in p.known))
             self._jobs += 1
             job = replace(job, number=self._jobs, program=_lean(job.program))
-            # Else this thread, busy with a plan of its own, may keep the writer waiting for 5 ms:
-            # that is how often Python lets another thread have its turn.
-            process.send(job, within_s=SENT_WITHIN_S)
+            sent = process.send(job)
             process.job, process.abandoned_s = job.number, None
             process.known |= {job.key, job.shape}
-            return Listening(self, process, job.number)
+        # Else this thread, busy with a plan of its own, may keep the writer waiting for 5 ms: that
+        # is how often Python lets another thread have its turn.
+        sent.wait(SENT_WITHIN_S)
+        return Listening(self, process, job.number)
 
     def wait_ready(self, timeout_s: float = STARTS_WITHIN_S, *, count: int = 1) -> bool:
         """Wait until so many processes are ready for a job; tell whether they are."""
@@ -161,9 +186,7 @@ class Session:
                 return True
             if monotonic() >= until:
                 return False
-            for process in [p for p in self._processes if not p.ready]:
-                with contextlib.suppress(SolverLost):
-                    process.receive(0.05)
+            sleep(POLL_S)
 
     def pids(self) -> list[int]:
         """Return the process ids, those at work first."""
@@ -228,20 +251,6 @@ class Listening:
         self._session, self._process, self._number = session, process, number
         self._over = False
 
-    def messages(self, until: float | None) -> Iterator[Point | Done]:
-        """Yield messages until the job is done or the time (``monotonic``) has come.
-
-        Raises:
-            SolverLost: the process died.
-        """
-        while not self._over:
-            left_s = STARTS_WITHIN_S if until is None else until - monotonic()
-            if left_s <= 0.0:
-                return
-            message = self.next(left_s)
-            if message is not None:
-                yield message
-
     def next(self, timeout_s: float) -> Point | Done | None:
         """Return the next message of the job, or None if none comes in time.
 
@@ -275,7 +284,7 @@ def _lean(program: Program) -> Program:
 
 def _obituary(process: subprocess.Popen[bytes]) -> str:
     try:
-        code = process.wait(timeout=1.0)
+        code = process.wait(timeout=DIES_WITHIN_S)
     except subprocess.TimeoutExpired:
         return "the solver process closed its pipe"
     return (

@@ -64,10 +64,12 @@ class Job:
     """Stop with this point of a rung, counted from 0: a replay of an answer."""
     by_pools: ByPools | None = None
     """The program in parts, where it is to be planned by pools instead of at once."""
+    work_by_pools: tuple[int, int] | None = None
+    """Rounds of prices and tries of whole numbers to make then; as many as are of use if None."""
     name: str = ""
     """What the parent calls the program, for others of its structure to refer to."""
     cold: bool = False
-    """Whether to solve as if the model were new."""
+    """Whether to solve as if the model were new, and to keep nothing of it."""
 
     @property
     def shape(self) -> Shape:
@@ -93,6 +95,10 @@ class Point:
     x: FloatArray
     objective: float
     bound: float | None
+    hot_from: str | None = None
+    """Name of the program whose basis it started from; None where it started cold."""
+    work: tuple[int, ...] = ()
+    """By pools: rounds of prices and tries of whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,6 @@ class Done:
     bound: float | None
     proven: bool
     """Whether the search ended on its own, at its gap."""
-    hot_from: str | None
-    """Name of the program whose basis it started from; None where it started cold."""
     seconds: dict[str, float]
     """By rung."""
     error: str | None = None
@@ -125,15 +129,14 @@ class Worker:
     def solve(self, job: Job) -> None:
         """Solve a job; the last message is ``Done``."""
         run = _Run(job, self._send, self._cancelled)
-        hot_from = None
+        error = None
         try:
             if (by_pools := job.by_pools) is not None:
                 run.timed("rounded", lambda: _by_pools(run, by_pools))
             elif "relaxed" in job.rungs:
-                hot_from = self._relax_and_round(run)
+                error = self._relax_and_round(run)
             if "exact" in job.rungs and run.keep_on():
                 run.timed("exact", lambda: _search(run))
-            error = None
         except NoPlanError as failure:
             error = str(failure)
         self._send(
@@ -141,14 +144,13 @@ class Worker:
                 job=job.number,
                 bound=run.bound,
                 proven=run.proven,
-                hot_from=hot_from,
                 seconds=run.seconds,
                 error=error,
             )
         )
 
     def _relax_and_round(self, run: _Run) -> str | None:
-        """Solve the relaxation and round it; return the name of the program it started from.
+        """Solve the relaxation and round it; return what went wrong.
 
         A load that has moved moves chords, hence entries: the live model is of no use then, the
         basis is. It is always that of the first of its shape, which was solved cold, so that what
@@ -167,19 +169,21 @@ class Worker:
         optimum = run.timed("relaxed", relaxation.optimum)
         if optimum is None:
             # the verdict is wrong: every grid-side row has a slack; the next job starts afresh
-            return None
+            return f"the relaxation ended with {relaxation.verdict()}"
         x, run.bound = optimum
-        started_from = None if basis is None else basis.name
         if basis is None:
             basis = _Basis(relaxation.solver.getBasis(), job.name)
-        _keep(self._hot, job.key, relaxation)
-        _keep(self._bases, job.shape, basis)
+        else:
+            run.hot_from = basis.name
+        if not job.cold:
+            _keep(self._hot, job.key, relaxation)
+            _keep(self._bases, job.shape, basis)
         run.found("relaxed", x, run.bound)
         if (again := _one_way(run, relaxation, x)) is not None:
             x = again
         if "rounded" in job.rungs:
             run.timed("rounded", lambda: _round(run, relaxation, x))
-        return started_from
+        return None
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,8 @@ class _Run:
     bound: float | None = None
     proven: bool = False
     best: Rounded | None = None
+    hot_from: str | None = None
+    work: tuple[int, ...] = ()
     restricted: bool = False
     """Whether the program was narrowed: its search bounds no other plan then."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -232,7 +238,9 @@ class _Run:
         """Send a point on."""
         index = self._count.get(rung, 0)
         self._count[rung] = index + 1
-        self.send(Point(self.job.number, rung, index, x, objective, self.bound))
+        self.send(
+            Point(self.job.number, rung, index, x, objective, self.bound, self.hot_from, self.work)
+        )
         if self.job.stop_at == (rung, index):
             self._stopped = True
 
@@ -253,12 +261,19 @@ class _Run:
 def _by_pools(run: _Run, by_pools: ByPools) -> None:
     """Find bound and point by prices and answers of the pools (``decompose.py``)."""
     try:
-        found = decompose(run.job.program, by_pools.parts, by_pools.orders, until=run.until)
+        found = decompose(
+            run.job.program,
+            by_pools.parts,
+            by_pools.orders,
+            until=run.until,
+            work=run.job.work_by_pools,
+        )
     except NoPlanError:
         return  # not in time: the parent has a plan in hand
     if found.bound is not None:
         run.raise_bound(found.bound)
     run.best = Rounded(found.x, found.objective)
+    run.work = (found.relaxation.rounds, found.tries)
     run.found("rounded", found.x, found.objective)
 
 

@@ -45,6 +45,32 @@ def test_a_checked_plan_comes_back(seed: int, solver: Session, tmp_path: Path) -
     assert [error.field for error in refused] in ([], ["state.pools"])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_checked_plan_comes_back_from_what_is_armed(
+    seed: int, solver: Session, tmp_path: Path
+) -> None:
+    event, site, state = random_case(seed)
+    rng = np.random.default_rng((seed, 11))
+    planner = Planner(site)
+    planner._ladder = Ladder(solver, tmp_path)
+    now = event.model_copy(update={"start": state.at})
+    planner.arm([now], state).result(60.0)
+    refused = []
+    try:
+        for there in (state, random_state(rng, site, at_s=5.0)):
+            begins = now.model_copy(update={"start": there.at})
+            plan = planner.activate(begins, there, deadline_s=0.05)
+            assert plan.check.ok
+            assert plan.answer is not None
+            assert plan.status in (plan.answer.rung, "optimal", "gap")
+    except InputError as error:
+        refused.append(error.field)
+    finally:
+        planner._ladder = None  # the solver is everybody's
+        planner.close()
+    assert refused in ([], ["state.pools"])
+
+
 def test_most_random_cases_are_planned_and_by_every_rung(solver: Session, tmp_path: Path) -> None:
     rungs = set()
     for seed in range(30):

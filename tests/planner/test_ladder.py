@@ -14,13 +14,15 @@ import pytest
 from random_cases import EXAMPLES
 
 from ebplan.case import Case, load_case
+from ebplan.errors import InputError
 from ebplan.plan import OPTIMAL_GAP, Plan
 from ebplan.planner import solve_problem
-from ebplan.planner.ladder import Deadline, Ladder
+from ebplan.planner.ladder import Climb, Deadline, Ladder
 from ebplan.pose import pose
 from ebplan.problem import Problem
+from ebplan.solvers.formulation import formulate
 from ebplan.solvers.session import Listening, Session
-from ebplan.solvers.worker import Point
+from ebplan.solvers.worker import Done, Point
 
 NAMES = ("under_frequency", "curtailment_3h", "surplus_absorb", "mixed_pools", "fcr_tracking")
 
@@ -155,10 +157,12 @@ def spoiled(point: Point, how: str) -> Point:
         return replace(point, x=np.full_like(point.x, np.nan))
     if how == "too short":
         return replace(point, x=point.x[:-1])
+    if how == "huge":
+        return replace(point, x=np.full_like(point.x, -1e30))
     return replace(point, x=point.x + 0.37)
 
 
-@pytest.mark.parametrize("how", ["no number", "too short", "nonsense"])
+@pytest.mark.parametrize("how", ["no number", "too short", "huge", "nonsense"])
 def test_what_the_solver_says_is_not_believed(
     ladder: Ladder, problem: Problem, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -208,3 +212,62 @@ def test_a_plan_of_the_state_before_is_carried_on_without_a_solver(
     assert carried.check.ok
     counts = [[e.active for e in p.pools["llama70b"]] for p in (plan, carried)]
     assert counts[0] == counts[1]
+
+
+def test_a_bound_above_a_plan_is_dropped_and_named(
+    ladder: Ladder, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears = Listening.next
+
+    def lies(self: Listening, timeout_s: float) -> object:
+        message = hears(self, timeout_s)
+        return replace(message, bound=1e9) if isinstance(message, Point | Done) else message
+
+    monkeypatch.setattr(Listening, "next", lies)
+    plan = ladder.answer(problem, Deadline(3.0))
+    assert plan.check.ok
+    assert "numerical" in kinds(plan)
+    assert plan.bound is None
+    assert plan.status != "optimal"
+
+
+def test_a_deadline_is_a_number(ladder: Ladder, problem: Problem) -> None:
+    with pytest.raises(InputError, match="deadline_s"):
+        ladder.answer(problem, Deadline(float("nan")))
+
+
+def test_without_time_for_the_solver_the_plan_says_so(ladder: Ladder, problem: Problem) -> None:
+    plan = ladder.answer(problem, Deadline(0.0))
+    assert plan.status == "merit_order"
+    assert kinds(plan) == ["no_time"]
+
+
+def test_a_search_waits_for_a_process_that_is_free(ladder: Ladder, problem: Problem) -> None:
+    session = ladder.session
+    assert session is not None
+    assert session.wait_ready(count=2)
+    long = problem_of(load_case(EXAMPLES / "demand_response.json"))
+    formulation = formulate(long)
+    climb = Climb(ladder, long, formulation, Deadline(60.0))
+    busy = [session.submit(climb._job(formulation)) for _ in range(2)]
+
+    def stop() -> None:
+        for listening in busy:
+            assert listening is not None
+            listening.cancel()
+
+    timer = threading.Timer(0.3, stop)
+    timer.start()
+    plan = ladder.answer(problem, Deadline(10.0))
+    timer.join()
+    assert plan.status == "optimal"
+    assert kinds(plan) == []
+
+
+def test_each_better_plan_is_told(ladder: Ladder, problem: Problem) -> None:
+    told: list[Plan] = []
+    plan = ladder.answer(problem, Deadline(10.0), on_better=told.append)
+    assert told[0].status == "merit_order"
+    assert all(one.check.ok for one in told)
+    assert [one.objective for one in told] == sorted((one.objective for one in told), reverse=True)
+    assert told[-1].objective == plan.objective

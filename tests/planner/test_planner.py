@@ -10,11 +10,14 @@ from datetime import timedelta
 import pytest
 
 from ebplan.case import Case
+from ebplan.event import Baseline
 from ebplan.following import state_at
 from ebplan.plan import Plan
 from ebplan.planner import Planner
 from ebplan.planner.contingencies import Contingency
-from ebplan.state import State
+from ebplan.planner.ladder import Deadline, Ladder
+from ebplan.problem import Problem
+from ebplan.state import MeteredPower, State
 
 POOL = "llama70b"
 
@@ -201,16 +204,150 @@ def test_an_event_loop_is_not_blocked(planner: Planner, case: Case) -> None:
     assert ticks > 1
 
 
-def test_a_cancelled_task_ends_its_search(planner: Planner, case: Case) -> None:
+ASKED = {
+    "aplan": lambda p, case: p.aplan(case.event, case.state, deadline_s=60.0),
+    "areplan": lambda p, case: p.areplan(case.state, deadline_s=60.0),
+    "aactivate": lambda p, case: p.aactivate(case.event, case.state, deadline_s=60.0),
+}
+
+
+@pytest.mark.parametrize("call", ASKED)
+def test_a_cancelled_task_ends_its_search(
+    planner: Planner, case: Case, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    answer = Ladder.answer
+    begun, ended_early = threading.Event(), threading.Event()
+
+    def waits(self: Ladder, problem: Problem, deadline: Deadline, *rest: object) -> Plan:
+        begun.set()
+        assert deadline.cancelled is not None
+        if deadline.cancelled.wait(30.0):
+            ended_early.set()
+        return answer(self, problem, deadline)
+
     async def ask() -> None:
-        task = asyncio.create_task(planner.aplan(case.event, case.state, deadline_s=60.0))
-        await asyncio.sleep(0.01)
+        task = asyncio.create_task(ASKED[call](planner, case))
+        await asyncio.to_thread(begun.wait, 10.0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert await asyncio.to_thread(ended_early.wait, 10.0)
 
+    monkeypatch.setattr(Ladder, "answer", waits)
     asyncio.run(ask())
-    assert planner.plan(case.event, case.state, deadline_s=5.0).status == "optimal"
+
+
+def held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Let the next answer wait until it is let go; return what tells that it waits, and lets go."""
+    answer = Ladder.answer
+    waits, go = threading.Event(), threading.Event()
+
+    def slow(self: Ladder, problem: Problem, deadline: Deadline, *rest: object) -> Plan:
+        if not waits.is_set():
+            waits.set()
+            assert go.wait(30.0)
+        return answer(self, problem, deadline, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ladder, "answer", slow)
+    return waits, go
+
+
+def test_an_event_is_not_lost_to_a_replan_that_began_before_it(
+    planner: Planner, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, go = held_up(monkeypatch)
+    told: list[Plan] = []
+    thread = threading.Thread(target=lambda: told.append(planner.replan(case.state)))
+    thread.start()
+    assert waits.wait(10.0)
+    plan = planner.activate(case.event, case.state, deadline_s=1.0)
+    go.set()
+    thread.join()
+    assert planner.current is plan
+    assert told == [plan]  # what is to be followed from now on
+    assert planner.replan(case.state) is plan
+
+
+def test_the_event_that_was_asked_for_last_is_followed(
+    planner: Planner, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, go = held_up(monkeypatch)
+    first = case.event.model_copy(update={"id": "first"})
+    told: list[Plan] = []
+    thread = threading.Thread(
+        target=lambda: told.append(planner.plan(first, case.state, deadline_s=1.0))
+    )
+    thread.start()
+    assert waits.wait(10.0)
+    second = planner.plan(case.event, case.state, deadline_s=1.0)
+    go.set()
+    thread.join()
+    assert [plan.event_id for plan in told] == ["first"]  # who asked gets what was asked for
+    assert planner.current is second
+
+
+@pytest.mark.parametrize("apart_s", [-200.0, 600.0])
+def test_an_armed_plan_is_for_an_event_that_begins_now(
+    planner: Planner, case: Case, apart_s: float
+) -> None:
+    planner.arm([case.event], case.state).result(60.0)
+    fixed = Baseline(rule="fixed", kw=5.0)
+    start = case.state.at + timedelta(seconds=apart_s)
+    event = case.event.model_copy(update={"start": start, "baseline": fixed})
+    planner.arm([event.model_copy(update={"start": case.state.at})], case.state).result(60.0)
+    now = event.model_copy(update={"start": case.state.at + timedelta(seconds=0.5)})
+    assert planner.armed_for(now, case.state) is not None
+    assert planner.armed_for(event, case.state) is None
+    plan = planner.activate(event, case.state, deadline_s=0.5)
+    assert plan.status != "armed"
+    assert plan.check.ok
+
+
+def test_another_load_at_the_meter_is_outside_the_envelope(planner: Planner, case: Case) -> None:
+    planner.arm([case.event], case.state).result(60.0)
+    low, high = planner.armed[0].envelope.draw_kw
+
+    def read(kw: float) -> State:
+        grid = MeteredPower(kw=kw, measurement_point="connection_point")
+        return case.state.model_copy(update={"grid": grid})
+
+    assert planner.armed_for(case.event, read(0.5 * (low + high))) is not None
+    assert planner.armed_for(case.event, read(high + 0.1)) is None
+    assert planner.armed_for(case.event, read(low - 0.1)) is None
+
+
+def test_what_is_armed_stays_while_it_is_armed_anew(
+    planner: Planner, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert planner.arm([case.event], case.state).result(60.0) == 1
+    waits, go = held_up(monkeypatch)
+    again = planner.arm([case.event], case.state)
+    assert waits.wait(10.0)
+    assert planner.armed_for(case.event, case.state) is not None
+    go.set()
+    assert again.result(60.0) == 1
+    other = case.event.model_copy(update={"duration_s": 200.0})
+    assert planner.arm([other], case.state).result(60.0) == 1
+    assert planner.armed_for(case.event, case.state) is None
+
+
+def test_the_limit_of_a_recovery_holds_as_long_as_it_lasts(planner: Planner, case: Case) -> None:
+    shape = case.event.response.model_copy(update={"recovery_s": 3600.0, "rebound_limit_kw": 0.0})
+    event = case.event.model_copy(update={"response": shape})
+    plan = planner.plan(event, case.state, deadline_s=3.0)
+    limits_kw = []
+    for at_s, less_soc in ((400.0, 0.1), (1320.0, 0.0), (2300.0, 0.1), (4200.0, 0.0)):
+        followed = planner._followed
+        assert followed is not None
+        elapsed_s = at_s - (followed.plan.start - plan.start).total_seconds()
+        state = measured(planner, followed.plan, min(elapsed_s, followed.expects.horizon_s - 1.0))
+        at = plan.start + timedelta(seconds=at_s)
+        planner.replan(state.model_copy(update={"at": at, "soc": state.soc - less_soc}))
+        assert planner.why
+        limits_kw.append(planner._followed.problem.import_limit_kw[0])
+    point_kw = case.site.connection_point.import_limit_kw
+    assert limits_kw[:3] == [limits_kw[0]] * 3
+    assert limits_kw[0] < limits_kw[3] == point_kw
 
 
 def test_a_closed_planner_says_so(case: Case) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from random_cases import EXAMPLES
 
+from benchmarks.scaling import scaled
+from benchmarks.subjects import example
 from ebplan.case import Case, load_case
 from ebplan.errors import InputError
 from ebplan.plan import Plan
 from ebplan.planner import Planner
-from ebplan.planner.ladder import Deadline, Ladder
+from ebplan.planner.ladder import AT_ONCE_POOLS, Deadline, Ladder
 from ebplan.planner.replay import replay
 from ebplan.pose import pose
 from ebplan.solvers.session import Session
@@ -78,6 +80,39 @@ def test_a_hot_answer_is_found_again_from_the_problem_it_started_from(case: Case
         replay(problems[1], plan)
     with pytest.raises(InputError, match="problem_hash"):
         replay(problems[0], plan)
+
+
+@pytest.mark.parametrize("name", ["demand_response", "fcr_tracking", "surplus_queue"])
+def test_a_hot_answer_that_a_deadline_cut_off_is_found_again(solver: Session, name: str) -> None:
+    case = load_case(EXAMPLES / f"{name}.json")
+    soc = case.state.soc
+    assert soc is not None
+    emptier = case.state.model_copy(update={"soc": soc - 0.03})
+    first, second = (pose(case.event, case.site, state) for state in (case.state, emptier))
+    assert solver.wait_ready()
+    ladder = Ladder(solver, None)
+    ladder.answer(first, Deadline(10.0))
+    plan = ladder.answer(second, Deadline(0.12))
+    assert plan.answer is not None
+    if plan.answer.rung == "merit_order":
+        pytest.skip("this machine found no point in time")
+    hot_from = {None: None, first.digest(): first}[plan.answer.hot_from]
+    assert same(replay(second, plan, hot_from=hot_from), plan)
+
+
+def test_an_answer_by_pools_is_found_again(solver: Session) -> None:
+    case = scaled(example("under_frequency"), instances=4, pools=AT_ONCE_POOLS + 2)
+    problem = pose(case.event, case.site, case.state)
+    assert solver.wait_ready()
+    told: list[Plan] = []
+    Ladder(solver, None).answer(problem, Deadline(20.0), on_better=told.append)
+    plan = next(one for one in told if one.answer and one.answer.rung == "rounded")
+    assert plan.answer is not None
+    rounds, tries = plan.answer.work
+    assert rounds >= 1
+    assert same(replay(problem, plan), plan)
+    less = plan.answer.model_copy(update={"work": (1, tries)})
+    assert not same(replay(problem, plan.model_copy(update={"answer": less})), plan)
 
 
 def test_the_command_line_replays(case: Case, tmp_path: Path) -> None:
