@@ -30,17 +30,13 @@ from ebplan.checker.warmth import work_kw
 from ebplan.problem import BatteryProblem
 from ebplan.site import Response
 
-FINE_S = 0.05
-"""Fine step while the horizon is short."""
-COARSE_S = 0.25
-"""Fine step of a long horizon."""
-SOON_S = np.geomspace(0.01, 4.0, 20)
+FINE_S = ((600.0, 0.05), (3600.0, 0.25), (np.inf, 1.0))
+"""Fine step up to a horizon, seconds."""
+SOON_S = np.append(np.geomspace(0.01, 4.0, 20), np.geomspace(4.0, 60.0, 20)[1:])
 """Further fine times after each kink of the power, where it moves fastest."""
 AFTER_A_KINK_S = np.append(0.0, SOON_S)
 ALL_ARRIVED = 40.0
 """Time constants after which a change has arrived, to the last digit of a float."""
-LONG_S = 600.0
-"""A horizon longer than this is long."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ def changes_kw(evidence: Evidence, pool: PoolEvidence) -> tuple[float, Changes]:
 def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     """Return the fine times: evenly spaced, with every step edge and every kink of the power."""
     horizon_s = float(evidence.edges_s[-1])
-    apart_s = FINE_S if horizon_s <= LONG_S else COARSE_S
+    apart_s = next(step_s for up_to_s, step_s in FINE_S if horizon_s <= up_to_s)
     battery = evidence.problem.battery
     kinks = [evidence.epoch_starts_s + delay_s for delay_s in delays_s]
     kinks += [np.array([part.delay_s]) for pool in evidence.problem.pools for part in pool.settling]
