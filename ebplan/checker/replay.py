@@ -32,9 +32,10 @@ from ebplan.site import Response
 
 FINE_S = ((600.0, 0.05), (3600.0, 0.25), (np.inf, 1.0))
 """Fine step up to a horizon, seconds."""
-SOON_S = np.append(np.geomspace(0.01, 4.0, 20), np.geomspace(4.0, 60.0, 20)[1:])
+SOON_S = np.append(0.0, np.geomspace(0.01, 4.0, 20))
 """Further fine times after each kink of the power, where it moves fastest."""
-AFTER_A_KINK_S = np.append(0.0, SOON_S)
+LATER_S = np.geomspace(4.0, 60.0, 20)
+"""The same where fine steps are long."""
 ALL_ARRIVED = 40.0
 """Time constants after which a change has arrived, to the last digit of a float."""
 
@@ -158,7 +159,8 @@ def _fine_times_s(evidence: Evidence, delays_s: list[float]) -> FloatArray:
     if battery is not None:
         kinks.append(np.array([evidence.problem.event_start_s + battery.delay_s]))
     even = np.arange(0.0, horizon_s, apart_s)
-    soon = np.concatenate([np.add.outer(kink, AFTER_A_KINK_S).ravel() for kink in kinks])
+    after_s = SOON_S if apart_s < 1.0 else np.append(SOON_S, LATER_S)
+    soon = np.concatenate([np.add.outer(kink, after_s).ravel() for kink in kinks])
     soon = np.unique(soon[(soon >= 0.0) & (soon < horizon_s)])
     # an edge stands for the times next to it
     apart = [_apart_from(times, evidence.edges_s) for times in (even, soon)]
