@@ -29,8 +29,9 @@ def draw(sized: Sequence[Sized], path: Path) -> None:
     figure = Figure(figsize=(7.5, 4.8), dpi=150, layout="constrained")
     axes = figure.subplots()
     for size, colour, marker in zip(sized, COLOURS, MARKERS, strict=False):
-        deadlines_ms = [1000.0 * cell.deadline_s for cell in size.cells]
-        over = [np.quantile(cell.over(size.best), [0.5, 0.9]) for cell in size.cells]
+        cells = [cell for cell in size.cells if not cell.arming]
+        deadlines_ms = [1000.0 * cell.deadline_s for cell in cells]
+        over = [np.quantile(cell.over(size.best), [0.5, 0.9]) for cell in cells]
         middle, high = 100.0 * np.array(over).T
         axes.plot(
             deadlines_ms, middle, color=colour, marker=marker, label=f"{size.instances:,} instances"

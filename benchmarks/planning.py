@@ -41,12 +41,16 @@ Written by `python -m benchmarks.planning --write docs/planning.md`; do not edit
 
 A cell is the median / the 90th percentile of n plans, wall time, each of another case: loads,
 states of charge and depths differ. One plan is a whole re-plan with solver processes that stand by:
-pose, build, solve, extract, check. **HiGHS defaults** gets the same arrays right after each plan,
-with threads and gap alone set, and at most 20 s. Growth is of whole plans by pools of 100
-instances. Costs are shares of the objective, over the best that is known of the case.
+pose, build, solve, extract, check. Exact is a search that ended at its gap, as a share of the
+objective; a certified gap is a share of the money, to the relaxation's bound. **HiGHS defaults**
+gets the same arrays right after each plan, with threads and gap alone set, and at most 20 s. Growth
+is of whole plans by pools of 100 instances. Costs are shares of the objective, over the best that
+is known of the case: small where the event costs much, large where the money nearly cancels.
 """
 
 EXACT_GAP = 1e-3
+TIMELY_S = {"4": 0.02, "64": 0.02, "1,000": 0.2}
+"""Deadlines by the number of instances."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,11 @@ class Planned:
 
     first_s: float
     """Until the first checked plan with a certified gap."""
-    first: Plan
     done_s: float
     """Until the search had ended."""
     last: Plan
+    timely: Plan
+    """What is returned at the deadline that size has."""
     outside_s: float
     """What a re-plan takes outside the solver."""
     highs: Run
@@ -67,6 +72,13 @@ class Planned:
     def best(self) -> float:
         """Return the best objective that is known."""
         return min(self.last.objective, self.highs.objective)
+
+    @property
+    def apart(self) -> float:
+        """Return how far the search ended from its bound, as a share of the objective."""
+        if self.last.bound is None:
+            return np.inf
+        return (self.last.objective - self.last.bound) / abs(self.last.objective)
 
     def over(self, plan: Plan) -> float:
         """Return the cost of a plan over the best known, as a share."""
@@ -86,20 +98,26 @@ class Row:
     highs: str = ""
 
 
-def plan_all(cases: Sequence[Case], *, limit_s: float) -> list[Planned]:
-    """Plan cases one after the other, and hand each to HiGHS as well."""
+def plan_all(cases: Sequence[Case], *, timely_s: float, limit_s: float) -> list[Planned]:
+    """Plan cases one after the other, and hand each to HiGHS as well.
+
+    Args:
+        cases: one after the other.
+        timely_s: deadline of the plan whose cost is told.
+        limit_s: the search ends at its gap, or then.
+    """
     session = Session()
     try:
-        session.wait_ready()
+        session.wait_ready(count=2)
         ladder = Ladder(session, problems_to=None)
-        plan_one(ladder, cases[-1], limit_s)  # first touches are not counted
-        return [plan_one(ladder, case, limit_s) for case in cases]
+        plan_one(ladder, cases[-1], timely_s, limit_s)  # first touches are not counted
+        return [plan_one(ladder, case, timely_s, limit_s) for case in cases]
     finally:
         session.close()
 
 
-def plan_one(ladder: Ladder, case: Case, limit_s: float) -> Planned:
-    """Plan one case to the end of its search."""
+def plan_one(ladder: Ladder, case: Case, timely_s: float, limit_s: float) -> Planned:
+    """Plan one case to the end of its search, and once by a deadline."""
     found: list[tuple[float, Plan]] = []
     began = perf_counter()
     problem = pose(case.event, case.site, case.state)
@@ -109,9 +127,10 @@ def plan_one(ladder: Ladder, case: Case, limit_s: float) -> Planned:
         on_better=lambda plan: found.append((perf_counter() - began, plan)),
     )
     done_s = perf_counter() - began
-    first_s, first = next(((s, plan) for s, plan in found if plan.gap is not None), (done_s, last))
+    first_s = next((s for s, plan in found if plan.gap is not None), done_s)
+    timely = ladder.answer(problem, Deadline(timely_s))
     program = formulate(problem).program
-    return Planned(first_s, first, done_s, last, outside(case), run_highs(program, {}))
+    return Planned(first_s, done_s, last, timely, outside(case), run_highs(program, {}))
 
 
 def outside(case: Case) -> float:
@@ -134,7 +153,7 @@ def search_rows(instances: str, subject: str, planned: Sequence[Planned]) -> Ite
     """Yield what is to be reached with and without the search, for one size and event."""
     large = instances == "1,000"
     exact_s = [p.done_s for p in planned]
-    proven = all(p.last.gap is not None and p.last.gap <= EXACT_GAP for p in planned)
+    proven = all(p.apart <= EXACT_GAP for p in planned)
     limits_s = (5.0, 5.0) if large else (0.1, 0.25)
     highs = _ms([p.highs.seconds for p in planned])
     unproven = sum(not p.highs.proven for p in planned)
@@ -157,17 +176,18 @@ def search_rows(instances: str, subject: str, planned: Sequence[Planned]) -> Ite
         _ms(first_s),
         _within(first_s, limit_s),
     )
-    gaps = [p.first.gap for p in planned if p.first.gap is not None]
-    over = [p.over(p.first) for p in planned]
-    allowed = 0.003 if large else 0.005
-    yield Row(
-        "its cost over the best known (its certified gap)",
-        subject,
-        len(planned),
-        f"<= {allowed:.1%}",
-        f"{_percent(over)} ({_percent(gaps)})",
-        float(np.median(over)) <= allowed,
-    )
+    if instances != "4":
+        gaps = [p.timely.gap for p in planned if p.timely.gap is not None]
+        over = [p.over(p.timely) for p in planned]
+        allowed = 0.003 if large else 0.005
+        yield Row(
+            f"cost by {1000.0 * TIMELY_S[instances]:g} ms over the best known (certified gap)",
+            subject,
+            len(planned),
+            f"<= {allowed:.1%}",
+            f"{_percent(over)} ({_percent(gaps)})",
+            float(np.median(over)) <= allowed,
+        )
     outside_s = [p.outside_s for p in planned]
     limit_s = 0.025 if large else 0.005
     yield Row(
@@ -294,7 +314,8 @@ def all_rows(*, plans: int, heavy_plans: int, limit_s: float, hours: float) -> I
             click.echo(subject, file=sys.stderr)
             count = heavy_plans if instances == "1,000" else plans
             cases = variants(SUBJECTS[subject].build(), count)
-            yield from search_rows(instances, subject, plan_all(cases, limit_s=limit_s))
+            planned = plan_all(cases, timely_s=TIMELY_S[instances], limit_s=limit_s)
+            yield from search_rows(instances, subject, planned)
     click.echo("growth, armed, processes, closed loop", file=sys.stderr)
     yield from growth_rows(3)
     yield from armed_rows()

@@ -35,7 +35,7 @@ from ebplan.planner.standing import standing_event
 from ebplan.pose import pose
 from ebplan.pose.repair import believable, pose_measured
 from ebplan.site import Site
-from ebplan.solvers.session import Session
+from ebplan.solvers.session import PROCESSES, Session
 from ebplan.state import State
 from ebplan.timegrid import TimeGrid
 
@@ -107,11 +107,16 @@ class Planner:
 
     # --- life -------------------------------------------------------------------------------
 
-    def start(self, *, wait_s: float = 0.0) -> Self:
-        """Start the solver processes; wait up to ``wait_s`` until one is ready."""
+    def start(self, *, wait_s: float = 0.0, standby: bool = False) -> Self:
+        """Start the solver processes.
+
+        Args:
+            wait_s: wait for so long at most until one is ready for a job.
+            standby: wait for the one that stands by as well.
+        """
         session = self._ladder_of().session
         if wait_s > 0.0 and session is not None:
-            session.wait_ready(wait_s)
+            session.wait_ready(wait_s, count=PROCESSES if standby else 1)
         return self
 
     def close(self) -> None:

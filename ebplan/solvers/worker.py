@@ -34,8 +34,8 @@ Rung = Literal["relaxed", "rounded", "exact"]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-HOT_MODELS = 4
-"""Live models kept, and bases kept; the least recently used is dropped."""
+HOT_MODELS, BASES = 4, 256
+"""Live models kept, and bases, which are small; the least recently used is dropped."""
 
 Shape = tuple[tuple[Group, ...], tuple[Group, ...]]
 """Groups of columns and of rows: what a basis is good for, whatever the entries."""
@@ -176,8 +176,8 @@ class Worker:
         else:
             run.hot_from = basis.name
         if not job.cold:
-            _keep(self._hot, job.key, relaxation)
-            _keep(self._bases, job.shape, basis)
+            _keep(self._hot, job.key, relaxation, HOT_MODELS)
+            _keep(self._bases, job.shape, basis, BASES)
         run.found("relaxed", x, run.bound)
         if (again := _one_way(run, relaxation, x)) is not None:
             x = again
@@ -194,10 +194,10 @@ class _Basis:
     name: str
 
 
-def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:
-    """Keep a value as the last used of a few."""
+def _keep(kept: dict[Key, Value], key: Key, value: Value, most: int) -> None:
+    """Keep a value as the last used of so many."""
     kept[key] = value
-    while len(kept) > HOT_MODELS:
+    while len(kept) > most:
         del kept[next(iter(kept))]
 
 
