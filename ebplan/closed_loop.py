@@ -17,6 +17,7 @@ from ebplan.adapters.commands import (
     Command,
     HoldConnectionPoint,
     LoadWeights,
+    RestConverter,
     Sleep,
     Wake,
     WarmCache,
@@ -143,6 +144,9 @@ class ClosedLoop:
                 continue  # a plan taken over under way: what it told once is told or too late
             ahead_s = delay_s if isinstance(command, HoldConnectionPoint) else 0.0
             due.append((max(begin_s + command.at_s - ahead_s, now_s), command))
+        if plan.converter is None and self._plant.state().soc is not None:
+            # planned without it: it is not to go on with what it was told last
+            due.append((now_s, RestConverter(at_s=0.0)))
         due.sort(key=lambda entry: entry[0])
         self._plan, self._due = plan, due
 

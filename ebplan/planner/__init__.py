@@ -1,10 +1,18 @@
 """The planner: events and states in, checked plans out, by a deadline where one is given.
 
-| module         | what it does                                                             |
-|----------------|--------------------------------------------------------------------------|
-| ``planner``    | the public face: plan, replan, arm, activate                             |
-| ``ladder``     | one problem by a deadline: carried, merit order, rounded, exact          |
-| ``one_shot``   | one problem without a deadline, explained                                |
+| module            | what it does                                                          |
+|-------------------|-----------------------------------------------------------------------|
+| ``planner``       | the public face: plan, replan, arm, activate                          |
+| ``readings``      | which readings of a measured state are believed                       |
+| ``followed``      | the plan that is being carried out, and what of it still holds        |
+| ``expectation``   | what it expects to be measured, and how far that may be missed        |
+| ``estimate``      | the load that no model explains                                       |
+| ``standing``      | what is planned between events                                        |
+| ``contingencies`` | plans in advance, each with its envelope                              |
+| ``gate``          | spare work stands aside for what has a deadline                       |
+| ``ladder``        | one problem by a deadline: carried, merit order, rounded, exact       |
+| ``replay``        | a recorded answer, found again                                        |
+| ``one_shot``      | one problem without a deadline, explained                             |
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ AGE_S = 1800.0
 ROUNDING = 1e-9
 MORE_SHORTFALL_KWH = 1e-6
 
+MOST_LOSSES = 3
+"""Pools for which the loss of an instance is armed: those with most of them at work."""
 DEPTHS = (0.25, 0.5, 0.75, 1.0)
 """Shares of what the site can change at once, for which plans are armed."""
 
@@ -313,8 +315,9 @@ def likely_contingencies(site: Site, state: State) -> list[Contingency]:
     deepest = events[: len(DEPTHS)]
     if battery is not None:
         found += [Contingency(event, battery=False) for event in deepest]
-    for name, told in state.pools.items():
-        if told.active > 1:
+    most = sorted(state.pools, key=lambda name: -state.pools[name].active)[:MOST_LOSSES]
+    for name in most:
+        if state.pools[name].active > 1:
             found += [Contingency(event, lost={name: 1}) for event in deepest]
     return found
 

@@ -94,7 +94,7 @@ class Expectation:
             pool.name: [_counts_of(epoch) for epoch in plan.pools[pool.name]]
             for pool in problem.pools
         }
-        self._loads = {
+        self.loads = {
             pool.name: {c.name: c.load * c.requests_per_s_per_instance for c in pool.classes}
             for pool in problem.pools
         }
@@ -114,6 +114,10 @@ class Expectation:
         """Return the draw of the pools that is expected, the mean of its step."""
         step = min(bisect_right(self._edges_s, elapsed_s), len(self._compute_kw)) - 1
         return self._compute_kw[max(step, 0)]
+
+    def draw_at(self, elapsed_s: float) -> float:
+        """Return the draw without the battery that is expected."""
+        return self.compute_at(elapsed_s) + self._other_kw
 
     def other_kw(self, state: State, elapsed_s: float, tolerance: Tolerance) -> float | None:
         """Return the load that no pool explains, by the meter.
@@ -168,11 +172,12 @@ class Expectation:
                 found.append(f"pool {name} was not planned")
                 continue
             if told.lost != self._lost.get(name, 0):
-                found.append(f"pool {name}: {told.lost} instances lost")
+                was = self._lost.get(name, 0)
+                found.append(f"pool {name}: {told.lost} lost, {was} when it was planned")
             measured = _measured(told)
             if measured not in counts[first : last + 1]:
                 found.append(f"pool {name}: {measured.differs(counts[last])}")
-            for key, planned in self._loads[name].items():
+            for key, planned in self.loads[name].items():
                 load = told.load_req_per_s.get(key, 0.0)
                 allowed = max(tolerance.load_share * planned, tolerance.load_req_per_s)
                 if abs(load - planned) > allowed:

@@ -19,6 +19,11 @@ from ebplan.timegrid import TimeGrid
 
 DENSE_S = (0.0, 3.0, 10.0, 30.0)
 """When compute may answer after a plan is made anew inside an event, besides the epochs left."""
+WIDE_GAP = 0.05
+"""A plan with a wider gap is planned once more, a few times: the gap may be the bound's fault."""
+TRIES_AT_A_GAP = 3
+LONGEST_TRY_S = 64.0
+"""A plan that no solver has looked at is tried again after this at the latest."""
 APART_S = 1e-3
 """Edges of a time grid that are closer together are one."""
 
@@ -46,6 +51,8 @@ class Followed:
     """Whether it is a plan between events."""
     recovery: Recovery | None
     """What still holds of an event that is over."""
+    tries: int = 0
+    """How often its event was planned before."""
 
     @classmethod
     def of_event(
@@ -65,9 +72,29 @@ class Followed:
         one_way = self.problem.asks == "one_way" and not self.standing
         return -self.problem.direction if one_way else 0
 
+    def wants_better(self, elapsed_s: float) -> str | None:
+        """Say why a plan that nothing speaks against is still to be planned anew.
+
+        Under a deadline the rule may have answered, or a first rounded point: the next cycles have
+        time for more. They ask ever more rarely.
+        """
+        if self.standing or self.plan.answer is None:
+            return None
+        if elapsed_s < min(2.0**self.tries, LONGEST_TRY_S):
+            return None
+        if self.plan.gap is None:
+            return "no solver has looked at the plan yet"
+        if self.tries < TRIES_AT_A_GAP and self.plan.gap > WIDE_GAP:
+            return f"the plan's gap is wide, {self.plan.gap:.0%}"
+        return None
+
     def elapsed_s(self, at: datetime) -> float:
         """Return the seconds since the plan's start."""
         return (at - self.plan.start).total_seconds()
+
+    def is_under_way(self, at: datetime) -> bool:
+        """Tell whether the plan has begun and not yet come to its end."""
+        return 0.0 < self.elapsed_s(at) < self.expects.horizon_s
 
     def left_s(self, at: datetime) -> float:
         """Return the seconds until the event's end."""

@@ -55,6 +55,7 @@ from ebplan.solvers.structure import structure_key, what_changed, why_changed
 from ebplan.solvers.worker import Done, Job, Point
 
 log = logging.getLogger("ebplan.planner")
+log.addHandler(logging.NullHandler())  # who uses the package says where warnings go
 
 Clock = Literal["seconds", "work"]
 InHand = Callable[[Formulation], Plan | None]
@@ -75,6 +76,8 @@ LONGER, SHORTER = 0.5, 0.2
 """Shares of a new time that are believed."""
 FIRST_FINISH_S = 0.004
 """Time kept before any plan was finished."""
+KEPT_PROBLEMS = 50
+"""Saved problems that are kept in a folder."""
 BOUND_ROUNDING = 1e-5
 """A bound above a point by more than this share of it is none; solvers round."""
 SWITCHES_S = 0.001
@@ -258,7 +261,7 @@ class Climb:
             if session.wait_ready(POLL_S):
                 self.listening = session.submit(self._job(formulation))
         if patient and self.listening is None:
-            self.warn("solver_silent", "no solver process was ready")
+            self.warn("solver_silent", "no solver process was free in time")
         return self.listening is not None
 
     def _job(self, formulation: Formulation) -> Job:
@@ -351,8 +354,10 @@ class Climb:
             try:
                 message = listening.next(wait_s)
             except SolverLost as lost:
-                self.lost += 1
-                self.warn("solver_lost", str(lost))
+                session = self.ladder.session
+                if session is None or not session.closed:
+                    self.lost += 1
+                    self.warn("solver_lost", str(lost))
                 return
             if message is not None:
                 yield message
@@ -464,6 +469,7 @@ class Climb:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(file, self.problem.to_json())
                 saved = str(file)
+                _keep_newest(folder)
             except (OSError, InputError) as error:
                 message += f" (its problem could not be saved: {error})"
         log.warning("%s: %s (problem: %s)", kind, message, saved)
@@ -499,7 +505,8 @@ class Climb:
                 "warnings": tuple(self.warnings),
             }
         )
-        return plan.model_copy(update={"answer": answer, "explanation": (_SENTENCES[answer.rung],)})
+        explanation = (_SENTENCES[answer.rung], *self.problem.caveats)
+        return plan.model_copy(update={"answer": answer, "explanation": explanation})
 
 
 _RANKS: dict[str, int] = {"carried": 0, "merit_order": 0, "armed": 0, "rounded": 1, "exact": 2}
@@ -514,3 +521,10 @@ _SENTENCES: dict[str, str] = {
     "carried": "The plan that was being followed answered, under the measured state.",
     "armed": "A plan computed in advance answered.",
 }
+
+
+def _keep_newest(folder: Path) -> None:
+    """Leave the newest of the saved problems."""
+    saved = sorted(folder.glob("ebplan-problem-*.json"), key=lambda file: file.stat().st_mtime)
+    for file in saved[:-KEPT_PROBLEMS]:
+        file.unlink(missing_ok=True)

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
-from ebplan.errors import EbplanError
-from ebplan.event import Event
+from ebplan.errors import EbplanError, InputError, NoPlanError
+from ebplan.event import Baseline, Event
 from ebplan.plan import Answer, Plan, PlanWarning
 from ebplan.planner.contingencies import (
     Armed,
@@ -31,9 +33,10 @@ from ebplan.planner.followed import Followed
 from ebplan.planner.gate import Gate
 from ebplan.planner.ladder import Clock, Deadline, Ladder
 from ebplan.planner.one_shot import solve_problem
+from ebplan.planner.readings import believed
 from ebplan.planner.standing import standing_event
 from ebplan.pose import pose
-from ebplan.pose.repair import believable, pose_measured
+from ebplan.pose.repair import pose_measured
 from ebplan.site import Site
 from ebplan.solvers.session import PROCESSES, Session
 from ebplan.state import State
@@ -43,6 +46,8 @@ log = logging.getLogger("ebplan.planner")
 
 REPLAN_S = 0.2
 """Time given to a plan that nobody gave a deadline."""
+SEEN = 60
+"""Meter readings that are remembered: an event may begin before the state that it is told with."""
 BEGINS_NOW_S = 2.0
 """An event that begins within this of the state begins now."""
 ARMING_S = 2.0
@@ -82,6 +87,13 @@ class Planner:
         problems_to: Path | None = None,
         ready_soc: float | None = None,
     ) -> None:
+        if clock not in get_args(Clock):
+            raise InputError(
+                field="clock",
+                value=clock,
+                allowed=" or ".join(get_args(Clock)),
+                remedy="choose what limits a search",
+            )
         self.site = site
         self.clock: Clock = clock
         self.tolerance = tolerance or Tolerance()
@@ -102,8 +114,14 @@ class Planner:
         self._armed: dict[object, Armed] = {}
         self._lost_when_armed: dict[str, int] = {}
         self._closed = False
+        self._draws: deque[tuple[datetime, float]] = deque(maxlen=SEEN)
+        """When the meter was read, and the draw without the battery."""
+        self._armings = 0
+        """Calls of ``arm`` until now: a later one ends an earlier one."""
         self.why: tuple[str, ...] = ()
         """Why the last ``replan`` made another plan; empty where it kept the plan."""
+        self.doubts: tuple[str, ...] = ()
+        """What of the last measured state was not believed, or is odd."""
 
     # --- life -------------------------------------------------------------------------------
 
@@ -166,8 +184,9 @@ class Planner:
         time_limit_s: float | None = None,
         without: Sequence[str] = (),
         cancel: threading.Event | None = None,
+        follow: bool = True,
     ) -> Plan:
-        """Return a checked plan for an event.
+        """Return a checked plan for an event, and follow it: the next ``replan`` goes on from it.
 
         Args:
             event: what the grid asks; it may have begun before the state was measured.
@@ -177,33 +196,82 @@ class Planner:
             time_limit_s: without a deadline: stop improving after this; the plan tells its gap.
             without: without a deadline: mechanisms to leave out (``ebplan.mechanisms``); the
                 plan's explanation then says what they are worth.
-            cancel: with a deadline: once set, return what is in hand.
+            cancel: with a deadline: once set, return what is in hand, and do not follow it.
+            follow: False asks what would be: what is being followed stays.
 
         Raises:
             InputError: the event is wrong, or without a deadline the state, or a mechanism is
-                unknown.
+                unknown; or what is only for one of both was given to the other.
             NoPlanError: no plan passed the check.
         """
         if deadline_s is None and self.clock == "seconds":
             problem = pose(event, self.site, state)
-            return solve_problem(problem, time_limit_s=time_limit_s, without=without)
-        return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel))
+            plan = solve_problem(problem, time_limit_s=time_limit_s, without=without)
+            if follow and not without:
+                lost = {name: told.lost for name, told in state.pools.items()}
+                expects = Expectation(problem, plan, lost=lost)
+                made = Followed.of_event(event, self.site, problem, plan, expects)
+                with self._lock:
+                    self._asked += 1
+                    self._follow(made, self._asked)
+            return plan
+        if time_limit_s is not None or without:
+            raise InputError(
+                field="time_limit_s" if time_limit_s is not None else "without",
+                value=time_limit_s if time_limit_s is not None else tuple(without),
+                allowed="with neither a deadline nor the clock of work",
+                remedy="leave it out, or ask for a plan without a deadline",
+            )
+        return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel), follow)
 
     async def aplan(self, event: Event, state: State, *, deadline_s: float = REPLAN_S) -> Plan:
         """Return ``plan`` without blocking the event loop; a cancelled task ends the search."""
         return await _aside(partial(self.plan, event, state, deadline_s=deadline_s))
 
-    def _plan_event(self, event: Event, state: State, deadline: Deadline) -> Plan:
+    def _plan_event(
+        self, event: Event, state: State, deadline: Deadline, follow: bool = True
+    ) -> Plan:
         """Plan an event and follow it, unless a later one was asked for meanwhile."""
         with self._lock:
-            self._asked += 1
-            asked_by = self._asked
-            self._measured = state
-        made = self._made(event, state, deadline)
+            self._asked += follow
+            asked_by, followed = self._asked, self._followed
+            state, notes = self._read(state, followed)
+        if followed is not None and followed.is_under_way(state.at):
+            state = followed.with_memory(state)
+        if event.start < state.at and event.baseline.kw is None:
+            event, note = self._with_known_baseline(event, state, followed)
+            notes = (*notes, note)
+        made = self._made(event, state, deadline, notes=notes)
+        cancelled = deadline.cancelled is not None and deadline.cancelled.is_set()
         with self._lock:
-            if asked_by > self._asked_by:
+            if follow and not cancelled and asked_by > self._asked_by:
                 self._follow(made, asked_by)
         return made.plan
+
+    def _with_known_baseline(
+        self, event: Event, state: State, followed: Followed | None
+    ) -> tuple[Event, str]:
+        """Return an event that began before the state was measured with what was drawn then."""
+        before_kw = [kw for at, kw in self._draws if at <= event.start]
+        if before_kw:
+            kw = before_kw[-1]
+        elif followed is not None and followed.elapsed_s(event.start) >= 0.0:
+            kw = followed.expects.draw_at(followed.elapsed_s(event.start))
+        else:
+            kw = draw_kw(self.site, state)
+        late_s = (state.at - event.start).total_seconds()
+        note = f"the event began {late_s:g} s ago; its baseline is the {kw:.2f} kW drawn then"
+        fixed = Baseline(rule="fixed", kw=max(kw, 0.0))
+        return event.model_copy(update={"baseline": fixed}), note
+
+    def _read(self, measured: State, followed: Followed | None) -> tuple[State, tuple[str, ...]]:
+        """Return what is believed of a measured state, and what was changed; the lock is held."""
+        planned = {} if followed is None else followed.expects.loads
+        state, changed, odd = believed(self.site, measured, planned)
+        self._measured, self.doubts = state, (*changed, *odd)
+        if state.grid is not None:
+            self._draws.append((state.at, state.grid.kw + state.battery_kw))
+        return state, changed
 
     def _made(
         self,
@@ -213,18 +281,19 @@ class Planner:
         *,
         grid: TimeGrid | None = None,
         before: Followed | None = None,
+        notes: tuple[str, ...] = (),
     ) -> Followed:
         """Make a plan by a deadline; the one ``before`` is carried on as the first rung."""
         self._see(state)
         with self._gate.urgent():
-            problem, site, state, notes = pose_measured(
+            problem, site, state, repairs = pose_measured(
                 event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
             )
             in_hand = None if before is None else partial(before.carried_on, problem)
             plan = self._ladder_of().answer(problem, deadline, in_hand)
-        if notes and plan.answer is not None:
-            repairs = tuple(PlanWarning(kind="repaired", message=note) for note in notes)
-            warnings = (*plan.answer.warnings, *repairs)
+        if (notes or repairs) and plan.answer is not None:
+            told = (PlanWarning(kind="repaired", message=note) for note in (*notes, *repairs))
+            warnings = (*plan.answer.warnings, *told)
             answer = plan.answer.model_copy(update={"warnings": warnings})
             plan = plan.model_copy(update={"answer": answer})
         lost = {name: told.lost for name, told in state.pools.items()}
@@ -264,7 +333,8 @@ class Planner:
 
         The plan is kept while the measured state stays within the tolerance of what it expects;
         ``why`` then is empty. Otherwise the rest of the event is planned anew from what was
-        measured; between events, and once a plan has expired, a standing plan holds the battery.
+        measured; between events, and once a plan has expired, a standing plan holds the battery. A
+        reading that failed is left out of the state (None); ``doubts`` says what was not believed.
 
         Args:
             measured: the state now; readings that contradict the site are repaired.
@@ -272,16 +342,30 @@ class Planner:
             cancel: once set, return what is in hand.
 
         Raises:
-            InputError: nothing is left to plan with.
-            NoPlanError: no plan passed the check.
+            InputError: nothing is left to plan with, and nothing is being followed; or the time
+                has no zone, or a load cannot be.
+            NoPlanError: no plan passed the check, likewise.
+            RuntimeError: the planner is closed.
         """
         deadline = Deadline(deadline_s, self.clock, cancel)
         with self._lock:
-            followed, self._measured = self._followed, measured
+            if self._closed:
+                raise RuntimeError("the planner is closed")
+            followed = self._followed
+            measured, notes = self._read(measured, followed)
             self.why = tuple(self._why_not(followed, measured))
         if followed is not None and not self.why:
             return followed.plan
-        return self._follow_instead(self._rest(followed, measured, deadline), followed)
+        try:
+            made = self._rest(followed, measured, deadline, notes)
+        except (InputError, NoPlanError) as error:
+            if followed is None:
+                raise
+            # a plan that was checked once is more than none
+            self.why = (*self.why, f"no other plan could be made: {error}")
+            log.warning("the plan is kept: %s", error)
+            return followed.plan
+        return self._follow_instead(made, followed)
 
     async def areplan(self, measured: State, *, deadline_s: float = REPLAN_S) -> Plan:
         """Return ``replan`` without blocking the event loop; a cancelled task ends the search."""
@@ -298,29 +382,44 @@ class Planner:
             return ["the plan between events has expired"]
         if elapsed_s >= followed.expects.horizon_s:
             return ["the plan has come to its end"]
-        other_kw = None
-        if believable(self.site, measured):
-            other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
+        other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
         estimate_kw = self._disturbance.update(other_kw, hurts=followed.hurts)
-        return followed.expects.deviations(
+        found = followed.expects.deviations(
             measured, elapsed_s, self.tolerance, estimate_kw, hurts=followed.hurts
         )
+        there = measured.converter_available and measured.soc is not None
+        if there and self.site.battery is not None and followed.problem.battery is None:
+            found.append("the converter is back")
+        if not found and (wish := followed.wants_better(elapsed_s)) is not None:
+            found.append(wish)
+        return found
 
-    def _rest(self, followed: Followed | None, measured: State, deadline: Deadline) -> Followed:
+    def _rest(
+        self,
+        followed: Followed | None,
+        measured: State,
+        deadline: Deadline,
+        notes: tuple[str, ...] = (),
+    ) -> Followed:
         """Plan the rest of what is being followed from the measured state."""
         if followed is None or followed.standing or followed.left_s(measured.at) <= 0.0:
-            return self._stand(followed, measured, deadline)
+            return self._stand(followed, measured, deadline, notes)
         state = followed.with_memory(measured)
         # before the plan's own time nothing of its grid is behind
         begun = followed.elapsed_s(measured.at) >= 0.0
         grid = followed.rest_of_grid(self.site, state) if begun else None
-        return self._made(followed.event, state, deadline, grid=grid, before=followed)
+        made = self._made(followed.event, state, deadline, grid=grid, before=followed, notes=notes)
+        return replace(made, tries=followed.tries + 1)
 
-    def _stand(self, followed: Followed | None, measured: State, deadline: Deadline) -> Followed:
+    def _stand(
+        self,
+        followed: Followed | None,
+        measured: State,
+        deadline: Deadline,
+        notes: tuple[str, ...] = (),
+    ) -> Followed:
         """Make the battery ready, or ready as a recovery asks, until something comes."""
         self._see(measured)
-        if not believable(self.site, measured):
-            measured = measured.model_copy(update={"grid": None})
         ready_soc, lasts_s, limit_kw = self._ready_soc, self.tolerance.age_s, None
         recovery = None if followed is None else followed.recovery_at(measured.at)
         if recovery is not None:
@@ -338,7 +437,7 @@ class Planner:
             limit_kw=limit_kw,
         )
         state = measured if followed is None else followed.with_memory(measured)
-        made = self._made(event, state, deadline)
+        made = self._made(event, state, deadline, notes=notes)
         return replace(made, standing=True, recovery=recovery)
 
     def _see(self, state: State) -> None:
@@ -361,6 +460,9 @@ class Planner:
     ) -> Future[int]:
         """Compute plans in spare time for what may happen; ``activate`` then looks them up.
 
+        Each is there for ``activate`` as soon as it is computed (``armed``); another call of
+        ``arm`` ends this one.
+
         Args:
             contingencies: what may happen, relative to now; what is likely for a site if absent.
             state: the state they begin from; the last that was measured if absent.
@@ -380,12 +482,14 @@ class Planner:
             wanted = [Contingency(c) if isinstance(c, Event) else c for c in contingencies]
         ladder = self._ladder_of()
         with self._lock:
+            self._armings += 1
+            arming = self._armings
             if self._spare is None:
                 self._spare = ThreadPoolExecutor(1, thread_name_prefix="ebplan-spare")
             spare = self._spare
-        return spare.submit(self._arm_all, ladder, wanted, state)
+        return spare.submit(self._arm_all, ladder, wanted, state, arming)
 
-    def _arm_all(self, ladder: Ladder, wanted: list[Contingency], state: State) -> int:
+    def _arm_all(self, ladder: Ladder, wanted: list[Contingency], state: State, arming: int) -> int:
         """Arm one contingency after the other; what was armed before is there until then."""
         lost_before = {name: told.lost for name, told in state.pools.items()}
         with self._lock:
@@ -395,7 +499,7 @@ class Planner:
             self._lost_when_armed = lost_before
         for contingency in wanted:
             self._gate.wait()
-            if self._closed:
+            if self._closed or self._armings > arming:
                 break
             try:
                 armed = self._arm_one(ladder, contingency, state)
@@ -460,6 +564,10 @@ class Planner:
         state = state or self._measured
         if state is None:
             raise ValueError("activate needs a state: give one, or call replan first")
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the planner is closed")
+            state, _ = self._read(state, self._followed)
         armed = self.armed_for(event, state)
         if armed is None:
             return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel))
@@ -471,12 +579,11 @@ class Planner:
         followed = Followed.of_event(event, self.site, armed.problem, plan, armed.expects)
         with self._lock:
             self._asked += 1
-            self._measured = state
             self._follow(followed, self._asked)
             if self._confirming is None and not self._closed:
                 self._confirming = ThreadPoolExecutor(1, thread_name_prefix="ebplan-confirm")
             if self._confirming is not None:
-                self._confirming.submit(self._confirm, event, state, followed, deadline_s)
+                self._confirming.submit(self._confirm, state, followed, deadline_s)
         return plan
 
     async def aactivate(
@@ -485,13 +592,14 @@ class Planner:
         """Return ``activate`` without blocking the event loop; a cancelled task ends the search."""
         return await _aside(partial(self.activate, event, state, deadline_s=deadline_s))
 
-    def _confirm(self, event: Event, state: State, followed: Followed, deadline_s: float) -> None:
+    def _confirm(self, state: State, followed: Followed, deadline_s: float) -> None:
         """Plan an activated event against the state as it is, with the armed plan in hand."""
         if self._followed is not followed:
             return  # something else has come meanwhile
         try:
-            made = self._made(event, state, Deadline(deadline_s, self.clock), before=followed)
-        except EbplanError as error:
+            deadline = Deadline(deadline_s, self.clock)
+            made = self._made(followed.event, state, deadline, before=followed)
+        except (EbplanError, RuntimeError) as error:
             log.warning("an armed plan could not be confirmed: %s", error)
         else:
             self._follow_instead(made, followed)

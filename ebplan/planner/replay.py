@@ -37,9 +37,20 @@ def replay(problem: Problem, plan: Plan, *, hot_from: Problem | None = None) -> 
     answer = plan.answer
     if plan.problem_hash != problem.digest():
         raise _not_replayed("problem_hash", plan.problem_hash[:12], "the problem of this plan")
-    if answer is None or answer.rung in ("carried", "armed"):
-        found = None if answer is None else answer.rung
-        raise _not_replayed("answer.rung", found, "exact, rounded or merit_order")
+    if answer is None:
+        raise InputError(
+            field="answer",
+            value=None,
+            allowed="a plan that was asked for by a deadline",
+            remedy="solve the problem again: without a deadline the plan is the same each time",
+        )
+    if answer.rung in ("carried", "armed"):
+        raise InputError(
+            field="answer.rung",
+            value=answer.rung,
+            allowed="exact, rounded or merit_order",
+            remedy="replay the plan that this one came from",
+        )
     formulation = formulate(problem, instants_s=answer.watched_s)
     if answer.rung == "merit_order":
         return checked(problem, merit_order_plan(problem, formulation))

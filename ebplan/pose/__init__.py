@@ -87,9 +87,11 @@ def pose(
         )
         error.draw_kw = draw_kw
         raise error
-    baseline_kw = draw_kw if event.baseline.kw is None else event.baseline.kw
+    # commands from before may still be on their way: draw_kw is where they would end
+    now_kw = draw_kw + sum(settling_at_start_kw(pool.settling) for pool in pools)
+    baseline_kw = now_kw if event.baseline.kw is None else event.baseline.kw
     # what is drawn while it runs is the answer to it, and says nothing of what it asks
-    asked = what_is_asked(event, baseline_kw, baseline_kw if running else draw_kw)
+    asked = what_is_asked(event, baseline_kw, baseline_kw if running else now_kw)
 
     # An import limit above the draw asks for no response: there is none to hand over.
     handoff = event.handoff if asked.asks == "one_way" else None

@@ -221,6 +221,11 @@ class Session:
                 self.kills += 1
                 self._drop(process)
 
+    @property
+    def closed(self) -> bool:
+        """Whether all processes were stopped on purpose."""
+        return self._closed
+
     def mend(self) -> None:
         """Bury the dead, kill who does not stop, and start others in their place."""
         with self._lock:

@@ -18,6 +18,8 @@ from ebplan.planner import Planner, solve_problem
 from ebplan.planner.estimate import Disturbance
 from ebplan.pose import pose
 from ebplan.twin import Bias, FluidPlant
+from ebplan.twin.disturbances import ConverterReturn, ConverterTrip, InstanceLost
+from ebplan.twin.disturbances import Disturbance as Disturbance_
 from ebplan.twin.run import carry_out
 
 HANDED_OVER_KW = 0.1
@@ -52,6 +54,38 @@ def loop(bias: float) -> Iterator[Cycle]:
     with Planner(case.site) as planner:
         planner.start(wait_s=30.0)
         yield from ClosedLoop(planner, plant, [event]).run(330.0)
+
+
+def upset_loop(*upsets: Disturbance_) -> list[Cycle]:
+    """Run an event of 300 s from second 60 on with what happens meanwhile, until second 420."""
+    case = example("under_frequency")
+    start = case.state.at + timedelta(seconds=60)
+    event = case.event.model_copy(update={"start": start})
+    plant = FluidPlant(case.site, case.state, disturbances=upsets)
+    with Planner(case.site) as planner:
+        planner.start(wait_s=30.0)
+        return list(ClosedLoop(planner, plant, [event]).run(420.0))
+
+
+def test_a_converter_that_comes_back_is_used_and_rests_after_the_event() -> None:
+    cycles = upset_loop(ConverterTrip(at_s=65.0), ConverterReturn(at_s=200.0))
+    why = [reason for cycle in cycles for reason in cycle.why]
+    assert "the converter has tripped" in why
+    assert "the converter is back" in why
+    assert all(cycle.plan.check.ok for cycle in cycles)
+    before_kw = cycles[50].measured[-1].grid_kw
+    for cycle in cycles[365:]:
+        assert cycle.measured[-1].battery_kw == pytest.approx(0.0, abs=0.05)
+        assert cycle.measured[-1].grid_kw == pytest.approx(before_kw, rel=0.03)
+
+
+def test_the_loop_goes_on_when_every_instance_is_lost() -> None:
+    case = example("under_frequency")
+    lost = InstanceLost(at_s=100.0, pool="llama70b", count=case.site.pools["llama70b"].instances)
+    cycles = upset_loop(lost)
+    assert cycles[-1].at_s == 419.0
+    assert all(cycle.plan.check.ok for cycle in cycles)
+    assert any("no other plan could be made" in r for cycle in cycles for r in cycle.why)
 
 
 def battery_kw(bias: float) -> float:

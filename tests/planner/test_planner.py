@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from ebplan.case import Case
+from ebplan.errors import InputError
 from ebplan.event import Baseline
 from ebplan.following import state_at
 from ebplan.plan import Plan
@@ -55,7 +56,9 @@ DEVIATIONS = {
     "interactive: 33.60 req/s": lambda s: with_pool(
         s, load_req_per_s={**s.pools[POOL].load_req_per_s, "interactive": 33.6}
     ),
-    "1 instances lost": lambda s: with_pool(s, active=s.pools[POOL].active - 1, lost=1),
+    "1 lost, 0 when it was planned": lambda s: with_pool(
+        s, active=s.pools[POOL].active - 1, lost=1
+    ),
     "active, planned": lambda s: with_pool(
         s, active=s.pools[POOL].active + 1, drained=s.pools[POOL].drained - 1
     ),
@@ -350,12 +353,121 @@ def test_the_limit_of_a_recovery_holds_as_long_as_it_lasts(planner: Planner, cas
     assert limits_kw[0] < limits_kw[3] == point_kw
 
 
+def later(state: State, seconds: float, **changes: object) -> State:
+    return state.model_copy(update={"at": state.at + timedelta(seconds=seconds), **changes})
+
+
+def metered(kw: float) -> MeteredPower:
+    return MeteredPower(kw=kw, measurement_point="connection_point")
+
+
+@pytest.mark.parametrize("ask", ["plan", "activate"])
+def test_an_event_that_began_before_the_state_has_the_baseline_that_was_read(
+    planner: Planner, case: Case, ask: str
+) -> None:
+    planner.replan(later(case.state, 0.0, grid=metered(5.05)))
+    event = case.event.model_copy(update={"start": case.state.at + timedelta(seconds=0.95)})
+    state = later(case.state, 1.0, grid=metered(5.2))
+    plan = getattr(planner, ask)(event, state, deadline_s=1.0)
+    assert plan.check.ok
+    assert plan.steps[0].baseline_kw == pytest.approx(5.05)
+    assert plan.answer is not None
+    assert any("began 0.05 s ago" in w.message for w in plan.answer.warnings)
+
+
+def test_without_a_meter_the_plan_that_was_followed_says_what_was_drawn(
+    planner: Planner, case: Case
+) -> None:
+    standing = planner.replan(case.state)
+    event = case.event.model_copy(update={"start": case.state.at + timedelta(seconds=0.95)})
+    plan = planner.activate(event, later(case.state, 1.0), deadline_s=1.0)
+    assert plan.steps[0].baseline_kw == pytest.approx(standing.steps[0].baseline_kw, rel=1e-3)
+
+
+def test_a_converter_that_is_back_is_used_again(planner: Planner, case: Case) -> None:
+    tripped = case.state.model_copy(update={"converter_available": False})
+    without = planner.plan(case.event, tripped, deadline_s=1.0)
+    assert without.converter is None
+    state = measured(planner, without, 30.0)
+    back = state.model_copy(update={"converter_available": True, "soc": case.state.soc})
+    plan = planner.replan(back, deadline_s=1.0)
+    assert planner.why == ("the converter is back",)
+    assert plan.converter is not None
+
+
+def test_a_plan_that_no_solver_has_looked_at_is_made_anew_in_the_next_cycle(
+    planner: Planner, case: Case
+) -> None:
+    rule = planner.plan(case.event, case.state, deadline_s=0.0)
+    assert rule.status == "merit_order"
+    assert planner.replan(measured(planner, rule, 0.5), deadline_s=1.0) is rule
+    better = planner.replan(measured(planner, rule, 1.0), deadline_s=2.0)
+    assert planner.why == ("no solver has looked at the plan yet",)
+    assert better.gap is not None
+    assert planner.replan(measured(planner, better, 1.0)) is better
+
+
+def test_what_is_asked_is_followed_unless_it_is_only_asked(planner: Planner, case: Case) -> None:
+    plan = planner.plan(case.event, case.state)
+    assert planner.current is plan
+    other = case.event.model_copy(update={"id": "what-if", "duration_s": 100.0})
+    assert planner.plan(other, case.state, deadline_s=0.5, follow=False).event_id == "what-if"
+    assert planner.plan(other, case.state, follow=False).event_id == "what-if"
+    cancel = threading.Event()
+    cancel.set()
+    planner.plan(other, case.state, deadline_s=0.5, cancel=cancel)
+    assert planner.current is plan
+    assert planner.replan(measured(planner, plan, 1.0)) is plan
+
+
+def test_a_new_event_begins_with_what_the_one_before_has_under_way(
+    planner: Planner, case: Case
+) -> None:
+    first = planner.plan(case.event, case.state, deadline_s=5.0)
+    state = measured(planner, first, 60.0)
+    drawn_kw = next(s for s in reversed(first.steps) if s.t_s <= 60.0)
+    event = case.event.model_copy(update={"id": "second", "start": state.at})
+    second = planner.plan(event, state, deadline_s=5.0)
+    compute_kw = drawn_kw.grid_kw + drawn_kw.battery_kw
+    assert second.steps[0].baseline_kw == pytest.approx(compute_kw, rel=2e-3)
+
+
+WRONG = {
+    "without": {"without": ["battery"], "deadline_s": 0.1},
+    "time_limit_s": {"time_limit_s": 1.0, "deadline_s": 0.1},
+    "deadline_s": {"deadline_s": float("nan")},
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_arguments_that_do_not_go_together_are_refused(
+    planner: Planner, case: Case, field: str
+) -> None:
+    with pytest.raises(InputError, match=field):
+        planner.plan(case.event, case.state, **WRONG[field])
+
+
+def test_an_unknown_clock_is_refused(case: Case) -> None:
+    with pytest.raises(InputError, match="seconds or work"):
+        Planner(case.site, clock="sun")  # type: ignore[arg-type]
+
+
+def test_arming_ends_when_it_is_asked_anew(planner: Planner, case: Case) -> None:
+    first = planner.arm(state=case.state)
+    second = planner.arm([case.event], case.state)
+    assert second.result(60.0) == 1
+    assert first.done()
+    assert len(planner.armed) == 1
+
+
 def test_a_closed_planner_says_so(case: Case) -> None:
     planner = Planner(case.site).start()
     planner.close()
     planner.close()
     with pytest.raises(RuntimeError, match="closed"):
         planner.plan(case.event, case.state, deadline_s=1.0)
+    with pytest.raises(RuntimeError, match="closed"):
+        planner.replan(case.state)
 
 
 def test_nothing_can_be_armed_from_nowhere(planner: Planner, case: Case) -> None:
