@@ -70,8 +70,8 @@ WORK_MOVES, WORK_CHECKS = 200, 60
 """Limits of work: linear programs of the local search, and times the search asks to go on."""
 STALLED_S = 600.0
 """Where work is counted, a solver that is silent for so long is given up."""
-SAFETY = 1.1
-"""Time kept to finish a plan, against what it took so far."""
+SPREADS = 2.0
+"""Time kept to finish a plan: so many times its usual spread beyond what it usually takes."""
 LONGER, SHORTER = 0.5, 0.2
 """Shares of a new time that are believed."""
 FIRST_FINISH_S = 0.004
@@ -118,6 +118,8 @@ class Finishing:
     """How long it takes to make a point a checked plan: learned, per column of the program."""
 
     per_column_s: float | None = None
+    spread_s: float = 0.0
+    """How far it is usually off that, per column."""
 
     def usual_s(self, columns: int) -> float:
         """Return the time that it takes."""
@@ -125,14 +127,17 @@ class Finishing:
 
     def seconds(self, columns: int) -> float:
         """Return the time to keep."""
-        safety = 1.0 if self.per_column_s is None else SAFETY
-        return safety * self.usual_s(columns) + SWITCHES_S
+        return self.usual_s(columns) + SPREADS * self.spread_s * columns + SWITCHES_S
 
     def took(self, seconds: float, columns: int) -> None:
         """Learn: soon when it took longer, slowly when it took less; one hiccup is no rule."""
         each = seconds / columns
-        known = each if self.per_column_s is None else self.per_column_s
-        self.per_column_s = known + (LONGER if each > known else SHORTER) * (each - known)
+        if self.per_column_s is None:
+            self.per_column_s = each
+            return
+        off = each - self.per_column_s
+        self.spread_s += SHORTER * (abs(off) - self.spread_s)
+        self.per_column_s += (LONGER if off > 0.0 else SHORTER) * off
 
 
 @dataclass

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -222,11 +223,17 @@ class Planner:
                 allowed="with neither a deadline nor the clock of work",
                 remedy="leave it out, or ask for a plan without a deadline",
             )
-        return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel), follow)
+        deadline = Deadline(deadline_s, self.clock, cancel)
+        with self._promised(deadline):
+            return self._plan_event(event, state, deadline, follow)
 
     async def aplan(self, event: Event, state: State, *, deadline_s: float = REPLAN_S) -> Plan:
         """Return ``plan`` without blocking the event loop; a cancelled task ends the search."""
         return await _aside(partial(self.plan, event, state, deadline_s=deadline_s))
+
+    def _promised(self, deadline: Deadline) -> AbstractContextManager[None]:
+        """Let spare work and the collector stand aside while a deadline runs."""
+        return self._gate if deadline.until is not None else nullcontext()
 
     def _plan_event(
         self, event: Event, state: State, deadline: Deadline, follow: bool = True
@@ -285,12 +292,11 @@ class Planner:
     ) -> Followed:
         """Make a plan by a deadline; the one ``before`` is carried on as the first rung."""
         self._see(state)
-        with self._gate.urgent():
-            problem, site, state, repairs = pose_measured(
-                event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
-            )
-            in_hand = None if before is None else partial(before.carried_on, problem)
-            plan = self._ladder_of().answer(problem, deadline, in_hand)
+        problem, site, state, repairs = pose_measured(
+            event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
+        )
+        in_hand = None if before is None else partial(before.carried_on, problem)
+        plan = self._ladder_of().answer(problem, deadline, in_hand)
         if (notes or repairs) and plan.answer is not None:
             told = (PlanWarning(kind="repaired", message=note) for note in (*notes, *repairs))
             warnings = (*plan.answer.warnings, *told)
@@ -356,16 +362,17 @@ class Planner:
             self.why = tuple(self._why_not(followed, measured))
         if followed is not None and not self.why:
             return followed.plan
-        try:
-            made = self._rest(followed, measured, deadline, notes)
-        except (InputError, NoPlanError) as error:
-            if followed is None:
-                raise
-            # a plan that was checked once is more than none
-            self.why = (*self.why, f"no other plan could be made: {error}")
-            log.warning("the plan is kept: %s", error)
-            return followed.plan
-        return self._follow_instead(made, followed)
+        with self._promised(deadline):
+            try:
+                made = self._rest(followed, measured, deadline, notes)
+            except (InputError, NoPlanError) as error:
+                if followed is None:
+                    raise
+                # a plan that was checked once is more than none
+                self.why = (*self.why, f"no other plan could be made: {error}")
+                log.warning("the plan is kept: %s", error)
+                return followed.plan
+            return self._follow_instead(made, followed)
 
     async def areplan(self, measured: State, *, deadline_s: float = REPLAN_S) -> Plan:
         """Return ``replan`` without blocking the event loop; a cancelled task ends the search."""
@@ -570,7 +577,9 @@ class Planner:
             state, _ = self._read(state, self._followed)
         armed = self.armed_for(event, state)
         if armed is None:
-            return self._plan_event(event, state, Deadline(deadline_s, self.clock, cancel))
+            deadline = Deadline(deadline_s, self.clock, cancel)
+            with self._promised(deadline):
+                return self._plan_event(event, state, deadline)
         self._see(state)
         answer = Answer(rung="armed", clock=self.clock)
         plan = armed.plan.model_copy(
@@ -598,7 +607,8 @@ class Planner:
             return  # something else has come meanwhile
         try:
             deadline = Deadline(deadline_s, self.clock)
-            made = self._made(followed.event, state, deadline, before=followed)
+            with self._promised(deadline):
+                made = self._made(followed.event, state, deadline, before=followed)
         except (EbplanError, RuntimeError) as error:
             log.warning("an armed plan could not be confirmed: %s", error)
         else:

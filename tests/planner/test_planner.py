@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from datetime import timedelta
@@ -475,3 +476,24 @@ def test_nothing_can_be_armed_from_nowhere(planner: Planner, case: Case) -> None
         planner.arm([case.event])
     with pytest.raises(ValueError, match="activate needs a state"):
         planner.activate(case.event)
+
+
+def test_the_collector_waits_until_a_plan_is_returned(
+    planner: Planner, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Ladder.answer
+    collects: list[bool] = []
+
+    def looks(self: Ladder, *rest: object) -> Plan:
+        collects.append(gc.isenabled())
+        return answer(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ladder, "answer", looks)
+    assert gc.isenabled()
+    planner.plan(case.event, case.state, deadline_s=0.1)
+    planner.replan(later(case.state, 1.0, soc=0.3), deadline_s=0.1)
+    assert collects == [False, False]
+    assert gc.isenabled()
+    with pytest.raises(InputError):
+        planner.plan(case.event, case.state, deadline_s=float("nan"))
+    assert gc.isenabled()
