@@ -115,7 +115,8 @@ class Followed:
             pool = planned.get(name)
             if pool is not None and not told.settling:
                 settling = settling_of(self.problem, pool, self.plan.pools[name], elapsed_s)
-                usual = min(pool.usual_active, told.total - told.lost)
+                # between events who is active is usual: instances come back, and are usual again
+                usual = None if self.standing else min(pool.usual_active, told.total - told.lost)
                 told = told.model_copy(update={"settling": settling, "usually_active": usual})
             pools[name] = told
         return measured.model_copy(update={"pools": pools})

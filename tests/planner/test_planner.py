@@ -497,3 +497,14 @@ def test_the_collector_waits_until_a_plan_is_returned(
     with pytest.raises(InputError):
         planner.plan(case.event, case.state, deadline_s=float("nan"))
     assert gc.isenabled()
+
+
+def test_between_events_an_instance_that_comes_back_is_usual_again(
+    planner: Planner, case: Case
+) -> None:
+    planner.replan(with_pool(case.state, active=3, lost=1), deadline_s=0.3)
+    planner.replan(later(case.state, 60.0), deadline_s=0.3)
+    followed = planner._followed
+    assert followed is not None
+    assert followed.standing
+    assert followed.problem.pools[0].usual_active == 4
