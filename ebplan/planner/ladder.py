@@ -106,9 +106,14 @@ class Deadline:
         timed = self.clock == "seconds" and self.seconds is not None
         self.until = self.began + self.seconds if timed and self.seconds is not None else None
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.cancelled is not None and self.cancelled.is_set()
+
     def left_s(self) -> float:
         """Return the seconds left."""
-        if self.cancelled is not None and self.cancelled.is_set():
+        if self.is_cancelled:
             return 0.0
         return np.inf if self.until is None else self.until - monotonic()
 

@@ -49,6 +49,8 @@ REPLAN_S = 0.2
 """Time given to a plan that nobody gave a deadline."""
 SEEN = 60
 """Meter readings that are remembered: an event may begin before the state that it is told with."""
+DRAWN_WITHIN_S = 60.0
+"""A meter reading older than this says nothing of what was drawn when an event began."""
 BEGINS_NOW_S = 2.0
 """An event that begins within this of the state begins now."""
 ARMING_S = 2.0
@@ -206,6 +208,13 @@ class Planner:
             NoPlanError: no plan passed the check.
         """
         if deadline_s is None and self.clock == "seconds":
+            if cancel is not None:
+                raise InputError(
+                    field="cancel",
+                    value=cancel,
+                    allowed="with a deadline",
+                    remedy="give a deadline_s as well: a plan without one cannot be cut off",
+                )
             problem = pose(event, self.site, state)
             plan = solve_problem(problem, time_limit_s=time_limit_s, without=without)
             if follow and not without:
@@ -249,9 +258,8 @@ class Planner:
             event, note = self._with_known_baseline(event, state, followed)
             notes = (*notes, note)
         made = self._made(event, state, deadline, notes=notes)
-        cancelled = deadline.cancelled is not None and deadline.cancelled.is_set()
         with self._lock:
-            if follow and not cancelled and asked_by > self._asked_by:
+            if follow and not deadline.is_cancelled and asked_by > self._asked_by:
                 self._follow(made, asked_by)
         return made.plan
 
@@ -259,17 +267,23 @@ class Planner:
         self, event: Event, state: State, followed: Followed | None
     ) -> tuple[Event, str]:
         """Return an event that began before the state was measured with what was drawn then."""
-        before_kw = [kw for at, kw in self._draws if at <= event.start]
-        if before_kw:
-            kw = before_kw[-1]
-        elif followed is not None and followed.elapsed_s(event.start) >= 0.0:
+        kw = self._drawn_before(event.start)
+        if kw is None and followed is not None and followed.elapsed_s(event.start) >= 0.0:
             kw = followed.expects.draw_at(followed.elapsed_s(event.start))
-        else:
+        if kw is None:
             kw = draw_kw(self.site, state)
         late_s = (state.at - event.start).total_seconds()
         note = f"the event began {late_s:g} s ago; its baseline is the {kw:.2f} kW drawn then"
         fixed = Baseline(rule="fixed", kw=max(kw, 0.0))
         return event.model_copy(update={"baseline": fixed}), note
+
+    def _drawn_before(self, at: datetime) -> float | None:
+        """Return the draw without the battery that was read last before an instant."""
+        with self._lock:
+            read = [(seen, kw) for seen, kw in self._draws if seen <= at]
+        seen, kw = max(read, default=(None, None))
+        recent = seen is not None and (at - seen).total_seconds() <= DRAWN_WITHIN_S
+        return kw if recent else None
 
     def _read(self, measured: State, followed: Followed | None) -> tuple[State, tuple[str, ...]]:
         """Return what is believed of a measured state, and what was changed; the lock is held."""
@@ -345,7 +359,7 @@ class Planner:
         Args:
             measured: the state now; readings that contradict the site are repaired.
             deadline_s: time for another plan, where one is needed.
-            cancel: once set, return what is in hand.
+            cancel: once set, return what is in hand, and do not follow it.
 
         Raises:
             InputError: nothing is left to plan with, and nothing is being followed; or the time
@@ -372,7 +386,7 @@ class Planner:
                 self.why = (*self.why, f"no other plan could be made: {error}")
                 log.warning("the plan is kept: %s", error)
                 return followed.plan
-            return self._follow_instead(made, followed)
+            return made.plan if deadline.is_cancelled else self._follow_instead(made, followed)
 
     async def areplan(self, measured: State, *, deadline_s: float = REPLAN_S) -> Plan:
         """Return ``replan`` without blocking the event loop; a cancelled task ends the search."""
@@ -563,10 +577,13 @@ class Planner:
             event: what the grid asks.
             state: the state now; the last that was measured if absent.
             deadline_s: time for a plan, where none is armed, and for the one that replaces it.
-            cancel: once set, return what is in hand.
+            cancel: once set, return what is in hand, and do not follow it.
 
         Raises:
             ValueError: no state is known.
+            InputError: the event is wrong, or nothing is left to plan with.
+            NoPlanError: no plan passed the check.
+            RuntimeError: the planner is closed.
         """
         state = state or self._measured
         if state is None:
@@ -574,12 +591,13 @@ class Planner:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the planner is closed")
-            state, _ = self._read(state, self._followed)
-        armed = self.armed_for(event, state)
+            there, _ = self._read(state, self._followed)
+        armed = self.armed_for(event, there)
         if armed is None:
             deadline = Deadline(deadline_s, self.clock, cancel)
             with self._promised(deadline):
                 return self._plan_event(event, state, deadline)
+        state = there
         self._see(state)
         answer = Answer(rung="armed", clock=self.clock)
         plan = armed.plan.model_copy(

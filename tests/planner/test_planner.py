@@ -508,3 +508,34 @@ def test_between_events_an_instance_that_comes_back_is_usual_again(
     assert followed is not None
     assert followed.standing
     assert followed.problem.pools[0].usual_active == 4
+
+
+def test_a_cancelled_replan_is_not_followed(planner: Planner, case: Case) -> None:
+    plan = planner.plan(case.event, case.state, deadline_s=5.0)
+    cancel = threading.Event()
+    cancel.set()
+    tripped = later(case.state, 5.0, converter_available=False)
+    assert planner.replan(tripped, deadline_s=1.0, cancel=cancel) is not plan
+    assert planner.current is plan
+
+
+def test_what_was_not_believed_is_said_with_an_activated_plan(planner: Planner, case: Case) -> None:
+    unread = case.state.model_copy(update={"grid": metered(1000.0)})
+    plan = planner.activate(case.event, unread, deadline_s=1.0)
+    assert plan.answer is not None
+    assert [w.message for w in plan.answer.warnings if w.kind == "repaired"] == [
+        "a meter reading of 1000 kW is not believed"
+    ]
+
+
+def test_an_old_reading_says_nothing_of_what_was_drawn(planner: Planner, case: Case) -> None:
+    planner.replan(later(case.state, 0.0, grid=metered(5.9)))
+    at = case.state.at
+    assert planner._drawn_before(at - timedelta(seconds=1)) is None
+    assert planner._drawn_before(at + timedelta(seconds=10)) == pytest.approx(5.9)
+    assert planner._drawn_before(at + timedelta(seconds=600)) is None
+
+
+def test_a_plan_without_a_deadline_cannot_be_cancelled(planner: Planner, case: Case) -> None:
+    with pytest.raises(InputError, match="cancel"):
+        planner.plan(case.event, case.state, cancel=threading.Event())
