@@ -24,7 +24,8 @@ from ebplan.checker import check_plan
 from ebplan.document import write_atomically
 from ebplan.plan import Plan
 from ebplan.planner import Planner
-from ebplan.planner.ladder import Deadline, Ladder
+from ebplan.planner.deadline import Deadline
+from ebplan.planner.ladder import Ladder
 from ebplan.pose import pose
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import formulate

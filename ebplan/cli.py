@@ -369,7 +369,8 @@ def _show_worth(problem: Problem, plan: Plan, time_limit: float | None) -> None:
 
 def _answer(problem: Problem, deadline_s: float) -> Plan:
     """Answer by a deadline, from a solver process that is ready."""
-    from ebplan.planner.ladder import Deadline, Ladder
+    from ebplan.planner.deadline import Deadline
+    from ebplan.planner.ladder import Ladder
     from ebplan.solvers.session import Session
 
     session = Session()

@@ -11,6 +11,8 @@
 | ``contingencies`` | plans in advance, each with its envelope                              |
 | ``gate``          | spare work stands aside for what has a deadline                       |
 | ``ladder``        | one problem by a deadline: carried, merit order, rounded, exact       |
+| ``climb``         | it on its way up: points of the solver become checked plans           |
+| ``deadline``      | how long a plan may take, and takes to finish                         |
 | ``replay``        | a recorded answer, found again                                        |
 | ``one_shot``      | one problem without a deadline, explained                             |
 """

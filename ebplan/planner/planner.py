@@ -28,11 +28,12 @@ from ebplan.planner.contingencies import (
     envelope_of,
     likely_contingencies,
 )
+from ebplan.planner.deadline import Clock, Deadline
 from ebplan.planner.estimate import Disturbance
 from ebplan.planner.expectation import Expectation, Tolerance
 from ebplan.planner.followed import Followed
 from ebplan.planner.gate import Gate
-from ebplan.planner.ladder import Clock, Deadline, Ladder
+from ebplan.planner.ladder import Ladder
 from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.readings import believed
 from ebplan.planner.standing import standing_event

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from ebplan.errors import InputError, NoPlanError
 from ebplan.plan import Answer, Plan
-from ebplan.planner.ladder import WORK_CHECKS, WORK_MOVES, Climb, Deadline, Ladder
+from ebplan.planner.climb import WORK_CHECKS, WORK_MOVES, Climb
+from ebplan.planner.deadline import Deadline
 from ebplan.planner.one_shot import checked, merit_order_plan
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import Formulation, formulate
@@ -58,7 +59,7 @@ def replay(problem: Problem, plan: Plan, *, hot_from: Problem | None = None) -> 
     if answer.hot_from != named:
         raise _not_replayed("answer.hot_from", answer.hot_from, "the problem it started from")
     point = _found_again(problem, formulation, answer, hot_from)
-    climb = Climb(Ladder(None, None), problem, formulation, Deadline())
+    climb = Climb(problem, formulation, Deadline())
     climb.raise_bound(plan.bound)
     if not climb.use(point, formulation, proven=True) or climb.best is None:
         raise NoPlanError("the recorded point is no sound plan")

@@ -17,7 +17,9 @@ from ebplan.case import Case, load_case
 from ebplan.errors import InputError
 from ebplan.plan import OPTIMAL_GAP, Plan
 from ebplan.planner import solve_problem
-from ebplan.planner.ladder import Climb, Deadline, Ladder
+from ebplan.planner.climb import Climb
+from ebplan.planner.deadline import Deadline
+from ebplan.planner.ladder import Ladder
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import formulate
@@ -248,7 +250,7 @@ def test_a_search_waits_for_a_process_that_is_free(ladder: Ladder, problem: Prob
     assert session.wait_ready(count=2)
     long = problem_of(load_case(EXAMPLES / "demand_response.json"))
     formulation = formulate(long)
-    climb = Climb(ladder, long, formulation, Deadline(60.0))
+    climb = Climb(long, formulation, Deadline(60.0), session=session)
     busy = [session.submit(climb._job(formulation)) for _ in range(2)]
 
     def stop() -> None:

@@ -17,7 +17,8 @@ from ebplan.following import state_at
 from ebplan.plan import Plan
 from ebplan.planner import Planner
 from ebplan.planner.contingencies import Contingency
-from ebplan.planner.ladder import Deadline, Ladder
+from ebplan.planner.deadline import Deadline
+from ebplan.planner.ladder import Ladder
 from ebplan.problem import Problem
 from ebplan.state import MeteredPower, State
 

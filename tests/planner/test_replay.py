@@ -15,7 +15,9 @@ from ebplan.case import Case, load_case
 from ebplan.errors import InputError
 from ebplan.plan import Plan
 from ebplan.planner import Planner
-from ebplan.planner.ladder import AT_ONCE_POOLS, Deadline, Ladder
+from ebplan.planner.climb import AT_ONCE_POOLS
+from ebplan.planner.deadline import Deadline
+from ebplan.planner.ladder import Ladder
 from ebplan.planner.replay import replay
 from ebplan.pose import pose
 from ebplan.solvers.session import Session
