@@ -8,7 +8,8 @@
 | ``expectation``   | what it expects to be measured, and how far that may be missed        |
 | ``estimate``      | the load that no model explains                                       |
 | ``standing``      | what is planned between events                                        |
-| ``contingencies`` | plans in advance, each with its envelope                              |
+| ``contingencies`` | what may happen, and where a plan made for it holds                   |
+| ``arming``        | plans for it, computed in spare time and looked up                    |
 | ``gate``          | spare work stands aside for what has a deadline                       |
 | ``ladder``        | one problem by a deadline: carried, merit order, rounded, exact       |
 | ``climb``         | it on its way up: points of the solver become checked plans           |

@@ -20,14 +20,8 @@ from typing import Self, get_args
 from ebplan.errors import EbplanError, InputError, NoPlanError
 from ebplan.event import Baseline, Event
 from ebplan.plan import Answer, Plan, PlanWarning
-from ebplan.planner.contingencies import (
-    Armed,
-    Contingency,
-    armed_key,
-    draw_kw,
-    envelope_of,
-    likely_contingencies,
-)
+from ebplan.planner.arming import Arming
+from ebplan.planner.contingencies import Armed, Contingency, draw_kw, likely_contingencies
 from ebplan.planner.deadline import Clock, Deadline
 from ebplan.planner.estimate import Disturbance
 from ebplan.planner.expectation import Expectation, Tolerance
@@ -52,10 +46,6 @@ SEEN = 60
 """Meter readings that are remembered: an event may begin before the state that it is told with."""
 DRAWN_WITHIN_S = 60.0
 """A meter reading older than this says nothing of what was drawn when an event began."""
-BEGINS_NOW_S = 2.0
-"""An event that begins within this of the state begins now."""
-ARMING_S = 2.0
-"""Time given to a plan that is made in advance."""
 
 
 class Planner:
@@ -105,7 +95,6 @@ class Planner:
         self._lock = threading.RLock()
         self._ladder: Ladder | None = None
         self._gate = Gate()
-        self._spare: ThreadPoolExecutor | None = None
         self._confirming: ThreadPoolExecutor | None = None
         self._followed: Followed | None = None
         self._asked = 0
@@ -115,13 +104,10 @@ class Planner:
         self._measured: State | None = None
         self._ready_soc = ready_soc
         self._disturbance = Disturbance()
-        self._armed: dict[object, Armed] = {}
-        self._lost_when_armed: dict[str, int] = {}
+        self._arming = Arming(site, clock, self._gate, self._estimate_for)
         self._closed = False
         self._draws: deque[tuple[datetime, float]] = deque(maxlen=SEEN)
         """When the meter was read, and the draw without the battery."""
-        self._armings = 0
-        """Calls of ``arm`` until now: a later one ends an earlier one."""
         self.why: tuple[str, ...] = ()
         """Why the last ``replan`` made another plan; empty where it kept the plan."""
         self.doubts: tuple[str, ...] = ()
@@ -145,11 +131,11 @@ class Planner:
         """Stop the solver processes and whatever is computed in spare time."""
         with self._lock:
             self._closed = True
-            threads = [t for t in (self._spare, self._confirming) if t is not None]
-            self._spare = self._confirming = None
+            confirming, self._confirming = self._confirming, None
             ladder, self._ladder = self._ladder, None
-        for thread in threads:
-            thread.shutdown(wait=True, cancel_futures=True)
+        self._arming.close()
+        if confirming is not None:
+            confirming.shutdown(wait=True, cancel_futures=True)
         if ladder is not None and ladder.session is not None:
             ladder.session.close()
 
@@ -502,63 +488,16 @@ class Planner:
             wanted = likely_contingencies(self.site, state)
         else:
             wanted = [Contingency(c) if isinstance(c, Event) else c for c in contingencies]
-        ladder = self._ladder_of()
-        with self._lock:
-            self._armings += 1
-            arming = self._armings
-            if self._spare is None:
-                self._spare = ThreadPoolExecutor(1, thread_name_prefix="ebplan-spare")
-            spare = self._spare
-        return spare.submit(self._arm_all, ladder, wanted, state, arming)
-
-    def _arm_all(self, ladder: Ladder, wanted: list[Contingency], state: State, arming: int) -> int:
-        """Arm one contingency after the other; what was armed before is there until then."""
-        lost_before = {name: told.lost for name, told in state.pools.items()}
-        with self._lock:
-            # plans for other losses than now would be looked up under the wrong ones
-            if lost_before != self._lost_when_armed:
-                self._armed = {}
-            self._lost_when_armed = lost_before
-        for contingency in wanted:
-            self._gate.wait()
-            if self._closed or self._armings > arming:
-                break
-            try:
-                armed = self._arm_one(ladder, contingency, state)
-            except EbplanError as error:
-                log.warning("not armed: %s (%s)", contingency.event.type, error)
-                continue
-            with self._lock:
-                self._armed[contingency.key()] = armed
-        with self._lock:
-            keys = {contingency.key() for contingency in wanted}
-            self._armed = {key: armed for key, armed in self._armed.items() if key in keys}
-            return len(self._armed)
-
-    def _arm_one(self, ladder: Ladder, contingency: Contingency, state: State) -> Armed:
-        other_kw = self._estimate_for(state)
-        event, there = contingency.at(state)
-        problem, *_ = pose_measured(event, self.site, there, other_kw=other_kw)
-        plan = ladder.answer(problem, Deadline(ARMING_S, self.clock))
-        envelope = envelope_of(contingency, self.site, state, problem, plan, pause=self._gate.wait)
-        lost = {name: told.lost for name, told in there.pools.items()}
-        return Armed(contingency, problem, plan, envelope, Expectation(problem, plan, lost=lost))
+        return self._arming.begin(self._ladder_of(), wanted, state)
 
     @property
     def armed(self) -> tuple[Armed, ...]:
         """The plans that are armed."""
-        with self._lock:
-            return tuple(self._armed.values())
+        return self._arming.plans
 
     def armed_for(self, event: Event, state: State) -> Armed | None:
         """Return the armed plan whose envelope holds the state; None where there is none."""
-        if abs((event.start - state.at).total_seconds()) > BEGINS_NOW_S:
-            return None  # armed plans begin with their event
-        with self._lock:
-            armed = self._armed.get(armed_key(event, state, self._lost_when_armed))
-        if armed is None or armed.envelope.faults(state) is not None:
-            return None
-        return armed
+        return self._arming.find(event, state)
 
     def activate(
         self,
