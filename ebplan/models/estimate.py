@@ -1,0 +1,28 @@
+"""What a fitted model answers: a mean and an interval, and how often the interval holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ebplan.models.curves import FloatArray
+
+CONFIDENCE = 0.9
+"""Confidence of every interval where none is asked for."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval; the three have one shape and one unit."""
+
+    mean: FloatArray
+    """Best guess."""
+    low: FloatArray
+    """Lower end of the interval."""
+    high: FloatArray
+    """Upper end of the interval."""
+    confidence: float
+    """Share of new measurements that the interval is made to hold."""
+
+    def holds(self, measured: FloatArray) -> FloatArray:
+        """Return 1 where a measurement lies in the interval and 0 elsewhere, same shape."""
+        return ((self.low <= measured) & (measured <= self.high)).astype(float)
