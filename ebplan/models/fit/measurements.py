@@ -214,7 +214,8 @@ def _read(path: Path, columns: Iterable[str]) -> Table:
     if path.suffix.lower() not in (".parquet", ".pq"):
         return read_table(path, sorted(set(columns)))
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
+        from pyarrow.lib import ArrowException
     except ImportError:
         raise InputError(
             field="(file)",
