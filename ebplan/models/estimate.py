@@ -12,10 +12,10 @@ CONFIDENCE = 0.9
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval; the three have one shape and one unit."""
+    """A mean with its interval; all have one shape and one unit."""
 
-    mean: FloatArray
-    """Best guess."""
+    mean: FloatArray | None
+    """Best guess; None where nothing was measured and only the interval can be stated."""
     low: FloatArray
     """Lower end of the interval."""
     high: FloatArray
