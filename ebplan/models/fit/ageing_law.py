@@ -200,6 +200,27 @@ def _check_bounds(law: RateLaw, theta: FloatArray, file: str) -> None:
 # --- on the card -------------------------------------------------------------------------------
 
 
+def parameter_statistics(
+    fitted: FittedRates, shown: Sequence[tuple[str, Callable[..., FloatArray], float, str]]
+) -> tuple[Statistic, ...]:
+    """Return each parameter with the ends of its interval.
+
+    Args:
+        fitted: the fit.
+        shown: of each parameter its name, what turns it into what is shown, scale and unit.
+    """
+    told = []
+    rows = zip(shown, fitted.theta, fitted.intervals(), strict=True)
+    for (name, turned, scale, unit), value, (low, high) in rows:
+        for said, number in (
+            ("", value),
+            (f": {CONFIDENCE:.0%} interval from", low),
+            (f": {CONFIDENCE:.0%} interval to", high),
+        ):
+            told.append(Statistic(name=name + said, value=float(scale * turned(number)), unit=unit))
+    return tuple(told)
+
+
 def residual_statistics(fitted: FittedRates) -> tuple[Statistic, ...]:
     """Return how far conditions and check-ups lie off the law."""
     last = np.sqrt([c.x.max() for c in fitted.conditions])
@@ -311,5 +332,3 @@ def given(law: RateLaw, units: Sequence[str], scales: Sequence[float]) -> tuple[
         )
         if not free
     )
-
-

@@ -28,7 +28,6 @@ from ebplan.models.calendar_ageing import (
     calendar_rates,
 )
 from ebplan.models.card import ModelCard, Statistic, ValidRange
-from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit import ageing_law
 from ebplan.models.fit.ageing_law import FittedRates, RateLaw, fit_rates, leave_one_out
 from ebplan.models.fit.build import rounded
@@ -123,9 +122,7 @@ def _card(data: Measurements, options: CalendarOptions, fitted: FittedRates) -> 
         validity=_validity(fitted.conditions),
         measurement_point=data.measurement_point,
         measurement_note="No power goes into this model. " + data.measurement_note,
-        assumptions=ageing_law.given(
-            fitted.law, ("1", "J/mol", "1"), (1.0, ENERGY_UNIT, 1.0)
-        ),
+        assumptions=ageing_law.given(fitted.law, ("1", "J/mol", "1"), (1.0, ENERGY_UNIT, 1.0)),
         findings=ageing_law.findings(fitted, needed, "time"),
         not_for=(
             "cells of another make: the interval is for new conditions of these cells",
@@ -137,21 +134,14 @@ def _card(data: Measurements, options: CalendarOptions, fitted: FittedRates) -> 
 
 
 def _parameters(fitted: FittedRates) -> tuple[Statistic, ...]:
-    values, ends = fitted.theta.copy(), fitted.intervals()
-    year = (
-        ("loss in the first year at 25 degC and SoC 0.5", np.exp, 100.0, "percentage points"),
-        ("activation energy", np.asarray, ENERGY_UNIT / 1000.0, "kJ/mol"),
-        ("cubic of the state of charge", np.asarray, 1.0, "1"),
+    return ageing_law.parameter_statistics(
+        fitted,
+        (
+            ("loss in the first year at 25 degC and SoC 0.5", np.exp, 100.0, "percentage points"),
+            ("activation energy", np.asarray, ENERGY_UNIT / 1000.0, "kJ/mol"),
+            ("cubic of the state of charge", np.asarray, 1.0, "1"),
+        ),
     )
-    told = []
-    for i, (name, turned, scale, unit) in enumerate(year):
-        shown = [float(scale * turned(v)) for v in (values[i], *ends[i])]
-        told += [
-            Statistic(name=name, value=shown[0], unit=unit),
-            Statistic(name=f"{name}: {CONFIDENCE:.0%} interval from", value=shown[1], unit=unit),
-            Statistic(name=f"{name}: {CONFIDENCE:.0%} interval to", value=shown[2], unit=unit),
-        ]
-    return tuple(told)
 
 
 def _validity(conditions: tuple[Condition, ...]) -> tuple[ValidRange, ...]:

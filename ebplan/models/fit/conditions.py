@@ -92,15 +92,15 @@ def read_conditions(
         far = np.abs(_robust_off(condition)) > CHECKUP_FLOOR
         far &= np.abs(_robust_off(condition)) > OUTLIER_SPREADS * _spread(_robust_off(condition))
         off[np.flatnonzero(later)[far]] = True
-        found.append(
-            Condition(name, stress, x=condition.x[~far], loss=condition.loss[~far])
-        )
+        found.append(Condition(name, stress, x=condition.x[~far], loss=condition.loss[~far]))
     if off.any():
         data = data.without(off, "capacity lies far off the other check-ups of its condition")
     return tuple(found), data
 
 
-def stress_arrays(conditions: Sequence[Condition], stresses: Sequence[str]) -> tuple[FloatArray, ...]:
+def stress_arrays(
+    conditions: Sequence[Condition], stresses: Sequence[str]
+) -> tuple[FloatArray, ...]:
     """Return each stress by condition, shape (conditions,)."""
     return tuple(np.array([c.stress[name] for c in conditions]) for name in stresses)
 
