@@ -134,12 +134,12 @@ class BatteryEfficiency(Document):
             RangeError: a power outside those measured.
         """
         kw = np.asarray(power_kw, dtype=float)
-        low, high = self.valid_power_kw
-        if not allow_extrapolation and not (kw.min() >= low and kw.max() <= high):
+        least, most = self.valid_power_kw
+        if not allow_extrapolation and not (kw.min() >= least and kw.max() <= most):
             raise RangeError(
                 field="power_kw",
-                value=float(kw.max() if kw.max() > high else kw.min()),
-                allowed=f"{low:g} to {high:g} kW",
+                value=float(kw.max() if kw.max() > most else kw.min()),
+                allowed=f"{least:g} to {most:g} kW",
                 remedy="stay inside what was measured, or allow extrapolation",
             )
         share = np.atleast_1d(kw / self.converter_rated_kw)
@@ -149,7 +149,9 @@ class BatteryEfficiency(Document):
             lambda p: log_round_trip(p, share), theta, np.array(self.covariance)
         ).reshape(kw.shape)
         wide = np.exp(student_quantile(confidence, self.degrees) * np.sqrt(variance))
-        return Estimate(mean=mean, low=mean / wide, high=mean * wide, confidence=confidence)
+        # no more comes out than went in
+        high = np.minimum(mean * wide, 1.0)
+        return Estimate(mean=mean, low=mean / wide, high=high, confidence=confidence)
 
     def _theta(self) -> FloatArray:
         return np.array(

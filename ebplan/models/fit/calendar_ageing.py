@@ -1,19 +1,8 @@
 """Fit the capacity lost at rest to check-ups of cells stored under several conditions.
 
-Forms compared on Naumann's 11 published conditions (885 days), by the loss at the end of a
-condition left out (mean absolute error / largest inside the range of the others / largest of all,
-in percentage points of capacity, all conditions weighing alike):
-
-    cubic of SoC, sqrt(t)                     3 parameters   1.13 / 1.50 / 4.3   this one
-    the same with t^z                         4              1.16 / 1.37 / 4.3
-    exponential of SoC, sqrt(t)               3              1.50 / 2.64 / 4.6
-    Tafel of the anode's potential, sqrt(t)   3              2.42 / 2.23 / 11.2
-    Tafel and a constant (Schimpe), sqrt(t)   4              1.10 / 1.32 / 5.0
-    cubic and anode overhang (36 days)        4              1.04 / 1.18 / 3.9
-    Tafel and anode overhang (36 days)        4              1.11 / 1.35 / 3.7
-
-Among 11 conditions these differences mean little but for the exponential and the bare Tafel; the
-simplest that is near the best was taken, and it is the law by which a planner prices wear.
+``benchmarks/validation/battery_forms.py`` fits other laws in the same way and leaves conditions
+out: an exponential and a bare Tafel law of the state of charge are worse, laws with more parameters
+no better. This one has the fewest, and is the law by which a planner prices wear.
 """
 
 from __future__ import annotations
