@@ -126,7 +126,9 @@ def cycle_table(rng: np.random.Generator, count: int = 60) -> Measurements:
 
 def day_series(rng: np.random.Generator, count: int = 2880, step_s: float = 60.0) -> Measurements:
     """Return minutes of a battery that goes up and down, with a state of charge read to 0.2 %."""
-    power, soc = np.zeros(count), np.full(count, 0.5)
+    power: FloatArray = np.zeros(count)
+    soc: FloatArray = np.full(count, 0.5)
+    time_s: FloatArray = step_s * np.arange(count, dtype=float)
     sign, level, left = 1.0, 0.1, 0
     before = 0.0
     for i in range(1, count):
@@ -142,7 +144,7 @@ def day_series(rng: np.random.Generator, count: int = 2880, step_s: float = 60.0
         before = now
     return measurements(
         {
-            "time": step_s * np.arange(count),
+            "time": time_s,
             "battery_power": RATED_KW * power,
             "soc": soc + rng.normal(0.0, 0.002, count),
         }
