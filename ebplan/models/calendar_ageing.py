@@ -104,17 +104,33 @@ class CalendarAgeing(Document):
             RangeError: outside the ranges measured.
         """
         time = np.asarray(seconds, dtype=float)
-        if not allow_extrapolation:
-            self._check(temperature_c, soc, time)
+        mean = 1.0 - self.loss(temperature_c, soc, time, allow_extrapolation=allow_extrapolation)
         at = (np.array([temperature_c]), np.array([soc]))
-        rate = calendar_rates(self._theta(), *at)[0]
         known = law_variance(
             lambda theta: calendar_rates(theta, *at), self._theta(), np.array(self.covariance)
         )[0]
         spread = np.sqrt(time * (known + self.between_conditions**2) + self.within_condition**2)
         half = student_quantile(confidence, self.degrees) * spread
-        mean = 1.0 - rate * np.sqrt(time)
         return Estimate(mean=mean, low=mean - half, high=mean + half, confidence=confidence)
+
+    def loss(
+        self,
+        temperature_c: float,
+        soc: float,
+        seconds: float | FloatArray,
+        *,
+        allow_extrapolation: bool = False,
+    ) -> FloatArray:
+        """Return the mean share of capacity lost after a time at rest, shaped like ``seconds``.
+
+        Raises:
+            RangeError: outside the ranges measured.
+        """
+        time = np.asarray(seconds, dtype=float)
+        if not allow_extrapolation:
+            self._check(temperature_c, soc, time)
+        at = (np.array([temperature_c]), np.array([soc]))
+        return np.asarray(calendar_rates(self._theta(), *at)[0] * np.sqrt(time))
 
     def _theta(self) -> FloatArray:
         return np.array(

@@ -77,10 +77,15 @@ class FittedRates:
     used: NDArray[np.bool_]
     """Which conditions were used."""
 
+    def mean_loss(self, condition: Condition) -> FloatArray:
+        """Return the mean loss at each check-up of a condition, shape (K,)."""
+        at = stress_arrays((condition,), self.law.stresses)
+        return np.asarray(self.law.rates(self.theta, *at)[0] * np.sqrt(condition.x))
+
     def loss(self, condition: Condition, confidence: float = CONFIDENCE) -> Estimate:
         """Return the loss at each check-up of a condition, shape (K,)."""
         at = stress_arrays((condition,), self.law.stresses)
-        mean = self.law.rates(self.theta, *at)[0] * np.sqrt(condition.x)
+        mean = self.mean_loss(condition)
         known = law_variance(lambda p: self.law.rates(p, *at), self.theta, self.covariance)[0]
         spread = np.sqrt(condition.x * (known + self.between**2) + self.within**2)
         half = student_quantile(confidence, self.degrees) * spread
@@ -167,15 +172,15 @@ def leave_one_out(fitted: FittedRates, file: str) -> tuple[tuple[LeftOut, ...], 
     for i, condition in enumerate(fitted.conditions):
         others = [*fitted.conditions[:i], *fitted.conditions[i + 1 :]]
         try:
-            said = fit_rates(fitted.law, others, file).loss(condition)
+            without = fit_rates(fitted.law, others, file)
         except InputError:  # the refusal is the result: the others do not suffice
             needed.append(condition.name)
             continue
-        last = int(condition.x.argmax())
+        said, last = without.loss(condition), int(condition.x.argmax())
         predicted.append(
             LeftOut(
                 name=condition.name,
-                error=float(said.mean[last] - condition.loss[last]),
+                error=float(without.mean_loss(condition)[last] - condition.loss[last]),
                 half_width=float(0.5 * (said.high[last] - said.low[last])),
                 held=said.holds(condition.loss),
             )

@@ -129,7 +129,7 @@ def _faded(data: Measurements, calendar: CalendarAgeing) -> FloatArray:
         data.quantity("elapsed").tolist(),
         strict=True,
     )
-    return np.array([1.0 - float(calendar.capacity(*row).mean) for row in rows])
+    return np.array([float(calendar.loss(*row)) for row in rows])
 
 
 def _card(
