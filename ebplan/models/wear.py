@@ -11,7 +11,8 @@ the mean over the life. A plan then needs no age, and losses add up as shares of
 cell loses capacity faster than that, an old one slower.)
 
 A planner needs both convex. Neither cubic is: below its middle it bends the other way. Depth
-becomes a power law; the life lost at rest becomes its convex hull, raised by half the largest
+becomes a power law, or is one from the start where cells were fitted
+(``fitted_wear.py``); the life lost at rest becomes its convex hull, raised by half the largest
 distance, so that it errs by the same either way.
 """
 
@@ -20,9 +21,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ebplan.document import Document, Fraction, NonNegative, Positive
+from ebplan.document import Document, FieldFault, Fraction, NonNegative, Positive
 from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
@@ -65,10 +66,10 @@ class WearModel(Document):
     """a: share of capacity per square root of a full cycle, per C."""
     c_rate_constant: NonNegative
     """b: the same without current."""
-    depth_cubic: NonNegative
-    """c_d."""
-    depth_constant: Positive
-    """r_d."""
+    depth_cubic: NonNegative | None = None
+    """c_d; absent where the power law below is the law itself, as in a fit of one's own."""
+    depth_constant: Positive | None = None
+    """r_d; absent with c_d."""
     depth_coefficient: Positive
     """Of the power law for d (c_d (d - 0.6)^3 + r_d)^2."""
     depth_exponent: float = Field(ge=1.0, le=5.0)
@@ -83,6 +84,17 @@ class WearModel(Document):
     """Highest discharging rate covered, in C."""
     card: ModelCard
     """What it was made from."""
+
+    @model_validator(mode="after")
+    def _cubic_is_whole(self) -> WearModel:
+        if (self.depth_cubic is None) != (self.depth_constant is None):
+            raise FieldFault(
+                field="depth_cubic",
+                value=self.depth_cubic,
+                allowed="given together with depth_constant, or neither",
+                remedy="give both, or leave both out",
+            )
+        return self
 
     def check_use(self, temperature_c: float, *, charge_c: float, discharge_c: float) -> None:
         """Refuse what the model does not cover; every state of charge is covered.
@@ -166,6 +178,10 @@ class WearModel(Document):
         return self.c_rate_slope * c_rate + self.c_rate_constant
 
     def _depth(self, depth: float | FloatArray) -> FloatArray:
+        if self.depth_cubic is None or self.depth_constant is None:
+            # d times the square of this is the power law
+            steep = np.asarray(depth) ** (0.5 * (self.depth_exponent - 1.0))
+            return np.asarray(self.depth_coefficient**0.5 * steep)
         bent = self.depth_cubic * (np.asarray(depth) - DEPTH_MIDDLE) ** 3
         return np.asarray(bent + self.depth_constant)
 

@@ -43,6 +43,7 @@ COUNT = {"1": 1.0}
 
 QUANTITIES = {
     "power": Quantity("kW", POWER),
+    "battery_power": Quantity("kW", POWER, low=float("-inf")),
     "cap": Quantity("kW", POWER),
     "clock": Quantity("MHz", {"MHz": 1.0, "GHz": 1e3, "Hz": 1e-6}),
     "throughput": Quantity("1/s", {"1/s": 1.0, "1/min": 1.0 / 60.0, "1/h": 1.0 / 3600.0}),
@@ -73,4 +74,4 @@ QUANTITIES = {
     "full_cycles": Quantity("cycles", {"cycles": 1.0, "1": 1.0}, low_is_possible=True),
 }
 """Quantities by name. ``power`` and ``cap`` are what the table says (of all its GPUs, or of one):
-the fit's options say which."""
+the fit's options say which. ``battery_power`` is signed: > 0 is discharge."""
