@@ -1,0 +1,244 @@
+"""The prior of the library: published serving runs of twenty models on two kinds of GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
+from ebplan.models.configuration import Architecture, Configuration
+from ebplan.models.fit.build import dataset, rounded
+from ebplan.models.fit.held_out import HeldOut, leave_groups_out, leave_points_out
+from ebplan.models.fit.pooling import Readings, law_prior, learn
+from ebplan.models.fit.serving_runs import SOURCE
+from ebplan.models.fit.table import Row, Table, read_table
+from ebplan.models.fleet_prior import FleetPrior, LawPrior
+from ebplan.models.laws import PARAMETERS, LawName
+
+PRIOR_NAME = "llm-serving"
+LIMIT_W = {"H100": 700.0, "B200": 1000.0}
+BANDWIDTH_TB_PER_S = {"H100": 3.35, "B200": 8.0}
+"""Data sheets of the SXM boards (NVIDIA)."""
+ARCHITECTURES: dict[str, Architecture] = {
+    "Dense Transformer": "dense",
+    "MoE": "moe",
+    "Mamba-Transformer Hybrid": "hybrid",
+}
+PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "mxfp4": "mxfp4"}
+LAW_COLUMNS: tuple[tuple[LawName, str], ...] = (
+    ("power", "avg_power_w"),
+    ("throughput", "out_tok_per_s"),
+)
+KEY = ("task", "model", "gpu", "num_gpus", "tp", "dp", "ep", "weight_precision")
+COLUMNS = (
+    *KEY,
+    "params_b",
+    "act_params_b",
+    "arch",
+    "avg_batch_size",
+    "avg_output_len",
+    "avg_power_w",
+    "out_tok_per_s",
+    "itl_p50_ms",
+)
+W_PER_KW = 1000.0
+
+
+def read_configurations(
+    path: Path,
+) -> tuple[dict[LawName, list[Readings]], Table]:
+    """Return the points of each configuration by law, least concurrency first, and the table."""
+    table = read_table(path, COLUMNS)
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in table.rows:
+        groups.setdefault(tuple(row.text(c) for c in KEY), []).append(row)
+    found: dict[LawName, list[Readings]] = {"power": [], "throughput": []}
+    for _, rows in sorted(groups.items()):
+        rows.sort(key=lambda row: row.positive("avg_batch_size"))
+        configuration = _configuration(rows)
+        concurrency = np.array([row.positive("avg_batch_size") for row in rows])
+        for law, column in LAW_COLUMNS:
+            unit = W_PER_KW if law == "power" else 1.0
+            measured = np.array([row.positive(column) for row in rows]) / unit
+            found[law].append(Readings(configuration, concurrency, measured))
+    return found, table
+
+
+def build_fleet_prior(path: Path) -> FleetPrior:
+    """Return the prior with its card; ``path`` is the table of serving runs."""
+    found, table = read_configurations(path)
+    laws: dict[LawName, LawPrior] = {}
+    points: dict[LawName, HeldOut] = {}
+    models: dict[LawName, dict[int, HeldOut]] = {}
+    for law, readings in found.items():
+        learnt = learn(law, readings)
+        points[law] = leave_points_out(law, readings, learnt)
+        models[law] = leave_groups_out(law, readings, learnt, family)
+        calibration = [(k, rounded(held.factor())) for k, held in models[law].items()]
+        laws[law] = _rounded(law_prior(law, readings, learnt, calibration))
+    return FleetPrior(
+        name=PRIOR_NAME,
+        measurement_point="gpu",
+        power=laws["power"],
+        throughput=laws["throughput"],
+        card=_card(found["power"], table, laws, points, models),
+    )
+
+
+def family(readings: Readings) -> str:
+    """Return the model that a configuration serves, in whatever precision."""
+    return readings.configuration.family()
+
+
+def _configuration(rows: Sequence[Row]) -> Configuration:
+    first = rows[0]
+    gpu, gpus = first.text("gpu"), round(first.positive("num_gpus"))
+    tokens = float(np.mean([row.positive("avg_output_len") for row in rows]))
+    model = first.text("model").rpartition("/")[2]
+    architecture = ARCHITECTURES[first.text("arch")]
+    total, active = first.positive("params_b"), first.positive("act_params_b")
+    return Configuration.parse(
+        {
+            "name": f"{first.text('task')} {model} {gpus} {gpu}",
+            "model": model,
+            "gpu": gpu,
+            "gpus": gpus,
+            "gpu_limit_w": LIMIT_W[gpu],
+            "memory_bandwidth_tb_per_s": BANDWIDTH_TB_PER_S[gpu],
+            "precision": PRECISIONS[first.text("weight_precision")],
+            "architecture": architecture,
+            "parameters": total,
+            "active_parameters": active,
+            "tokens_out": rounded(tokens),
+            "tensor_parallel": round(first.positive("tp")) > 1,
+            "multimodal": first.text("task") in ("image-chat", "video-chat"),
+        }
+    )
+
+
+def _rounded(prior: LawPrior) -> LawPrior:
+    """Return the prior with the digits that platforms agree on."""
+
+    def walk(value: object) -> object:
+        if isinstance(value, float):
+            return rounded(value)
+        if isinstance(value, dict):
+            return {key: walk(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [walk(entry) for entry in value]
+        return value
+
+    return LawPrior.model_validate(walk(prior.model_dump()))
+
+
+def _card(
+    readings: Sequence[Readings],
+    table: Table,
+    laws: dict[LawName, LawPrior],
+    points: dict[LawName, HeldOut],
+    models: dict[LawName, dict[int, HeldOut]],
+) -> ModelCard:
+    concurrency = np.concatenate([r.concurrency for r in readings])
+    families = {family(r) for r in readings}
+    return ModelCard(
+        title="Serving of language models: what is known before measuring",
+        summary=(
+            f"Prior of power and throughput against requests in flight, from {len(concurrency)} "
+            f"published runs of {len(readings)} configurations of {len(families)} models."
+        ),
+        data=(dataset(table, SOURCE),),
+        method=_METHOD,
+        residuals=tuple(
+            statistic
+            for law, prior in laws.items()
+            for statistic in (
+                Statistic(
+                    name=f"{law}: noise of a reading",
+                    value=prior.pooling.spreads.noise,
+                    unit="share",
+                ),
+                Statistic(
+                    name=f"{law}: misfit of the law",
+                    value=prior.pooling.spreads.misfit,
+                    unit="share",
+                ),
+                *(
+                    Statistic(name=f"{law}: spread over models of {name}", value=value, unit="1")
+                    for name, value in zip(PARAMETERS[law], prior.pooling.model_spread, strict=True)
+                ),
+            )
+        ),
+        leave_one_out=tuple(
+            statistic
+            for law in laws
+            for statistic in (
+                *_statistics(f"{law}, one point left out", points[law]),
+                *(
+                    entry
+                    for k, held in models[law].items()
+                    for entry in _statistics(f"{law}, one model left out, {k} points given", held)
+                ),
+            )
+        ),
+        validity=(
+            ValidRange(
+                name="requests in flight",
+                low=float(concurrency.min()),
+                high=float(concurrency.max()),
+                unit="requests",
+            ),
+        ),
+        measurement_point="gpu",
+        measurement_note="Board power of all GPUs; no CPU, fans or power supply.",
+        assumptions=(
+            Assumption(
+                name="blending of terms",
+                value=1.0,
+                unit="share",
+                provenance="assumed",
+                note="what configurations share adds up in the logarithms of the parameters",
+            ),
+        ),
+        findings=(
+            Finding(
+                title="Without a point there is only an interval",
+                text="The median error of power with no point of one's own is "
+                f"{_median(models['power'][0])}, with two {_median(models['power'][2])}; of "
+                f"throughput {_median(models['throughput'][0])} and "
+                f"{_median(models['throughput'][2])}. Two runs, one at either end of the load, "
+                "are worth more than everything known of other models.",
+            ),
+        ),
+        not_for=(
+            "power without load or asleep: no run constrains it",
+            "power under caps or locked clocks",
+            "GPUs of other makers; a serving engine other than the one that was run (vLLM)",
+        ),
+    )
+
+
+def _statistics(what: str, held: HeldOut) -> tuple[Statistic, ...]:
+    return (
+        Statistic(
+            name=f"{what}: median absolute error", value=float(np.median(held.share)), unit="share"
+        ),
+        Statistic(name=f"{what}: in the 90 % interval", value=held.coverage(), unit="share"),
+    )
+
+
+def _median(held: HeldOut) -> str:
+    return f"{float(np.median(held.share)):.1%}"
+
+
+_METHOD = (
+    "Power `p_few (1 + (rise - 1) c / (c + c_half))` and throughput "
+    "`((c / t_w)^-q + x_roof^-q)^(-1/q)` of an instance with c requests in flight, three "
+    "parameters each, in logarithms. They are pooled partially: what physics says (the boards' "
+    "power limit, the weights over the memory's bandwidth) plus slopes on nine descriptors plus "
+    "a term of the GPU, of the model, and of the configuration, each normal with its own spread; "
+    "the spreads make the readings most likely (empirical Bayes). The law's misfit is a smooth "
+    "Gaussian process. Standard deviations are multiplied by a factor found on models that were "
+    "held out; the coverage stated is that of intervals calibrated on the other models only."
+)
