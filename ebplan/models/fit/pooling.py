@@ -204,8 +204,9 @@ def _likeliest_spreads(
 def _terms(
     readings: Sequence[Readings], jacobian: FloatArray, pooling: Pooling
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the covariance of the readings from the common mean, (M, M), and from each term with
-    a spread of 1, (9, M, M): descriptors, models, own, each by parameter.
+    """Return the covariance of the readings from the common mean, (M, M), and from each term.
+
+    The terms have a spread of 1, (9, M, M): descriptors, models, own, each by parameter.
     """
     configurations = [r.configuration for r in readings]
     shared, model, own = similarities(configurations, configurations)
