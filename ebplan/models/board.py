@@ -24,10 +24,13 @@ where both were swept, one curve goes through both (docs/validation.md).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from ebplan.document import Part, Positive
-from ebplan.errors import RangeError
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ebplan.document import Document, Part, Positive
+from ebplan.errors import InputError, RangeError
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.posterior import Posterior
@@ -154,9 +157,7 @@ class BoardLaw(Part):
         half = law.quantile(confidence) * np.sqrt(variance + elasticity**2 * off)
         return _estimate(log_rate(theta, power), half, confidence)
 
-    def capacity(
-        self, power_kw_per_gpu: FloatArray, *, confidence: float = CONFIDENCE
-    ) -> Estimate:
+    def capacity(self, power_kw_per_gpu: FloatArray, *, confidence: float = CONFIDENCE) -> Estimate:
         """Return the share of the throughput at the highest power that is left at a power.
 
         The interval is the law's own: at the highest power itself nothing is lost for certain.
@@ -191,6 +192,40 @@ class BoardLaw(Part):
             _check("clock_mhz", clock, self.clocks_mhz, allow_extrapolation)
         cap, clock = np.broadcast_arrays(cap.astype(float), clock.astype(float))
         return cap / self.reference_kw_per_gpu, clock / top_mhz
+
+
+class BoardLaws(Document):
+    """A model that may carry the fitted law of each of its workloads.
+
+    A model read off a table too small for a law has none: it then gives the planner its interval,
+    and answers nothing here.
+    """
+
+    laws: dict[str, BoardLaw] = Field(default_factory=dict)
+    """Fitted law by workload; none where the table was too small for one."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the laws out where there are none, as models from before the laws did."""
+        data: dict[str, Any] = write(self)
+        if not self.laws:
+            data.pop("laws", None)
+        return data
+
+    def law(self, workload: str) -> BoardLaw:
+        """Return the law of a workload.
+
+        Raises:
+            InputError: none was fitted for it.
+        """
+        if workload not in self.laws:
+            raise InputError(
+                field="workload",
+                value=workload,
+                allowed=", ".join(self.laws) or "none: this model carries no laws",
+                remedy="choose a fitted workload, or fit a sweep of this one",
+            )
+        return self.laws[workload]
 
 
 def _check(

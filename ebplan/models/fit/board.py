@@ -105,6 +105,8 @@ class FittedBoard:
     """The law."""
     free: NDArray[np.bool_]
     """Readings under a cap that does nothing, or under none, shape (N,)."""
+    at_top: NDArray[np.bool_]
+    """Readings at the highest clock, shape (N,)."""
     power_residuals: FloatArray
     """ln(measured / law) of power, shape (N,)."""
     rate_residuals: FloatArray
@@ -132,28 +134,29 @@ def fit_board(
         InputError: too many readings lie off the law.
     """
     top = float(readings.power.max())
-    top_mhz = None if readings.clock is None else float(readings.clock.max())
-    clock = np.ones(len(readings.cap)) if top_mhz is None else readings.clock / top_mhz
+    locked = readings.clock is not None
+    mhz = np.ones(len(readings.cap)) if readings.clock is None else readings.clock
+    clock = mhz / mhz.max()
     free = not_binding(readings, repeatability)
     power = _fit_power(readings, clock, top, repeatability.power, field)
     rate = _fit_rate(readings, top, prior, repeatability.rate, field)
     count = len(readings.cap)
     caps = np.unique(readings.cap[np.isfinite(readings.cap)])
-    at_top = np.ones(count, dtype=bool) if top_mhz is None else clock == 1.0
-    loose = np.unique(readings.cap[free & at_top & np.isfinite(readings.cap)])
+    loose = np.unique(readings.cap[free & (clock == 1.0) & np.isfinite(readings.cap)])
     law = BoardLaw(
         reference_kw_per_gpu=top,
-        reference_clock_mhz=top_mhz,
+        reference_clock_mhz=float(mhz.max()) if locked else None,
         power_law=_posterior(power, POWER_NAMES),
         rate_law=_posterior(rate, RATE_NAMES),
         caps_kw_per_gpu=tuple(caps.tolist()),
         not_binding_kw_per_gpu=tuple(loose.tolist()),
-        clocks_mhz=() if readings.clock is None else tuple(np.unique(readings.clock).tolist()),
+        clocks_mhz=tuple(np.unique(mhz).tolist()) if locked else (),
         lowest_kw_per_gpu=float(readings.power.min()),
     )
     return FittedBoard(
         law=law,
         free=free,
+        at_top=clock == 1.0,
         power_residuals=power.residuals[:count],
         rate_residuals=rate.residuals[:count],
         off=~(power.used & rate.used)[:count],
