@@ -137,9 +137,9 @@ def fit_board(
     locked = readings.clock is not None
     mhz = np.ones(len(readings.cap)) if readings.clock is None else readings.clock
     clock = mhz / mhz.max()
-    free = not_binding(readings, repeatability)
     power = _fit_power(readings, clock, top, repeatability.power, field)
     rate = _fit_rate(readings, top, prior, repeatability.rate, field)
+    free = not_binding(readings, repeatability)
     count = len(readings.cap)
     caps = np.unique(readings.cap[np.isfinite(readings.cap)])
     loose = np.unique(readings.cap[free & (clock == 1.0) & np.isfinite(readings.cap)])
@@ -167,24 +167,39 @@ def not_binding(readings: Readings, repeatability: Repeatability) -> NDArray[np.
     """Return which readings stand under a cap that does nothing, shape (N,).
 
     A cap does nothing when the power lies below it by more than power repeats *and* the throughput
-    is that under a higher cap (or none) at the same clock, as well as throughput repeats. The
-    highest cap does nothing when a lower one does nothing: where no lower cap gives the same, it
-    may still bind, and is counted as binding.
+    is that under the higher caps (or none) at the same clock, as well as throughput repeats. Where
+    a cap does nothing, no higher one does anything. The highest cap is compared with none: where
+    no lower cap gives the same, it may still bind, and is counted as binding.
+
+    Where throughput falls as the cap rises, the table itself shows how badly it repeats: such falls
+    are differences of two readings, and count where they say more than what was stated.
     """
+    repeats = max(repeatability.rate, _falls(readings) / np.sqrt(2.0))
     free = ~np.isfinite(readings.cap)
     clocks = np.zeros(len(readings.cap)) if readings.clock is None else readings.clock
+    # A difference of two readings, each known as well as readings repeat.
+    below = readings.power <= readings.cap * (1.0 - np.sqrt(2.0) * repeatability.power)
     for clock in np.unique(clocks):
         at = clocks == clock
-        order = np.flatnonzero(at)[np.argsort(readings.cap[at])]
-        top = readings.rate[order[readings.cap[order] == readings.cap[order[-1]]]].mean()
-        # A difference of two readings, each known as well as readings repeat.
-        same = readings.rate >= top * (1.0 - np.sqrt(2.0) * repeatability.rate)
-        below = readings.power <= readings.cap * (1.0 - np.sqrt(2.0) * repeatability.power)
-        loose = at & same & below
-        highest = readings.cap == readings.cap[order[-1]]
-        if (loose & ~highest).any():
-            free |= loose
+        lowest_free = np.inf
+        for i in np.flatnonzero(at & below & (readings.cap < readings.cap[at].max())):
+            higher = readings.rate[at & (readings.cap > readings.cap[i])]
+            least = higher.mean() * (1.0 - np.sqrt(1.0 + 1.0 / len(higher)) * repeats)
+            if readings.rate[i] >= least:
+                lowest_free = min(lowest_free, float(readings.cap[i]))
+        free |= at & (readings.cap >= lowest_free)
     return np.asarray(free)
+
+
+def _falls(readings: Readings) -> float:
+    """Return the root mean square of the falls of throughput from a cap to the next higher one."""
+    clocks = np.zeros(len(readings.cap)) if readings.clock is None else readings.clock
+    falls = []
+    for clock in np.unique(clocks):
+        at = np.flatnonzero(clocks == clock)
+        change = np.diff(np.log(readings.rate[at[np.argsort(readings.cap[at])]]))
+        falls += change[change < 0.0].tolist()
+    return float(np.sqrt(np.mean(np.square(falls)))) if falls else 0.0
 
 
 def pool_workloads(laws: Sequence[BoardLaw]) -> WorkloadPrior:

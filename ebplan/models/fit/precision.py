@@ -56,7 +56,7 @@ class PrecisionOptions(Part):
 
 def throughput_ratio(base: FloatArray | float, lower: FloatArray | float) -> FloatArray:
     """Return the throughput of the lower precision relative to the base."""
-    return np.asarray(lower) / np.asarray(base)
+    return np.asarray(np.asarray(lower) / np.asarray(base))
 
 
 def busy_power_ratio(
