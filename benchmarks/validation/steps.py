@@ -108,8 +108,8 @@ def run_step(folder: Path) -> Iterator[Line | str]:
         "There is one step each way. Delay and time constant of the step up are fitted to this "
         "very step; what is held out is every second reading, whose neighbours are alike, and the "
         "levels. That another step looks the same is not shown. The rise is not first order: it "
-        f"rests at about {_plateau_kw(up) * 1e3:.0f} W from 0.15 to 0.28 s, while the SM clock rests "
-        "at 1,462 MHz."
+        f"rests at about {_plateau_kw(up) * 1e3:.0f} W from 0.15 to 0.28 s, while the SM clock "
+        "rests at 1,462 MHz."
     )
     yield (
         f"Dips: {series.in_dips.mean():.0%} of {len(data):,} readings are left out by the rule for "
@@ -148,8 +148,8 @@ def run_latency(folder: Path) -> Iterator[Line | str]:
     call_ms = [max(float(row[f"gpu{k}_us"]) for k in range(3)) / 1e3 for row in rows]
     yield (
         "A step down is bounded by its series, from when the cap is in force; a trigger takes this "
-        f"long, of which {np.median(call_ms):.0f} ms are the call that sets the cap. Intervals of quantiles are "
-        "between order statistics and assume nothing of the distribution."
+        f"long, of which {np.median(call_ms):.0f} ms are the call that sets the cap. Intervals of "
+        "quantiles are between order statistics and assume nothing of the distribution."
     )
 
 

@@ -73,6 +73,13 @@ def log_rate(theta: FloatArray, power: FloatArray) -> FloatArray:
     return np.asarray(theta[0] - np.log1p(limited * ((1.0 - static) / dynamic - 1.0)))
 
 
+def rate_elasticity(theta: FloatArray, power: FloatArray) -> FloatArray:
+    """Return d ln(throughput) / d ln(power), shape (M,); arguments as ``log_rate``."""
+    step = 1e-3
+    up, down = log_rate(theta, power * (1.0 + step)), log_rate(theta, power * (1.0 - step))
+    return np.asarray((up - down) / np.log((1.0 + step) / (1.0 - step)))
+
+
 def _share(odds: float) -> float:
     """Return the share of given log-odds."""
     return float(1.0 / (1.0 + np.exp(-odds)))
@@ -150,8 +157,7 @@ class BoardLaw(Part):
         theta, power_law = np.array(self.rate_law.theta), self.power_law
         power = np.exp(log_power(np.array(power_law.theta), cap, clock))
         off = power_law.variance(lambda theta: log_power(theta, cap, clock)) + power_law.spread**2
-        up, down = log_rate(theta, power * 1.001), log_rate(theta, power * 0.999)
-        elasticity = (up - down) / np.log(1.001 / 0.999)
+        elasticity = rate_elasticity(theta, power)
         law = self.rate_law
         variance = law.variance(lambda theta: log_rate(theta, power)) + law.spread**2
         half = law.quantile(confidence) * np.sqrt(variance + elasticity**2 * off)

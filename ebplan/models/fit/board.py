@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from ebplan.document import FieldFault, Part
-from ebplan.models.board import POWER_NAMES, RATE_NAMES, BoardLaw, log_power, log_rate
+from ebplan.models.board import (
+    POWER_NAMES,
+    RATE_NAMES,
+    BoardLaw,
+    log_power,
+    log_rate,
+    rate_elasticity,
+)
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.robust import Residuals, RobustFit, fit_robust
 from ebplan.models.posterior import Posterior
@@ -107,10 +114,6 @@ class FittedBoard:
     """Readings under a cap that does nothing, or under none, shape (N,)."""
     at_top: NDArray[np.bool_]
     """Readings at the highest clock, shape (N,)."""
-    power_residuals: FloatArray
-    """ln(measured / law) of power, shape (N,)."""
-    rate_residuals: FloatArray
-    """ln(measured / law) of throughput at the measured power, shape (N,)."""
     off: NDArray[np.bool_]
     """Readings left out because they lie off either law, shape (N,)."""
 
@@ -138,7 +141,7 @@ def fit_board(
     mhz = np.ones(len(readings.cap)) if readings.clock is None else readings.clock
     clock = mhz / mhz.max()
     power = _fit_power(readings, clock, top, repeatability.power, field)
-    rate = _fit_rate(readings, top, prior, repeatability.rate, field)
+    rate = _fit_rate(readings, top, prior, repeatability, field)
     free = not_binding(readings, repeatability)
     count = len(readings.cap)
     caps = np.unique(readings.cap[np.isfinite(readings.cap)])
@@ -157,8 +160,6 @@ def fit_board(
         law=law,
         free=free,
         at_top=clock == 1.0,
-        power_residuals=power.residuals[:count],
-        rate_residuals=rate.residuals[:count],
         off=~(power.used & rate.used)[:count],
     )
 
@@ -240,21 +241,36 @@ def _fit_power(
 
 
 def _fit_rate(
-    readings: Readings, top: float, prior: WorkloadPrior, repeats: float, field: str
+    readings: Readings, top: float, prior: WorkloadPrior, repeats: Repeatability, field: str
 ) -> RobustFit:
-    """Fit throughput against the measured power."""
+    """Fit throughput against the measured power.
+
+    Power is measured with an error too, which counts more the steeper the curve: residuals are
+    taken in units of the error of throughput at a certain power (effective variance), the slope
+    being that of a first fit.
+    """
     power, seen = readings.power / top, np.log(readings.rate)
     mean = np.array([prior.static, prior.limited])
     whiten = np.linalg.inv(np.linalg.cholesky(np.array(prior.covariance)))
+    weight = np.ones(len(power))
+
+    def residuals(theta: FloatArray) -> FloatArray:
+        return np.asarray((seen - log_rate(theta, power)) / weight)
+
     start = np.array([seen[power.argmax()], *mean])
-    return fit_robust(
-        _beside(lambda theta: seen - log_rate(theta, power), repeats),
-        start,
-        RATE_NAMES,
-        prior=lambda theta: np.asarray(whiten @ (theta[1:] - mean)),
-        floor=NEVER_OFF,
-        field=f"{field}.throughput",
-    )
+    for _ in range(2):
+        fit = fit_robust(
+            _beside(residuals, repeats.rate),
+            start,
+            RATE_NAMES,
+            prior=lambda theta: np.asarray(whiten @ (theta[1:] - mean)),
+            floor=NEVER_OFF,
+            field=f"{field}.throughput",
+        )
+        start = fit.theta
+        elasticity = rate_elasticity(start, power)
+        weight = np.hypot(1.0, elasticity * repeats.power / repeats.rate)
+    return fit
 
 
 def _beside(residuals: Residuals, repeats: float) -> Residuals:
