@@ -22,6 +22,9 @@ from ebplan.site import MeasurementPoint, Response
 TO_NINETY_PERCENT = float(np.log(10.0))
 """Time constants from the end of the delay until 90 % of a step is there."""
 
+SHORTEST_WINDOW_S = 1e-6
+"""No sensor averages over less; below it, a difference of integrals would be rounding alone."""
+
 
 def reached(since_s: FloatArray, delay_s: float, time_constant_s: float) -> FloatArray:
     """Return the share of a step that is there, same shape; a time constant of 0 is a jump."""
@@ -35,7 +38,7 @@ def reached_on_average(
     since_s: FloatArray, delay_s: float, time_constant_s: float, window_s: float
 ) -> FloatArray:
     """Return what a sensor that averages over the window before each reading shows of it."""
-    if window_s <= 0.0:
+    if window_s < SHORTEST_WINDOW_S:
         return reached(since_s, delay_s, time_constant_s)
 
     def integral(x: FloatArray) -> FloatArray:

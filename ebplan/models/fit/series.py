@@ -44,8 +44,12 @@ def correlation_time(values: FloatArray) -> float:
 
 
 def busy_level(power: FloatArray) -> float:
-    """Return the level at which a stretch of power stands while there is work."""
-    return float(np.median(power[power > DIP_SHARE * np.quantile(power, 0.95)]))
+    """Return the level at which a stretch of power comes to stand while there is work.
+
+    Of its later half: the earlier one may still be on its way from the level before.
+    """
+    later = power[len(power) // 2 :]
+    return float(np.median(later[later > DIP_SHARE * np.quantile(later, 0.95)]))
 
 
 def dips(time: FloatArray, power: FloatArray, starts: NDArray[np.intp]) -> NDArray[np.bool_]:

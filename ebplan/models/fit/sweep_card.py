@@ -16,13 +16,15 @@ Fits = Mapping[str, tuple[Readings, FittedBoard]]
 
 
 def residual_statistics(fits: Fits) -> tuple[Statistic, ...]:
-    """Return the spread of both laws by workload."""
+    """Return the spread of both laws by workload, and the powers they are made of."""
     return tuple(
-        Statistic(name=f"{what}, standard deviation, {name}", value=value, unit="share")
+        Statistic(name=f"{what}, {name}", value=value, unit=unit)
         for name, (_, fitted) in fits.items()
-        for what, value in (
-            ("throughput", fitted.law.rate_law.spread),
-            ("power", fitted.law.power_law.spread),
+        for what, value, unit in (
+            ("throughput, standard deviation", fitted.law.rate_law.spread, "share"),
+            ("power, standard deviation", fitted.law.power_law.spread, "share"),
+            ("natural draw", fitted.law.natural_kw_per_gpu * W_PER_KW, "W per GPU"),
+            ("static power", fitted.law.static_kw_per_gpu * W_PER_KW, "W per GPU"),
         )
     )
 
