@@ -30,17 +30,16 @@ def correlation_time(values: FloatArray) -> float:
     ``1 + 2 sum rho_k`` over the lags before the autocorrelation first falls to zero: sensors that
     repeat themselves, and levels that drift, count for less than their number of readings.
     """
+    count = len(values)
     off = values - values.mean()
-    power = float(off @ off)
-    if power == 0.0 or len(values) < 3:
-        return float(len(values))
-    total = 1.0
-    for lag in range(1, len(values) - 1):
-        rho = float(off[:-lag] @ off[lag:]) / power
-        if rho <= 0.0:
-            break
-        total += 2.0 * rho
-    return min(total, float(len(values)))
+    if count < 3 or not off.any():
+        return float(count)
+    spectrum = np.fft.rfft(off, 2 * count)  # padded, so that the end does not meet the beginning
+    shared = np.fft.irfft(spectrum * spectrum.conj(), 2 * count)[: count - 1]
+    rho = shared / shared[0]
+    ended = np.flatnonzero(rho <= 0.0)
+    before = rho[1 : ended[0]] if len(ended) else rho[1:]
+    return float(min(1.0 + 2.0 * before.sum(), count))
 
 
 def busy_level(power: FloatArray) -> float:
@@ -78,8 +77,5 @@ def dips(time: FloatArray, power: FloatArray, starts: NDArray[np.intp]) -> NDArr
     for shift in range(1, DIP_EDGE_READINGS + 1):
         out[:-shift] |= low[shift:]
         out[shift:] |= low[:-shift]
-    last_low = -np.inf
-    for i in range(len(power)):
-        last_low = time[i] if low[i] else last_low
-        out[i] |= time[i] - last_low <= DIP_RECOVERY_S
-    return out
+    last_low = np.maximum.accumulate(np.where(low, time, -np.inf))
+    return np.asarray(out | (time - last_low <= DIP_RECOVERY_S))
