@@ -14,10 +14,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, Fraction, Positive, require_ordered
+from ebplan.document import Fraction, Positive, require_ordered
 from ebplan.errors import RangeError
+from ebplan.models.board import BoardLaws
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import CapCurve, FloatArray
+from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.site import MeasurementPoint
 
 
@@ -31,7 +33,7 @@ def capped_power_kw(cap_kw: float | FloatArray, natural_kw: float | FloatArray) 
     return np.minimum(cap_kw, natural_kw)
 
 
-class CapModel(Document):
+class CapModel(BoardLaws):
     """Capacity under per-GPU power caps, as an interval."""
 
     kind: Literal["cap_model"] = "cap_model"
@@ -132,3 +134,40 @@ class CapModel(Document):
         # The tangent of a steep curve would go below zero far from full power.
         low = max(min(ends), 0.0) * (1.0 - self.throughput_residual)
         return low, max(ends) * (1.0 + self.throughput_residual)
+
+    def throughput(
+        self,
+        workload: str,
+        cap_kw_per_gpu: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the throughput of a measured workload under caps in 1/s, shape (M,).
+
+        Args:
+            workload: one of ``laws``.
+            cap_kw_per_gpu: caps in kW per GPU, shape (M,) or one.
+            confidence: of the interval for a new reading.
+            allow_extrapolation: accept caps outside the measured ones.
+
+        Raises:
+            InputError: no law was fitted for the workload.
+            RangeError: a cap lies outside the measured ones.
+        """
+        return self.law(workload).throughput(
+            cap_kw_per_gpu, confidence=confidence, allow_extrapolation=allow_extrapolation
+        )
+
+    def power(
+        self,
+        workload: str,
+        cap_kw_per_gpu: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the power of a GPU under caps in kW, shape (M,); as ``throughput``."""
+        return self.law(workload).power(
+            cap_kw_per_gpu, confidence=confidence, allow_extrapolation=allow_extrapolation
+        )

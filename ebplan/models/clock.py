@@ -11,14 +11,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, Positive, require_ordered
+from ebplan.document import Positive, require_ordered
 from ebplan.errors import RangeError
+from ebplan.models.board import BoardLaws
 from ebplan.models.card import ModelCard
-from ebplan.models.curves import CapCurve
+from ebplan.models.curves import CapCurve, FloatArray
+from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.site import MeasurementPoint
 
 
-class ClockModel(Document):
+class ClockModel(BoardLaws):
     """Capacity under a locked SM clock, as an interval."""
 
     kind: Literal["clock_model"] = "clock_model"
@@ -78,3 +80,40 @@ class ClockModel(Document):
             )
         share = (lowest_clock_mhz / high) ** self.power_exponent
         return CapCurve(full_kw=full_kw, elasticity=self.elasticity_high, floor_kw=share * full_kw)
+
+    def throughput(
+        self,
+        workload: str,
+        clock_mhz: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the throughput of a measured workload at locked clocks in 1/s, shape (M,).
+
+        Args:
+            workload: one of ``laws``.
+            clock_mhz: clocks in MHz, shape (M,) or one.
+            confidence: of the interval for a new reading.
+            allow_extrapolation: accept clocks outside the measured ones.
+
+        Raises:
+            InputError: no law was fitted for the workload.
+            RangeError: a clock lies outside the measured ones.
+        """
+        return self.law(workload).throughput(
+            None, clock_mhz, confidence=confidence, allow_extrapolation=allow_extrapolation
+        )
+
+    def power(
+        self,
+        workload: str,
+        clock_mhz: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the power of a GPU at locked clocks in kW, shape (M,); as ``throughput``."""
+        return self.law(workload).power(
+            None, clock_mhz, confidence=confidence, allow_extrapolation=allow_extrapolation
+        )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.fit.build import dataset, rounded
+from ebplan.models.fit.precision import busy_power_ratio, throughput_ratio
 from ebplan.models.fit.serving_runs import (
     GPU,
     GPUS,
@@ -65,14 +66,14 @@ def build_tier(path: Path) -> TierModel:
 def _gain(pair: Pair) -> float:
     """Return the throughput of the lower precision relative to the other."""
     one, other = pair
-    return other.tok_per_s / one.tok_per_s
+    return float(throughput_ratio(one.tok_per_s, other.tok_per_s))
 
 
 def _draw(pair: Pair) -> float:
     """Return the power above idle of the lower precision relative to the other; same boards."""
     one, other = pair
     idle_kw = IDLE_W_PER_GPU * GPUS / W_PER_KW
-    return (other.power_kw - idle_kw) / (one.power_kw - idle_kw)
+    return float(busy_power_ratio(one.power_kw, other.power_kw, idle_kw))
 
 
 def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelCard:

@@ -39,7 +39,7 @@ class Quantity:
 POWER = {"mW": 1e-6, "W": 1e-3, "kW": 1.0, "MW": 1e3}
 TIME = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 SHARE = {"share": 1.0, "%": 0.01}
-COUNT = {"1": 1.0}
+COUNT = {"1": 1.0, "requests": 1.0, "tokens": 1.0}
 
 QUANTITIES = {
     "power": Quantity("kW", POWER),

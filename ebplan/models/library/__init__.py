@@ -15,11 +15,20 @@ from ebplan.models.cap import CapModel
 from ebplan.models.clock import ClockModel
 from ebplan.models.consolidation import ConsolidationReference
 from ebplan.models.fleet import FleetModel
+from ebplan.models.ramp import RampModel
+from ebplan.models.standby import StandbyModel
 from ebplan.models.tier import TierModel
 from ebplan.models.wear import WearModel
 
 Artefact: TypeAlias = (
-    FleetModel | CapModel | ClockModel | TierModel | ConsolidationReference | WearModel
+    FleetModel
+    | CapModel
+    | ClockModel
+    | TierModel
+    | ConsolidationReference
+    | WearModel
+    | RampModel
+    | StandbyModel
 )
 
 Kind = TypeVar("Kind", bound=Artefact)
@@ -31,6 +40,8 @@ _KINDS: dict[str, type[Artefact]] = {
     "tier_model": TierModel,
     "consolidation_reference": ConsolidationReference,
     "wear_model": WearModel,
+    "ramp_model": RampModel,
+    "standby_model": StandbyModel,
 }
 
 
