@@ -34,13 +34,13 @@ def with_capacity(fleet: FleetModel, by: PoolCorrection | None) -> FleetModel:
     return fleet.model_copy(update={"workloads": workloads})
 
 
-def corrected(pool: PoolProblem, by: PoolCorrection | None, model_utilisation: float) -> PoolProblem:
+def corrected(pool: PoolProblem, by: PoolCorrection | None, utilisation: float) -> PoolProblem:
     """Return a pool that draws what tracking found; capacity is corrected before.
 
     Args:
         pool: as its fitted models say.
         by: what tracking found, if anything.
-        model_utilisation: highest utilisation, at which caps begin to cost capacity.
+        utilisation: highest utilisation, at which caps begin to cost capacity.
     """
     if by is None or by == PoolCorrection():
         return pool
@@ -48,16 +48,16 @@ def corrected(pool: PoolProblem, by: PoolCorrection | None, model_utilisation: f
     changes: dict[str, object] = {
         "load_curve": load_curve,
         "drained_kw": pool.drained_kw * by.idle_gain,
-        "cap_curve": _corrected_cap(pool.cap_curve, load_curve, by, pool, model_utilisation),
+        "cap_curve": _corrected_cap(pool.cap_curve, load_curve, by, pool, utilisation),
         "correction": by,
     }
     if pool.tier is not None:
         lowered = corrected_load(pool.tier.load_curve, by)
-        capped = _corrected_cap(pool.tier.cap_curve, lowered, by, pool, model_utilisation)
+        capped = _corrected_cap(pool.tier.cap_curve, lowered, by, pool, utilisation)
         changes["tier"] = pool.tier.model_copy(update={"load_curve": lowered, "cap_curve": capped})
     if pool.clock_lock is not None:
         curve = pool.clock_lock.cap_curve
-        full_kw = float(load_curve.power_kw(model_utilisation))
+        full_kw = float(load_curve.power_kw(utilisation))
         # what a clock leaves is a share of the full power: its lowest moves along
         floor_kw = min(curve.floor_kw * full_kw / curve.full_kw, _lowest_kw(load_curve, pool))
         locked = curve.model_copy(update={"full_kw": full_kw, "floor_kw": floor_kw})

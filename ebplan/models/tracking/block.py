@@ -1,5 +1,4 @@
-"""Readings gathered for some seconds and told as one: their median, which one bad one cannot move.
-"""
+"""Readings gathered for some seconds and told as one: the median, which no single one can move."""
 
 from __future__ import annotations
 
