@@ -85,6 +85,8 @@ class FluidPlant:
         if droop is not None and self._converter is not None:
             self._droop = DroopSignal(droop.curve, self._frequency, self._converter.delay_s)
         self._meter = Meter(meter or MeterModel(), seed)
+        averaging_s = (meter or MeterModel()).averaging_s
+        self._battery_meter = Meter(MeterModel(averaging_s=averaging_s), seed)
         self._pool_meters = {
             name: Meter(pool_meter or MeterModel(), seed, 1 + i)
             for i, name in enumerate(self._pools)
@@ -240,6 +242,7 @@ class FluidPlant:
     ) -> Measurements:
         now, converter = self._registers(), self._converter
         per_h = 3600.0 / dt_s if dt_s > 0.0 else 0.0
+        net_kws = 3600.0 * (now.battery_out_kwh - now.battery_in_kwh)
         given_kwh = now.battery_out_kwh - before.battery_out_kwh
         taken_kwh = now.battery_in_kwh - before.battery_in_kwh
         return Measurements(
@@ -255,6 +258,9 @@ class FluidPlant:
                 for name, meter in self._pool_meters.items()
             },
             battery_kw=(given_kwh - taken_kwh) * per_h,
+            battery_meter_kw=self._battery_meter.read(self._now_s, net_kws) or 0.0
+            if dt_s > 0.0
+            else 0.0,
             soc=None if converter is None else converter.cells.soc,
             frequency_hz=self._frequency.at(self._now_s).hz,
             converter=None if converter is None else converter.standing,

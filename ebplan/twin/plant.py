@@ -114,6 +114,9 @@ class Measurements:
     """Reading of each pool's own meter, seen at the connection point; None while it is silent."""
     battery_kw: float
     """Mean battery power at the converter's AC side; > 0 is discharge."""
+    battery_meter_kw: float
+    """The same over the time that the meter at the connection point averages: what is to be added
+    to its reading; over a shorter step the two would not belong together."""
     soc: float | None
     """State of charge; None without a battery."""
     frequency_hz: float
@@ -144,7 +147,7 @@ class Measurements:
             at=self.started + timedelta(seconds=self.at_s),
             soc=self.soc,
             grid=grid,
-            battery_kw=self.battery_kw,
+            battery_kw=self.battery_meter_kw,
             converter_available=self.converter != "tripped",
             pools={
                 name: _pool_state(pool, self.at_s, self.dt_s, self.pool_meter_kw[name])
