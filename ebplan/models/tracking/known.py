@@ -16,6 +16,9 @@ from ebplan.models.tracking.history import Entry, History, appended
 from ebplan.models.tracking.parameter import Drift, Tracked
 from ebplan.state import PoolCorrection
 
+AS_FITTED = 0.01
+"""A parameter that came back this close to the fitted model is no drift any more."""
+
 
 class PoolKnown(Part):
     """What is known of a pool."""
@@ -59,13 +62,14 @@ class SiteKnown(Document):
         return self.battery.applied[0]
 
     def told(self) -> tuple[str, ...]:
-        """Return a sentence for each drift that was named and each mechanism that is de-rated."""
+        """Return a sentence for each drift that lasts and each mechanism that is de-rated."""
         caps = (
             f"pool {name}: power caps are de-rated, they deliver {known.caps.share:.0%}"
             for name, known in self.pools.items()
             if known.caps.share < 1.0
         )
-        return (*(drift.words for drift in self.drifts), *caps)
+        lasting = (drift for drift in self.drifts if abs(drift.after - 1.0) > AS_FITTED)
+        return (*(drift.words for drift in lasting), *caps)
 
 
 def learn_power(known: SiteKnown, pool: str, row: Numbers, value: float, at: datetime) -> SiteKnown:

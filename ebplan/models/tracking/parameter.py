@@ -174,7 +174,8 @@ class Parameter:
             since=cusum.since,
             at=at,
             evidence=cusum.highest / self.threshold,
-            words=self.words(before, after, pool) + f" since {cusum.since:%H:%M:%S}",
+            words=self.words(before, after, pool)
+            + f", since {cusum.since.isoformat(timespec='seconds')}",
         )
 
     def words(self, before: float, after: float, pool: str | None) -> str:
