@@ -45,6 +45,7 @@ class Day:
     bias: Bias
     load_noise: LoadNoise
     meter: MeterModel
+    pool_meter: MeterModel
     disturbances: tuple[Disturbance, ...]
     seed: int
 
@@ -56,6 +57,7 @@ class Day:
             bias=self.bias,
             load_noise=self.load_noise,
             meter=self.meter,
+            pool_meter=self.pool_meter,
             disturbances=self.disturbances,
             seed=self.seed,
         )
@@ -89,6 +91,7 @@ def make_day(
         else Bias(),
         load_noise=LoadNoise(std=LOAD_ERROR if errors else 0.0),
         meter=MeterModel(noise_kw=0.002 * draw_kw, dropouts_per_h=1.0) if errors else MeterModel(),
+        pool_meter=MeterModel(noise_share=0.005, dropouts_per_h=1.0) if errors else MeterModel(),
         disturbances=_faults(case, rng, events, draw_kw, other_kw) if faults else (),
         seed=seed,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -51,6 +51,23 @@ class TierState(Part):
     """What they serve of the pool's load, by request class."""
 
 
+Gain = Annotated[float, Field(ge=0.5, le=2.0)]
+"""A model's number is multiplied by this; one further off is to be fitted anew, not corrected."""
+
+
+class PoolCorrection(Part):
+    """What tracking found of a pool's models: plans are made with the model's number times this."""
+
+    idle_gain: Gain = 1.0
+    """Power of an instance without load."""
+    busy_gain: Gain = 1.0
+    """Power that load adds."""
+    capacity_gain: Gain = 1.0
+    """Requests per second that an instance can serve."""
+    cap_delivery: float = Field(default=1.0, ge=0.3, le=1.0)
+    """Share of the power that a cap is meant to take and does take."""
+
+
 class PoolState(Part):
     """One pool at the start of the plan."""
 
@@ -79,6 +96,14 @@ class PoolState(Part):
     event has already moved some; as many as now if absent."""
     settling: tuple[Settling, ...] = ()
     """Power still on its way, where an event has already moved some."""
+    power_kw: NonNegative | None = None
+    """Draw by the pool's own meter, at the connection point; None where none was read."""
+    served_req_per_s: dict[str, NonNegative] = Field(default_factory=dict)
+    """Requests answered, by request class; empty where that was not read."""
+    waiting_requests: dict[str, NonNegative] = Field(default_factory=dict)
+    """Requests admitted that wait for an instance, by request class."""
+    correction: PoolCorrection | None = None
+    """What tracking found of its models; as fitted if absent."""
 
     @property
     def total(self) -> int:
@@ -123,5 +148,7 @@ class State(Document):
     """Whether the battery's converter answers; without, the site has no battery for now."""
     battery_kw: float = 0.0
     """Battery power when the meter was read, at the connection point; > 0 discharges."""
+    battery_efficiency_gain: float = Field(default=1.0, ge=0.7, le=1.2)
+    """What tracking found of the battery's one-way efficiency, as a multiple of the site's."""
     pools: dict[str, PoolState]
     """Each pool of the site."""

@@ -118,14 +118,17 @@ def utilisation(evidence: Evidence, _: Replay) -> list[Finding]:
 def cap_set_point(evidence: Evidence, _: Replay) -> list[Finding]:
     """The limit set in the GPUs gives the planned power, and is left out only where none is needed.
 
-    A limit in watts per GPU is the power of one active instance, carried inside by the losses.
+    A limit in watts per GPU is the power of one active instance, carried inside by the losses;
+    where caps take only a share of what they are meant to, so much deeper.
     """
     found = []
     for pool in evidence.pools:
         watts_per_kw = pool.problem.gpu_kw_per_kw * 1000.0 / pool.problem.gpus_per_instance
         for way in pool.ways:
             if way.locked is None:
-                watts = way.each_kw * watts_per_kw
+                below_kw = np.maximum(way.natural_kw - way.each_kw, 0.0)
+                deeper_kw = below_kw * (1.0 / pool.problem.cap_delivery - 1.0)
+                watts = (way.each_kw - deeper_kw) * watts_per_kw
                 found += _set_point(way, watts, CAP_W, evidence.epoch_starts_s, "cap_w_per_gpu")
     return found
 

@@ -19,6 +19,7 @@ from typing import Self, get_args
 
 from ebplan.errors import EbplanError, InputError, NoPlanError
 from ebplan.event import Baseline, Event
+from ebplan.models.tracking.known import SiteKnown
 from ebplan.plan import Answer, Plan, PlanWarning
 from ebplan.planner.arming import Arming
 from ebplan.planner.contingencies import Armed, Contingency, draw_kw, likely_contingencies
@@ -31,6 +32,7 @@ from ebplan.planner.ladder import Ladder
 from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.readings import believed
 from ebplan.planner.standing import standing_event
+from ebplan.planner.tracking import Tracking, explained_kw
 from ebplan.pose import pose
 from ebplan.pose.repair import pose_measured
 from ebplan.site import Site
@@ -63,6 +65,8 @@ class Planner:
         problems_to: folder for problems that a solver failed on; a temporary one if absent.
         ready_soc: state of charge that is restored between events; what was measured first if
             absent.
+        tracks: whether the models are tracked from what is measured, where pools are metered.
+        known: what tracking knew before a restart (``known``).
 
     Example:
         >>> from ebplan import Planner, load_case
@@ -80,6 +84,8 @@ class Planner:
         tolerance: Tolerance | None = None,
         problems_to: Path | None = None,
         ready_soc: float | None = None,
+        tracks: bool = True,
+        known: SiteKnown | None = None,
     ) -> None:
         if clock not in get_args(Clock):
             raise InputError(
@@ -104,6 +110,7 @@ class Planner:
         self._measured: State | None = None
         self._ready_soc = ready_soc
         self._disturbance = Disturbance()
+        self._tracking = Tracking(site, known) if tracks else None
         self._arming = Arming(site, clock, self._gate, self._estimate_for)
         self._closed = False
         self._draws: deque[tuple[datetime, float]] = deque(maxlen=SEEN)
@@ -111,7 +118,8 @@ class Planner:
         self.why: tuple[str, ...] = ()
         """Why the last ``replan`` made another plan; empty where it kept the plan."""
         self.doubts: tuple[str, ...] = ()
-        """What of the last measured state was not believed, or is odd."""
+        """What of the last measured state was not believed, or is odd; which drift of the models
+        was seen, and what is de-rated."""
 
     # --- life -------------------------------------------------------------------------------
 
@@ -276,7 +284,12 @@ class Planner:
         """Return what is believed of a measured state, and what was changed; the lock is held."""
         planned = {} if followed is None else followed.expects.loads
         state, changed, odd = believed(self.site, measured, planned)
-        self._measured, self.doubts = state, (*changed, *odd)
+        told: tuple[str, ...] = ()
+        if self._tracking is not None:
+            if followed is not None and followed.elapsed_s(state.at) >= 0.0:
+                self._tracking.see(followed.problem, followed.plan, state)
+            state, told = self._tracking.corrected(state), self._tracking.known.told()
+        self._measured, self.doubts = state, (*changed, *odd, *told)
         if state.grid is not None:
             self._draws.append((state.at, state.grid.kw + state.battery_kw))
         return state, changed
@@ -457,9 +470,15 @@ class Planner:
     def _estimate_for(self, state: State) -> float | None:
         """Return the estimate of the load that no pool explains; None before anything was read."""
         with self._lock:
-            if self._followed is None or state.grid is None:
+            if self._followed is None or state.grid is None or self._disturbance.kw is None:
                 return None
-            return self._disturbance.kw
+            return self._disturbance.kw - explained_kw(self._followed.problem, state)
+
+    @property
+    def known(self) -> SiteKnown:
+        """What tracking knows of the models, with its history: to look at, to save."""
+        with self._lock:
+            return SiteKnown() if self._tracking is None else self._tracking.known
 
     # --- armed in advance -------------------------------------------------------------------
 

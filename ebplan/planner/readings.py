@@ -91,6 +91,13 @@ def _believed(
         loads[key] = planned[key]
     if loads != told.load_req_per_s:
         changes["load_req_per_s"] = loads
+    if told.power_kw is not None and not (isfinite(told.power_kw) and told.power_kw >= 0.0):
+        doubts.append(f"pool {name}: a draw of {told.power_kw:g} kW is not believed")
+        changes["power_kw"] = None
+    for field in ("served_req_per_s", "waiting_requests"):
+        if any(not (isfinite(n) and n >= 0.0) for n in getattr(told, field).values()):
+            doubts.append(f"pool {name}: {field.replace('_', ' ')} that cannot be are not believed")
+            changes[field] = {}
     if any(not (isfinite(part.kw) and part.delay_s >= 0.0) for part in told.settling):
         doubts.append(f"pool {name}: power on its way that is no number is not believed")
         changes["settling"] = ()

@@ -45,7 +45,7 @@ def pose_battery(battery: Battery, state: State, horizon_s: float) -> BatteryPro
         rated_kw=battery.converter_rated_kw,
         loss_linear=battery.converter_loss_linear,
         loss_quadratic=battery.converter_loss_quadratic,
-        cell_efficiency=battery.cell_efficiency,
+        cell_efficiency=min(battery.cell_efficiency * state.battery_efficiency_gain, 1.0),
         delay_s=battery.converter_delay_s,
         wear_per_kwh=wear.wear_per_kwh,
         depth_segments=wear.depth_segments,

@@ -11,6 +11,7 @@ from ebplan.models.cap import CapModel
 from ebplan.models.curves import LoadCurve
 from ebplan.models.fleet import FleetModel
 from ebplan.models.tier import TierModel
+from ebplan.pose.corrections import with_capacity
 from ebplan.pose.ways import (
     check_ways,
     look_up,
@@ -60,6 +61,7 @@ def know_pool(name: str, pool: Pool, site: Site, state: PoolState) -> KnownPool:
     where = f"site.pools.{name}"
     try:
         fleet = look_up("fleet_model", library.load_fleet, pool.fleet_model)
+        fleet = with_capacity(fleet, state.correction)
         cap = look_up("cap_model", library.load_cap, pool.cap_model)
         for key, requests in pool.classes.items():
             look_up(f"classes.{key}.workload", fleet.workload, requests.workload)

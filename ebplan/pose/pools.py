@@ -9,6 +9,7 @@ from ebplan.models.cap import CapModel
 from ebplan.models.curves import CapCurve, LoadCurve
 from ebplan.models.fleet import FleetModel
 from ebplan.pose.classes import pose_classes
+from ebplan.pose.corrections import corrected, correction_caveats
 from ebplan.pose.known import KnownPool, know_pool, lowest_kw
 from ebplan.pose.latency import pose_latency
 from ebplan.pose.ways import tries, way_caveats
@@ -49,7 +50,8 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
     """
     known = know_pool(name, pool, site, state)
     fleet = known.fleet
-    plain = _at_connection_point(name, pool, state, known)
+    fitted = _at_connection_point(name, pool, state, known)
+    plain = corrected(fitted, state.correction, pool.max_utilisation)
     posed, loosened = pose_latency(name, pool, fleet, plain)
     return PosedPool(
         problem=posed,
@@ -59,6 +61,7 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
             *_caveats(name, pool, fleet, known.cap, known.curve, plain.classes),
             *way_caveats(name, pool, fleet, fleet.idle_kw / fleet.gpus_per_instance),
             *loosened,
+            *correction_caveats(name, state.correction),
         ),
     )
 

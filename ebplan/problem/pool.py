@@ -5,9 +5,9 @@ Powers are kW at the connection point, counts are instances.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ebplan.document import FieldFault, Fraction, NonNegative, Part, Positive
 from ebplan.models.curves import CapCurve, LoadCurve
@@ -16,7 +16,7 @@ from ebplan.models.latency_bounds import latency_bounds
 from ebplan.problem.classes import ClassProblem
 from ebplan.problem.ways import ClockLockProblem, PrewarmProblem, TierProblem
 from ebplan.site import CongestionStep, Response
-from ebplan.state import Settling
+from ebplan.state import PoolCorrection, Settling
 
 
 class ArrivalCount(Part):
@@ -108,6 +108,17 @@ class PoolProblem(Part):
     """Fewest instances that take requests, in every epoch."""
     most_active: int | None = Field(default=None, ge=0)
     """Most instances that take requests, in every epoch; None where all may."""
+    correction: PoolCorrection | None = None
+    """What of the curves above is not the fitted models' but was found by tracking; left out of the
+    file where None. Its ``cap_delivery`` says how much deeper a cap is set than it is to take."""
+
+    @model_serializer(mode="wrap")
+    def _only_a_correction_that_is(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave no correction unsaid: the digest of a problem without one stays what it was."""
+        plain: dict[str, Any] = write(self)
+        if plain.get("correction", 0) is None:
+            del plain["correction"]
+        return plain
 
     @model_validator(mode="after")
     def _physical(self) -> PoolProblem:
@@ -212,6 +223,11 @@ class PoolProblem(Part):
                 remedy="correct either limit",
             )
         return self
+
+    @property
+    def cap_delivery(self) -> float:
+        """Share of the power that a cap is meant to take and does take."""
+        return 1.0 if self.correction is None else self.correction.cap_delivery
 
     @property
     def in_tier_at_start(self) -> int:

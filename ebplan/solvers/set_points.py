@@ -164,14 +164,24 @@ def _cap_w_per_gpu(pool: PoolProblem, way: Running) -> list[float | None]:
         # Drivers take whole watts; a tenth is finer than any of them.
         return round(each_kw * pool.gpu_kw_per_kw * 1000.0 / pool.gpus_per_instance, 1)
 
-    return [None if kw is None else watts(kw) for kw in _below_natural_kw(way)]
+    natural_kw = _natural_kw(way).tolist()
+    # a cap that takes less than it is meant to is set so much deeper
+    set_to = [
+        None if kw is None else natural - (natural - kw) / pool.cap_delivery
+        for kw, natural in zip(_below_natural_kw(way), natural_kw, strict=True)
+    ]
+    return [None if kw is None else watts(kw) for kw in set_to]
+
+
+def _natural_kw(way: Running) -> FloatArray:
+    """Return the uncapped power of one active instance, shape (K,)."""
+    return way.operation.load_curve.power_kw(way.load / np.maximum(way.active, 1.0))
 
 
 def _below_natural_kw(way: Running) -> list[float | None]:
     """Return the power of one active instance where it lies below its natural draw, else None."""
-    active = np.maximum(way.active, 1.0)
-    each_kw = way.power_kw / active
-    natural_kw = way.operation.load_curve.power_kw(way.load / active)
+    each_kw = way.power_kw / np.maximum(way.active, 1.0)
+    natural_kw = _natural_kw(way)
     below = (way.active > 0.0) & (each_kw < natural_kw * (1.0 - NATURAL_DRAW_MARGIN))
     return [kw if is_below else None for kw, is_below in zip(each_kw.tolist(), below, strict=True)]
 

@@ -55,6 +55,10 @@ class Cells:
         self.in_kws = 0.0
         """Taken since the plant began, at the AC side."""
 
+    def drift(self, factor: float) -> None:
+        """Let the one-way efficiency be this many times what it was, 1 at most."""
+        self._efficiency = min(self._efficiency * factor, 1.0)
+
     @property
     def soc(self) -> float:
         """State of charge."""

@@ -76,6 +76,26 @@ class FrequencyContingency(Part):
     """Back to where it was."""
 
 
+class PoolDrift(Part):
+    """From now on a number of a pool is this many times what it was, at once."""
+
+    what: Literal["pool_drift"] = "pool_drift"
+    at_s: NonNegative
+    pool: str
+    number: Literal["idle_power", "busy_power", "power", "capacity", "cap_delivery"]
+    """``power``: idle and busy alike; ``cap_delivery``: of the power that caps and locked clocks
+    are meant to take, the share that they take."""
+    factor: Positive
+
+
+class BatteryDrift(Part):
+    """From now on the one-way efficiency of the cells is this many times what it was."""
+
+    what: Literal["battery_drift"] = "battery_drift"
+    at_s: NonNegative
+    factor: Positive
+
+
 Disturbance = Annotated[
     LoadStep
     | OtherLoadStep
@@ -83,6 +103,8 @@ Disturbance = Annotated[
     | InstanceReturned
     | ConverterTrip
     | ConverterReturn
-    | FrequencyContingency,
+    | FrequencyContingency
+    | PoolDrift
+    | BatteryDrift,
     Field(discriminator="what"),
 ]

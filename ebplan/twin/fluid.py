@@ -41,6 +41,7 @@ class FluidPlant:
         frequency: the grid's frequency.
         droop: what the converter does with an armed reserve; without, it only keeps it free.
         meter: the meter at the connection point.
+        pool_meter: the meter of each pool.
 
     Raises:
         InputError: site and state do not fit, or the models leave the range of their parameters.
@@ -58,6 +59,7 @@ class FluidPlant:
         frequency: FrequencyModel | None = None,
         droop: Droop | None = None,
         meter: MeterModel | None = None,
+        pool_meter: MeterModel | None = None,
     ) -> None:
         bias = bias or Bias()
         check_fit(site, state)
@@ -83,6 +85,12 @@ class FluidPlant:
         if droop is not None and self._converter is not None:
             self._droop = DroopSignal(droop.curve, self._frequency, self._converter.delay_s)
         self._meter = Meter(meter or MeterModel(), seed)
+        averaging_s = (meter or MeterModel()).averaging_s
+        self._battery_meter = Meter(MeterModel(averaging_s=averaging_s), seed)
+        self._pool_meters = {
+            name: Meter(pool_meter or MeterModel(), seed, 1 + i)
+            for i, name in enumerate(self._pools)
+        }
         self._upsets = sorted(
             (d for d in disturbances if not isinstance(d, upset.FrequencyContingency)),
             key=lambda d: -d.at_s,
@@ -159,6 +167,11 @@ class FluidPlant:
             case upset.ConverterTrip() | upset.ConverterReturn():
                 if self._converter is not None:
                     self._converter.tripped = isinstance(d, upset.ConverterTrip)
+            case upset.BatteryDrift():
+                if self._converter is not None:
+                    self._converter.cells.drift(d.factor)
+            case upset.PoolDrift():
+                self._pool(d.pool).drift(d.number, d.factor, self._now_s)
             case upset.LoadStep() | upset.InstanceLost() | upset.InstanceReturned():
                 pool = self._pool(d.pool)
                 if isinstance(d, upset.LoadStep):
@@ -229,6 +242,7 @@ class FluidPlant:
     ) -> Measurements:
         now, converter = self._registers(), self._converter
         per_h = 3600.0 / dt_s if dt_s > 0.0 else 0.0
+        net_kws = 3600.0 * (now.battery_out_kwh - now.battery_in_kwh)
         given_kwh = now.battery_out_kwh - before.battery_out_kwh
         taken_kwh = now.battery_in_kwh - before.battery_in_kwh
         return Measurements(
@@ -239,7 +253,14 @@ class FluidPlant:
             pool_kw={
                 name: (kwh - before.pools_kwh[name]) * per_h for name, kwh in now.pools_kwh.items()
             },
+            pool_meter_kw={
+                name: meter.read(self._now_s, self._pool_kws[name]) if dt_s > 0.0 else None
+                for name, meter in self._pool_meters.items()
+            },
             battery_kw=(given_kwh - taken_kwh) * per_h,
+            battery_meter_kw=self._battery_meter.read(self._now_s, net_kws) or 0.0
+            if dt_s > 0.0
+            else 0.0,
             soc=None if converter is None else converter.cells.soc,
             frequency_hz=self._frequency.at(self._now_s).hz,
             converter=None if converter is None else converter.standing,

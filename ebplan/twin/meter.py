@@ -1,4 +1,4 @@
-"""The meter at the connection point: mean, gain, offset, noise, silence."""
+"""A meter, at the connection point or of a pool: mean, gain, offset, noise, silence."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from ebplan.twin.settings import MeterModel
 
 
 class Meter:
-    """Reads the energy register of the connection point at the end of each step."""
+    """Reads an energy register at the end of each step.
 
-    def __init__(self, model: MeterModel, seed: int) -> None:
+    Args:
+        model: what it is like.
+        seed: of its noise and its silence.
+        index: which of the plant's meters it is.
+    """
+
+    def __init__(self, model: MeterModel, seed: int, index: int = 0) -> None:
         self._model = model
-        self._normals = Normals(stream(seed, "meter"))
-        self._rng = stream(seed, "dropouts")
+        self._normals = Normals(stream(seed, "meter", index))
+        self._rng = stream(seed, "dropouts", index)
         self._samples: deque[tuple[float, float]] = deque([(0.0, 0.0)])
         self._silent_from_s, self._silent_to_s = math.inf, math.inf
         if model.dropouts_per_h > 0.0:
             self._next_silence(0.0, self._rng)
 
-    def read(self, now_s: float, grid_kws: float) -> float | None:
+    def read(self, now_s: float, drawn_kws: float) -> float | None:
         """Return the reading in kW, or None while the meter is silent.
 
         Args:
             now_s: seconds of the plant, later than at the last reading.
-            grid_kws: energy drawn since the plant began, in kW s.
+            drawn_kws: energy drawn since the plant began, in kW s.
         """
         samples, since_s = self._samples, now_s - self._model.averaging_s
         while len(samples) > 1 and samples[1][0] <= since_s:
@@ -38,9 +44,10 @@ class Meter:
             next_s, next_kws = samples[1]
             kws += (next_kws - kws) * (since_s - t_s) / (next_s - t_s)
             t_s = since_s
-        samples.append((now_s, grid_kws))
-        kw = (grid_kws - kws) / (now_s - t_s)
-        noise = self._model.noise_kw * self._normals.next() if self._model.noise_kw else 0.0
+        samples.append((now_s, drawn_kws))
+        kw = (drawn_kws - kws) / (now_s - t_s)
+        sd_kw = math.hypot(self._model.noise_kw, self._model.noise_share * kw)
+        noise = sd_kw * self._normals.next() if sd_kw else 0.0
         while now_s >= self._silent_to_s:
             self._next_silence(self._silent_to_s, self._rng)
         if now_s >= self._silent_from_s:

@@ -85,6 +85,8 @@ class PoolReading:
     """Queued for later, by class."""
     waiting_requests: Mapping[str, float]
     """Admitted beyond what the instances can serve and waiting for them, by class."""
+    serving_req_per_s: Mapping[str, float]
+    """Requests that are being served, by class."""
     served_requests: Mapping[str, float]
     """Served since the plant began, by class."""
     rejected_requests: Mapping[str, float]
@@ -108,8 +110,13 @@ class Measurements:
     """Reading of the meter at the connection point; None while it is silent."""
     pool_kw: Mapping[str, float]
     """Mean draw of each pool at the connection point."""
+    pool_meter_kw: Mapping[str, float | None]
+    """Reading of each pool's own meter, seen at the connection point; None while it is silent."""
     battery_kw: float
     """Mean battery power at the converter's AC side; > 0 is discharge."""
+    battery_meter_kw: float
+    """The same over the time that the meter at the connection point averages: what is to be added
+    to its reading; over a shorter step the two would not belong together."""
     soc: float | None
     """State of charge; None without a battery."""
     frequency_hz: float
@@ -140,9 +147,12 @@ class Measurements:
             at=self.started + timedelta(seconds=self.at_s),
             soc=self.soc,
             grid=grid,
-            battery_kw=self.battery_kw,
+            battery_kw=self.battery_meter_kw,
             converter_available=self.converter != "tripped",
-            pools={name: _pool_state(pool, self.at_s) for name, pool in self.pools.items()},
+            pools={
+                name: _pool_state(pool, self.at_s, self.dt_s, self.pool_meter_kw[name])
+                for name, pool in self.pools.items()
+            },
         )
 
 
@@ -168,7 +178,7 @@ class Plant(Protocol):
         ...
 
 
-def _pool_state(pool: PoolReading, now_s: float) -> PoolState:
+def _pool_state(pool: PoolReading, now_s: float, dt_s: float, meter_kw: float | None) -> PoolState:
     tier = None
     if pool.tier_active or pool.tier_drained:
         tier = TierState(
@@ -194,4 +204,10 @@ def _pool_state(pool: PoolReading, now_s: float) -> PoolState:
         tier=tier,
         warm_remaining_s=max(pool.warm_until_s - now_s, 0.0),
         lost=pool.lost,
+        # a meter near nothing may read less
+        power_kw=None if meter_kw is None else max(meter_kw, 0.0),
+        served_req_per_s={k: max(rate, 0.0) for k, rate in pool.serving_req_per_s.items()}
+        if dt_s > 0.0
+        else {},
+        waiting_requests={k: n for k, n in pool.waiting_requests.items() if n > 0.0},
     )

@@ -150,6 +150,16 @@ class PoolPlant:
         """Let another rate of a class come; ``settle`` must follow."""
         self._class(request_class).base_req_per_s = req_per_s
 
+    def drift(self, number: str, factor: float, now_s: float) -> None:
+        """Let a number be this many times what it was (``disturbances.PoolDrift``)."""
+        if number == "capacity":
+            self.flows.drift(factor)
+            self.settle(now_s)
+        else:
+            self._truth.drift(number, factor)
+            self.power.jump(self._run(), self._idle_and_asleep_kw(now_s), now_s)
+            self._see_next(now_s)
+
     # --- time -----------------------------------------------------------------------------------
 
     def advance(self, seconds: float) -> float:
@@ -230,6 +240,7 @@ class PoolPlant:
             backlog_requests={name: c.backlog for name, c in classes},
             queued_requests={name: c.queued for name, c in classes},
             waiting_requests={name: c.waiting for name, c in classes},
+            serving_req_per_s={name: c.rates["served"] for name, c in classes},
             served_requests={name: c.served for name, c in classes},
             rejected_requests={name: c.rejected for name, c in classes},
             warm_until_s=self._warm_until_s if self._warm_until_s > 0.0 else 0.0,

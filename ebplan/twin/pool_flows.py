@@ -69,6 +69,11 @@ class PoolFlows:
             for name, capacity in capacity_req_per_s.items()
         }
 
+    def drift(self, factor: float) -> None:
+        """Let an instance serve this many times what it did; ``settle`` must follow."""
+        for c in self.classes.values():
+            c.capacity *= factor
+
     def comes(self) -> dict[str, float]:
         """Return the requests per second that come, by class."""
         return {name: c.base_req_per_s * self.noise for name, c in self.classes.items()}

@@ -67,6 +67,11 @@ class PoolPower:
         each_kw = self._truth.asleep_kw if mode == "asleep" else self._truth.idle_kw
         self._base_kw -= count * each_kw
 
+    def jump(self, groups: list[Group], base_kw: float, now_s: float) -> None:
+        """Settle anew at once; what is on its way goes on. For arguments see ``settle``."""
+        self._groups, self._base_kw = groups, base_kw
+        self.lag.settle_to(self._total_kw(), now_s)
+
     def settle(self, groups: list[Group], base_kw: float, idle: int, now_s: float) -> None:
         """Settle anew, and let the difference follow at its speeds.
 

@@ -24,11 +24,20 @@ class Way:
     """Uncapped power against utilisation."""
     limit: CapCurve
     """Capacity against the power that a cap or a clock leaves."""
+    delivers: float = 1.0
+    """Share of what a cap or a clock is meant to take that it takes; capacity falls all the same.
+    """
 
     def power_kw(self, utilisation: float, limit_kw: float | None) -> float:
         """Return the draw of one instance."""
         natural_kw = float(self.load.power_kw(utilisation))
-        return natural_kw if limit_kw is None else min(limit_kw, natural_kw)
+        if limit_kw is None or limit_kw >= natural_kw:
+            return natural_kw
+        return (
+            limit_kw
+            if self.delivers == 1.0
+            else (natural_kw - self.delivers * (natural_kw - limit_kw))
+        )
 
     def capacity(self, limit_kw: float | None) -> float:
         """Return what one instance can serve, as a share of an uncapped one."""
@@ -45,7 +54,7 @@ class Ways:
 
 
 class PoolTruth:
-    """What no command changes.
+    """What no command changes; ``drift`` does.
 
     Args:
         pool: the pool of the site.
@@ -61,6 +70,7 @@ class PoolTruth:
         self._clock = library.load_clock(pool.clock_lock.clock_model) if pool.clock_lock else None
         self._tier = library.load_tier(pool.tier.tier_model) if pool.tier else None
         self._known: dict[tuple[float, ...], Ways] = {}
+        self._idle_factor = self._busy_factor = self._delivers = 1.0
         self.offset_kw = offset_kw
         self.measured_at = fleet.measurement_point
         self.tier_capacity = self._tier.capacity_factor if self._tier else 1.0
@@ -87,6 +97,17 @@ class PoolTruth:
             for name, requests in pool.classes.items()
         }
         """What one saturated, uncapped instance serves of each class."""
+
+    def drift(self, number: str, factor: float) -> None:
+        """Let a number be this many times what it was (``disturbances.PoolDrift``)."""
+        if number in ("idle_power", "power"):
+            self._idle_factor *= factor
+            self.idle_kw *= factor
+        if number in ("busy_power", "power"):
+            self._busy_factor *= factor
+        if number == "cap_delivery":
+            self._delivers *= factor
+        self._known.clear()
 
     def clock_kw(self, ways: Ways, clock_mhz: float) -> float:
         """Return the power that a locked clock leaves an instance."""
@@ -127,14 +148,24 @@ class PoolTruth:
             mix[requests.workload] = mix.get(requests.workload, 0.0) + share / sum(shares)
         at_model = self._fleet.load_curve(mix)
         factor = self._factor * self._bias.load_power
-        curve = at_model.scaled(factor)
+        curve = self._drifted(at_model.scaled(factor))
         locked = tier = None
         if self._clock is not None:
             locked = self._way(curve, self._clock.elasticity_high)
         if self._tier is not None:
-            lowered = self._tier.load_curve(at_model).scaled(factor)
+            lowered = self._drifted(self._tier.load_curve(at_model).scaled(factor))
             tier = self._way(lowered, self._cap.elasticity_high)
         return Ways(own=self._way(curve, self._cap.elasticity_high), locked=locked, tier=tier)
+
+    def _drifted(self, curve: LoadCurve) -> LoadCurve:
+        if self._idle_factor == self._busy_factor == 1.0:
+            return curve
+        terms = tuple(
+            term.model_copy(update={"amplitude_kw": term.amplitude_kw * self._busy_factor})
+            for term in curve.terms
+        )
+        idle_kw = curve.idle_kw * self._idle_factor
+        return curve.model_copy(update={"idle_kw": idle_kw, "terms": terms})
 
     def _way(self, curve: LoadCurve, elasticity: float) -> Way:
         full_kw = float(curve.power_kw(self._pool.max_utilisation))
@@ -145,6 +176,7 @@ class PoolTruth:
                 elasticity=elasticity * self._bias.cap_elasticity,
                 floor_kw=full_kw,
             ),
+            delivers=self._delivers,
         )
 
 

@@ -66,7 +66,7 @@ class Droop(Part):
 
 
 class MeterModel(Part):
-    """The meter at the connection point; the default is a perfect one."""
+    """A meter, at the connection point or of a pool; the default is a perfect one."""
 
     averaging_s: Positive = 1.0
     """It shows the mean over this long, or over the step where that is longer."""
@@ -75,7 +75,9 @@ class MeterModel(Part):
     offset_kw: float = 0.0
     """What it shows at 0 kW."""
     noise_kw: NonNegative = 0.0
-    """Standard deviation of a reading."""
+    """Standard deviation of a reading, in kW."""
+    noise_share: NonNegative = 0.0
+    """The same as a share of what is drawn, besides."""
     dropouts_per_h: NonNegative = 0.0
     """How often it falls silent, on average."""
     dropout_s: float = Field(default=5.0, gt=0.0)

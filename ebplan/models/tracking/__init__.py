@@ -1,0 +1,1 @@
+"""Model parameters tracked from telemetry: believed, bounded, their drift named."""

@@ -1,0 +1,121 @@
+"""What tracking found of a pool's models, put into its problem.
+
+The ranges of the fitted models are asked of the models as fitted; the corrected curves are what the
+plan is made with. A cap that takes only a share ``d`` of what it is meant to take loses the
+capacity of the cap that is set, ``c``, and leaves the power
+
+    p = full - d (full - c)
+
+so that capacity falls ``1 / d`` times as fast with ``p``, and the lowest power lies higher. Below
+saturation ``c`` lies nearer to the natural draw than this says, which errs on the safe side.
+"""
+
+from __future__ import annotations
+
+from ebplan.models.curves import CapCurve, LoadCurve
+from ebplan.models.fleet import FleetModel
+from ebplan.problem import PoolProblem
+from ebplan.state import PoolCorrection
+
+STEEPEST = 4.0
+"""Highest elasticity that a cap curve may have."""
+
+
+def with_capacity(fleet: FleetModel, by: PoolCorrection | None) -> FleetModel:
+    """Return a fleet model whose instances serve what tracking found."""
+    if by is None or by.capacity_gain == 1.0:
+        return fleet
+    workloads = {
+        name: workload.model_copy(
+            update={"capacity_req_per_s": workload.capacity_req_per_s * by.capacity_gain}
+        )
+        for name, workload in fleet.workloads.items()
+    }
+    return fleet.model_copy(update={"workloads": workloads})
+
+
+def corrected(pool: PoolProblem, by: PoolCorrection | None, utilisation: float) -> PoolProblem:
+    """Return a pool that draws what tracking found; capacity is corrected before.
+
+    Args:
+        pool: as its fitted models say.
+        by: what tracking found, if anything.
+        utilisation: highest utilisation, at which caps begin to cost capacity.
+    """
+    if by is None or by == PoolCorrection():
+        return pool
+    load_curve = corrected_load(pool.load_curve, by)
+    changes: dict[str, object] = {
+        "load_curve": load_curve,
+        "drained_kw": pool.drained_kw * by.idle_gain,
+        "cap_curve": _corrected_cap(pool.cap_curve, load_curve, by, pool, utilisation),
+        "correction": by,
+    }
+    if pool.tier is not None:
+        lowered = corrected_load(pool.tier.load_curve, by)
+        capped = _corrected_cap(pool.tier.cap_curve, lowered, by, pool, utilisation)
+        changes["tier"] = pool.tier.model_copy(update={"load_curve": lowered, "cap_curve": capped})
+    if pool.clock_lock is not None:
+        curve = pool.clock_lock.cap_curve
+        full_kw = float(load_curve.power_kw(utilisation))
+        # what a clock leaves is a share of the full power: its lowest moves along
+        floor_kw = min(curve.floor_kw * full_kw / curve.full_kw, _lowest_kw(load_curve, pool))
+        locked = curve.model_copy(update={"full_kw": full_kw, "floor_kw": floor_kw})
+        changes["clock_lock"] = pool.clock_lock.model_copy(update={"cap_curve": locked})
+    return PoolProblem.model_validate({**dict(pool), **changes})
+
+
+def corrected_load(curve: LoadCurve, by: PoolCorrection) -> LoadCurve:
+    """Return a load curve with its idle and its busy power corrected."""
+    terms = tuple(
+        term.model_copy(update={"amplitude_kw": term.amplitude_kw * by.busy_gain})
+        for term in curve.terms
+    )
+    return curve.model_copy(update={"idle_kw": curve.idle_kw * by.idle_gain, "terms": terms})
+
+
+def _corrected_cap(
+    curve: CapCurve,
+    load_curve: LoadCurve,
+    by: PoolCorrection,
+    pool: PoolProblem,
+    utilisation: float,
+) -> CapCurve:
+    full_kw = float(load_curve.power_kw(utilisation))
+    floor_kw = min(curve.floor_kw, _lowest_kw(load_curve, pool))
+    elasticity = min(curve.elasticity / by.cap_delivery, STEEPEST)
+    # where the elasticity is cut off, the floor is what keeps the capacity above nothing
+    least_kw = full_kw * (1.0 - 1.0 / elasticity) if elasticity > 1.0 else 0.0
+    floor_kw = max(full_kw - by.cap_delivery * (full_kw - floor_kw), least_kw)
+    return CapCurve(
+        full_kw=full_kw,
+        elasticity=elasticity,
+        floor_kw=min(floor_kw, _lowest_kw(load_curve, pool)),
+    )
+
+
+def _lowest_kw(load_curve: LoadCurve, pool: PoolProblem) -> float:
+    return float(load_curve.power_kw(pool.min_utilisation))
+
+
+def correction_caveats(name: str, by: PoolCorrection | None) -> tuple[str, ...]:
+    """Say what a plan reckons with instead of what the fitted models say."""
+    if by is None:
+        return ()
+    said = []
+    if by.idle_gain != 1.0 or by.busy_gain != 1.0:
+        said.append(
+            f"Pool {name}: its power is planned as measured, {by.idle_gain:.3f} times its model "
+            f"idle and {by.busy_gain:.3f} times what load adds."
+        )
+    if by.capacity_gain != 1.0:
+        said.append(
+            f"Pool {name}: its instances are planned to serve what was measured, "
+            f"{by.capacity_gain:.3f} times their model."
+        )
+    if by.cap_delivery != 1.0:
+        said.append(
+            f"Pool {name}: power caps are de-rated to the {by.cap_delivery:.0%} that they "
+            "delivered, and set so much deeper."
+        )
+    return tuple(said)

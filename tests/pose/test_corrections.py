@@ -1,0 +1,150 @@
+"""What tracking found goes into the problem: powers, capacities, caps that deliver less."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ebplan import Case, Planner, check_plan, load_case
+from ebplan.errors import InputError
+from ebplan.pose import pose
+from ebplan.problem import PoolProblem, Problem
+from ebplan.state import PoolCorrection, State
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+POOL = "llama70b"
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return load_case(EXAMPLES / "under_frequency.json")
+
+
+def told(case: Case, load: float = 1.0, **correction: float) -> State:
+    pool = case.state.pools[POOL]
+    changes = {
+        "correction": PoolCorrection(**correction) if correction else None,
+        "load_req_per_s": {k: r * load for k, r in pool.load_req_per_s.items()},
+    }
+    pools = {POOL: pool.model_copy(update=changes)}
+    return case.state.model_copy(update={"pools": pools})
+
+
+def posed(case: Case, load: float = 1.0, **correction: float) -> Problem:
+    return pose(case.event, case.site, told(case, load, **correction))
+
+
+def pool_of(case: Case, load: float = 1.0, **correction: float) -> PoolProblem:
+    return posed(case, load, **correction).pools[0]
+
+
+def test_without_a_correction_the_problem_is_what_it_was(case: Case) -> None:
+    plain = posed(case)
+    assert plain == pose(case.event, case.site, case.state)
+    assert "correction" not in plain.model_dump()["pools"][0]
+    assert Problem.parse(plain.to_json().encode()).digest() == plain.digest()
+
+
+def test_a_correction_is_recorded_and_moves_the_digest(case: Case) -> None:
+    one = posed(case, busy_gain=1.05)
+    assert one.pools[0].correction == PoolCorrection(busy_gain=1.05)
+    assert one.digest() != posed(case).digest()
+    again = Problem.parse(one.to_json().encode())
+    assert again == one
+    assert again.digest() == one.digest()
+    assert any("as measured" in caveat for caveat in one.caveats)
+
+
+def test_powers_are_those_that_were_measured(case: Case) -> None:
+    plain, one = pool_of(case), pool_of(case, idle_gain=1.1, busy_gain=0.9)
+    u = np.linspace(0.0, 1.0, 50)
+    busy_kw = plain.load_curve.power_kw(u) - plain.drained_kw
+    assert one.load_curve.power_kw(u) == pytest.approx(plain.drained_kw * 1.1 + 0.9 * busy_kw)
+    assert one.drained_kw == pytest.approx(1.1 * plain.drained_kw)
+    assert one.asleep_kw == plain.asleep_kw
+    assert one.cap_curve.full_kw == pytest.approx(
+        float(one.load_curve.power_kw(one.max_utilisation))
+    )
+    # a device's lowest limit stays what it is
+    assert one.cap_curve.floor_kw <= plain.cap_curve.floor_kw
+
+
+def test_what_instances_serve_is_what_was_measured(case: Case) -> None:
+    plain, one = pool_of(case), pool_of(case, capacity_gain=0.9)
+    assert one.load == pytest.approx(plain.load / 0.9)
+    for was, now in zip(plain.classes, one.classes, strict=True):
+        assert now.requests_per_s_per_instance == pytest.approx(
+            0.9 * was.requests_per_s_per_instance
+        )
+    assert one.load_curve.full_kw == pytest.approx(plain.load_curve.full_kw)
+
+
+def test_a_cap_that_delivers_less_costs_more_and_reaches_less_far(case: Case) -> None:
+    plain, one = pool_of(case).cap_curve, pool_of(case, cap_delivery=0.8).cap_curve
+    assert one.full_kw == plain.full_kw
+    assert plain.full_kw - one.floor_kw == pytest.approx(0.8 * (plain.full_kw - plain.floor_kw))
+    set_kw = np.linspace(plain.floor_kw, plain.full_kw, 20)
+    left_kw = plain.full_kw - 0.8 * (plain.full_kw - set_kw)
+    assert one.capacity(left_kw) == pytest.approx(plain.capacity(set_kw), abs=1e-9)
+
+
+def test_a_de_rated_cap_is_set_deeper_and_the_checker_asks_for_it(case: Case) -> None:
+    event = case.event.model_copy(
+        update={
+            "target": case.event.target.model_copy(update={"delta_kw": -1.2}),
+            "type": "congestion_curtailment",
+            "duration_s": 3600.0,
+            "handoff": None,
+        }
+    )
+    state = told(case, load=1.4, cap_delivery=0.8)
+    plan = Planner(case.site).plan(event, state)
+    problem = pose(event, case.site, state)
+    assert plan.check.ok
+    pool = problem.pools[0]
+    capped = [e for e in plan.pools[POOL] if e.cap_w_per_gpu is not None]
+    assert capped
+    for epoch in capped:
+        assert epoch.cap_w_per_gpu is not None
+        set_kw = epoch.cap_w_per_gpu * pool.gpus_per_instance / 1000.0 / pool.gpu_kw_per_kw
+        natural_kw = float(pool.load_curve.power_kw(epoch.utilisation))
+        took_kw = natural_kw - epoch.power_kw / epoch.active
+        assert took_kw == pytest.approx(0.8 * (natural_kw - set_kw), abs=2e-4)
+    assert any("de-rated" in sentence for sentence in plan.explanation)
+    # the same plan where caps deliver in full is told limits that do not give its power
+    full = problem.model_copy(update={"pools": (pool.model_copy(update={"correction": None}),)})
+    found = check_plan(full, plan.model_copy(update={"problem_hash": full.digest()}))
+    assert any("cap_w_per_gpu" in violation.message for violation in found.violations)
+
+
+def test_the_efficiency_of_the_battery_is_what_was_measured(case: Case) -> None:
+    state = case.state.model_copy(update={"battery_efficiency_gain": 0.97})
+    plain, one = (pose(case.event, case.site, s).battery for s in (case.state, state))
+    assert plain is not None
+    assert one is not None
+    assert one.cell_efficiency == pytest.approx(0.97 * plain.cell_efficiency)
+    most = case.state.model_copy(update={"battery_efficiency_gain": 1.2})
+    most_of = pose(case.event, case.site, most).battery
+    assert most_of is not None
+    assert most_of.cell_efficiency == 1.0
+
+
+gains = st.floats(0.5, 2.0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.floats(0.7, 1.7), gains, gains, gains, st.floats(0.3, 1.0))
+def test_every_correction_poses_a_problem_or_says_why_not(
+    load: float, idle: float, busy: float, capacity: float, caps: float
+) -> None:
+    case = load_case(EXAMPLES / "under_frequency.json")
+    with suppress(InputError):  # too little load for the instances, or more draw than is allowed
+        pool = pool_of(
+            case, load, idle_gain=idle, busy_gain=busy, capacity_gain=capacity, cap_delivery=caps
+        )
+        assert PoolProblem.model_validate(pool.model_dump()) == pool
