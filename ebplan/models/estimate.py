@@ -23,6 +23,11 @@ class Estimate:
     confidence: float
     """Share of new measurements that the interval is made to hold."""
 
+    @property
+    def middle(self) -> FloatArray:
+        """The mean, or the middle of the interval where nothing was measured."""
+        return 0.5 * (self.low + self.high) if self.mean is None else self.mean
+
     def holds(self, measured: FloatArray) -> FloatArray:
         """Return 1 where a measurement lies in the interval and 0 elsewhere, same shape."""
         return ((self.low <= measured) & (measured <= self.high)).astype(float)

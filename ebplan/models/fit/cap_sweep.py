@@ -115,7 +115,7 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
 
 def _lowest_kw(readings: Readings, fitted: FittedBoard, floor_kw: float) -> float:
     """Return the lowest power that caps from ``floor_kw`` on leave, at the highest clock."""
-    predicted = float(fitted.law.power(floor_kw, allow_extrapolation=True).mean[0])
+    predicted = float(fitted.law.power(floor_kw, allow_extrapolation=True).middle[0])
     seen = readings.power[fitted.at_top & (readings.cap >= floor_kw)]
     return min(predicted, float(seen.min())) if len(seen) else predicted
 

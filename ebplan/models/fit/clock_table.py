@@ -73,7 +73,9 @@ def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockMode
             remedy="lower it",
         )
     spans = {
-        name: elasticity_span(f, float(f.law.power(None, lowest, allow_extrapolation=True).mean[0]))
+        name: elasticity_span(
+            f, float(f.law.power(None, lowest, allow_extrapolation=True).middle[0])
+        )
         for name, (_, f) in fits.items()
     }
     exponents = {name: _exponent(f.law, lowest) for name, (_, f) in fits.items()}

@@ -78,12 +78,12 @@ class Held:
     @property
     def rate_error(self) -> float:
         """Predicted over measured throughput, less 1."""
-        return float(self.rate.mean[0]) / self.rate_measured - 1.0
+        return float(self.rate.middle[0]) / self.rate_measured - 1.0
 
     @property
     def power_error(self) -> float:
         """Predicted over measured power, less 1."""
-        return float(self.power.mean[0]) / self.power_measured - 1.0
+        return float(self.power.middle[0]) / self.power_measured - 1.0
 
     @property
     def rate_held(self) -> bool:
