@@ -19,23 +19,41 @@ WRITTEN_S = 0.2
 class Load(Protocol):
     """What runs on the GPU: one cell's load open at a time (`load.Loads`)."""
 
-    def open(self, cell: Cell) -> None: ...  # noqa: D102
-    def run(self, seconds: float) -> list[float]: ...  # noqa: D102
-    def check(self) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def open(self, cell: Cell) -> None:
+        """Make one cell ready to run."""
+        ...
+
+    def run(self, seconds: float) -> list[float]:
+        """Run for so long; return the seconds of each step."""
+        ...
+
+    def check(self) -> None:
+        """Raise where what was computed is no number."""
+        ...
+
+    def close(self) -> None:
+        """Free what the cell needed."""
+        ...
 
 
 class Windows(Protocol):
     """Where readings are looked up (`sampler.Readings`)."""
 
-    def between(self, begin_s: float, end_s: float) -> Sequence[Sample]: ...  # noqa: D102
+    def between(self, begin_s: float, end_s: float) -> Sequence[Sample]:
+        """Return the readings of a stretch of time."""
+        ...
 
 
 class Clock(Protocol):
     """The module `time`, or a stand-in."""
 
-    def monotonic(self) -> float: ...  # noqa: D102
-    def sleep(self, seconds: float, /) -> None: ...  # noqa: D102
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+        ...
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let time pass."""
+        ...
 
 
 @dataclass(frozen=True)

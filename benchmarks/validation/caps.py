@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.validation.line import Line, Section
-from benchmarks.validation.unpacked import read_published
+from benchmarks.validation.unpacked import Cell, read_published
 from ebplan.models.fit.board import (
     FittedBoard,
     Readings,
@@ -76,7 +76,7 @@ def zeus(folder: Path) -> Workloads:
     return _workloads(folder / ZEUS, cells)
 
 
-def _workloads(path: Path, cells: dict) -> Workloads:  # type: ignore[type-arg]
+def _workloads(path: Path, cells: Mapping[str, Cell]) -> Workloads:
     """Return the readings of a table by workload."""
     units = {"cap": "W", "power": "W"}
     data = read_published(path, cells, units, source="as published")

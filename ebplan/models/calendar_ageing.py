@@ -18,11 +18,11 @@ import numpy as np
 from pydantic import Field
 
 from ebplan.document import Document, Fraction, NonNegative, Positive
-from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import law_variance, student_quantile
+from ebplan.models.ranges import check_ranges
 from ebplan.models.wear import GAS_CONSTANT, KELVIN, SECONDS_PER_YEAR, SOC_MIDDLE
 from ebplan.site import MeasurementPoint
 
@@ -144,16 +144,11 @@ class CalendarAgeing(Document):
     def _check(self, temperature_c: float, soc: float, seconds: FloatArray) -> None:
         longest = float(seconds.max(initial=0.0))
         shortest = float(seconds.min(initial=0.0))
-        for field, value, (low, high), unit in (
-            ("temperature_c", temperature_c, self.valid_temperature_c, "degrees Celsius"),
-            ("soc", soc, self.valid_soc, ""),
-            ("seconds", longest, (0.0, self.valid_elapsed_s), "s"),
-            ("seconds", shortest, (0.0, self.valid_elapsed_s), "s"),
-        ):
-            if not low <= value <= high:  # written so that NaN is refused too
-                raise RangeError(
-                    field=field,
-                    value=value,
-                    allowed=f"{low:g} to {high:g} {unit}".strip(),
-                    remedy="stay inside what was measured, or allow extrapolation",
-                )
+        check_ranges(
+            (
+                ("temperature_c", temperature_c, self.valid_temperature_c, "degrees Celsius"),
+                ("soc", soc, self.valid_soc, ""),
+                ("seconds", longest, (0.0, self.valid_elapsed_s), "s"),
+                ("seconds", shortest, (0.0, self.valid_elapsed_s), "s"),
+            )
+        )

@@ -18,11 +18,11 @@ import numpy as np
 from pydantic import Field
 
 from ebplan.document import Document, NonNegative, Positive
-from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import law_variance, student_quantile
+from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint
 
 
@@ -120,16 +120,11 @@ class CycleAgeing(Document):
     def _check(self, c_rate: float, depth: float, full_cycles: FloatArray) -> None:
         most = float(full_cycles.max(initial=0.0))
         least = float(full_cycles.min(initial=0.0))
-        for field, value, (low, high), unit in (
-            ("c_rate", c_rate, self.valid_c_rate, "C"),
-            ("depth", depth, self.valid_depth, ""),
-            ("full_cycles", most, (0.0, self.valid_full_cycles), ""),
-            ("full_cycles", least, (0.0, self.valid_full_cycles), ""),
-        ):
-            if not low <= value <= high:  # written so that NaN is refused too
-                raise RangeError(
-                    field=field,
-                    value=value,
-                    allowed=f"{low:g} to {high:g} {unit}".strip(),
-                    remedy="stay inside what was measured, or allow extrapolation",
-                )
+        check_ranges(
+            (
+                ("c_rate", c_rate, self.valid_c_rate, "C"),
+                ("depth", depth, self.valid_depth, ""),
+                ("full_cycles", most, (0.0, self.valid_full_cycles), ""),
+                ("full_cycles", least, (0.0, self.valid_full_cycles), ""),
+            )
+        )

@@ -7,17 +7,13 @@ covariance and the spread of readings around the law, and carries them through t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from math import atan, cos, pi, sin, sqrt
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from ebplan.document import FieldFault, Part, Positive
 from ebplan.models.curves import FloatArray
-
-STEP = 1e-5
-"""Step of the numerical gradient; the parameters are of order one (logarithms, log-odds)."""
+from ebplan.models.intervals import law_variance, student_quantile
 
 
 class Posterior(Part):
@@ -52,52 +48,8 @@ class Posterior(Part):
         Args:
             law: values of shape (M,) for parameters of shape (P,).
         """
-        slope = gradient(law, np.array(self.theta))
-        return np.asarray(np.einsum("mp,pq,mq->m", slope, np.array(self.covariance), slope))
+        return law_variance(law, np.array(self.theta), np.array(self.covariance))
 
     def quantile(self, confidence: float) -> float:
         """Return how many standard deviations an interval reaches to either side."""
         return student_quantile(confidence, self.degrees)
-
-
-def gradient(law: Callable[[FloatArray], FloatArray], theta: FloatArray) -> FloatArray:
-    """Return the gradient of a law by its parameters (central differences), shape (M, P)."""
-    columns = []
-    for k in range(len(theta)):
-        step = np.zeros(len(theta))
-        step[k] = STEP
-        columns.append((law(theta + step) - law(theta - step)) / (2.0 * STEP))
-    return np.stack(columns, axis=-1)
-
-
-@cache
-def student_quantile(confidence: float, degrees: int) -> float:
-    """Return the two-sided quantile of Student's t: the share ``confidence`` lies within it.
-
-    By bisection on the closed form for whole degrees of freedom (Abramowitz and Stegun, 26.7.3
-    and 26.7.4).
-    """
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence = {confidence}: allowed is > 0 and < 1")
-    low, high = 0.0, 1.0
-    while _within(high, degrees) < confidence:
-        high *= 2.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if _within(middle, degrees) < confidence else (low, middle)
-    return high
-
-
-def _within(t: float, degrees: int) -> float:
-    """Return the probability that Student's t lies within +-``t``."""
-    angle = atan(t / sqrt(degrees))
-    term = total = cos(angle) if degrees % 2 else 1.0
-    first = 3 if degrees % 2 else 2
-    for k in range(first, degrees - 1, 2):
-        term *= cos(angle) ** 2 * (k - 1) / k
-        total += term
-    if degrees == 1:
-        return 2.0 / pi * angle
-    if degrees % 2:
-        return 2.0 / pi * (angle + sin(angle) * total)
-    return sin(angle) * total

@@ -16,7 +16,7 @@ from ebplan.errors import InputError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
-from ebplan.models.posterior import student_quantile
+from ebplan.models.intervals import student_quantile
 from ebplan.site import MeasurementPoint, Response
 
 TO_NINETY_PERCENT = float(np.log(10.0))

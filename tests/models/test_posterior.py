@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import t as student_t
 
 from ebplan.errors import InputError
-from ebplan.models.posterior import Posterior, gradient, student_quantile
+from ebplan.models.intervals import gradient, student_quantile
+from ebplan.models.posterior import Posterior
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 6, 7, 30, 31, 1000])

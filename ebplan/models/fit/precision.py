@@ -16,7 +16,7 @@ from ebplan.models.card import Assumption, Finding, ModelCard, Provenance, Stati
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
-from ebplan.models.posterior import student_quantile
+from ebplan.models.intervals import student_quantile
 from ebplan.models.tier import TierModel
 from ebplan.site import Name
 

@@ -28,7 +28,7 @@ from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.robust import RobustFit, fit_robust
 from ebplan.models.fit.series import WITHIN, correlation_time, dips
-from ebplan.models.posterior import student_quantile
+from ebplan.models.intervals import student_quantile
 from ebplan.models.ramp import RampSide, reached_on_average
 from ebplan.site import Response
 

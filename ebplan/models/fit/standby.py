@@ -18,7 +18,7 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.series import correlation_time
-from ebplan.models.posterior import student_quantile
+from ebplan.models.intervals import student_quantile
 from ebplan.models.standby import W_PER_KW, StandbyModel, StandbyPower
 
 MODES = ("idle", "loaded_idle", "asleep")
