@@ -33,6 +33,10 @@ MAD_TO_SIGMA = 1.4826
 UNKNOWN_SPREAD = 1e3
 """A parameter (of order one, mostly a logarithm) is not determined when noise as large as the
 fit's own would move it by more than this."""
+EXPECTED_SPREAD = 0.02
+"""Residuals beyond this count less in the first, robust pass."""
+LEAST_SPREAD = 1e-6
+"""Readings closer to the law than this differ from it by rounding."""
 MOST_OUTLIERS = 0.25
 """With a larger share of the readings off, the law is wrong and not the readings."""
 
@@ -122,36 +126,46 @@ def fit_robust(
         np.full(p, -np.inf) if lower is None else lower,
         np.full(p, np.inf) if upper is None else upper,
     )
-    used = np.ones(count, dtype=bool)
-    first = least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=0.02)
-    r = residuals(first.x)
-    spread = MAD_TO_SIGMA * float(np.median(np.abs(r)))
-    used = np.abs(r) <= max(OUTLIER_SPREADS * spread, floor)
-    if (~used).sum() > MOST_OUTLIERS * count:
-        raise InputError(
-            field=field,
-            value=f"{int((~used).sum())} of {count} readings off the law",
-            allowed=f"at most {MOST_OUTLIERS:.0%}",
-            remedy="check units and grouping: the law does not describe these readings",
-        )
 
-    def stacked(theta: FloatArray, scale: float) -> FloatArray:
+    def stacked(theta: FloatArray, used: NDArray[np.bool_], scale: float) -> FloatArray:
         mine = np.where(used, residuals(theta), 0.0) / scale
         return mine if prior is None else np.concatenate([mine, prior(theta)])
 
-    scale = max(spread, 1e-6)
+    every = np.ones(count, dtype=bool)
+    first = least_squares(
+        stacked, start, bounds=bounds, loss="soft_l1", args=(every, EXPECTED_SPREAD)
+    )
+    used, spread = _usable(residuals(first.x), floor, field)
+    scale = max(spread, LEAST_SPREAD)
     for _ in range(2):  # the weight of the prior needs the spread, the spread the fit
-        found = least_squares(stacked, first.x, bounds=bounds, args=(scale,), x_scale="jac")
+        found = least_squares(stacked, first.x, bounds=bounds, args=(used, scale), x_scale="jac")
         r = residuals(found.x)
         degrees = max(int(used.sum()) - max(p - known, 0), 1)
-        scale = max(float(np.sqrt((r[used] ** 2).sum() / degrees)), 1e-6)
-    jacobian = least_squares(
-        stacked, found.x, bounds=bounds, args=(scale,), max_nfev=1
-    ).jac  # at the last spread
-    covariance = _covariance(np.asarray(jacobian), names, field)
+        scale = max(float(np.sqrt((r[used] ** 2).sum() / degrees)), LEAST_SPREAD)
+    at_last_spread = least_squares(
+        stacked, found.x, bounds=bounds, args=(used, scale), max_nfev=1
+    ).jac
     return RobustFit(
-        theta=np.asarray(found.x), covariance=covariance, spread=scale, residuals=r, used=used
+        theta=np.asarray(found.x),
+        covariance=_covariance(np.asarray(at_last_spread), names, field),
+        spread=scale,
+        residuals=r,
+        used=used,
     )
+
+
+def _usable(r: FloatArray, floor: float, field: str) -> tuple[NDArray[np.bool_], float]:
+    """Return which readings lie near enough to the law, and their robust spread."""
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(r)))
+    used = np.abs(r) <= max(OUTLIER_SPREADS * spread, floor, LEAST_SPREAD)
+    if (~used).sum() > MOST_OUTLIERS * len(r):
+        raise InputError(
+            field=field,
+            value=f"{int((~used).sum())} of {len(r)} readings off the law",
+            allowed=f"at most {MOST_OUTLIERS:.0%}",
+            remedy="check units and grouping: the law does not describe these readings",
+        )
+    return used, spread
 
 
 def _covariance(jacobian: FloatArray, names: Sequence[str], field: str) -> FloatArray:
