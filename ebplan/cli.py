@@ -6,44 +6,23 @@ refused. Everything heavy is imported where it is used, so that ``ebplan --help`
 
 from __future__ import annotations
 
-import functools
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ebplan import __version__
+from ebplan.cli_errors import one_line_errors
+from ebplan.cli_models import fit, models
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
     from ebplan.planner import Method
     from ebplan.problem import Problem
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 FILE = click.Path(path_type=Path)
-
-
-def _one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Turn our errors into one red line and an exit code; a traceback only under --debug."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        from ebplan.errors import EbplanError
-
-        try:
-            return command(*args, **kwargs)
-        except EbplanError as error:
-            if click.get_current_context().find_root().params.get("debug"):
-                raise
-            click.secho(f"error: {error}", fg="red", err=True)
-            sys.exit(error.exit_code)
-
-    return run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +34,10 @@ def main(debug: bool) -> None:
     Exit codes: 0 a checked plan (also with a shortfall), 2 bad input, 4 no checked plan, 5 a
     device refused.
     """
+
+
+main.add_command(fit)
+main.add_command(models)
 
 
 @main.command()
@@ -103,7 +86,7 @@ def main(debug: bool) -> None:
     help="Answer by then, in seconds, as a control service would be: with the best checked plan "
     "at that instant. Counted from when a solver process is ready.",
 )
-@_one_line_errors
+@one_line_errors
 def solve(
     file: Path,
     as_json: bool,
@@ -147,7 +130,7 @@ def solve(
         if path:
             check_writable(path)
     if plot:
-        from ebplan.report.figure import check_suffix
+        from ebplan.report.canvas import check_suffix
 
         check_suffix(plot)
     whole = _load_problem(file)
@@ -183,7 +166,7 @@ def solve(
     help="The problem or event it answers; PLAN's .problem.json neighbour if absent.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-@_one_line_errors
+@one_line_errors
 def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
     """Check a plan against its problem with code that shares nothing with the formulation."""
     from ebplan.checker import check_plan
@@ -210,7 +193,7 @@ def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
     type=FILE,
     help="The problem whose basis the answer started from (answer.hot_from).",
 )
-@_one_line_errors
+@one_line_errors
 def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
     """Find a recorded answer again: the same point of the same rung of the same problem."""
     from ebplan.document import read_json

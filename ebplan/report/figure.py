@@ -1,25 +1,21 @@
 """A plan as a figure: the draw, who carries the response, and the battery, on one time axis.
 
-The axis is ``EventAxis``: 100 ms and hours both read on it. matplotlib is imported only when a
-figure is drawn, and never through pyplot, so that no global state is touched.
+The axis is ``EventAxis``: 100 ms and hours both read on it.
 """
 
 from __future__ import annotations
 
-import io
 import textwrap
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ebplan.document import write_atomically
-from ebplan.errors import InputError
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.report.axis import EventAxis
+from ebplan.report.canvas import GREY, INK, blank, check_suffix, save, styled
 from ebplan.report.direction import ABSORB, EITHER_WAY, direction_of
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message
@@ -31,35 +27,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-FORMATS = (".png", ".svg", ".pdf")
-INK, GREY, SHADE = "#222222", "#777777", "#F1F1F1"
-STYLE: dict[Any, Any] = {
-    "axes.edgecolor": GREY,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.size": 9.0,
-    "hatch.linewidth": 0.6,
-    "legend.frameon": False,
-    "svg.hashsalt": "ebplan",  # equal plans give equal files
-}
-
-
-def check_suffix(path: Path) -> str:
-    """Return the suffix of a figure's file, in lower case.
-
-    Raises:
-        InputError: no figure is drawn in this format.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            field="(figure)",
-            value=path.name,
-            allowed=f"a name that ends in {', '.join(FORMATS)}",
-            remedy="choose one of these suffixes",
-            file=str(path),
-        )
-    return suffix
+SHADE = "#F1F1F1"
 
 
 def plot_plan(plan: Plan, problem: Problem, path: Path) -> None:
@@ -68,17 +36,8 @@ def plot_plan(plan: Plan, problem: Problem, path: Path) -> None:
     Raises:
         InputError: another suffix, a folder that cannot be written, or no matplotlib.
     """
-    suffix = check_suffix(path)
-    figure = draw_plan(plan, problem)
-    from matplotlib import rc_context
-
-    undated = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
-    content = io.BytesIO()
-    with rc_context(STYLE), warnings.catch_warnings():
-        # an event's name may have characters that the font lacks; the rest is still worth seeing
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(content, format=suffix[1:], dpi=200, metadata=undated)
-    write_atomically(path, content.getvalue())
+    check_suffix(path)
+    save(draw_plan(plan, problem), path)
 
 
 def draw_plan(plan: Plan, problem: Problem) -> Figure:
@@ -87,25 +46,12 @@ def draw_plan(plan: Plan, problem: Problem) -> Figure:
     Raises:
         InputError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            field="(figure)",
-            value="matplotlib is not installed",
-            allowed="an installed matplotlib",
-            remedy="pip install ebplan[plot]",
-        ) from None
-
     panels = [_draw_power, _draw_mechanisms] + [_draw_soc] * (problem.battery is not None)
     heights = [3.0, 3.2, 1.7][: len(panels)]
     if isinstance(problem.prices.energy_per_kwh, tuple):
         panels, heights = [_draw_price, *panels], [1.4, *heights]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 1.2 + 0.75 * sum(heights)), layout="constrained")
-        FigureCanvasAgg(figure)
+    with styled():
+        figure = blank(8.4, 1.2 + 0.75 * sum(heights))
         all_axes = figure.subplots(
             len(panels), 1, sharex=True, squeeze=False, height_ratios=heights
         )[:, 0]

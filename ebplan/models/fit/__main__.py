@@ -9,7 +9,9 @@ from ebplan.document import write_atomically
 from ebplan.models import library
 from ebplan.models.card import render_markdown
 from ebplan.models.fit.artefacts import build_all
+from ebplan.models.fit.fleet_prior import build_fleet_prior
 from ebplan.models.fit.outside import build_outside
+from ebplan.models.fit.serving_runs import SERVING_TABLE
 from ebplan.models.fit.source import read_source
 from ebplan.models.library import Artefact
 
@@ -29,7 +31,10 @@ def main(arguments: list[str] | None = None) -> None:
         "models made from them stay as they are",
     )
     options = parser.parse_args(arguments)
-    outside = build_outside(options.outside) if options.outside else ()
+    outside: tuple[Artefact, ...] = ()
+    if options.outside:
+        prior = build_fleet_prior(options.outside / SERVING_TABLE)
+        outside = (*build_outside(options.outside), prior)
     for model in (*build_all(read_source()), *outside):
         write_atomically(options.library / f"{model.name}.json", model.to_json() + "\n")
         if options.docs.is_dir():

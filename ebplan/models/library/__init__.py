@@ -8,14 +8,21 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import TypeAlias, TypeVar
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
+from ebplan.document import read_json
 from ebplan.errors import InputError
+from ebplan.models.battery_efficiency import BatteryEfficiency
+from ebplan.models.calendar_ageing import CalendarAgeing
 from ebplan.models.cap import CapModel
 from ebplan.models.clock import ClockModel
 from ebplan.models.consolidation import ConsolidationReference
+from ebplan.models.cycle_ageing import CycleAgeing
 from ebplan.models.fleet import FleetModel
+from ebplan.models.fleet_prior import FleetPrior
 from ebplan.models.ramp import RampModel
+from ebplan.models.serving import ServingModel
 from ebplan.models.standby import StandbyModel
 from ebplan.models.tier import TierModel
 from ebplan.models.wear import WearModel
@@ -29,6 +36,11 @@ Artefact: TypeAlias = (
     | WearModel
     | RampModel
     | StandbyModel
+    | FleetPrior
+    | ServingModel
+    | CalendarAgeing
+    | CycleAgeing
+    | BatteryEfficiency
 )
 
 Kind = TypeVar("Kind", bound=Artefact)
@@ -42,6 +54,11 @@ _KINDS: dict[str, type[Artefact]] = {
     "wear_model": WearModel,
     "ramp_model": RampModel,
     "standby_model": StandbyModel,
+    "fleet_prior": FleetPrior,
+    "serving_model": ServingModel,
+    "calendar_ageing": CalendarAgeing,
+    "cycle_ageing": CycleAgeing,
+    "battery_efficiency": BatteryEfficiency,
 }
 
 
@@ -62,8 +79,29 @@ def load(name: str) -> Artefact:
     if name not in names():
         raise _unknown(name, names())
     text = (resources.files(__name__) / f"{name}.json").read_text(encoding="utf-8")
-    data = json.loads(text)
-    return _KINDS[data["kind"]].parse(data, file=f"{name}.json")
+    return _parse(json.loads(text), f"{name}.json")
+
+
+def load_file(path: Path) -> Artefact:
+    """Return an artefact that ``ebplan fit`` wrote.
+
+    Raises:
+        InputError: the file is missing or holds no artefact.
+    """
+    return _parse(read_json(path), str(path))
+
+
+def _parse(data: dict[str, Any], file: str) -> Artefact:
+    kind = data.get("kind")
+    if kind not in _KINDS:
+        raise InputError(
+            field="kind",
+            value=kind,
+            allowed=", ".join(_KINDS),
+            remedy="name an artefact written by ebplan fit",
+            file=file,
+        )
+    return _KINDS[kind].parse(data, file=file)
 
 
 def load_fleet(name: str) -> FleetModel:
@@ -109,6 +147,15 @@ def load_wear(name: str) -> WearModel:
         InputError: the name is unknown or belongs to another kind of artefact.
     """
     return _load_kind(name, WearModel)
+
+
+def load_fleet_prior(name: str) -> FleetPrior:
+    """Return a prior of serving configurations by name.
+
+    Raises:
+        InputError: the name is unknown or belongs to another kind of artefact.
+    """
+    return _load_kind(name, FleetPrior)
 
 
 def _load_kind(name: str, kind: type[Kind]) -> Kind:

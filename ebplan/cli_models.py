@@ -1,0 +1,100 @@
+"""The verbs of the fitted models: ``ebplan fit`` and ``ebplan models``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ebplan.models.library import Artefact
+
+from ebplan.cli_errors import one_line_errors
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("spec", type=FILE)
+@click.option("--data", type=FILE, help="Fit this table instead of the one SPEC names.")
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    help="Write the artefact here (.json), its card beside it (.md); NAME.json beside SPEC "
+    "if absent.",
+)
+@click.option("--force", is_flag=True, help="Replace an artefact that is there already.")
+@one_line_errors
+def fit(spec: Path, data: Path | None, output: Path | None, force: bool) -> None:
+    """Fit a model to the measurements that SPEC (TOML) describes; write it and its card."""
+    from ebplan.document import check_writable, write_atomically
+    from ebplan.errors import InputError
+    from ebplan.models.card import render_markdown
+
+    try:
+        from ebplan.models.fit.spec import run_spec
+    except ImportError as error:
+        raise InputError(
+            field="ebplan fit",
+            value=f"no {error.name}",
+            allowed="fitting needs scipy",
+            remedy="pip install 'ebplan[fit]'",
+        ) from None
+    model = run_spec(spec, data=data)
+    target = output or spec.with_name(f"{model.name}.json")
+    card = target.with_suffix(".md")
+    for path in (target, card):
+        check_writable(path)
+        if path.exists() and not force:
+            raise InputError(
+                field="-o",
+                value=str(path),
+                allowed="a file that is not there yet",
+                remedy="choose another name, or --force",
+            )
+    write_atomically(target, model.to_json() + "\n")
+    write_atomically(card, render_markdown(model.name, model.card))
+    click.echo(summary_of(model))
+    click.echo(f"written: {target}, {card}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--plot", type=FILE, help="Draw the fit against its data (.png, .svg or .pdf).")
+@one_line_errors
+def models(name: str | None, plot: Path | None) -> None:
+    """List the fitted models; with NAME (or the file of an artefact) show its card."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from ebplan.models.card import render_markdown
+    from ebplan.models.library import load, load_file, names
+
+    if name is None:
+        if plot:
+            raise click.UsageError("--plot draws one model: give its NAME.")
+        for known in names():
+            model = load(known)
+            click.echo(f"{known:40s} {model.kind.replace('_', ' '):24s} {model.card.title}")
+        return
+    model = load_file(Path(name)) if name.endswith(".json") else load(name)
+    if plot:
+        from ebplan.report.canvas import check_suffix
+        from ebplan.report.model_figure import plot_model
+
+        check_suffix(plot)
+        plot_model(model, plot)
+        click.echo(f"drawn: {plot}")
+        return
+    Console().print(Markdown(render_markdown(model.name, model.card)))
+
+
+def summary_of(model: Artefact) -> str:
+    """Return errors and exclusions of a model, one a line."""
+    card = model.card
+    lines = [f"{model.name} ({model.kind.replace('_', ' ')}): {card.summary}"]
+    lines += [f"  {s.name}: {s.value:.4g} {s.unit}" for s in card.leave_one_out]
+    lines += [f"  weight zero: {e.run}: {e.reason}" for e in card.excluded]
+    return "\n".join(lines)

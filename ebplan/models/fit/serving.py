@@ -1,0 +1,278 @@
+"""Fit serving configurations from steady runs: power and throughput against requests in flight.
+
+Every configuration begins from the library's prior, and from what the table's other configurations
+say; its points then speak for themselves. A point that all the others put far outside its interval
+is off: it gets weight zero, by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ebplan.document import Part
+from ebplan.errors import InputError
+from ebplan.models.card import Excluded, Finding, ModelCard, Statistic, ValidRange
+from ebplan.models.configuration import Configuration
+from ebplan.models.curve import Curve
+from ebplan.models.curves import FloatArray
+from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.pooling import Readings, known
+from ebplan.models.fleet_prior import FleetPrior, Known, LawPrior
+from ebplan.models.laws import LawName
+from ebplan.models.library import load_fleet_prior
+from ebplan.models.serving import Served, ServingModel
+
+OFF = 5.0
+"""A point is off when the others put it this many standard deviations away,"""
+OFF_SHARE = 0.1
+"""and this share of its value."""
+FEWEST_TO_JUDGE = 4
+"""With fewer points nobody can say which of them is off."""
+LAW_QUANTITIES: tuple[tuple[LawName, str], ...] = (("power", "power"), ("throughput", "throughput"))
+
+
+class ServingOptions(Part):
+    """What a table of serving runs does not say."""
+
+    name: str
+    """Name of the artefact."""
+    title: str
+    """Title of its card."""
+    prior: str = "llm-serving"
+    """Prior of the library to begin from."""
+    configurations: tuple[Configuration, ...] = Field(min_length=1)
+    """What is served on what. Rows say which they belong to by the label ``configuration``, which
+    may be left out where there is only one; one without rows is given by the prior alone."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """One law of one configuration."""
+
+    curve: Curve
+    used: Readings
+    off: tuple[Excluded, ...]
+    left_out: FloatArray
+    """ln of prediction over measurement of each point used, left out, shape (N,)."""
+    held: FloatArray
+    """1 where it lay in its interval, shape (N,)."""
+
+
+def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
+    """Return the serving model of a table.
+
+    Args:
+        data: ``concurrency``, ``power`` (of the whole instance) and ``throughput`` (output tokens
+            per second of the instance), one steady run a row; the label ``configuration`` where
+            there are several.
+        options: what the table does not say.
+
+    Raises:
+        InputError: a configuration that is not described, another measurement point than the
+            prior's, or no prior of that name.
+    """
+    prior = load_fleet_prior(options.prior)
+    if data.measurement_point != prior.measurement_point:
+        raise InputError(
+            field="measurement_point",
+            value=data.measurement_point,
+            allowed=f"{prior.measurement_point}, as the prior {prior.name!r}",
+            remedy="convert the powers by the site's losses, or measure there",
+            file=data.file,
+        )
+    rows = _rows(data, options)
+    fitted: dict[LawName, dict[str, _Fitted]] = {
+        law: _fit_law(getattr(prior, law), _readings(data, options, rows, quantity))
+        for law, quantity in LAW_QUANTITIES
+    }
+    served = tuple(_served(c, prior, fitted) for c in options.configurations)
+    return ServingModel(
+        name=options.name,
+        measurement_point=data.measurement_point,
+        configurations=served,
+        card=_card(data, options, prior, served, fitted),
+    )
+
+
+def _rows(data: Measurements, options: ServingOptions) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows belong to each configuration."""
+    names = [c.name for c in options.configurations]
+    if "configuration" not in data.labels and len(names) == 1:
+        return {names[0]: np.ones(len(data), dtype=bool)}
+    labels = data.label("configuration")
+    if unknown := sorted(set(labels.tolist()) - set(names)):
+        raise InputError(
+            field="columns.configuration",
+            value=unknown[0],
+            allowed=", ".join(names),
+            remedy="describe it under options.configurations, or leave its rows out",
+            file=data.file,
+        )
+    return {name: labels == name for name in names}
+
+
+def _readings(
+    data: Measurements, options: ServingOptions, rows: dict[str, NDArray[np.bool_]], quantity: str
+) -> dict[str, tuple[Readings, NDArray[np.intp]]]:
+    """Return points and their lines by configuration, least concurrency first."""
+    concurrency, measured = data.quantity("concurrency"), data.quantity(quantity)
+    found = {}
+    for c in options.configurations:
+        order = np.flatnonzero(rows[c.name])
+        order = order[np.argsort(concurrency[order], kind="stable")]
+        found[c.name] = (Readings(c, concurrency[order], measured[order]), data.lines[order])
+    return found
+
+
+def _fit_law(
+    prior: LawPrior, readings: dict[str, tuple[Readings, NDArray[np.intp]]]
+) -> dict[str, _Fitted]:
+    """Fit one law of every configuration: first apart, then each beside what the others say."""
+    alone = {name: _fit_one(prior, r, lines) for name, (r, lines) in readings.items()}
+    said: dict[str, Known] = {
+        name: known(prior.law, one.used, prior.pooling, one.curve.theta)
+        for name, one in alone.items()
+        if len(one.used.concurrency)
+    }
+    if len(readings) == 1:
+        return alone
+    together = {}
+    for name, (r, lines) in readings.items():
+        others = tuple(one for other, one in said.items() if other != name)
+        wiser = prior.model_copy(update={"known": (*prior.known, *others)})
+        together[name] = _fit_one(wiser, r, lines)
+    return together
+
+
+def _fit_one(prior: LawPrior, readings: Readings, lines: NDArray[np.intp]) -> _Fitted:
+    """Fit one law of one configuration; leave out, one by one, the points that are off."""
+    mean, covariance = prior.curves([readings.configuration])
+    keep = np.ones(len(lines), dtype=bool)
+    off: list[Excluded] = []
+    while True:
+        used = readings.where(keep)
+        missed, deviations, held = _left_out(prior, mean, covariance, used)
+        far = (np.abs(missed) > OFF * deviations) & (np.abs(np.expm1(missed)) > OFF_SHARE)
+        if len(missed) < FEWEST_TO_JUDGE or not far.any():
+            break
+        worst = int(np.where(far, np.abs(missed) / deviations, 0.0).argmax())
+        at = np.flatnonzero(keep)[worst]
+        keep[at] = False
+        off.append(
+            Excluded(
+                run=f"line {lines[at]}",
+                weight=0.0,
+                reason=f"{prior.law} at {used.concurrency[worst]:g} requests in flight: "
+                f"predicted from the other points it is {np.expm1(missed[worst]):+.1%} off, "
+                f"{abs(missed[worst]) / deviations[worst]:.0f} standard deviations",
+            )
+        )
+    curve = prior.conditioned(mean, covariance, used.concurrency.tolist(), used.measured.tolist())
+    return _Fitted(curve, used, tuple(off), missed, held)
+
+
+def _left_out(
+    prior: LawPrior, mean: FloatArray, covariance: FloatArray, r: Readings
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Predict each point from the others; return misses, deviations and what was held, (N,)."""
+    missed, deviations, held = [], [], []
+    for i in range(len(r.concurrency)):
+        others = np.arange(len(r.concurrency)) != i
+        curve = prior.conditioned(
+            mean, covariance, r.concurrency[others].tolist(), r.measured[others].tolist()
+        )
+        ln_y, deviation = curve.logarithm(np.log(r.concurrency[i : i + 1]))
+        missed.append(float(ln_y[0] - np.log(r.measured[i])))
+        deviations.append(float(deviation[0]) * curve.calibration)
+        held.append(float(curve.estimate(r.concurrency[i : i + 1]).holds(r.measured[i : i + 1])[0]))
+    return np.array(missed), np.array(deviations), np.array(held)
+
+
+def _served(
+    configuration: Configuration, prior: FleetPrior, fitted: dict[LawName, dict[str, _Fitted]]
+) -> Served:
+    one = {law: fits[configuration.name] for law, fits in fitted.items()}
+    points = one["power"].used.concurrency
+    ranges = [(k.lowest_concurrency, k.highest_concurrency) for k in prior.power.known]
+    covered = (
+        (float(points.min()), float(points.max()))
+        if len(points)
+        else (min(low for low, _ in ranges), max(high for _, high in ranges))
+    )
+    return Served(
+        configuration=configuration,
+        power=one["power"].curve,
+        throughput=one["throughput"].curve,
+        concurrency=covered,
+    )
+
+
+def _card(
+    data: Measurements,
+    options: ServingOptions,
+    prior: FleetPrior,
+    served: tuple[Served, ...],
+    fitted: dict[LawName, dict[str, _Fitted]],
+) -> ModelCard:
+    return ModelCard(
+        title=options.title,
+        summary="Power, throughput and latency against requests in flight, with intervals: "
+        + "; ".join(f"{s.configuration.name} ({s.evidence})" for s in served)
+        + ".",
+        data=(data.dataset(), *prior.card.data),
+        method=f"{prior.card.method} Here each configuration begins from the prior "
+        f"`{prior.name}` and what the other configurations of the table say; a point that the "
+        f"others put {OFF:g} standard deviations and {OFF_SHARE:.0%} away gets weight zero.",
+        leave_one_out=tuple(
+            statistic
+            for law, fits in fitted.items()
+            for name, one in fits.items()
+            if len(one.left_out)
+            for statistic in _statistics(f"{name}, {law}", one)
+        ),
+        excluded=(
+            *data.excluded,
+            *(e for fits in fitted.values() for f in fits.values() for e in f.off),
+        ),
+        validity=tuple(
+            ValidRange(
+                name=f"requests in flight, {s.configuration.name}",
+                low=s.concurrency[0],
+                high=s.concurrency[1],
+                unit="requests",
+            )
+            for s in served
+        ),
+        measurement_point=data.measurement_point,
+        measurement_note=data.measurement_note or "As stated by who measured.",
+        findings=tuple(
+            Finding(title=f"{s.configuration.name}: {s.evidence}", text=_EVIDENCE[s.evidence])
+            for s in served
+        ),
+        not_for=(
+            "power without load or asleep: fit those from readings of their own",
+            "loads outside the valid range",
+        ),
+    )
+
+
+def _statistics(what: str, one: _Fitted) -> tuple[Statistic, ...]:
+    share = np.abs(np.expm1(one.left_out))
+    return (
+        Statistic(name=f"{what}: median error", value=float(np.median(share)), unit="share"),
+        Statistic(name=f"{what}: largest error", value=float(share.max()), unit="share"),
+        Statistic(name=f"{what}: in the 90 % interval", value=float(one.held.mean()), unit="share"),
+    )
+
+
+_EVIDENCE = {
+    "prior": "No point was measured: only an interval is given, from what is known of other "
+    "models. Two runs, at either end of the load, narrow it most.",
+    "prior and points": "It has no more points than a law has parameters: the points move the "
+    "prior, they do not replace it.",
+    "measured": "It has more points than a law has parameters.",
+}

@@ -1,0 +1,132 @@
+"""``ebplan fit``: a small TOML file says what to fit and where the quantities stand in a table.
+
+kind = "fit"
+fit = "serving"                     # what is fitted: a name of FITS
+data = "runs.csv"                   # CSV or Parquet, beside this file
+source = "our own cluster, June 2026"
+measurement_point = "gpu"           # gpu, node, ac or connection_point
+
+[columns]                           # quantity = column, with its unit where it is not ours
+power = { column = "avg_power_w", unit = "W" }
+concurrency = "batch"
+
+[options]                           # what the table cannot say
+name = "my-fleet"
+title = "Our fleet"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from ebplan.document import Document, Part, read_toml
+from ebplan.errors import InputError
+from ebplan.models.fit.battery_cycles import fit_battery_cycles
+from ebplan.models.fit.battery_efficiency import BatteryOptions
+from ebplan.models.fit.battery_series import fit_battery_series
+from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_ageing
+from ebplan.models.fit.cap_sweep import CapSweepOptions, fit_cap_sweep
+from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
+from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
+from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.precision import PrecisionOptions, fit_precision
+from ebplan.models.fit.ramp import RampOptions
+from ebplan.models.fit.ramp_table import fit_ramp
+from ebplan.models.fit.serving import ServingOptions, fit_serving
+from ebplan.models.fit.standby import StandbyOptions, fit_standby
+from ebplan.models.library import Artefact
+from ebplan.site import MeasurementPoint
+
+
+class Fit(NamedTuple):
+    """One thing that can be fitted."""
+
+    options: type[Part]
+    """What its table cannot say."""
+    run: Callable[[Measurements, Any], Artefact]
+    """Makes the artefact."""
+    what: str
+    """What comes out, in words."""
+
+
+FITS = {
+    "serving": Fit(ServingOptions, fit_serving, "power, throughput and latency against load"),
+    "caps": Fit(CapSweepOptions, fit_cap_sweep, "throughput and power under power caps"),
+    "clocks": Fit(ClockTableOptions, fit_clock_table, "throughput and power under locked clocks"),
+    "precision": Fit(PrecisionOptions, fit_precision, "a lower precision against the base one"),
+    "ramp": Fit(RampOptions, fit_ramp, "delay and time constants, down and up apart"),
+    "standby": Fit(StandbyOptions, fit_standby, "power idle, loaded idle and asleep"),
+    "battery_series": Fit(BatteryOptions, fit_battery_series, "battery energy and losses, series"),
+    "battery_cycles": Fit(BatteryOptions, fit_battery_cycles, "battery energy and losses, cycles"),
+    "calendar_ageing": Fit(CalendarOptions, fit_calendar_ageing, "capacity lost at rest"),
+    "cycle_ageing": Fit(CycleOptions, fit_cycle_ageing, "capacity lost by cycling"),
+}
+"""What ``ebplan fit`` fits, by name."""
+
+
+class ColumnSpec(Part):
+    """Where a quantity stands."""
+
+    column: str
+    """Name in the header."""
+    unit: str | None = None
+    """Its unit; ebplan's own where absent."""
+
+
+class FitSpec(Document):
+    """What to fit."""
+
+    kind: Literal["fit"] = "fit"
+    """Document kind."""
+    fit: str
+    """What is fitted."""
+    data: str
+    """CSV or Parquet file, relative to this one."""
+    source: str
+    """Who measured."""
+    measurement_point: MeasurementPoint
+    """Where powers are metered."""
+    measurement_note: str = ""
+    """How sure that is."""
+    columns: dict[str, ColumnSpec | str] = Field(min_length=1)
+    """Where each quantity stands: a column, or a column and its unit."""
+    options: dict[str, Any]
+    """What the table cannot say; what is allowed depends on ``fit``."""
+
+
+def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
+    """Fit what a file says.
+
+    Args:
+        path: the TOML file.
+        data: another table than the file names.
+
+    Raises:
+        InputError: file, table or options are wrong, or the table does not determine the model.
+    """
+    spec = FitSpec.parse(read_toml(path), file=str(path))
+    if spec.fit not in FITS:
+        raise InputError(
+            field="fit",
+            value=spec.fit,
+            allowed=", ".join(FITS),
+            remedy="choose one of these",
+            file=str(path),
+        )
+    fit = FITS[spec.fit]
+    options = fit.options.parse(spec.options, file=str(path), at="options")
+    measured = read_measurements(
+        data or path.parent / spec.data,
+        {
+            name: Column(c) if isinstance(c, str) else Column(c.column, c.unit)
+            for name, c in spec.columns.items()
+        },
+        source=spec.source,
+        measurement_point=spec.measurement_point,
+        measurement_note=spec.measurement_note,
+    )
+    return fit.run(measured, options)

@@ -1,0 +1,139 @@
+"""Serving instances as measured: power, throughput and latency against requests in flight.
+
+Each configuration carries the prior it began from and the points measured, so that it answers with
+an interval whether it was measured much, a little, or not at all.
+
+Latency follows from throughput: with ``c`` requests in flight and ``x`` output tokens per second,
+Little's law gives the mean time between two tokens of a request as ``c / x``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebplan.document import Document, Part, Positive
+from ebplan.errors import InputError
+from ebplan.models.card import ModelCard
+from ebplan.models.configuration import Configuration
+from ebplan.models.curve import Curve
+from ebplan.models.curves import FloatArray
+from ebplan.models.estimate import CONFIDENCE, Estimate
+from ebplan.models.laws import PARAMETERS
+from ebplan.models.ranges import check_ranges
+from ebplan.site import MeasurementPoint
+
+Evidence = Literal["prior", "prior and points", "measured"]
+
+
+class Served(Part):
+    """One configuration."""
+
+    configuration: Configuration
+    """What is served on what."""
+    power: Curve
+    """Power of an instance in kW."""
+    throughput: Curve
+    """Output tokens of an instance per second."""
+    concurrency: tuple[Positive, Positive]
+    """Fewest and most requests in flight covered: by the points, or by the prior without any."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it rests on: measured only where it has more points than a law has parameters."""
+        points = min(len(self.power.concurrency), len(self.throughput.concurrency))
+        if not points:
+            return "prior"
+        return "measured" if points > len(PARAMETERS["power"]) else "prior and points"
+
+
+class ServingModel(Document):
+    """Power, throughput and latency of serving instances."""
+
+    kind: Literal["serving_model"] = "serving_model"
+    """Document kind."""
+    name: str
+    """Name of the artefact."""
+    measurement_point: MeasurementPoint
+    """Where every power of this model is metered."""
+    configurations: tuple[Served, ...] = Field(min_length=1)
+    """The configurations."""
+    card: ModelCard
+    """What it was made from."""
+
+    def configuration(self, name: str) -> Served:
+        """Return a configuration by name.
+
+        Raises:
+            InputError: there is none; the error names those there are.
+        """
+        for served in self.configurations:
+            if served.configuration.name == name:
+                return served
+        raise InputError(
+            field="configuration",
+            value=name,
+            allowed=", ".join(s.configuration.name for s in self.configurations),
+            remedy="choose one of these, or fit it",
+        )
+
+    def power_kw(
+        self,
+        name: str,
+        concurrency: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the power of one instance in kW.
+
+        Args:
+            name: configuration.
+            concurrency: requests in flight, shape () or (N,).
+            confidence: share of new readings that the interval is made to hold.
+            allow_extrapolation: accept loads outside those covered.
+
+        Raises:
+            InputError: no such configuration.
+            RangeError: outside the loads covered.
+        """
+        served = self.configuration(name)
+        at = _covered(served, concurrency, allow_extrapolation)
+        return served.power.estimate(at, confidence)
+
+    def tokens_per_s(
+        self,
+        name: str,
+        concurrency: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the output tokens of one instance per second; for arguments see ``power_kw``."""
+        served = self.configuration(name)
+        at = _covered(served, concurrency, allow_extrapolation)
+        return served.throughput.estimate(at, confidence)
+
+    def itl_s(
+        self,
+        name: str,
+        concurrency: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the mean time between two tokens of a request in s; arguments: ``power_kw``."""
+        served = self.configuration(name)
+        at = _covered(served, concurrency, allow_extrapolation)
+        x = served.throughput.estimate(at, confidence)
+        mean = None if x.mean is None else at / x.mean
+        return Estimate(mean=mean, low=at / x.high, high=at / x.low, confidence=confidence)
+
+
+def _covered(served: Served, concurrency: float | FloatArray, anyway: bool) -> FloatArray:
+    at = np.atleast_1d(np.asarray(concurrency, dtype=float))
+    lowest, highest = (0.0, np.inf) if anyway else served.concurrency
+    check_ranges(("concurrency", float(c), (lowest, highest), "requests in flight") for c in at)
+    return at
