@@ -8,7 +8,7 @@ neighbours') takes the row out, by line and with the reason, and goes onto the m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -148,6 +148,7 @@ def read_measurements(
     source: str,
     measurement_point: MeasurementPoint,
     measurement_note: str = "",
+    only: Mapping[str, Sequence[str]] | None = None,
 ) -> Measurements:
     """Read a table of measurements.
 
@@ -157,12 +158,14 @@ def read_measurements(
         source: who measured.
         measurement_point: where powers are metered.
         measurement_note: how sure that is.
+        only: cells by column that a row must have to be read; every row where absent.
 
     Raises:
         InputError: the file cannot be read, a column or unit is unknown, time runs backwards or
             stands still, or more than a quarter of the rows had to be left out.
     """
-    table = _read(path, [c.column for c in columns.values()])
+    only = only or {}
+    table = _only(_read(path, [*(c.column for c in columns.values()), *only]), only)
     values: dict[str, FloatArray] = {}
     labels: dict[str, NDArray[np.str_]] = {}
     for name, column in columns.items():
@@ -254,6 +257,22 @@ def _read(path: Path, columns: Iterable[str]) -> Table:
         for i in range(columnar.num_rows)
     )
     return Table(name=path.name, rows=rows, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _only(table: Table, only: Mapping[str, Sequence[str]]) -> Table:
+    """Return the rows that have one of the wanted cells in each column."""
+    rows = tuple(
+        row for row in table.rows if all(row.cells[c] in wanted for c, wanted in only.items())
+    )
+    if not rows:
+        raise InputError(
+            field="where",
+            value="; ".join(f"{c} = {', '.join(wanted)}" for c, wanted in only.items()),
+            allowed="cells that some row has",
+            remedy="correct the condition",
+            file=table.name,
+        )
+    return replace(table, rows=rows)
 
 
 def _numbers(table: Table, name: str, column: Column) -> FloatArray:

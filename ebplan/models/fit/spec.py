@@ -94,6 +94,8 @@ class FitSpec(Document):
     """How sure that is."""
     columns: dict[str, ColumnSpec | str] = Field(min_length=1)
     """Where each quantity stands: a column, or a column and its unit."""
+    where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """Rows to read: a cell, or several, by column; every row where absent."""
     options: dict[str, Any]
     """What the table cannot say; what is allowed depends on ``fit``."""
 
@@ -128,5 +130,6 @@ def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
         source=spec.source,
         measurement_point=spec.measurement_point,
         measurement_note=spec.measurement_note,
+        only={c: (w,) if isinstance(w, str) else w for c, w in spec.where.items()},
     )
     return fit.run(measured, options)
