@@ -17,6 +17,8 @@ from ebplan.document import Document, FieldFault, Fraction, Part, Positive
 from ebplan.errors import InputError, RangeError
 from ebplan.models.card import ModelCard, Provenance
 from ebplan.models.curves import FloatArray, LoadCurve, LoadTerm
+from ebplan.models.estimate import CONFIDENCE, Estimate
+from ebplan.models.intervals import student_quantile
 from ebplan.site import MeasurementPoint
 
 _SHARE_TOLERANCE = 1e-9
@@ -82,6 +84,33 @@ class WorkloadModel(Part):
     """Exponent of utilisation in the power law."""
     covered_from_utilisation: Fraction
     """Lowest utilisation among the runs of this workload that were used."""
+    power_spread: Positive | None = None
+    """Standard deviation of the power of a new run, relative, from runs that were left out."""
+    throughput_spread: Positive | None = None
+    """The same of its throughput."""
+    spread_degrees: int | None = Field(default=None, ge=1)
+    """Degrees of freedom of both."""
+
+    def interval(
+        self, of: Literal["power", "throughput"], mean: FloatArray, share: float
+    ) -> Estimate:
+        """Return the interval of a new run about a mean.
+
+        Raises:
+            InputError: the model was fitted without spreads.
+        """
+        spread = self.power_spread if of == "power" else self.throughput_spread
+        if spread is None or self.spread_degrees is None:
+            raise InputError(
+                field=f"{of}_spread",
+                value=None,
+                allowed="a fleet model that was fitted with its spreads",
+                remedy="fit it again",
+            )
+        half = student_quantile(share, self.spread_degrees) * spread
+        return Estimate(
+            mean=mean, low=mean * np.exp(-half), high=mean * np.exp(half), confidence=share
+        )
 
 
 class FleetModel(Document):
@@ -163,6 +192,31 @@ class FleetModel(Document):
         each = np.asarray(in_flight_fleet, dtype=float) / self.instances_measured
         in_service = np.minimum(each, self.concurrency_limit_per_instance)
         return self.instances_measured * self.workload(workload).roof.req_per_s(in_service)
+
+    def fleet_power_kw(
+        self, workload: str, in_flight_fleet: float | FloatArray, confidence: float = CONFIDENCE
+    ) -> Estimate:
+        """Return the power of the measured fleet in kW with its interval, load shared evenly.
+
+        Args:
+            workload: name of the workload.
+            in_flight_fleet: requests offered at once to the whole fleet.
+            confidence: share of new runs that the interval is made to hold.
+        """
+        model = self.workload(workload)
+        rate = self.throughput_req_per_s(workload, in_flight_fleet) / self.instances_measured
+        u = rate / model.capacity_req_per_s
+        busy_kw = (model.saturated_kw - self.idle_kw) * u**model.exponent
+        return model.interval(
+            "power", self.instances_measured * (self.idle_kw + busy_kw), confidence
+        )
+
+    def fleet_req_per_s(
+        self, workload: str, in_flight_fleet: float | FloatArray, confidence: float = CONFIDENCE
+    ) -> Estimate:
+        """Return the throughput of the measured fleet with its interval; see ``fleet_power_kw``."""
+        mean = self.throughput_req_per_s(workload, in_flight_fleet)
+        return self.workload(workload).interval("throughput", mean, confidence)
 
     def load_curve(self, mix: Mapping[str, float]) -> LoadCurve:
         """Return the uncapped power of one instance against utilisation, in kW.

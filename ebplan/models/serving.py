@@ -101,7 +101,7 @@ class ServingModel(Document):
         """
         served = self.configuration(name)
         at = _covered(served, concurrency, allow_extrapolation)
-        return served.power.estimate(at, confidence)
+        return _within_limit(served, served.power.estimate(at, confidence))
 
     def tokens_per_s(
         self,
@@ -130,6 +130,19 @@ class ServingModel(Document):
         x = served.throughput.estimate(at, confidence)
         mean = None if x.mean is None else at / x.mean
         return Estimate(mean=mean, low=at / x.high, high=at / x.low, confidence=confidence)
+
+
+def _within_limit(served: Served, power: Estimate) -> Estimate:
+    """Return a power that the boards' own limit allows: they hold it."""
+    board = served.configuration
+    most_kw = board.gpus * board.gpu_limit_w / 1000.0
+    mean = None if power.mean is None else np.minimum(power.mean, most_kw)
+    return Estimate(
+        mean=mean,
+        low=np.minimum(power.low, most_kw),
+        high=np.minimum(power.high, most_kw),
+        confidence=power.confidence,
+    )
 
 
 def _covered(served: Served, concurrency: float | FloatArray, anyway: bool) -> FloatArray:

@@ -86,6 +86,6 @@ def _title(model: ServingModel) -> str:
         return f"{model.name}: nothing measured, only {CONFIDENCE:.0%} intervals"
     worst = max(s.value for s in errors)
     return (
-        f"{model.name}: power of a run left out is predicted to {worst:.1%}\n"
-        f"(median; bands hold {CONFIDENCE:.0%} of new readings)"
+        f"{model.name}: power of a run left out is predicted within {worst:.1%}\n"
+        f"in the median; bands are made to hold {CONFIDENCE:.0%} of new readings"
     )

@@ -30,11 +30,15 @@ def main(arguments: list[str] | None = None) -> None:
         help="folder with the published tables that are not part of this project; without it the "
         "models made from them stay as they are",
     )
+    parser.add_argument(
+        "--prior", type=Path, help="the same folder: learn the prior of serving anew (a minute)"
+    )
     options = parser.parse_args(arguments)
     outside: tuple[Artefact, ...] = ()
     if options.outside:
-        prior = build_fleet_prior(options.outside / SERVING_TABLE)
-        outside = (*build_outside(options.outside), prior)
+        outside = build_outside(options.outside)
+    if options.prior:
+        outside = (*outside, build_fleet_prior(options.prior / SERVING_TABLE))
     for model in (*build_all(read_source()), *outside):
         write_atomically(options.library / f"{model.name}.json", model.to_json() + "\n")
         if options.docs.is_dir():

@@ -20,10 +20,13 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.fit import fleet_map
 from ebplan.models.fit.fleet_map import FittedMap, Outlier, little_in_flight
 from ebplan.models.fit.fleet_runs import W_PER_KW, Run
+from ebplan.models.fit.spreads import workload_spreads
 from ebplan.models.fit.table import Table
 from ebplan.models.fleet import FleetModel, HardRoof, Roof, SmoothRoof, WorkloadModel
 from ebplan.site import MeasurementPoint
 
+LAW_PARAMETERS = 2
+"""Parameters that a workload's power law has, its throughput with a hard roof one less."""
 _DIGITS = 7
 """Significant digits kept in artefacts: beyond these, platforms differ."""
 
@@ -148,6 +151,10 @@ def rounded(value: float) -> float:
 def _workload(fitted: FittedMap, name: str, tokens: float | None) -> WorkloadModel:
     """Return one workload of the fleet model."""
     fit = fitted.fit
+    labels = [fit.spec.workload_of(run.shape) for run in fitted.runs]
+    (power_spread, degrees), (throughput_spread, _) = (
+        workload_spreads(fitted.deleted_errors[:, i], labels, LAW_PARAMETERS)[name] for i in (0, 1)
+    )
     return WorkloadModel(
         labels=tuple(fit.spec.workloads[name]),
         tokens_out_per_request=None if tokens is None else rounded(tokens),
@@ -157,6 +164,9 @@ def _workload(fitted: FittedMap, name: str, tokens: float | None) -> WorkloadMod
         saturated_kw=rounded(fit.power[name].saturated_kw),
         exponent=rounded(fit.power[name].exponent),
         covered_from_utilisation=rounded(_covered_from(fitted, name)),
+        power_spread=rounded(power_spread),
+        throughput_spread=rounded(throughput_spread),
+        spread_degrees=degrees,
     )
 
 

@@ -95,6 +95,7 @@ def leave_groups_out(
     given: Iterable[int] = GIVEN,
     choose: Callable[[int, int], NDArray[np.intp]] = spread_evenly,
     draws: int = 1,
+    only: Iterable[str] | None = None,
 ) -> dict[int, HeldOut]:
     """Predict each group from the others and from a few points of its own.
 
@@ -106,9 +107,10 @@ def leave_groups_out(
         given: numbers of points given back.
         choose: picks the points given back.
         draws: how often, where the choice is by chance.
+        only: groups to take out; each in turn where absent.
     """
     found: dict[int, list[tuple[str, FloatArray, FloatArray]]] = {k: [] for k in given}
-    for group in sorted({group_of(r) for r in readings}):
+    for group in sorted({group_of(r) for r in readings} if only is None else only):
         rest = [i for i, r in enumerate(readings) if group_of(r) != group]
         others = [readings[i] for i in rest]
         again = learn(law, others, start=Learnt(learnt.pooling, learnt.theta[rest]), rounds=1)

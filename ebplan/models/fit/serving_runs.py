@@ -12,6 +12,7 @@ import numpy as np
 from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.build import dataset, rounded
+from ebplan.models.fit.spreads import workload_spreads
 from ebplan.models.fit.table import Row, Table, read_table
 from ebplan.models.fleet import FleetModel, SmoothRoof, WorkloadModel, smooth_minimum
 
@@ -78,6 +79,9 @@ def build_fleet(path: Path) -> FleetModel:
     roof, tokens, idle_kw = fit.roof, fit.tokens, fit.idle_kw
     lowest = float(roof.req_per_s(np.array(runs[0].concurrency))) / fit.capacity_req_per_s
     left_out = [_errors(_fit(runs[:i] + runs[i + 1 :]), run) for i, run in enumerate(runs)]
+    (throughput_spread, degrees), (power_spread, _) = (
+        workload_spreads(np.array(left_out)[:, i], ["chat"] * len(runs), 2)["chat"] for i in (0, 1)
+    )
     return FleetModel(
         name=FLEET_NAME,
         hardware=f"{GPUS} NVIDIA {GPU}",
@@ -97,6 +101,9 @@ def build_fleet(path: Path) -> FleetModel:
                 saturated_kw=rounded(fit.saturated_kw),
                 exponent=rounded(fit.exponent),
                 covered_from_utilisation=rounded(lowest),
+                power_spread=rounded(power_spread),
+                throughput_spread=rounded(throughput_spread),
+                spread_degrees=degrees,
             )
         },
         card=_card(all_runs, runs, table, fit, np.array(left_out), lowest),

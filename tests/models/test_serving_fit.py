@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ebplan.errors import InputError, RangeError
+from ebplan.models.fit.spec import FITS, run_spec
+from ebplan.models.serving import ServingModel
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "fit" / "h200_decode.toml"
+CONFIGURATION = """
+[[options.configurations]]
+name = "{name}"
+model = "{model}"
+gpu = "H100"
+gpus = 1
+gpu_limit_w = 700.0
+memory_bandwidth_tb_per_s = 3.35
+precision = "bf16"
+architecture = "dense"
+parameters = 8.0
+active_parameters = 8.0
+tokens_out = 400.0
+"""
+SPEC = """
+kind = "fit"
+fit = "{fit}"
+data = "runs.csv"
+source = "a test"
+measurement_point = "{point}"
+[columns]
+power = {{ column = "p", unit = "W" }}
+concurrency = "c"
+throughput = "x"
+configuration = "w"
+[options]
+name = "mine"
+title = "Mine"
+"""
+LOADS = (4, 8, 16, 32, 64, 128)
+
+
+def power_w(c: float) -> float:
+    return 400.0 + 250.0 * c / (c + 40.0)
+
+
+def tokens_per_s(c: float) -> float:
+    return c / (0.008 + 0.00012 * c)
+
+
+def fitted(
+    tmp_path: Path,
+    *,
+    rows: list[str] | None = None,
+    fit: str = "serving",
+    point: str = "gpu",
+    names: tuple[str, ...] = ("a",),
+) -> Any:
+    if rows is None:
+        rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    (tmp_path / "runs.csv").write_text("w,c,p,x\n" + "\n".join(rows) + "\n")
+    described = "".join(CONFIGURATION.format(name=n, model=f"model-{n}") for n in names)
+    spec = tmp_path / "fit.toml"
+    spec.write_text(SPEC.format(fit=fit, point=point) + described)
+    return run_spec(spec)
+
+
+def test_a_known_law_is_found_between_its_points(tmp_path: Path) -> None:
+    model: ServingModel = fitted(tmp_path)
+    at = np.array([6.0, 24.0, 96.0])
+    power, tokens = model.power_kw("a", at), model.tokens_per_s("a", at)
+    true = np.array([power_w(c) for c in at]) / 1000.0
+    assert model.configuration("a").evidence == "measured"
+    assert power.mean is not None
+    np.testing.assert_allclose(power.mean, true, rtol=0.02)
+    assert power.holds(true).all()
+    assert tokens.holds(np.array([tokens_per_s(c) for c in at])).all()
+    itl = model.itl_s("a", at)
+    assert itl.mean is not None
+    assert tokens.mean is not None
+    np.testing.assert_allclose(itl.mean * tokens.mean, at)
+
+
+def test_what_has_no_rows_is_given_by_the_prior_as_an_interval(tmp_path: Path) -> None:
+    model: ServingModel = fitted(tmp_path, names=("a", "b"))
+    power = model.power_kw("b", 32.0)
+    assert model.configuration("b").evidence == "prior"
+    assert power.mean is None
+    assert power.high[0] / power.low[0] > 1.1
+    assert "b (prior)" in model.card.summary
+
+
+def test_as_many_points_as_parameters_are_no_fit(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in (4, 32, 128)]
+    assert fitted(tmp_path, rows=rows).configuration("a").evidence == "prior and points"
+
+
+def test_a_point_that_is_off_is_named_with_weight_zero(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    rows[3] = f"a,32,{0.6 * power_w(32)},{tokens_per_s(32)}"
+    model = fitted(tmp_path, rows=rows)
+    assert [e.run for e in model.card.excluded] == ["line 5"]
+    assert "power at 32 requests in flight" in model.card.excluded[0].reason
+
+
+def test_no_board_draws_more_than_its_limit(tmp_path: Path) -> None:
+    rows = [f"a,{c},{min(power_w(c) * 1.2, 698 + c / 100)},{tokens_per_s(c)}" for c in LOADS]
+    model = fitted(tmp_path, rows=rows)
+    assert model.power_kw("a", 128.0).high[0] <= 0.7
+
+
+def test_the_range_measured_is_enforced(tmp_path: Path) -> None:
+    model: ServingModel = fitted(tmp_path)
+    with pytest.raises(RangeError, match="4 to 128 requests in flight"):
+        model.power_kw("a", 500.0)
+    assert model.power_kw("a", 500.0, allow_extrapolation=True).high[0] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"fit": "weather"}, "fit: got 'weather'; allowed: serving, caps"),
+        ({"point": "ac"}, "measurement_point: got 'ac'; allowed: gpu"),
+        ({"names": ("b",)}, "columns.configuration: got 'a'; allowed: b"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        fitted(tmp_path, **changed)
+    assert said in str(error.value)
+
+
+def test_every_fit_has_options_with_a_name() -> None:
+    for fit in FITS.values():
+        assert {"name", "title"} & set(fit.options.model_fields)
+
+
+def test_the_example_fits_our_own_measurement() -> None:
+    model = run_spec(EXAMPLE)
+    assert isinstance(model, ServingModel)
+    assert [s.evidence for s in model.configurations] == ["measured", "measured"]
+    assert model.card.excluded == ()
+    errors = [s.value for s in model.card.leave_one_out if s.name.endswith("median error")]
+    assert max(errors) < 0.025
