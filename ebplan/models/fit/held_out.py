@@ -113,7 +113,7 @@ def leave_groups_out(
     for group in sorted({group_of(r) for r in readings} if only is None else only):
         rest = [i for i, r in enumerate(readings) if group_of(r) != group]
         others = [readings[i] for i in rest]
-        again = learn(law, others, start=Learnt(learnt.pooling, learnt.theta[rest]), rounds=1)
+        again = learn(law, others, start=Learnt(learnt.pooling, learnt.theta[rest]), rounds=2)
         prior = law_prior(law, others, again)
         for r in (r for r in readings if group_of(r) == group):
             mean, covariance = prior.curves([r.configuration])

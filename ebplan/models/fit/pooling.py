@@ -25,8 +25,8 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.fleet_prior import Known, LawPrior, P, Pooling, Triple, similarities
 from ebplan.models.laws import LAWS, LawName
 
-ROUNDS = 4
-"""Turns of linearising and finding spreads when nothing is known."""
+ROUNDS = 8
+"""Turns of linearising and finding spreads when nothing is known: after six nothing moves."""
 _MEDIANS = np.log([*[0.2] * 9, 0.01, 0.03, 1.5])
 """Medians of the weak priors of the spreads (in the order of ``_STARTS``),"""
 _LOG_SPREADS = np.array([*[1.5] * 9, 0.7, 1e3, 0.7])
