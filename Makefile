@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench options comparison wear models docs clean
+.PHONY: solve test check lint types layers bench options comparison wear validate models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -41,6 +41,10 @@ comparison: $(READY)
 
 wear: $(READY)
 	$(BIN)/python -m benchmarks.wear_rainflow --write docs/wear.md
+
+# fitted models on measurements they have not seen; five minutes
+validate: $(READY)
+	$(BIN)/python -m benchmarks.validation --write docs/validation.md --figures docs/figures
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

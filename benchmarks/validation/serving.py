@@ -1,0 +1,102 @@
+"""Serving of language models: points, models, GPU kinds and precisions that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.validation.line import Line, Section
+from ebplan.models.fit.fleet_prior import family, read_configurations
+from ebplan.models.fit.held_out import HeldOut, at_random, leave_groups_out, leave_points_out
+from ebplan.models.fit.pooling import Learnt, Readings, learn
+from ebplan.models.laws import LawName
+
+MLENERGY = "gpu_power/mlenergy_v3_llm_h100_b200.csv"
+COVERS = (0.85, 0.95)
+GOALS: dict[LawName, dict[int, float]] = {
+    "power": {2: 0.05, 5: 0.02},
+    "throughput": {2: 0.12, 5: 0.03},
+}
+"""Median errors to reach with so many points of a model that was left out."""
+POINT_GOALS: dict[LawName, float | None] = {"power": 0.025, "throughput": None}
+DRAWS, SEED = 10, 1
+LAWS: tuple[LawName, ...] = ("power", "throughput")
+TRANSFERS: tuple[tuple[str, Callable[[Readings], str]], ...] = (
+    ("kind of GPU", lambda r: r.configuration.gpu),
+    ("precision", lambda r: r.configuration.precision),
+    (
+        "number of GPUs of a model",
+        lambda r: f"{family(r)} {r.configuration.gpus} {r.configuration.gpu}",
+    ),
+)
+
+
+@cache
+def learnt(folder: Path, law: LawName) -> tuple[list[Readings], Learnt]:
+    """Return the configurations and what all of them teach."""
+    readings = read_configurations(folder / MLENERGY)[0][law]
+    return readings, learn(law, readings)
+
+
+def run_models(folder: Path) -> Iterator[Line | str]:
+    """Points and whole models left out."""
+    for law in LAWS:
+        readings, all_of_them = learnt(folder, law)
+        held = leave_points_out(law, readings, all_of_them)
+        yield from _lines(f"{law}, one point left out", held, POINT_GOALS[law])
+        for k, found in leave_groups_out(law, readings, all_of_them, family).items():
+            what = f"{law}, a model left out, {k} points given"
+            if k == 0:
+                yield _coverage(what + ": only an interval", found)
+                continue
+            yield from _lines(what, found, GOALS[law][k])
+        chance = leave_groups_out(
+            law, readings, all_of_them, family, given=(2, 5), choose=at_random(SEED), draws=DRAWS
+        )
+        for k, found in chance.items():
+            yield from _lines(f"{law}, the same, {k} points by chance ({DRAWS} draws)", found, None)
+    points = sum(len(r.concurrency) for r in readings)
+    yield (
+        f"{points} runs of {len(readings)} configurations of {len({family(r) for r in readings})} "
+        "families of models (a model in BF16 and in FP8 is one family). With a model, all its "
+        "configurations are left out; spreads are learnt anew each time. Given points are spread "
+        "evenly over the logarithm of the load, both ends in, and only configurations with more "
+        "points than that count. Coverage is that of intervals calibrated on the other groups."
+    )
+
+
+def run_transfer(folder: Path) -> Iterator[Line | str]:
+    """What is left of the prior where a whole kind is new."""
+    for what, group_of in TRANSFERS:
+        for law in LAWS:
+            readings, all_of_them = learnt(folder, law)
+            found = leave_groups_out(law, readings, all_of_them, group_of)
+            yield _coverage(f"{law}, a {what} left out, 0 points: only an interval", found[0])
+            for k in (2, 5):
+                yield from _lines(f"{law}, a {what} left out, {k} points given", found[k], None)
+
+
+def _lines(what: str, held: HeldOut, goal: float | None) -> Iterator[Line]:
+    error = float(np.median(held.share))
+    yield Line(
+        f"{what}: median error ({len(held.off)} points)",
+        f"{error:.1%}",
+        "" if goal is None else f"<= {goal:.1%}",
+        None if goal is None else error <= goal,
+    )
+    yield _coverage(what, held)
+
+
+def _coverage(what: str, held: HeldOut) -> Line:
+    low, high = COVERS
+    share = held.coverage()
+    return Line(f"{what}: in the 90 % interval", f"{share:.0%}", "85 to 95 %", low <= share <= high)
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("Serving: models that were left out", (MLENERGY,), run_models),
+    Section("Serving: a kind of GPU, a precision, a size that is new", (MLENERGY,), run_transfer),
+)
