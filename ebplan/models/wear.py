@@ -24,9 +24,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Positive
-from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
+from ebplan.models.ranges import check_ranges
 
 GAS_CONSTANT = 8.314462618
 """J / (mol K)."""
@@ -96,30 +96,39 @@ class WearModel(Document):
             )
         return self
 
-    def check_use(self, temperature_c: float, *, charge_c: float, discharge_c: float) -> None:
-        """Refuse what the model does not cover; every state of charge is covered.
+    def check_use(
+        self,
+        temperature_c: float,
+        *,
+        charge_c: float,
+        discharge_c: float,
+        soc: tuple[float, float] = (0.5, 0.5),
+    ) -> None:
+        """Refuse what the model does not cover.
 
         Args:
             temperature_c: temperature of the cells in degrees Celsius.
             charge_c: highest charging power over energy, in C.
             discharge_c: highest discharging power over energy, in C.
+            soc: lowest and highest state of charge in use.
 
         Raises:
-            RangeError: temperature or rates outside the range of the model.
+            RangeError: temperature, rates or states of charge outside the range of the model.
         """
-        low, high = self.valid_temperature_c
-        for field, value, least, most, unit in (
-            ("wear.temperature_c", temperature_c, low, high, "degrees Celsius"),
-            ("charge_limit_kw over energy_kwh", charge_c, 0.0, self.max_charge_c, "C"),
-            ("discharge_limit_kw over energy_kwh", discharge_c, 0.0, self.max_discharge_c, "C"),
-        ):
-            if not least <= value <= most:  # written so that NaN is refused too
-                raise RangeError(
-                    field=field,
-                    value=value,
-                    allowed=f"{least:g} to {most:g} {unit}",
-                    remedy="stay inside the range, or use the data of your own cells",
-                )
+        check_ranges(
+            (
+                ("wear.temperature_c", temperature_c, self.valid_temperature_c, "degrees Celsius"),
+                ("charge_limit_kw over energy_kwh", charge_c, (0.0, self.max_charge_c), "C"),
+                (
+                    "discharge_limit_kw over energy_kwh",
+                    discharge_c,
+                    (0.0, self.max_discharge_c),
+                    "C",
+                ),
+                ("soc_min", soc[0], self.valid_soc, ""),
+                ("soc_max", soc[1], self.valid_soc, ""),
+            )
+        )
 
     def calendar_loss(
         self, temperature_c: float, soc: float | FloatArray, seconds: float | FloatArray

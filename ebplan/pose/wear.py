@@ -130,7 +130,12 @@ def _life_lost(battery: Battery, wear: Wear) -> tuple[DepthStress, tuple[Calenda
     charge_c = battery.charge_limit_kw / battery.energy_kwh
     discharge_c = battery.discharge_limit_kw / battery.energy_kwh
     try:
-        model.check_use(wear.temperature_c, charge_c=charge_c, discharge_c=discharge_c)
+        model.check_use(
+            wear.temperature_c,
+            charge_c=charge_c,
+            discharge_c=discharge_c,
+            soc=(battery.soc_min, battery.soc_max),
+        )
     except RangeError as error:
         raise InputError(
             field=f"site.battery.{error.field}",

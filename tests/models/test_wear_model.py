@@ -95,6 +95,13 @@ def test_what_is_not_covered_is_refused(
     model.check_use(25.0, charge_c=1.0, discharge_c=2.0)
 
 
+def test_states_of_charge_outside_the_fit_are_refused() -> None:
+    model = load_wear(WEAR_NAME).model_copy(update={"valid_soc": (0.2, 0.9)})
+    model.check_use(25.0, charge_c=1.0, discharge_c=1.0, soc=(0.2, 0.9))
+    with pytest.raises(RangeError, match=r"soc_max: got 0\.95; allowed: 0\.2 to 0\.9"):
+        model.check_use(25.0, charge_c=1.0, discharge_c=1.0, soc=(0.2, 0.95))
+
+
 # --- against published data ------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from ebplan.models.fit.cap_sweep import CapSweepOptions, fit_cap_sweep
 from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
 from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.planned_fleet import FleetOptions, fit_fleet
 from ebplan.models.fit.precision import PrecisionOptions, fit_precision
 from ebplan.models.fit.ramp import RampOptions
 from ebplan.models.fit.ramp_table import fit_ramp
@@ -55,6 +56,7 @@ class Fit(NamedTuple):
 
 FITS = {
     "serving": Fit(ServingOptions, fit_serving, "power, throughput and latency against load"),
+    "fleet": Fit(FleetOptions, fit_fleet, "the same of one configuration, as the planner uses it"),
     "caps": Fit(CapSweepOptions, fit_cap_sweep, "throughput and power under power caps"),
     "clocks": Fit(ClockTableOptions, fit_clock_table, "throughput and power under locked clocks"),
     "precision": Fit(PrecisionOptions, fit_precision, "a lower precision against the base one"),

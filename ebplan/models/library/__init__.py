@@ -1,12 +1,16 @@
-"""Fitted models shipped with ebplan: JSON artefacts, read on demand.
+"""Fitted models by name: those shipped with ebplan, and your own.
 
-Reading one costs a JSON parse; nothing is fitted here and no fitting library is imported.
+JSON artefacts, read on demand: reading one costs a JSON parse; nothing is fitted here and no
+fitting library is imported. Your own, written by ``ebplan fit``, are looked up in the folders that
+the environment variable ``EBPLAN_MODELS`` names (separated as in PATH). A name of the library
+cannot be taken over: what a plan was made with must be clear from its name.
 """
 
 from __future__ import annotations
 
 import json
-from functools import cache
+import os
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -62,24 +66,80 @@ _KINDS: dict[str, type[Artefact]] = {
 }
 
 
-@cache
+FOLDERS = "EBPLAN_MODELS"
+"""Environment variable with the folders of your own artefacts."""
+
+
 def names() -> tuple[str, ...]:
-    """Return the names of the artefacts, sorted."""
-    files = (entry.name for entry in resources.files(__name__).iterdir())
-    return tuple(sorted(file.removesuffix(".json") for file in files if file.endswith(".json")))
+    """Return the names of the artefacts, sorted: the library's and your own.
+
+    Raises:
+        InputError: a folder of your own is not there, or one of its names is taken.
+    """
+    return tuple(sorted((*_shipped(), *_own(os.environ.get(FOLDERS, "")))))
 
 
-@cache
 def load(name: str) -> Artefact:
     """Return an artefact by name.
 
     Raises:
         InputError: there is no such artefact; the error lists the names.
     """
-    if name not in names():
+    if name in _shipped():
+        return _load_shipped(name)
+    own = _own(os.environ.get(FOLDERS, ""))
+    if name not in own:
         raise _unknown(name, names())
+    return _load_own(own[name], own[name].stat().st_mtime_ns)
+
+
+@cache
+def _shipped() -> tuple[str, ...]:
+    files = (entry.name for entry in resources.files(__name__).iterdir())
+    return tuple(sorted(file.removesuffix(".json") for file in files if file.endswith(".json")))
+
+
+def _own(folders: str) -> dict[str, Path]:
+    """Return the files of your own artefacts by name."""
+    found: dict[str, Path] = {}
+    for folder in (Path(part) for part in folders.split(os.pathsep) if part):
+        if not folder.is_dir():
+            raise InputError(
+                field=FOLDERS,
+                value=str(folder),
+                allowed="folders of artefacts",
+                remedy="correct the path, or unset the variable",
+            )
+        for path in sorted(folder.glob("*.json")):
+            if path.stem in found or path.stem in _shipped():
+                raise InputError(
+                    field=FOLDERS,
+                    value=str(path),
+                    allowed="names that no other artefact has",
+                    remedy="fit it again under another name",
+                )
+            found[path.stem] = path
+    return found
+
+
+@cache
+def _load_shipped(name: str) -> Artefact:
     text = (resources.files(__name__) / f"{name}.json").read_text(encoding="utf-8")
     return _parse(json.loads(text), f"{name}.json")
+
+
+@lru_cache(maxsize=64)
+def _load_own(path: Path, _written_ns: int) -> Artefact:
+    model = load_file(path)
+    if model.name != path.stem:
+        raise InputError(
+            field="name",
+            value=model.name,
+            allowed=f"{path.stem!r}, as the file is called",
+            remedy="rename the file",
+            file=str(path),
+        )
+    return model
 
 
 def load_file(path: Path) -> Artefact:

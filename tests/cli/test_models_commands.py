@@ -1,0 +1,113 @@
+"""`ebplan fit` and `ebplan models`, and a plan made with a model of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ebplan import cli
+from ebplan.case import load_case
+from ebplan.errors import InputError
+from ebplan.models import library
+from ebplan.models.fleet import FleetModel
+from ebplan.planner import solve_problem
+from ebplan.pose import pose
+from ebplan.site import Site
+
+ROOT = Path(__file__).parents[2]
+FIT = ROOT / "examples" / "fit"
+SERVING, FLEET = FIT / "h200_decode.toml", FIT / "h200_fleet.toml"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def ebplan(*arguments: object) -> Result:
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_fit_writes_artefact_and_card_and_never_over_another(tmp_path: Path) -> None:
+    target = tmp_path / "mine.json"
+    done = ebplan("fit", SERVING, "-o", target)
+    assert done.exit_code == 0
+    assert "bf16 (measured); fp8 (measured)" in done.output
+    assert target.with_suffix(".md").read_text().startswith("# Decode of a Llama")
+    before = target.read_bytes()
+    again = ebplan("fit", SERVING, "-o", target)
+    assert again.exit_code == 2
+    assert "a file that is not there yet" in again.output
+    assert ebplan("fit", SERVING, "-o", target, "--force").exit_code == 0
+    assert target.read_bytes() == before
+
+
+def test_a_bad_table_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("phase,precision,batch,tokens_per_s\n")
+    done = ebplan("fit", SERVING, "--data", tmp_path / "runs.csv", "-o", tmp_path / "m.json")
+    assert done.exit_code == 2
+    assert "add the column energy_counter_power_w" in done.output
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_models_lists_shows_and_draws(tmp_path: Path) -> None:
+    listed = ebplan("models")
+    assert all(name in listed.output for name in library.names())
+    card = ebplan("models", "llm-serving")
+    assert "known before measuring" in card.output
+    ebplan("fit", SERVING, "-o", tmp_path / "m.json")
+    drawn = ebplan("models", tmp_path / "m.json", "--plot", tmp_path / "m.png")
+    assert drawn.exit_code == 0
+    assert (tmp_path / "m.png").read_bytes()[:4] == b"\x89PNG"
+    other = ebplan("models", "lfp-sony-us26650", "--plot", tmp_path / "w.png")
+    assert other.exit_code == 2
+    assert "leave --plot out" in other.output
+    unknown = ebplan("models", "nothing")
+    assert unknown.exit_code == 2
+    assert "llm-serving" in unknown.output
+
+
+def test_a_plan_is_made_with_a_model_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    assert ebplan("fit", FLEET, "-o", folder / "h200-fleet.json").exit_code == 0
+    monkeypatch.setenv(library.FOLDERS, str(folder))
+    assert isinstance(library.load_fleet("h200-fleet"), FleetModel)
+    case = load_case(ROOT / "examples" / "under_frequency.json")
+    ((name, pool),) = case.site.pools.items()
+    classes = {key: c.model_copy(update={"workload": "chat"}) for key, c in pool.classes.items()}
+    changes = {"fleet_model": "h200-fleet", "classes": classes, "cap_range_w_per_gpu": (200, 700)}
+    mine = pool.model_copy(update=changes)
+    site = Site.model_validate(case.site.model_copy(update={"pools": {name: mine}}))
+    plan = solve_problem(pose(case.event, site, case.state))
+    assert plan.check is not None
+    assert plan.check.ok
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"llm-serving.json": "{}"}, "names that no other artefact has"),
+        ({"odd.json": '{"kind": "weather"}'}, "name an artefact written by ebplan fit"),
+    ],
+)
+def test_folders_of_ones_own_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], said: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv(library.FOLDERS, str(tmp_path))
+    with pytest.raises(InputError, match=said):
+        library.load("odd")
+
+
+def test_a_folder_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.FOLDERS, "no-such-folder")
+    with pytest.raises(InputError, match="EBPLAN_MODELS: got 'no-such-folder'"):
+        library.names()
