@@ -123,7 +123,7 @@ def test_the_range_measured_is_enforced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"fit": "weather"}, "fit: got 'weather'; allowed: serving, caps"),
+        ({"fit": "weather"}, "fit: got 'weather'; allowed: serving, fleet, caps"),
         ({"point": "ac"}, "measurement_point: got 'ac'; allowed: gpu"),
         ({"names": ("b",)}, "columns.configuration: got 'a'; allowed: b"),
     ],
