@@ -95,6 +95,7 @@ def summary_of(model: Artefact) -> str:
     """Return errors and exclusions of a model, one a line."""
     card = model.card
     lines = [f"{model.name} ({model.kind.replace('_', ' ')}): {card.summary}"]
-    lines += [f"  {s.name}: {s.value:.4g} {s.unit}" for s in card.leave_one_out]
+    errors = card.leave_one_out or card.residuals
+    lines += [f"  {s.name}: {s.value:.4g} {s.unit}" for s in errors]
     lines += [f"  weight zero: {e.run}: {e.reason}" for e in card.excluded]
     return "\n".join(lines)
