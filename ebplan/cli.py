@@ -213,7 +213,7 @@ def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["event", "site", "state", "plan", "problem"]))
+@click.argument("kind", type=click.Choice(["event", "site", "state", "plan", "problem", "fit"]))
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
     import json
@@ -225,6 +225,11 @@ def schema(kind: str) -> None:
     from ebplan.site import Site
     from ebplan.state import State
 
+    if kind == "fit":
+        from ebplan.models.fit.spec import schema as fit_schema
+
+        click.echo(json.dumps(fit_schema(), indent=1))
+        return
     documents: dict[str, type[Document]] = {
         "event": CaseFile,
         "site": Site,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ebplan.models.card import Statistic
     from ebplan.models.library import Artefact
 
 from ebplan.cli_errors import one_line_errors
@@ -43,6 +44,13 @@ def fit(spec: Path, data: Path | None, output: Path | None, force: bool) -> None
             remedy="pip install 'ebplan[fit]'",
         ) from None
     model = run_spec(spec, data=data)
+    if output and output.name != f"{model.name}.json":
+        raise InputError(
+            field="-o",
+            value=output.name,
+            allowed=f"{model.name}.json in any folder: a model is found by its name",
+            remedy="use this name, or change options.name",
+        )
     target = output or spec.with_name(f"{model.name}.json")
     card = target.with_suffix(".md")
     for path in (target, card):
@@ -95,7 +103,15 @@ def summary_of(model: Artefact) -> str:
     """Return errors and exclusions of a model, one a line."""
     card = model.card
     lines = [f"{model.name} ({model.kind.replace('_', ' ')}): {card.summary}"]
-    errors = card.leave_one_out or card.residuals
-    lines += [f"  {s.name}: {s.value:.4g} {s.unit}" for s in errors]
+    errors = (*card.residuals, *card.leave_one_out)
+    lines += [f"  {s.name}: {_number(s)}" for s in errors]
     lines += [f"  weight zero: {e.run}: {e.reason}" for e in card.excluded]
     return "\n".join(lines)
+
+
+def _number(statistic: Statistic) -> str:
+    """Return a number with its unit, a share in percent."""
+    value, unit = statistic.value, statistic.unit
+    if unit == "share":
+        return f"{value:.1%}"
+    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}"

@@ -37,17 +37,17 @@ class Configuration(Part):
     """Kind of GPU, in the maker's words: H100, B200, H200 NVL."""
     gpus: int = Field(ge=1)
     """GPUs of one instance."""
-    gpu_limit_w: Positive
+    gpu_limit_w: float = Field(ge=20.0, le=10_000.0)
     """Power limit of one GPU as it runs, in W."""
-    memory_bandwidth_tb_per_s: Positive
+    memory_bandwidth_tb_per_s: float = Field(gt=0.0, le=100.0)
     """Memory bandwidth of one GPU in TB/s, from its data sheet."""
     precision: Literal["bf16", "fp16", "fp8", "int8", "mxfp4", "int4"]
     """Precision of the weights."""
     architecture: Architecture
     """Dense, mixture of experts, or a hybrid with state-space layers."""
-    parameters: Positive
+    parameters: float = Field(gt=0.0, le=100_000.0)
     """Parameters of the model in billions."""
-    active_parameters: Positive
+    active_parameters: float = Field(gt=0.0, le=100_000.0)
     """Parameters that one token uses, in billions; all of them in a dense model."""
     tokens_out: Positive
     """Mean output tokens of a request."""

@@ -33,7 +33,7 @@ def ebplan(*arguments: object) -> Result:
 
 
 def test_fit_writes_artefact_and_card_and_never_over_another(tmp_path: Path) -> None:
-    target = tmp_path / "mine.json"
+    target = tmp_path / "h200-decode.json"
     done = ebplan("fit", SERVING, "-o", target)
     assert done.exit_code == 0
     assert "bf16 (measured); fp8 (measured)" in done.output
@@ -46,12 +46,27 @@ def test_fit_writes_artefact_and_card_and_never_over_another(tmp_path: Path) -> 
     assert target.read_bytes() == before
 
 
+def test_a_model_is_written_under_its_own_name(tmp_path: Path) -> None:
+    done = ebplan("fit", SERVING, "-o", tmp_path / "other.json")
+    assert done.exit_code == 2
+    assert "h200-decode.json in any folder" in done.output
+
+
+def test_the_schema_of_a_spec_has_the_options_of_every_fit() -> None:
+    import json
+
+    shown = json.loads(ebplan("schema", "fit").output)
+    assert "configurations" in shown["x-options-by-fit"]["serving"]["properties"]
+
+
 def test_a_bad_table_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("phase,precision,batch,tokens_per_s\n")
-    done = ebplan("fit", SERVING, "--data", tmp_path / "runs.csv", "-o", tmp_path / "m.json")
+    done = ebplan(
+        "fit", SERVING, "--data", tmp_path / "runs.csv", "-o", tmp_path / "h200-decode.json"
+    )
     assert done.exit_code == 2
     assert "add the column energy_counter_power_w" in done.output
-    assert not (tmp_path / "m.json").exists()
+    assert not (tmp_path / "h200-decode.json").exists()
 
 
 def test_models_lists_shows_and_draws(tmp_path: Path) -> None:
@@ -59,8 +74,8 @@ def test_models_lists_shows_and_draws(tmp_path: Path) -> None:
     assert all(name in listed.output for name in library.names())
     card = ebplan("models", "llm-serving")
     assert "known before measuring" in card.output
-    ebplan("fit", SERVING, "-o", tmp_path / "m.json")
-    drawn = ebplan("models", tmp_path / "m.json", "--plot", tmp_path / "m.png")
+    ebplan("fit", SERVING, "-o", tmp_path / "h200-decode.json")
+    drawn = ebplan("models", tmp_path / "h200-decode.json", "--plot", tmp_path / "m.png")
     assert drawn.exit_code == 0
     assert (tmp_path / "m.png").read_bytes()[:4] == b"\x89PNG"
     other = ebplan("models", "lfp-sony-us26650", "--plot", tmp_path / "w.png")

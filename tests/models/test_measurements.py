@@ -80,6 +80,14 @@ def test_a_bad_row_is_left_out_by_line_and_reason(tmp_path: Path, cell: str, rea
     assert reason in data.excluded[0].reason
 
 
+def test_two_kinds_of_bad_rows_in_one_column_are_both_named(tmp_path: Path) -> None:
+    lines = [*LINES, "chat,256,700,2560"]
+    lines[2], lines[5] = "chat,4,nan,40", "chat,32,-1,320"
+    data = runs(tmp_path, lines)
+    assert [e.run for e in data.excluded] == ["line 4", "line 7"]
+    assert len(data) == len(lines) - 2
+
+
 def test_too_many_bad_rows_refuse_the_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="3 of 8 left out"):
         runs(tmp_path, [*LINES[:5], "chat,32,nan,1", "chat,64,nan,1", "chat,128,nan,1"])

@@ -134,6 +134,29 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, changed: dict[str, Any], said
     assert said in str(error.value)
 
 
+def test_watts_read_as_kilowatts_are_refused(tmp_path: Path) -> None:
+    rows = [f"a,{c},{1000 * power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    with pytest.raises(InputError, match="check the unit of the power"):
+        fitted(tmp_path, rows=rows)
+
+
+def test_two_configurations_in_one_are_refused(tmp_path: Path) -> None:
+    rows = [f"a,{c},{f * power_w(c)},{f * tokens_per_s(c)}" for c in LOADS for f in (0.6, 1.0)]
+    with pytest.raises(InputError, match="name several configurations by a label"):
+        fitted(tmp_path, rows=rows)
+
+
+def test_power_that_falls_with_load_is_said(tmp_path: Path) -> None:
+    rows = [f"a,{c},{700 - power_w(c) / 2},{tokens_per_s(c)}" for c in LOADS]
+    found = fitted(tmp_path, rows=rows).card.findings
+    assert any(f.title == "a: power falls with load" for f in found)
+
+
+def test_names_of_configurations_differ(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="more than once"):
+        fitted(tmp_path, names=("a", "a"))
+
+
 def test_every_fit_has_options_with_a_name() -> None:
     for fit in FITS.values():
         assert {"name", "title"} & set(fit.options.model_fields)

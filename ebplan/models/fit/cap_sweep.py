@@ -60,6 +60,14 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
     data.quantity("cap")
     data, fits = fit_workloads(data, options)
     measured = [cap for _, f in fits.values() for cap in f.law.caps_kw_per_gpu]
+    if len(set(measured)) < 2:
+        raise InputError(
+            field="columns.cap",
+            value=f"{measured[0] * W_PER_KW:g} W in every row",
+            allowed="at least two caps",
+            remedy="measure under another cap",
+            file=data.file,
+        )
     floor = options.lowest_cap_kw_per_gpu or min(measured)
     if not min(measured) <= floor < max(measured):
         raise InputError(

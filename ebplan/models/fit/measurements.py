@@ -338,14 +338,12 @@ def _without_impossible(data: Measurements) -> Measurements:
                 remedy="correct the column, its unit, or the mapping",
                 file=data.file,
             )
-        for kind, mask in (
-            (f"{name} is no number", bad & np.isnan(value)),
-            (f"{name} cannot be: allowed is {quantity.allowed()}", bad & ~np.isnan(value)),
-        ):
-            if mask.any():
-                data = data.without(mask, kind)
-                keep = ~mask
-                value, bad = value[keep], bad[keep]
+        none = np.isnan(value)
+        if none.any():
+            data = data.without(none, f"{name} is no number")
+        cannot = bad[~none]
+        if cannot.any():
+            data = data.without(cannot, f"{name} cannot be: allowed is {quantity.allowed()}")
     return data
 
 

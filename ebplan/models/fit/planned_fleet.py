@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Positive
 from ebplan.errors import InputError
 from ebplan.models.card import Assumption, ModelCard, Provenance, Statistic, ValidRange
 from ebplan.models.curve import Curve
@@ -35,7 +34,7 @@ class FleetOptions(ServingOptions):
     """Name of the workload in the fleet model."""
     hardware: str
     """GPUs, in words."""
-    idle_w_per_gpu: Positive
+    idle_w_per_gpu: float = Field(ge=1.0, le=2000.0)
     """Power of an awake instance without load: no loaded run reveals it (``fit = "standby"``)."""
     idle_provenance: Provenance
     """Where that comes from."""
@@ -78,6 +77,14 @@ def fit_fleet(data: Measurements, options: FleetOptions) -> FleetModel:
     roof = _roof(at, tokens / served.configuration.tokens_out)
     capacity = float(roof.req_per_s(np.array(limit)))
     u = roof.req_per_s(at) / capacity
+    if power[-1] <= power[0]:
+        raise InputError(
+            field="columns.power",
+            value=f"{power[0]:.3f} kW at the lowest load, {power[-1]:.3f} kW at the highest",
+            allowed="power that grows with load",
+            remedy="check which column is which: no serving instance is known to do so",
+            file=data.file,
+        )
     exponent, log_busy = np.polyfit(np.log(u), np.log(power - idle_kw), 1)
     exponent = float(np.clip(exponent, 1e-3, 1.0))
     saturated_kw = idle_kw + float(np.exp(log_busy))

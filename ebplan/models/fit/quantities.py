@@ -45,7 +45,7 @@ QUANTITIES = {
     "power": Quantity("kW", POWER),
     "battery_power": Quantity("kW", POWER, low=float("-inf")),
     "cap": Quantity("kW", POWER),
-    "clock": Quantity("MHz", {"MHz": 1.0, "GHz": 1e3, "Hz": 1e-6}),
+    "clock": Quantity("MHz", {"MHz": 1.0, "GHz": 1e3, "Hz": 1e-6}, high=1e4),
     "throughput": Quantity("1/s", {"1/s": 1.0, "1/min": 1.0 / 60.0, "1/h": 1.0 / 3600.0}),
     "concurrency": Quantity("requests", COUNT),
     "tokens_out": Quantity("tokens", COUNT),
@@ -75,3 +75,6 @@ QUANTITIES = {
 }
 """Quantities by name. ``power`` and ``cap`` are what the table says (of all its GPUs, or of one):
 the fit's options say which. ``battery_power`` is signed: > 0 is discharge."""
+
+LABELS = ("configuration", "workload", "precision", "mode", "condition")
+"""Text columns that a fit may ask for."""

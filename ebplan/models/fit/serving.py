@@ -7,13 +7,14 @@ is off: it gets weight zero, by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ebplan.document import Part
+from ebplan.document import FieldFault, Part
 from ebplan.errors import InputError
 from ebplan.models.card import Excluded, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.configuration import Configuration
@@ -30,6 +31,11 @@ OFF = 5.0
 """A point is off when the others put it this many standard deviations away,"""
 OFF_SHARE = 0.1
 """and this share of its value."""
+MOST_OFF = 0.25
+"""With a larger share of the points off, the table holds more than one configuration."""
+LEAST_DRAW, MOST_DRAW = 0.02, 1.1
+"""Share of the boards' limit that an instance may draw in the median: limits are held within a few
+percent, and no loaded board draws so little."""
 FEWEST_TO_JUDGE = 4
 """With fewer points nobody can say which of them is off."""
 LAW_QUANTITIES: tuple[tuple[LawName, str], ...] = (("power", "power"), ("throughput", "throughput"))
@@ -47,6 +53,19 @@ class ServingOptions(Part):
     configurations: tuple[Configuration, ...] = Field(min_length=1)
     """What is served on what. Rows say which they belong to by the label ``configuration``, which
     may be left out where there is only one; one without rows is given by the prior alone."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ServingOptions:
+        names = [c.name for c in self.configurations]
+        for name in names:
+            if names.count(name) > 1:
+                raise FieldFault(
+                    field="configurations",
+                    value=f"{name!r} more than once",
+                    allowed="a name of its own for each",
+                    remedy="rename or remove one",
+                )
+        return self
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,8 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
             file=data.file,
         )
     rows = _rows(data, options)
+    for c in options.configurations:
+        _check_draw(data, c, rows[c.name])
     fitted: dict[LawName, dict[str, _Fitted]] = {
         law: _fit_law(getattr(prior, law), _readings(data, options, rows, quantity))
         for law, quantity in LAW_QUANTITIES
@@ -113,6 +134,21 @@ def _rows(data: Measurements, options: ServingOptions) -> dict[str, NDArray[np.b
             file=data.file,
         )
     return {name: labels == name for name in names}
+
+
+def _check_draw(data: Measurements, c: Configuration, rows: NDArray[np.bool_]) -> None:
+    """Refuse powers that boards of this limit cannot draw, or that are next to nothing."""
+    limit_kw = c.gpus * c.gpu_limit_w / 1000.0
+    share = data.quantity("power")[rows] / limit_kw
+    if len(share) and not LEAST_DRAW <= np.median(share) <= MOST_DRAW:
+        raise InputError(
+            field="columns.power",
+            value=f"{float(np.median(share)) * limit_kw:g} kW in the median of {c.name!r}",
+            allowed=f"{LEAST_DRAW:.0%} to {MOST_DRAW:.0%} of {limit_kw:g} kW, the limit of its "
+            f"{c.gpus} GPUs",
+            remedy="check the unit of the power, gpus and gpu_limit_w; a row is a whole instance",
+            file=data.file,
+        )
 
 
 def _readings(
@@ -159,6 +195,13 @@ def _fit_one(prior: LawPrior, readings: Readings, lines: NDArray[np.intp]) -> _F
         far = (np.abs(missed) > OFF * deviations) & (np.abs(np.expm1(missed)) > OFF_SHARE)
         if len(missed) < FEWEST_TO_JUDGE or not far.any():
             break
+        if len(off) + 1 > MOST_OFF * len(lines):
+            raise InputError(
+                field=f"configuration {readings.configuration.name}",
+                value=f"more than {MOST_OFF:.0%} of {len(lines)} points off the law of {prior.law}",
+                allowed="points of one configuration",
+                remedy="name several configurations by a label, or read fewer rows (where)",
+            )
         worst = int(np.where(far, np.abs(missed) / deviations, 0.0).argmax())
         at = np.flatnonzero(keep)[worst]
         keep[at] = False
@@ -249,15 +292,24 @@ def _card(
         ),
         measurement_point=data.measurement_point,
         measurement_note=data.measurement_note or "As stated by who measured.",
-        findings=tuple(
-            Finding(title=f"{s.configuration.name}: {s.evidence}", text=_EVIDENCE[s.evidence])
-            for s in served
-        ),
+        findings=tuple(finding for s in served for finding in _findings(s)),
         not_for=(
             "power without load or asleep: fit those from readings of their own",
             "loads outside the valid range",
         ),
     )
+
+
+def _findings(served: Served) -> Iterator[Finding]:
+    name = served.configuration.name
+    yield Finding(title=f"{name}: {served.evidence}", text=_EVIDENCE[served.evidence])
+    low, high = (float(kw) for kw in served.power.centre(np.array(served.concurrency)))
+    if served.evidence != "prior" and high < low:
+        yield Finding(
+            title=f"{name}: power falls with load",
+            text=f"{low:.3f} kW at the lowest load, {high:.3f} kW at the highest: no serving "
+            "instance is known to do so. Check which column is which.",
+        )
 
 
 def _statistics(what: str, one: _Fitted) -> tuple[Statistic, ...]:

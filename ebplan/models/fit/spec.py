@@ -18,6 +18,7 @@ title = "Our fleet"
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
 from ebplan.models.fit.measurements import Column, Measurements, read_measurements
 from ebplan.models.fit.planned_fleet import FleetOptions, fit_fleet
 from ebplan.models.fit.precision import PrecisionOptions, fit_precision
+from ebplan.models.fit.quantities import LABELS, QUANTITIES
 from ebplan.models.fit.ramp import RampOptions
 from ebplan.models.fit.ramp_table import fit_ramp
 from ebplan.models.fit.serving import ServingOptions, fit_serving
@@ -123,6 +125,7 @@ def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
         )
     fit = FITS[spec.fit]
     options = fit.options.parse(spec.options, file=str(path), at="options")
+    _check_columns(spec, str(path))
     measured = read_measurements(
         data or path.parent / spec.data,
         {
@@ -135,3 +138,24 @@ def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
         only={c: (w,) if isinstance(w, str) else w for c, w in spec.where.items()},
     )
     return fit.run(measured, options)
+
+
+def _check_columns(spec: FitSpec, file: str) -> None:
+    """Refuse names that no fit asks for: a slip would be read as a text column and ignored."""
+    allowed = (*QUANTITIES, *LABELS)
+    for name in spec.columns:
+        if name not in allowed:
+            near = get_close_matches(name, allowed, 1)
+            raise InputError(
+                field=f"columns.{name}",
+                value=name,
+                allowed=", ".join(allowed),
+                remedy=f"did you mean {near[0]}?" if near else "choose one of these",
+                file=file,
+            )
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a spec, and that of the options by what is fitted."""
+    options = {name: fit.options.model_json_schema() for name, fit in FITS.items()}
+    return {**FitSpec.model_json_schema(), "x-options-by-fit": options}

@@ -27,6 +27,8 @@ from ebplan.models.fit.measurements import Measurements
 
 Kind = Literal["inside", "end", "free"]
 """A reading held out lies between others, or is the lowest or highest; or its cap does nothing."""
+MOST_OF_CAP = 1.1
+"""A board draws no more than its cap but for a few percent."""
 NEAR_FULL = 0.995
 """Shares of the full power above this are not asked for an elasticity: 0 over 0 at 1."""
 LEAST_ELASTICITY = 1e-3
@@ -109,6 +111,15 @@ def sweep_readings(
     power, rate = data.quantity("power") / per_row, data.quantity("throughput")
     cap = data.values.get("cap", np.full(len(data), np.inf))
     clock = data.values.get("clock")
+    held = float(np.median(power / cap))
+    if held > MOST_OF_CAP:
+        raise InputError(
+            field="columns.power",
+            value=f"{held:.2f} times the cap in the median",
+            allowed=f"at most {MOST_OF_CAP:g} times: boards hold their caps",
+            remedy="check the units, and gpus_per_row: a row may sum up several GPUs",
+            file=data.file,
+        )
     found = {}
     for name in dict.fromkeys(names.tolist()):
         rows = np.flatnonzero(names == name)
