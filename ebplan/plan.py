@@ -200,7 +200,7 @@ class HandOffResult(Part):
 class MarginResult(Part):
     """What is held back against load and response that differ from the plan."""
 
-    confidence: float = Field(gt=0.5, lt=1.0)
+    confidence: float = Field(ge=0.5, lt=1.0)
     """Probability with which the response is kept where all of the margin is held."""
     power_kw: NonNegative
     """Most that is asked for in a step."""

@@ -10,7 +10,7 @@ from ebplan.document import Fraction, NonNegative, Part
 class Margins(Part):
     """What is held back beyond the plan: ``z (load_kw + response_share * moved)`` in each step."""
 
-    confidence: float = Field(gt=0.5, lt=1.0)
+    confidence: float = Field(ge=0.5, lt=1.0)
     """Probability with which the margins suffice, where they are held."""
     z: NonNegative
     """Standard deviations covered of each error."""

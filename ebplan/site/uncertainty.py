@@ -30,7 +30,7 @@ NORMAL = NormalDist()
 class Uncertainty(Part):
     """Errors that the response must survive."""
 
-    confidence: float = Field(gt=0.5, lt=1.0)
+    confidence: float = Field(ge=0.5, lt=1.0)
     """Probability with which what the plan promises is kept throughout, in power and energy."""
     load_std: Fraction
     """Standard deviation of the pools' draw against its forecast, as a share of the draw."""

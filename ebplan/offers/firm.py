@@ -1,0 +1,160 @@
+"""The most that a posed problem can promise, with the checked plan that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ebplan.checker import check_plan
+from ebplan.errors import NoPlanError
+from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
+from ebplan.problem import Problem
+from ebplan.solvers.extract import extract_plan
+from ebplan.solvers.formulation import Formulation
+from ebplan.solvers.program import FloatArray
+from ebplan.solvers.promise import Promise, promise
+from ebplan.solvers.search import gap_of, peaks_to_watch, settle
+
+SMALLEST_KW = 1e-3
+"""A promise below a watt is none."""
+ROUNDS = 8
+"""Rounds of watching further instants and holding further losses; two are usual."""
+FINE = 1e-3
+"""Share to which a promise is found where the relaxation promises more than can be kept."""
+UNTOLD_KW = 1e-4
+"""A tenth of a watt that a plan misses is rounding."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A plan that keeps a promise whole."""
+
+    kw: float
+    """What is promised."""
+    plan: Plan
+    """Checked; nothing is missing, of the target or of a margin."""
+    problem: Problem
+    formulation: Formulation
+    x: FloatArray
+    """The plan's point, shape (n,)."""
+
+
+@dataclass
+class Firm:
+    """Finds promises of one problem; remembers the instants that had to be watched.
+
+    Args:
+        problem: what is asked, in one direction; its size does not matter.
+        calls: how many calls there must be energy for.
+    """
+
+    problem: Problem
+    calls: int = 1
+    watched: list[float] = field(default_factory=list)
+    _stated: Promise | None = None
+
+    def stated(self) -> Promise:
+        """Return the program of what is watched until now."""
+        if self._stated is None:
+            self._stated = promise(
+                self.problem, calls=self.calls, instants_s=self.watched
+            )
+        return self._stated
+
+    def most(self) -> tuple[Kept | None, float]:
+        """Return the largest promise with its plan, and the proven bound in kW.
+
+        None where nothing can be promised. The bound is the relaxation's; where it burns energy in
+        the converter's loss, it lies higher than what can be kept.
+        """
+        bound_kw = np.inf
+        for _ in range(ROUNDS):
+            try:
+                solution = self.stated().most()
+            except NoPlanError:
+                return None, 0.0
+            bound_kw = min(bound_kw, -(solution.bound or -np.inf))
+            kw = float(solution.x[self.stated().column])
+            if kw < SMALLEST_KW:
+                return None, max(bound_kw, 0.0)
+            if not self._watch_peaks(kw, self.stated().point(solution)):
+                break
+        for _ in range(ROUNDS):
+            kept, missed_kw = self._kept(kw)
+            if kept is not None:
+                return kept, max(bound_kw, kw)
+            kw -= max(missed_kw, FINE * kw)
+            if kw < SMALLEST_KW:
+                break
+        return None, bound_kw
+
+    def cheapest(self, kw: float) -> Kept | None:
+        """Return the plan of least money that keeps a promise; None where none keeps it whole."""
+        return self._kept(kw)[0]
+
+    def _kept(self, kw: float) -> tuple[Kept | None, float]:
+        """Return the plan that keeps a promise, or by how many kW the promise is too large."""
+        for _ in range(ROUNDS):
+            stated = self.stated()
+            try:
+                solution = stated.cheapest(kw)
+            except NoPlanError:
+                return None, 0.0
+            problem, formulation = stated.at(kw)
+            point = stated.point(solution)
+            x = settle(problem, formulation, point)
+            missed_kw = _missed_kw(problem, formulation, x)
+            if missed_kw > UNTOLD_KW and self._watch_peaks(kw, point):
+                continue
+            plan = _plan(problem, formulation, x, solution.bound)
+            if missed_kw > UNTOLD_KW or not plan.check.ok:
+                return None, missed_kw
+            return Kept(kw=kw, plan=plan, problem=problem, formulation=formulation, x=x), 0.0
+        return None, 0.0
+
+    def _watch_peaks(self, kw: float, point: FloatArray) -> bool:
+        """Watch the instants at which a point cheats between the edges; tell whether it does."""
+        problem, formulation = self.stated().at(kw)
+        peaks = [s for s in peaks_to_watch(problem, formulation, point) if s not in self.watched]
+        if peaks:
+            self.watched += peaks
+            self._stated = None
+        return bool(peaks)
+
+
+def _plan(problem: Problem, formulation: Formulation, x: FloatArray, bound: float | None) -> Plan:
+    """Return the checked plan of a settled point."""
+    gap = gap_of(formulation, x, bound)
+    proven = gap is not None and gap <= OPTIMAL_GAP
+    status: PlanStatus = "optimal" if proven else "gap"
+    plan = extract_plan(problem, formulation, x, status=status, bound=bound, gap=gap)
+    return plan.model_copy(update={"check": check_plan(problem, plan)})
+
+
+def _missed_kw(problem: Problem, formulation: Formulation, x: FloatArray) -> float:
+    """Return what a settled point misses of its promise and of the margins, as kW throughout.
+
+    A relaxation may burn energy in the converter's loss; settled, the energy is not there, and the
+    target is missed at the end. Spread over the event, that is by how much it was too large.
+    """
+    ranges = formulation.program.ranges
+    hours = problem.grid.durations_s / 3600.0
+    event_h = float(hours[problem.in_event].sum())
+
+    def amount(name: str) -> FloatArray:
+        return x[ranges[name]] if name in ranges else np.zeros(1)
+
+    energies_kwh = (
+        float(x[formulation.connection.shortfall] @ hours[problem.in_event]),
+        float(amount("margin_energy_missing").sum()),
+        float(amount("reserve_dip").sum()),
+    )
+    powers_kw = [amount(name).max(initial=0.0) for name in ("margin_missing", "handoff_excess")]
+    return max(*(kwh / event_h for kwh in energies_kwh), *powers_kw)
+
+
+def levels(most_kw: float, count: int) -> Sequence[float]:
+    """Return evenly spaced promises up to the largest, kW."""
+    return [most_kw * (i + 1) / count for i in range(count)]

@@ -1,0 +1,236 @@
+r"""With which probability a plan keeps what it promises, and the margins at which it is the stated.
+
+Two errors last the whole call: u of the load's draw, v of the share of what compute moves, both in
+standard deviations (``site/uncertainty.py``). What the converter is asked for beyond its plan is
+
+    n_t(u, v) = load u + r moved_t v
+
+and the promise is kept where the power suffices at the worst instant of every step and the energy
+over all of them:
+
+    n_t(u, v) <= free_t          for all t
+    sum_t h_t g(given_t + n_t(u, v)) <= stored
+
+with g the energy that a power takes out of the cells (to absorb: puts in). Both sides rise with u,
+so for each v there is a highest u*(v), and the probability is the mean of F(u*(v)) over v. The
+margins of the formulation add up where independent errors do not, so a z below theirs suffices: it
+is found by repeating (a margin tuned after the fact, arXiv 2005.13428).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from ebplan.models.curves import FloatArray
+from ebplan.offers.firm import Firm, Kept
+from ebplan.offers.tails import LAWS, Law, values
+from ebplan.problem import BatteryProblem, Problem
+from ebplan.solvers.blocks.margin import margin_steps
+
+NORMAL = NormalDist()
+HIGHEST_U = 40.0
+CLOSE = 2e-3
+"""A promise this little surer than stated is tight."""
+TRIES = 5
+
+
+def probability_kept(kept: Kept, law: Law, *, stored_kwh: float | None = None) -> float:
+    """Return the probability that a plan keeps its promise under a law of both errors.
+
+    Args:
+        kept: the plan.
+        law: the law of either error, independent.
+        stored_kwh: energy that the call may take from (to absorb: put into) the cells; what lies
+            above the reserve (below the top) at the start if absent.
+    """
+    problem, margins = kept.problem, kept.problem.margins
+    if margins is None:
+        return 1.0
+    need = _needs(kept)
+    v = values(law)
+    load, moved = margins.load_kw, margins.response_share * need.moved_kw
+    if load <= 0.0:
+        return float(np.mean(_holds(problem, need, np.outer(v, moved), stored_kwh)))
+    # power: the lowest of the limits, for each v
+    highest = ((need.free_kw[None, :] - np.outer(v, moved)) / load).min(axis=1)
+    low, high = np.full(len(v), -HIGHEST_U), np.clip(highest, -HIGHEST_U, HIGHEST_U)
+    for _ in range(30):  # energy: by bisection below that
+        middle = 0.5 * (low + high)
+        beyond = load * middle[:, None] + np.outer(v, moved)
+        holds = _energy_kwh(problem, need, beyond) <= need.stored(stored_kwh)
+        low, high = np.where(holds, middle, low), np.where(holds, high, middle)
+    at_power = load * np.clip(highest, -HIGHEST_U, HIGHEST_U)[:, None] + np.outer(v, moved)
+    enough = _energy_kwh(problem, need, at_power) <= need.stored(stored_kwh)
+    return float(np.mean(law.probability(np.where(enough, highest, low))))
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a plan asks of the converter in the steps of its margin, shape (M,) each."""
+
+    given_kw: FloatArray
+    """Planned answer of the battery."""
+    free_kw: FloatArray
+    """Power left at the worst instant."""
+    moved_kw: FloatArray
+    """What compute moves in the direction asked."""
+    hours: FloatArray
+    stored_kwh: float
+    """Energy that may be taken, or room for it."""
+
+    def stored(self, stored_kwh: float | None) -> float:
+        return self.stored_kwh if stored_kwh is None else stored_kwh
+
+
+def _needs(kept: Kept) -> _Needs:
+    problem, formulation, x = kept.problem, kept.formulation, kept.x
+    margin = formulation.margin
+    steps = margin_steps(problem)
+    sign = -problem.direction
+    start_kw = sum(pool.power_at_start_kw() for pool in problem.pools)
+    compute_kw = x[formulation.compute.mean][steps]
+    aim_kw = (np.array(problem.baseline_kw) + np.array(problem.target_kw))[steps]
+    draw_kw = compute_kw + np.array(problem.other_kw)[steps]
+    battery = problem.battery
+    stored_kwh = np.inf
+    if battery is not None and formulation.battery is not None:
+        first_kwh = float(x[formulation.battery.energy[steps[0]]])
+        stored_kwh = first_kwh - battery.kept_kwh if sign > 0 else battery.max_kwh - first_kwh
+    held = np.zeros(problem.grid.n_steps)
+    if margin is not None:
+        held[margin.steps] = x[margin.held]
+    return _Needs(
+        given_kw=sign * (draw_kw - aim_kw),
+        free_kw=(held + _slack_kw(kept))[steps],
+        moved_kw=np.maximum(sign * (start_kw - compute_kw), 0.0),
+        hours=problem.grid.durations_s[steps] / 3600.0,
+        stored_kwh=stored_kwh,
+    )
+
+
+def _slack_kw(kept: Kept) -> FloatArray:
+    """Return the converter power that is neither used nor held at the worst instant, shape (T,)."""
+    problem, program = kept.problem, kept.formulation.program
+    room = program.row_upper - program.activity(kept.x)
+    slack = np.full(problem.grid.n_steps, np.inf)
+    asked = np.flatnonzero(problem.in_event)
+    for side in ("start", "end"):
+        rows = program.row_range(f"converter_limit.{side}")
+        slack[asked] = np.minimum(slack[asked], room[rows])
+    instants = np.array(kept.formulation.instants_s)
+    if len(instants):
+        step = np.searchsorted(np.array(problem.grid.edges_s), instants, side="right") - 1
+        np.minimum.at(slack, step, room[program.row_range("converter_limit.inside")])
+    return np.maximum(slack, 0.0)
+
+
+def _energy_kwh(problem: Problem, need: _Needs, beyond_kw: FloatArray) -> FloatArray:
+    """Return the energy in the cells that a call takes (to absorb: fills), shape (V,)."""
+    battery = problem.battery
+    if battery is None:
+        return np.zeros(len(beyond_kw))
+    power_kw = np.maximum(need.given_kw + beyond_kw, 0.0)
+    return np.asarray(_in_cells_kw(battery, power_kw, problem.direction) @ need.hours)
+
+
+def _in_cells_kw(battery: BatteryProblem, power_kw: FloatArray, direction: int) -> FloatArray:
+    loss_kw = battery.loss_linear * power_kw + battery.loss_quadratic * power_kw**2 / (
+        battery.rated_kw
+    )
+    if direction < 0:
+        return np.asarray((power_kw + loss_kw) / battery.cell_efficiency)
+    return np.asarray(np.maximum(power_kw - loss_kw, 0.0) * battery.cell_efficiency)
+
+
+def _holds(
+    problem: Problem, need: _Needs, beyond_kw: FloatArray, stored_kwh: float | None
+) -> FloatArray:
+    power = (beyond_kw <= need.free_kw[None, :]).all(axis=1)
+    return power & (_energy_kwh(problem, need, beyond_kw) <= need.stored(stored_kwh))
+
+
+@dataclass(frozen=True)
+class Sure:
+    """A promise that is kept with at least the confidence stated."""
+
+    kept: Kept
+    bound_kw: float
+    """No promise at these margins is larger."""
+    confidence: float
+    """Stated."""
+    probability: dict[str, float]
+    """With which it is kept, by law."""
+    firm: Firm
+    """Finds further plans at the same margins."""
+
+    @property
+    def least(self) -> float:
+        """The lowest of the probabilities."""
+        return min(self.probability.values())
+
+
+def surest(problem: Problem, confidence: float, *, calls: int = 1) -> Sure | None:
+    """Return the largest promise that is kept with a confidence; None where there is none.
+
+    Args:
+        problem: what is asked; its margins' errors count, their z is found here.
+        confidence: probability with which each call is to be kept, at least.
+        calls: how many calls there must be energy for.
+    """
+    best: Sure | None = None
+    if problem.margins is None:
+        return _at(problem, None, confidence, calls)
+    for z, found in _tries(problem, confidence, calls):
+        if found is not None and found.least >= confidence and (
+            best is None or found.kept.kw > best.kept.kw
+        ):
+            best = found
+        del z
+    return best
+
+
+def _tries(
+    problem: Problem, confidence: float, calls: int
+) -> Iterator[tuple[float, Sure | None]]:
+    """Yield promises at margins that close in on the confidence, from the smallest sensible on."""
+    wanted = NORMAL.inv_cdf(confidence)
+    z, low, high = max(wanted, 0.0), -np.inf, np.inf
+    for _ in range(TRIES):
+        found = _at(problem, z, confidence, calls)
+        yield z, found
+        if found is None:
+            high = min(high, z)
+            if z <= 0.0:
+                return
+            z = 0.5 * (max(low, 0.0) + z)
+            continue
+        reached = found.least
+        if reached >= confidence:
+            high = min(high, z)
+            if reached <= confidence + CLOSE or z <= 0.0:
+                return
+        else:
+            low = max(low, z)
+        aim = min(confidence + 0.25 * CLOSE, 1.0 - 1e-9)
+        step = NORMAL.inv_cdf(aim) - NORMAL.inv_cdf(min(max(reached, 1e-9), 1.0 - 1e-9))
+        z = max(z + step, 0.0)
+        if not low < z < high:
+            z = 0.5 * (low + high) if np.isfinite(low) and np.isfinite(high) else z
+
+
+def _at(problem: Problem, z: float | None, confidence: float, calls: int) -> Sure | None:
+    """Return the largest promise with margins of z standard deviations."""
+    margins = problem.margins
+    if margins is not None and z is not None:
+        margins = margins.model_copy(update={"z": z, "confidence": confidence})
+        problem = problem.model_copy(update={"margins": margins})
+    firm = Firm(problem, calls)
+    kept, bound_kw = firm.most()
+    if kept is None:
+        return None
+    probability = {law.name: probability_kept(kept, law) for law in LAWS}
+    return Sure(kept, bound_kw, confidence, probability, firm)
