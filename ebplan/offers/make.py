@@ -1,0 +1,273 @@
+"""Make an offer: each promise found, made sure, priced, explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from ebplan.errors import EbplanError, InputError
+from ebplan.event import Event, EventType, ResponseShape, Target
+from ebplan.offers.errors import errors_of
+from ebplan.offers.firm import Firm, Kept, levels
+from ebplan.offers.kept import Sure, surest
+from ebplan.offers.levers import MOVES, Move
+from ebplan.offers.limits import limits
+from ebplan.offers.offer import CostLevel, Errors, Lever, Offer, OfferPoint
+from ebplan.offers.request import DAY_S, Direction, OfferRequest, StartForecast, state_at
+from ebplan.pose import pose
+from ebplan.problem import Problem
+from ebplan.site import Site, Uncertainty
+from ebplan.state import State
+
+RECOVERY_S = 600.0
+"""Seconds after a promise called once that are planned."""
+LONGEST_REST_S = 4.0 * 3600.0
+"""No more of a rest is planned: what a battery takes back later is not counted on."""
+ASKED_KW = 1.0
+"""Size of the event that is posed; the promise is found whatever it is."""
+LEAST_RAISED_KW = 1e-3
+
+
+@dataclass(frozen=True)
+class Question:
+    """One promise to find: direction, start, duration; the confidences are asked for in turn."""
+
+    site: Site
+    state: State
+    """Expected when it begins, notice included."""
+    direction: Direction
+    duration_s: float
+    request: OfferRequest
+    errors: Errors
+
+    def problem(self, confidence: float, *, notice_s: float = 0.0) -> Problem:
+        """Return the posed problem of a promise, of 1 kW.
+
+        Raises:
+            InputError: site and state contradict each other.
+        """
+        request, rest_s = self.request, self.request.rest_s(self.duration_s)
+        recovery_s = RECOVERY_S if rest_s is None else min(rest_s, LONGEST_REST_S)
+        notice_s = request.notice_s + notice_s
+        sign = -1.0 if self.direction == "release" else 1.0
+        kind: EventType = "demand_response"
+        event = Event(
+            id=f"offer-{self.direction}-{self.duration_s:g}s",
+            type=kind,
+            start=self.state.at + timedelta(seconds=notice_s),
+            duration_s=self.duration_s,
+            target=Target(delta_kw=sign * ASKED_KW),
+            response=ResponseShape(
+                initial_delay_s=request.speed.initial_delay_s,
+                full_activation_s=request.speed.full_activation_s,
+                recovery_s=recovery_s,
+            ),
+            handoff=request.handoff,
+        )
+        planning = self.site.planning.model_copy(
+            update={
+                "max_horizon_s": DAY_S,
+                "uncertainty": Uncertainty(
+                    confidence=confidence,
+                    load_std=self.errors.load_std,
+                    response_std=self.errors.response_std,
+                ),
+            }
+        )
+        return pose(event, self.site.model_copy(update={"planning": planning}), self.state)
+
+
+def offer(
+    request: OfferRequest,
+    site: Site,
+    state: State,
+    *,
+    told: Callable[[int, int], None] | None = None,
+) -> Offer:
+    """Return all promises asked for.
+
+    Args:
+        request: what is asked.
+        site: the site.
+        state: its state; starts count from here, with what is expected then.
+        told: called with how many promises are found, and of how many.
+
+    Raises:
+        InputError: site, state and request contradict each other, or nobody says how large errors
+            are.
+    """
+    errors = errors_of(request, site)
+    asked = list(questions(request, site, state, errors))
+    points: list[OfferPoint] = []
+    for i, question in enumerate(asked):
+        points += answers(question)
+        if told is not None:
+            told(i + 1, len(asked))
+    return Offer(
+        site=site.name,
+        currency=site.currency,
+        request=request,
+        errors=errors,
+        points=tuple(points),
+        notes=_notes(request),
+    )
+
+
+def questions(
+    request: OfferRequest, site: Site, state: State, errors: Errors
+) -> Iterator[Question]:
+    """Yield each promise to find, in the order of the offer."""
+    starts = request.starts or (StartForecast(at=state.at, soc=state.soc),)
+    for direction in request.directions:
+        for start in starts:
+            then = state if not request.starts else state_at(state, start, site)
+            for duration_s in request.durations_s:
+                yield Question(site, then, direction, duration_s, request, errors)
+
+
+def answers(question: Question) -> list[OfferPoint]:
+    """Return the promise at each confidence; costs and levers at the one asked for."""
+    request = question.request
+    return [
+        _point(question, confidence, in_detail=confidence == request.curve_at)
+        for confidence in sorted(request.confidences)
+    ]
+
+
+def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPoint:
+    request, problem = question.request, question.problem(confidence)
+    sure = surest(problem, confidence, calls=request.calls.per_day)
+    begins = question.state.at + timedelta(seconds=request.notice_s)
+    if sure is None:
+        firm = Firm(problem.model_copy(update={"margins": None}), request.calls.per_day)
+        kept, bound_kw = firm.most()
+        why = "nothing at all can be promised here" if kept is None else (
+            f"the margins: {kept.kw:.3g} kW could be promised if nothing erred"
+        )
+        return OfferPoint(
+            direction=question.direction,
+            start=begins,
+            duration_s=question.duration_s,
+            confidence=confidence,
+            kw=0.0,
+            bound_kw=0.0 if kept is None else bound_kw,
+            probability={},
+            limits=(why,),
+        )
+    kept = sure.kept
+    margin = kept.plan.margin
+    return OfferPoint(
+        direction=question.direction,
+        start=begins,
+        duration_s=question.duration_s,
+        confidence=confidence,
+        kw=kept.kw,
+        bound_kw=max(sure.bound_kw, kept.kw),
+        probability={name: min(p, 1.0) for name, p in sure.probability.items()},
+        held_kw=0.0 if margin is None else margin.power_kw,
+        energy_kwh=_delivered_kwh(kept),
+        limits=limits(sure.firm.stated(), sure.firm.stated().most().x) if in_detail else (),
+        raised_by=_levers(question, confidence, sure) if in_detail else (),
+        curve=_curve(sure, request.levels) if in_detail else (),
+        problem_hash=kept.plan.problem_hash,
+    )
+
+
+def _delivered_kwh(kept: Kept) -> float:
+    return sum(abs(s.target_kw) * s.duration_s / 3600.0 for s in kept.plan.steps)
+
+
+def _curve(sure: Sure, count: int) -> tuple[CostLevel, ...]:
+    """Return the cost of promises up to the largest, called once, at the same margins."""
+    found = [
+        kept
+        for kw in levels(sure.kept.kw, count)[:-1]
+        if (kept := sure.firm.cheapest(kw)) is not None
+    ]
+    resting = _resting_money(sure.firm)
+    before_kw, before_money, before_kwh, curve = 0.0, 0.0, 0.0, []
+    for kept in (*found, sure.kept):
+        money, kwh = kept.plan.money - resting, _delivered_kwh(kept)
+        curve.append(
+            CostLevel(
+                kw=kept.kw,
+                money=money,
+                per_kw=(money - before_money) / (kept.kw - before_kw),
+                per_kwh=(money - before_money) / (kwh - before_kwh),
+                mechanisms=_mean_kw(kept),
+                gap=kept.plan.gap,
+            )
+        )
+        before_kw, before_money, before_kwh = kept.kw, money, kwh
+    return tuple(curve)
+
+
+def _resting_money(firm: Firm) -> float:
+    """Return what the site costs over the same time where nothing is asked of it."""
+    problem = firm.problem.model_copy(update={"margins": None})
+    solution = Firm(problem).stated().cheapest(0.0)
+    return float(solution.objective)
+
+
+def _mean_kw(kept: Kept) -> dict[str, float]:
+    """Return the mean of each mechanism while the whole is asked, > 0 in the direction asked."""
+    sign = kept.problem.direction
+    most = max(abs(step.target_kw) for step in kept.plan.steps)
+    whole = [s for s in kept.plan.steps if abs(s.target_kw) >= most - 1e-9]
+    seconds = sum(step.duration_s for step in whole)
+    names = dict.fromkeys(name for step in whole for name in step.mechanisms)
+    means = {
+        name: sign * sum(s.mechanisms.get(name, 0.0) * s.duration_s for s in whole) / seconds
+        for name in names
+    }
+    return {name: kw for name, kw in means.items() if abs(kw) > 1e-4}
+
+
+def _levers(question: Question, confidence: float, sure: Sure) -> tuple[Lever, ...]:
+    """Return what each change adds at the same margins, most first; small ones are left out."""
+    margins = sure.kept.problem.margins
+    z = 0.0 if margins is None else margins.z
+    found = []
+    for move in MOVES:
+        most_kw = _moved_kw(question, confidence, move, z)
+        if most_kw is not None and most_kw - sure.bound_kw > LEAST_RAISED_KW:
+            found.append(Lever(words=move.words, kind=move.kind, kw=most_kw - sure.bound_kw))
+    return tuple(sorted(found, key=lambda lever: -lever.kw))
+
+
+def _moved_kw(question: Question, confidence: float, move: Move, z: float) -> float | None:
+    """Return the largest promise after a change; None where it cannot be made."""
+    changed = move.change(question.site, question.state, question.direction)
+    if changed is None:
+        return None
+    site, state = changed
+    try:
+        other = replace(question, site=site, state=state)
+        problem = other.problem(confidence, notice_s=move.notice_s)
+        if problem.margins is not None:
+            margins = problem.margins.model_copy(update={"z": z})
+            problem = problem.model_copy(update={"margins": margins})
+        solution = Firm(problem, question.request.calls.per_day).stated().most()
+    except EbplanError:
+        return None  # the change asks for more than the site's models cover
+    return float(np.max(-(solution.bound or solution.objective)))
+
+
+def _notes(request: OfferRequest) -> tuple[str, ...]:
+    notes = [
+        "A promise is what the site answers from the state expected at its start, the battery's "
+        "reserve untouched; each call is kept with at least the confidence stated, under errors "
+        "with normal and with heavy tails (Student's t, 4 degrees of freedom).",
+        "Costs are those of one call over doing nothing; energy not drawn is counted as saved.",
+    ]
+    if request.calls.per_day > 1:
+        notes.append(
+            f"{request.calls.per_day} calls a day: what the battery gives back in the rests, "
+            f"{LONGEST_REST_S / 3600.0:g} h of each at most, is part of the plan."
+        )
+    return tuple(notes)
+
+
