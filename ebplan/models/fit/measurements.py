@@ -7,8 +7,7 @@ neighbours') takes the row out, by line and with the reason, and goes onto the m
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 from ebplan.errors import InputError
 from ebplan.models.card import Dataset, Excluded
 from ebplan.models.curves import FloatArray
+from ebplan.models.fit.columnar import read_columns
 from ebplan.models.fit.quantities import QUANTITIES
-from ebplan.models.fit.table import Row, Table, read_table
+from ebplan.models.fit.table import Table
 from ebplan.site import MeasurementPoint
 
 THOUSAND_BAND = (300.0, 3000.0)
@@ -165,7 +165,7 @@ def read_measurements(
             stands still, or more than a quarter of the rows had to be left out.
     """
     only = only or {}
-    table = _only(_read(path, [*(c.column for c in columns.values()), *only]), only)
+    table = _only(read_columns(path, [*(c.column for c in columns.values()), *only]), only)
     values: dict[str, FloatArray] = {}
     labels: dict[str, NDArray[np.str_]] = {}
     for name, column in columns.items():
@@ -210,53 +210,6 @@ def _whole(data: Measurements) -> Measurements:
                 file=data.file,
             )
     return data
-
-
-def _read(path: Path, columns: Iterable[str]) -> Table:
-    """Read CSV strictly, or Parquet through Arrow."""
-    if path.suffix.lower() not in (".parquet", ".pq"):
-        return read_table(path, sorted(set(columns)))
-    try:
-        from pyarrow import parquet
-        from pyarrow.lib import ArrowException
-    except ImportError:
-        raise InputError(
-            field="(file)",
-            value=path.suffix,
-            allowed="CSV, or Parquet where pyarrow is installed",
-            remedy="pip install 'ebplan[fit]'",
-            file=str(path),
-        ) from None
-    try:
-        content = path.read_bytes()
-        columnar = parquet.read_table(path)
-    except (OSError, ArrowException) as error:
-        raise InputError(
-            field="(file)",
-            value=str(error).splitlines()[0][:60],
-            allowed="a readable Parquet file",
-            remedy="check the path",
-            file=str(path),
-        ) from None
-    missing = [column for column in columns if column not in columnar.column_names]
-    if missing or columnar.num_rows == 0:
-        raise InputError(
-            field="(columns)",
-            value=",".join(columnar.column_names) if missing else "no rows",
-            allowed=f"a column {missing[0]}" if missing else "rows",
-            remedy="correct the mapping" if missing else "add the measurements",
-            file=path.name,
-        )
-    cells = {name: columnar.column(name).to_pylist() for name in columnar.column_names}
-    rows = tuple(
-        Row(
-            file=path.name,
-            line=i + 1,
-            cells={name: "" if v[i] is None else str(v[i]) for name, v in cells.items()},
-        )
-        for i in range(columnar.num_rows)
-    )
-    return Table(name=path.name, rows=rows, sha256=hashlib.sha256(content).hexdigest())
 
 
 def _only(table: Table, only: Mapping[str, Sequence[str]]) -> Table:

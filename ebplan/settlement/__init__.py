@@ -1,0 +1,1 @@
+"""What is settled: meter series, baselines, delivered response, reports to the grid."""
