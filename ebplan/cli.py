@@ -16,6 +16,7 @@ import click
 from ebplan import __version__
 from ebplan.cli_errors import one_line_errors
 from ebplan.cli_models import fit, models
+from ebplan.cli_offer import offer
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
@@ -38,6 +39,7 @@ def main(debug: bool) -> None:
 
 main.add_command(fit)
 main.add_command(models)
+main.add_command(offer)
 
 
 @main.command()
@@ -215,7 +217,12 @@ def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
 @main.command()
 @click.argument(
     "kind",
-    type=click.Choice(["event", "site", "state", "plan", "problem", "service", "fit"]),
+    type=click.Choice(
+        [
+            *("event", "site", "state", "plan", "problem"),
+            *("offer_request", "offer", "service", "fit"),
+        ]
+    ),
 )
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
@@ -223,6 +230,8 @@ def schema(kind: str) -> None:
 
     from ebplan.case import CaseFile
     from ebplan.document import Document
+    from ebplan.offers.offer import Offer
+    from ebplan.offers.request import OfferRequest
     from ebplan.plan import Plan
     from ebplan.problem import Problem
     from ebplan.services.definition import ServiceDefinition
@@ -241,6 +250,8 @@ def schema(kind: str) -> None:
         "plan": Plan,
         "problem": Problem,
         "service": ServiceDefinition,
+        "offer_request": OfferRequest,
+        "offer": Offer,
     }
     click.echo(json.dumps(documents[kind].model_json_schema(), indent=1))
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from multiprocessing import get_context
 
 import numpy as np
 
-from ebplan.errors import EbplanError, InputError
-from ebplan.event import Event, EventType, ResponseShape, Target
+from ebplan.errors import EbplanError
+from ebplan.event import Event, ResponseShape, Target
 from ebplan.offers.errors import errors_of
 from ebplan.offers.firm import Firm, Kept, levels
 from ebplan.offers.kept import Sure, surest
 from ebplan.offers.levers import MOVES, Move
 from ebplan.offers.limits import limits
-from ebplan.offers.offer import CostLevel, Errors, Lever, Offer, OfferPoint
-from ebplan.offers.request import DAY_S, Direction, OfferRequest, StartForecast, state_at
+from ebplan.offers.offer import BidSize, CostLevel, Errors, Lever, Offer, OfferPoint
+from ebplan.offers.request import (
+    DAY_S,
+    Direction,
+    OfferRequest,
+    Speed,
+    StartForecast,
+    state_at,
+)
 from ebplan.pose import pose
 from ebplan.problem import Problem
+from ebplan.services import ServiceDefinition, bid, needed
 from ebplan.site import Site, Uncertainty
 from ebplan.state import State
 
@@ -42,6 +53,9 @@ class Question:
     duration_s: float
     request: OfferRequest
     errors: Errors
+    speed: Speed
+    service: ServiceDefinition | None = None
+    """The product that it is made for."""
 
     def problem(self, confidence: float, *, notice_s: float = 0.0) -> Problem:
         """Return the posed problem of a promise, of 1 kW.
@@ -53,16 +67,15 @@ class Question:
         recovery_s = RECOVERY_S if rest_s is None else min(rest_s, LONGEST_REST_S)
         notice_s = request.notice_s + notice_s
         sign = -1.0 if self.direction == "release" else 1.0
-        kind: EventType = "demand_response"
         event = Event(
             id=f"offer-{self.direction}-{self.duration_s:g}s",
-            type=kind,
+            type="demand_response",
             start=self.state.at + timedelta(seconds=notice_s),
             duration_s=self.duration_s,
             target=Target(delta_kw=sign * ASKED_KW),
             response=ResponseShape(
-                initial_delay_s=request.speed.initial_delay_s,
-                full_activation_s=request.speed.full_activation_s,
+                initial_delay_s=self.speed.initial_delay_s,
+                full_activation_s=self.speed.full_activation_s,
                 recovery_s=recovery_s,
             ),
             handoff=request.handoff,
@@ -85,6 +98,8 @@ def offer(
     site: Site,
     state: State,
     *,
+    services: Sequence[ServiceDefinition] = (),
+    jobs: int = 1,
     told: Callable[[int, int], None] | None = None,
 ) -> Offer:
     """Return all promises asked for.
@@ -93,6 +108,8 @@ def offer(
         request: what is asked.
         site: the site.
         state: its state; starts count from here, with what is expected then.
+        services: the products of ``request.services``, loaded.
+        jobs: processes that find promises side by side.
         told: called with how many promises are found, and of how many.
 
     Raises:
@@ -100,10 +117,10 @@ def offer(
             are.
     """
     errors = errors_of(request, site)
-    asked = list(questions(request, site, state, errors))
+    asked = list(questions(request, site, state, errors, services))
     points: list[OfferPoint] = []
-    for i, question in enumerate(asked):
-        points += answers(question)
+    for i, found in enumerate(_answered(asked, jobs)):
+        points += found
         if told is not None:
             told(i + 1, len(asked))
     return Offer(
@@ -116,16 +133,52 @@ def offer(
     )
 
 
+def _answered(asked: Sequence[Question], jobs: int) -> Iterator[list[OfferPoint]]:
+    """Yield the answers in the order of the questions."""
+    if min(jobs, len(asked)) <= 1:
+        yield from map(answers, asked)
+        return
+    # not forked: the solver has threads
+    with ProcessPoolExecutor(min(jobs, len(asked)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(answers, asked)
+
+
 def questions(
-    request: OfferRequest, site: Site, state: State, errors: Errors
+    request: OfferRequest,
+    site: Site,
+    state: State,
+    errors: Errors,
+    services: Sequence[ServiceDefinition] = (),
 ) -> Iterator[Question]:
-    """Yield each promise to find, in the order of the offer."""
+    """Yield each promise to find, in the order of the offer.
+
+    Raises:
+        InputError: a product does not say how fast or how long it is called.
+    """
     starts = request.starts or (StartForecast(at=state.at, soc=state.soc),)
     for direction in request.directions:
         for start in starts:
             then = state if not request.starts else state_at(state, start, site)
             for duration_s in request.durations_s:
-                yield Question(site, then, direction, duration_s, request, errors)
+                yield Question(site, then, direction, duration_s, request, errors, request.speed)
+            for service in services:
+                if direction in service.directions:
+                    speed, duration_s = _call_of(service)
+                    request.rest_s(duration_s)
+                    yield Question(
+                        site, then, direction, duration_s, request, errors, speed, service
+                    )
+
+
+def _call_of(service: ServiceDefinition) -> tuple[Speed, float]:
+    """Return the speed of a product and how long a call of it lasts, activation included.
+
+    Where a product has no latest beginning, its response is taken to begin after a second.
+    """
+    full_s, delay_s = needed(service, "full_activation_s"), service.initial_delay_s
+    delay_s = min(Speed().initial_delay_s, full_s) if delay_s is None else delay_s
+    speed = Speed(initial_delay_s=delay_s, full_activation_s=full_s)
+    return speed, full_s + needed(service, "sustain_s")
 
 
 def answers(question: Question) -> list[OfferPoint]:
@@ -155,6 +208,7 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
             kw=0.0,
             bound_kw=0.0 if kept is None else bound_kw,
             probability={},
+            bid=_bid(question, 0.0),
             limits=(why,),
         )
     kept = sure.kept
@@ -169,11 +223,22 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
         probability={name: min(p, 1.0) for name, p in sure.probability.items()},
         held_kw=0.0 if margin is None else margin.power_kw,
         energy_kwh=_delivered_kwh(kept),
+        bid=_bid(question, kept.kw),
         limits=limits(sure.firm.stated(), sure.firm.stated().most().x) if in_detail else (),
         raised_by=_levers(question, confidence, sure) if in_detail else (),
         curve=_curve(sure, request.levels) if in_detail else (),
         problem_hash=kept.plan.problem_hash,
     )
+
+
+def _bid(question: Question, kw: float) -> BidSize | None:
+    """Return what the product takes of a promise; None where it is made for none."""
+    service = question.service
+    if service is None:
+        return None
+    sized = bid(service, kw)
+    sites = None if kw <= 0.0 else max(math.ceil(needed(service, "min_bid_kw") / kw - 1e-9), 1)
+    return BidSize(service=service.id, kw=sized.kw, sites=sites, why=sized.reason)
 
 
 def _delivered_kwh(kept: Kept) -> float:

@@ -39,12 +39,15 @@ class Lever(Part):
 
 
 class BidSize(Part):
-    """The bid that a product takes from a promise."""
+    """The bid that a grid product takes from a promise."""
 
     service: str
-    """Its name."""
+    """Identifier of the product."""
     kw: NonNegative
     """The bid; 0 where the promise is too small."""
+    sites: int | None = Field(default=None, ge=1)
+    """How many sites like this one reach the product's least bid together; None where nothing can
+    be promised."""
     why: str = ""
     """What keeps it at 0, or below the promise."""
 
@@ -68,8 +71,8 @@ class OfferPoint(Part):
     """Converter power held back for the errors."""
     energy_kwh: NonNegative = 0.0
     """Energy that a call delivers."""
-    bids: tuple[BidSize, ...] = ()
-    """What products take of it."""
+    bid: BidSize | None = None
+    """What a product takes of it, where the promise is made at the product's speed and duration."""
     limits: tuple[str, ...] = ()
     """What binds, in words; where costs are worked out, and where nothing can be promised."""
     raised_by: tuple[Lever, ...] = ()
@@ -101,6 +104,6 @@ class Offer(Document):
     """What was asked."""
     errors: Errors
     points: tuple[OfferPoint, ...] = Field(min_length=1)
-    """By direction, start, duration and confidence."""
+    """By direction and start; then durations and products, each by confidence."""
     notes: tuple[str, ...] = ()
     """What to know about all of them."""

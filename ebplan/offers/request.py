@@ -89,8 +89,9 @@ class OfferRequest(Document):
     response_std: Fraction | None = None
     """Standard deviation of what compute moves, as a share; the site's, or the fitted models'
     spread, if absent."""
-    service: str | None = None
-    """Grid product that bids are sized for: its name or the path of its file."""
+    services: tuple[str, ...] = ()
+    """Grid products that bids are sized for: names, or paths of files. Each is promised at its own
+    speed and duration, in the directions asked for that it buys."""
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> OfferRequest:

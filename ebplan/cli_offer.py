@@ -1,0 +1,167 @@
+"""The verb of the trader: ``ebplan offer``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ebplan.cli_errors import one_line_errors
+
+if TYPE_CHECKING:
+    from ebplan.offers.offer import Offer
+
+FILE = click.Path(path_type=Path)
+UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType):
+    """A duration: ``90``, ``90s``, ``30min``, ``4h``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        unit = next((u for u in ("min", "h", "s") if text.endswith(u)), "")
+        try:
+            return float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
+        except ValueError:
+            self.fail(f"{value!r} is no duration: write e.g. 10s, 30min, 4h", param, ctx)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--direction",
+    "directions",
+    type=click.Choice(["release", "absorb"]),
+    multiple=True,
+    help="Draw less, or more; may be given twice.",
+)
+@click.option(
+    "--duration", "durations_s", type=Duration(), multiple=True, help="E.g. 10s, 30min, 4h."
+)
+@click.option(
+    "--confidence",
+    "confidences",
+    type=click.FloatRange(0.5, 0.999),
+    multiple=True,
+    help="Probability with which each call is kept, e.g. 0.95.",
+)
+@click.option("--calls", type=click.IntRange(1, 48), help="Calls a day.")
+@click.option("--rest", type=Duration(), help="Least time between two calls, e.g. 1h.")
+@click.option("--notice", "notice_s", type=Duration(), help="Time between call and start.")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    help="Size a bid for this grid product: a name or a file; may be given more than once.",
+)
+@click.option(
+    "--load-forecast-std",
+    type=click.FloatRange(0.0, 1.0),
+    help="Standard deviation of the load's forecast, as a share of the draw, e.g. 0.02.",
+)
+@click.option(
+    "--response-std",
+    type=click.FloatRange(0.0, 1.0),
+    help="Standard deviation of what compute moves, as a share of it.",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), help="Processes; as many as there are cores.")
+@click.option("--json", "as_json", is_flag=True, help="Print the offer as JSON.")
+@click.option("-o", "--output", type=FILE, help="Write the offer here (.json).")
+@click.option("--plot", type=FILE, help="Draw the offer (.png, .svg or .pdf).")
+@one_line_errors
+def offer(
+    file: Path,
+    directions: tuple[str, ...],
+    durations_s: tuple[float, ...],
+    confidences: tuple[float, ...],
+    calls: int | None,
+    rest: float | None,
+    notice_s: float | None,
+    services: tuple[str, ...],
+    load_forecast_std: float | None,
+    response_std: float | None,
+    jobs: int | None,
+    as_json: bool,
+    output: Path | None,
+    plot: Path | None,
+) -> None:
+    """Say what the site in FILE can promise (an offer's question, or an event file)."""
+    from ebplan.document import check_writable, write_atomically
+    from ebplan.offers.door import load_request
+    from ebplan.offers.make import offer as make_offer
+
+    for path in (output, plot):
+        if path is not None:
+            check_writable(path)
+    if plot is not None:
+        from ebplan.report.canvas import check_suffix
+
+        check_suffix(plot)
+    asked = load_request(
+        file,
+        directions=list(directions) or None,
+        durations_s=list(durations_s) or None,
+        confidences=list(confidences) or None,
+        curve_at=_curve_at(confidences),
+        calls=None
+        if calls is None and rest is None
+        else {"per_day": calls or 2, **({} if rest is None else {"rest_s": rest})},
+        notice_s=notice_s,
+        services=list(services) or None,
+        load_forecast_std=load_forecast_std,
+        response_std=response_std,
+    )
+    made = make_offer(
+        asked.request,
+        asked.site,
+        asked.state,
+        services=asked.services,
+        jobs=jobs or os.cpu_count() or 1,
+        told=_progress(),
+    )
+    _show(made, as_json=as_json)
+    if output is not None:
+        write_atomically(output, made.to_json().encode())
+    if plot is not None:
+        from ebplan.report.offer_figure import save_offer
+
+        save_offer(made, plot)
+
+
+def _curve_at(confidences: tuple[float, ...]) -> float | None:
+    """Return the confidence that costs are worked out for: 0.9 where it is asked, or the first."""
+    if not confidences or 0.9 in confidences:
+        return None
+    return confidences[0]
+
+
+def _progress() -> Any:
+    """Return what tells a person how far it is; None where nobody watches."""
+    if not click.get_text_stream("stderr").isatty():
+        return None
+
+    def told(done: int, of: int) -> None:
+        click.echo(f"\r{done} of {of} promises", nl=done == of, err=True)
+
+    return told
+
+
+def _show(made: Offer, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(made.to_json())
+        return
+    from rich.console import Console
+
+    from ebplan.report.offer_table import print_offer
+
+    print_offer(made, Console())

@@ -1,0 +1,82 @@
+"""Read an offer's question from a file, with the site and state it refers to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ebplan.case import CaseFile, load_site
+from ebplan.document import read_json, read_toml
+from ebplan.errors import InputError
+from ebplan.offers.request import OfferRequest
+from ebplan.services import ServiceDefinition, load_service
+from ebplan.site import Site
+from ebplan.state import State
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, whole."""
+
+    request: OfferRequest
+    site: Site
+    state: State
+    services: tuple[ServiceDefinition, ...]
+
+
+def load_request(path: Path, **changed: Any) -> Asked:
+    """Load a question (JSON or TOML) and resolve what it refers to.
+
+    An event file asks the default question of its site and state.
+
+    Args:
+        path: the file.
+        changed: fields of the request that replace those of the file; None changes nothing.
+
+    Raises:
+        InputError: a file is missing or wrong; the message names file and field.
+    """
+    data = read_toml(path) if path.suffix == ".toml" else read_json(path)
+    if data.get("kind") == "event":
+        data = {"site": data.get("site"), "state": data.get("state")}
+    data |= {name: value for name, value in changed.items() if value is not None}
+    folder, file = path.parent, str(path)
+    site_in, state_in = (_part(data, name, file) for name in ("site", "state"))
+    try:
+        site = load_site(site_in, folder=folder) if isinstance(site_in, str) else None
+        if isinstance(state_in, str):
+            at = folder / state_in
+            state = State.parse(read_toml(at) if at.suffix == ".toml" else read_json(at), file=file)
+        else:
+            state = State.parse(state_in, file=file, at="state")
+    except InputError as error:
+        raise error.in_file(file) from None
+    if site is None:
+        site = Site.parse(site_in, file=file, at="site")
+    request = OfferRequest.parse(data, file=file)
+    services = tuple(_service(name, folder) for name in request.services)
+    return Asked(request, site, state, services)
+
+
+def _part(data: dict[str, Any], name: str, file: str) -> Any:
+    """Take a part out of a file's data.
+
+    Raises:
+        InputError: it is not there.
+    """
+    part = data.pop(name, None)
+    if part is None:
+        raise InputError(
+            field=name,
+            value=None,
+            allowed=f"the {name}, or the path of its file",
+            remedy=f"add the field, as in {CaseFile.model_fields['kind'].default}.json",
+            file=file,
+        )
+    return part
+
+
+def _service(name: str, folder: Path) -> ServiceDefinition:
+    """Load a product by name, or a file relative to the question's."""
+    return load_service(folder / name if (folder / name).is_file() else name)

@@ -1,0 +1,140 @@
+"""An offer on the terminal: what can be promised, then costs, limits and levers of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ebplan.mechanisms import least_impact_first, mechanism_words
+from ebplan.offers.offer import Offer, OfferPoint
+from ebplan.report.legible import HEAD_RULE, Legible
+from ebplan.report.words import decimals_for, number_words, power_words, time_words
+
+MOST_LEVERS = 4
+
+
+def print_offer(offer: Offer, console: Console) -> None:
+    """Print an offer within the console's width and encoding."""
+    width = min(console.width, 110)
+    parts: list[RenderableType] = [_headline(offer)]
+    for group in _groups(offer.points):
+        parts += ["", _promises(group, offer)]
+        parts += [part for point in group if point.curve for part in ("", *_detail(point, offer))]
+        nothing = [p for p in group if p.kw == 0.0 and p.limits]
+        parts += [f"{time_words(p.duration_s)} at {_percent(p)}: {p.limits[0]}." for p in nothing]
+    parts += ["", *(Text(note, style="dim") for note in offer.notes)]
+    console.print(Legible(Group(*parts), width), highlight=False, markup=False)
+
+
+def _headline(offer: Offer) -> Text:
+    errors = offer.errors
+    return Text.assemble(
+        (offer.site, "bold"),
+        ": what can be promised\n",
+        (
+            f"Errors: load {errors.load_std:.2%}, response {errors.response_std:.2%} "
+            f"(standard deviations). {'; '.join(errors.sources)}.",
+            "dim",
+        ),
+    )
+
+
+def _groups(points: Sequence[OfferPoint]) -> list[list[OfferPoint]]:
+    """Return the points of one direction, start and product after the other."""
+    groups: dict[tuple[str, str, str], list[OfferPoint]] = {}
+    for point in points:
+        service = point.bid.service if point.bid else ""
+        key = (point.direction, point.start.isoformat(), service)
+        groups.setdefault(key, []).append(point)
+    return list(groups.values())
+
+
+def _percent(point: OfferPoint) -> str:
+    return f"{100.0 * point.confidence:g} %"
+
+
+def _promises(group: Sequence[OfferPoint], offer: Offer) -> RenderableType:
+    """Return the promises: a row for each duration, a column for each confidence."""
+    first = group[0]
+    confidences = sorted({point.confidence for point in group})
+    kw = {(p.duration_s, p.confidence): p for p in group}
+    digits = min(decimals_for(max((p.kw for p in group), default=1.0)), 3)
+    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("for")
+    for confidence in confidences:
+        table.add_column(f"{100.0 * confidence:g} %", justify="right")
+    if first.bid is not None:
+        table.add_column("bid", justify="right")
+        table.add_column("", overflow="fold")
+    for duration_s in dict.fromkeys(p.duration_s for p in group):
+        row = [time_words(duration_s)]
+        row += [number_words(kw[duration_s, c].kw, digits) for c in confidences]
+        if first.bid is not None:
+            sized = kw[duration_s, offer.request.curve_at]
+            row += _bid_cells(sized)
+        table.add_row(*row)
+    verb = "Release" if first.direction == "release" else "Absorb"
+    what = f"{verb}, kW" if first.bid is None else f"{verb} for {first.bid.service}, kW"
+    words = f"  from {first.start:%Y-%m-%d %H:%M %z}, kept with at least"
+    calls = offer.request.calls.per_day
+    words += f"; {calls} calls a day" if calls > 1 else ""
+    return Group(Text.assemble((what, "bold"), (words, "dim")), table)
+
+
+def _bid_cells(point: OfferPoint) -> list[str]:
+    sized = point.bid
+    assert sized is not None
+    sites = "" if sized.sites in (None, 1) else f"; {sized.sites:,} such sites reach the least bid"
+    return [number_words(sized.kw, 0 if sized.kw >= 100 else 2), f"{sized.why}{sites}"]
+
+
+def _detail(point: OfferPoint, offer: Offer) -> list[RenderableType]:
+    """Return costs, limits and levers of a promise."""
+    currency = offer.currency
+    head = Text.assemble(
+        (f"{time_words(point.duration_s)}, {power_words(point.kw)} at {_percent(point)}", "bold"),
+        (
+            f"  cost of a call, {currency}; kW by mechanism while the whole is asked",
+            "dim",
+        ),
+    )
+    return [head, _curve(point, currency), *_reasons(point)]
+
+
+def _curve(point: OfferPoint, currency: str) -> Table:
+    absorbs = point.direction == "absorb"
+    names = least_impact_first(n for level in point.curve for n in level.mechanisms)
+    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"):
+        table.add_column(header, justify="right")
+    for name in names:
+        table.add_column(mechanism_words(name, absorbs=absorbs), justify="right")
+    digits = min(decimals_for(point.kw), 3)
+    for level in point.curve:
+        row = [number_words(level.kw, digits), *map(_money, (level.money, level.per_kw))]
+        row.append(_money(level.per_kwh))
+        row += [
+            number_words(level.mechanisms[n], digits) if n in level.mechanisms else "-"
+            for n in names
+        ]
+        table.add_row(*row)
+    return table
+
+
+def _money(amount: float) -> str:
+    return number_words(amount, min(decimals_for(amount), 2) if amount else 0)
+
+
+def _reasons(point: OfferPoint) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    if point.limits:
+        lines.append(Text.assemble(("Limited by ", "dim"), "; ".join(point.limits), "."))
+    if point.raised_by:
+        told = ", ".join(
+            f"{lever.words} (+{power_words(lever.kw)})" for lever in point.raised_by[:MOST_LEVERS]
+        )
+        lines.append(Text.assemble(("Raised by ", "dim"), told, "."))
+    return lines
