@@ -288,4 +288,7 @@ def _precision(pool: str, before: PoolEpoch | None, now: PoolEpoch) -> Iterator[
 def _admitted(requests: ClassEpoch) -> float | None:
     """Return the rate admitted to service or backlog; None where nothing is turned away."""
     turned_away = requests.rejected_req_per_s
-    return requests.offered_req_per_s - turned_away if turned_away > 0.0 else None
+    if turned_away <= 0.0:
+        return None
+    # a class that is turned away whole is so to the solver's tolerance
+    return max(requests.offered_req_per_s - turned_away, 0.0)

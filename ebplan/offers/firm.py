@@ -11,6 +11,8 @@ from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
 from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
 from ebplan.problem import Problem
+from ebplan.solvers.complete import complete
+from ebplan.solvers.decision import decide, round_off
 from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray
@@ -104,7 +106,7 @@ class Firm:
                 return None, 0.0
             problem, formulation = stated.at(kw)
             point = stated.point(solution)
-            x = settle(problem, formulation, point)
+            x = _just_kept(problem, formulation, point)
             missed_kw = _missed_kw(problem, formulation, x)
             if missed_kw > UNTOLD_KW and self._watch_peaks(kw, point):
                 continue
@@ -122,6 +124,25 @@ class Firm:
             self.watched += peaks
             self._stated = None
         return bool(peaks)
+
+
+def _just_kept(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray:
+    """Work a solution out again, the battery answering no more than is promised, shape (n,).
+
+    Energy given beyond the promise would count as held back for errors; a converter that holds the
+    plan's draw gives it whatever errs, and then it is gone.
+    """
+    columns = formulation.battery
+    if columns is None:
+        return settle(problem, formulation, x)
+    sign = -problem.direction
+    draw_kw = x[formulation.compute.mean] + np.array(problem.other_kw)
+    aim_kw = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    needed_kw = np.maximum(sign * (draw_kw - aim_kw), 0.0)
+    battery_kw = round_off(x[columns.discharge] - x[columns.charge])
+    trimmed_kw = sign * np.minimum(sign * battery_kw, needed_kw)
+    battery_kw = np.where(problem.in_event, trimmed_kw, battery_kw)
+    return complete(problem, formulation, decide(problem, formulation, x), battery_kw)
 
 
 def _plan(problem: Problem, formulation: Formulation, x: FloatArray, bound: float | None) -> Plan:

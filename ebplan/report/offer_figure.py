@@ -64,7 +64,9 @@ def _against_duration(axes: Axes, points: Sequence[OfferPoint]) -> None:
         )
     durations = sorted({p.duration_s for p in points})
     axes.set_xscale("log")
-    axes.set_xticks(durations, [time_words(s) for s in durations])
+    # neighbours closer than this on the axis would write over each other
+    told = [s for s, last in zip(durations, [0.0, *durations], strict=False) if s > 1.7 * last]
+    axes.set_xticks(durations, [time_words(s) if s in told else "" for s in durations])
     axes.minorticks_off()
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("how long it holds")
@@ -93,7 +95,7 @@ def _merit_order(axes: Axes, points: Sequence[OfferPoint], currency: str) -> Non
     own = sorted((p for p in points if p.curve), key=lambda p: p.duration_s)
     names = least_impact_first(n for p in own for level in p.curve for n in level.mechanisms)
     absorbs = bool(own) and own[0].direction == "absorb"
-    at, ticks, labelled = 0.0, [], set[str]()
+    at, ticks, labelled, highest_kw = 0.0, [], set[str](), 1e-3
     for point in own:
         begin = at
         for level in point.curve:
@@ -122,11 +124,12 @@ def _merit_order(axes: Axes, points: Sequence[OfferPoint], currency: str) -> Non
                 fontsize=7,
                 color=GREY,
             )
+            highest_kw = max(highest_kw, bottom)
             at += 1.0
         ticks.append((0.5 * (begin + at - 1.0), time_words(point.duration_s)))
         at += 1.0
     axes.set_xticks([x for x, _ in ticks], [words for _, words in ticks])
-    axes.margins(y=0.22)
+    axes.set_ylim(0.0, 1.2 * highest_kw)  # room for the prices
     axes.set_xlabel("how long it holds; bars from a small promise to the whole")
     axes.set_ylabel("who carries it, kW")
     axes.set_title(

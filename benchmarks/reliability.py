@@ -1,0 +1,338 @@
+"""Are promises kept as often as stated? ``python -m benchmarks.reliability --help``.
+
+Each promise is carried out on the fluid plant, call after call, with errors drawn anew for each:
+the load strays by ``u load_std`` of the draw from the start on, compute moves ``1 - v response_std``
+times what it should. A call is kept where the draw stays within the promise in every step of the
+plan and the battery's reserve is untouched. The plan is not made again on the way: what a
+controller could still mend is left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from math import lgamma, log
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.machine import describe_machine
+from benchmarks.tables import table
+from ebplan.case import load_case, load_site
+from ebplan.document import write_atomically
+from ebplan.offers.errors import errors_of
+from ebplan.offers.kept import Sure, surest
+from ebplan.offers.make import Question, questions
+from ebplan.offers.request import OfferRequest
+from ebplan.offers.tails import LAWS
+from ebplan.plan import Plan
+from ebplan.problem import Problem
+from ebplan.site import Site
+from ebplan.twin.disturbances import OtherLoadStep
+from ebplan.twin.fluid import FluidPlant
+from ebplan.twin.plant import Measurements
+from ebplan.twin.run import carry_out
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CONFIDENCES = (0.5, 0.9, 0.95, 0.99)
+LOAD_FORECAST_STD, RESPONSE_STD = 0.02, 0.05
+"""Assumed: a good hourly forecast, and caps and consolidation as the tracked twin shows them."""
+SAME_KW = 2e-3
+"""A draw this close to the promise keeps it: what a meter of class 0.2 tells apart on 1 kW."""
+SAME_SOC = 1e-5
+COOLING_SHARE = 0.25
+"""Of the import limit."""
+CONTINUOUS_POINTS = 2.0
+ONE_SIDED = 0.99
+HEAD = """\
+# Reliability
+
+Written by `make reliability` (`python -m benchmarks.reliability --write docs/reliability.md`); do
+not edit.
+
+## Promises
+
+{calls:,} calls of promises by `ebplan offer` under each law of the errors, simulated on the fluid
+plant: the load strays {load:.1%} of the draw (one standard deviation, the forecast's {forecast:.0%}
+and the fitted power law's spread together), what compute moves by {response:.0%}; errors last for
+a whole call. *Heavy* errors are Student's t with 4 degrees of freedom at the same standard
+deviation. A call is kept where the draw stays within the promise in every step and the battery's
+reserve is untouched.
+
+*Computed* is the probability that the offer itself states for that law. *At least as often* is the
+one-sided test at {one_sided:.0%}: a promise kept as often as stated would be kept this seldom once
+in a hundred times. The *excess* is how much more often it is kept than stated, in points; where the
+margin is continuous (energy or converter power limit the promise) it is to stay within
+{points:g} points under normal errors. Where a contract limits the promise, nothing that errs in the
+battery or the load can break it, and it is kept always.
+"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A promise that is carried out."""
+
+    name: str
+    question: Question
+    continuous: bool
+    """Whether its margin is continuous; if not, a contract limits it."""
+
+
+@cache
+def subjects() -> tuple[Subject, ...]:
+    """Return the promises."""
+    case = load_case(EXAMPLES / "curtailment_3h.json")
+    battery = case.site.battery
+    assert battery is not None
+    unreserved = case.site.model_copy(
+        update={"battery": battery.model_copy(update={"reserve_soc": battery.soc_min})}
+    )
+    mixed = load_case(EXAMPLES / "mixed_pools.json")
+    asked = (
+        ("release 30 min", case.site, case.state, "release", 1800.0, True),
+        ("release 3 h", case.site, case.state, "release", 10_800.0, True),
+        ("release 2 h, no reserve", unreserved, case.state, "release", 7200.0, True),
+        ("absorb 3 h", case.site, case.state, "absorb", 10_800.0, True),
+        ("release 1 h, two pools", load_site("two-pools"), mixed.state, "release", 3600.0, True),
+        ("release 5 min", case.site, case.state, "release", 300.0, False),
+    )
+    found = []
+    for name, bare, state, direction, duration_s, continuous in asked:
+        site = _with_cooling(bare)
+        request = OfferRequest(
+            directions=(direction,),
+            durations_s=(duration_s,),
+            confidences=CONFIDENCES,
+            load_forecast_std=LOAD_FORECAST_STD,
+            response_std=RESPONSE_STD,
+        )
+        question = next(questions(request, site, state, errors_of(request, site)))
+        found.append(Subject(name, question, continuous))
+    return tuple(found)
+
+
+def _with_cooling(site: Site) -> Site:
+    """Return a site with more load that is not planned, so that an error can lower it far enough.
+
+    The contract grows by as much.
+    """
+    point = site.connection_point
+    wider = point.model_copy(
+        update={
+            "other_load_kw": point.other_load_kw + COOLING_SHARE * point.import_limit_kw,
+            "import_limit_kw": (1.0 + COOLING_SHARE) * point.import_limit_kw,
+        }
+    )
+    return site.model_copy(update={"connection_point": wider})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How often a promise was kept."""
+
+    subject: str
+    confidence: float
+    law: str
+    calls: int
+    kept: int
+    computed: float
+    """Probability that the offer states."""
+    kw: float
+    continuous: bool
+
+    @property
+    def often_enough(self) -> bool:
+        """Whether it was kept at least as often as stated, by the one-sided test."""
+        return at_most(self.kept, self.calls, self.confidence) > 1.0 - ONE_SIDED
+
+    @property
+    def excess_points(self) -> float:
+        """How much more often it was kept than stated, in points."""
+        return 100.0 * (self.kept / self.calls - self.confidence)
+
+
+def at_most(kept: int, calls: int, confidence: float) -> float:
+    """Return the probability of at most so many kept calls where each is kept so surely."""
+    k = np.arange(kept + 1)
+    logs = np.array([lgamma(calls + 1) - lgamma(i + 1) - lgamma(calls - i + 1) for i in k])
+    return float(np.exp(logs + k * log(confidence) + (calls - k) * log(1.0 - confidence)).sum())
+
+
+def simulate(name: str, confidence: float, law_name: str, calls: int, seed: int) -> Outcome:
+    """Carry a promise out so often.
+
+    Args:
+        name: of the subject.
+        confidence: that is stated.
+        law_name: of the errors.
+        calls: how often.
+        seed: of the errors.
+    """
+    subject = next(s for s in subjects() if s.name == name)
+    law = next(law for law in LAWS if law.name == law_name)
+    sure = _sure(name, confidence)
+    rng = np.random.default_rng([seed, CONFIDENCES.index(confidence), LAWS.index(law)])
+    u, v = law.draw(rng, calls), law.draw(rng, calls)
+    kept = sum(is_kept(subject, sure, *errors) for errors in zip(u.tolist(), v.tolist(), strict=True))
+    return Outcome(
+        subject=name,
+        confidence=confidence,
+        law=law.name,
+        calls=calls,
+        kept=kept,
+        computed=sure.probability[law.name],
+        kw=sure.kept.kw,
+        continuous=subject.continuous,
+    )
+
+
+@cache
+def _sure(name: str, confidence: float) -> Sure:
+    subject = next(s for s in subjects() if s.name == name)
+    found = surest(subject.question.problem(confidence), confidence)
+    if found is None:
+        raise ValueError(f"{name} promises nothing at {confidence}")
+    return found
+
+
+def is_kept(subject: Subject, sure: Sure, u: float, v: float) -> bool:
+    """Carry one call out on a fresh plant and tell whether the promise was kept.
+
+    What compute moves too little, and what the load strays, is drawn by the load that is not
+    planned: the plant's own models stay as they are, so that the errors are those stated.
+    """
+    plan, problem = sure.kept.plan, sure.kept.problem
+    errors, sign = subject.question.errors, -problem.direction
+    pools_kw = sum(pool.power_at_start_kw() for pool in problem.pools)
+    strays_kw = errors.load_std * pools_kw * u
+    upsets = []
+    for step, other_kw in zip(plan.steps, problem.other_kw, strict=True):
+        moved_kw = max(sign * (pools_kw - step.compute_kw), 0.0)
+        beyond_kw = strays_kw + errors.response_std * moved_kw * v
+        upsets.append(OtherLoadStep(at_s=step.t_s, kw=max(other_kw + sign * beyond_kw, 0.0)))
+    plant = FluidPlant(subject.question.site, subject.question.state, disturbances=upsets)
+    ends_s = [step.t_s + step.duration_s for step in plan.steps]
+    measured = carry_out(plan, plant, ends_s[-1], measure_at_s=ends_s)
+    return _held(problem, plan, measured)
+
+
+def _held(problem: Problem, plan: Plan, measured: Sequence[Measurements]) -> bool:
+    """Tell whether the draw stays within the promise in each step, and the reserve in the cells."""
+    at_s = np.array([0.0, *(m.at_s for m in measured)])
+    drawn_kwh = np.array([0.0, *(m.registers.grid_kwh for m in measured)])
+    edges_s = np.array(problem.grid.edges_s)
+    # registers rise in straight lines between measurements, and every edge is one
+    mean_kw = np.diff(np.interp(edges_s, at_s, drawn_kwh)) * 3600.0 / problem.grid.durations_s
+    promised_kw = np.array(problem.baseline_kw) + np.array(problem.target_kw)
+    beyond_kw = -problem.direction * (mean_kw - promised_kw)
+    if float(beyond_kw[problem.in_event].max()) > SAME_KW:
+        return False
+    battery = problem.battery
+    if battery is None:
+        return True
+    during = [m.soc for m in measured if m.at_s <= problem.event_end_s + 1e-6]
+    lowest = min(soc for soc in during if soc is not None)
+    return lowest >= battery.kept_kwh / battery.energy_kwh - SAME_SOC
+
+
+def run(calls: int, *, seed: int, jobs: int) -> Iterator[Outcome]:
+    """Yield what became of every promise, under each law.
+
+    Args:
+        calls: in all under each law, shared evenly by the promises.
+        seed: of the errors.
+        jobs: processes.
+    """
+    cells = [
+        (subject.name, confidence, law.name)
+        for law in LAWS
+        for subject in subjects()
+        for confidence in CONFIDENCES
+    ]
+    each = -(-calls // (len(cells) // len(LAWS)))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        done = [pool.submit(simulate, *cell, each, seed) for cell in cells]
+        for future in done:
+            yield future.result()
+
+
+def page(outcomes: Sequence[Outcome]) -> str:
+    """Return the page."""
+    first = subjects()[0].question.errors
+    head = HEAD.format(
+        calls=sum(o.calls for o in outcomes if o.law == LAWS[0].name),
+        load=first.load_std,
+        forecast=LOAD_FORECAST_STD,
+        response=first.response_std,
+        one_sided=ONE_SIDED,
+        points=CONTINUOUS_POINTS,
+    )
+    parts = [head]
+    for law in LAWS:
+        own = [o for o in outcomes if o.law == law.name]
+        parts += [f"### Errors: {law.name}\n", _cells(own), "", _together(own), ""]
+    return "\n".join([*parts, describe_machine()]) + "\n"
+
+
+def _cells(outcomes: Sequence[Outcome]) -> str:
+    rows = [
+        [
+            o.subject,
+            f"{100.0 * o.confidence:g} %",
+            f"{o.kw:.3f}",
+            f"{o.kept:,} of {o.calls:,}",
+            f"{100.0 * o.kept / o.calls:.1f} %",
+            f"{100.0 * o.computed:.1f} %",
+            "yes" if o.often_enough else "no",
+        ]
+        for o in outcomes
+    ]
+    headers = ["promise", "stated", "kW", "kept", "share", "computed", "at least as often"]
+    return table(headers, rows)
+
+
+def _together(outcomes: Sequence[Outcome]) -> str:
+    """Return the promises with a continuous margin taken together, by confidence."""
+    rows = []
+    for confidence in CONFIDENCES:
+        own = [o for o in outcomes if o.confidence == confidence and o.continuous]
+        calls, kept = sum(o.calls for o in own), sum(o.kept for o in own)
+        points = 100.0 * (kept / calls - confidence)
+        goal = "" if own[0].law != LAWS[0].name else f"<= {CONTINUOUS_POINTS:g}"
+        reached = "" if not goal else "yes" if points <= CONTINUOUS_POINTS else "no"
+        rows.append(
+            [f"{100.0 * confidence:g} %", f"{kept:,} of {calls:,}", f"{points:+.2f}", goal, reached]
+        )
+    headers = ["continuous margins, stated", "kept", "excess, points", "goal", "reached"]
+    return table(headers, rows)
+
+
+@click.command(help=__doc__)
+@click.option("--calls", default=10_000, show_default=True, help="Under each law.")
+@click.option("--seed", default=20261126, show_default=True)
+@click.option("--jobs", default=2, show_default=True)
+@click.option("--write", type=click.Path(path_type=Path), help="Write the page here.")
+def main(calls: int, seed: int, jobs: int, write: Path | None) -> None:
+    """Simulate and report; exits with 1 where a promise is kept too seldom."""
+    outcomes = []
+    for outcome in run(calls, seed=seed, jobs=jobs):
+        outcomes.append(outcome)
+        click.echo(
+            f"{outcome.law:6} {outcome.subject:24} {outcome.confidence:.2f} "
+            f"{outcome.kept / outcome.calls:.4f} (computed {outcome.computed:.4f})",
+            err=True,
+        )
+    text = page(outcomes)
+    click.echo(text)
+    if write is not None:
+        write_atomically(write, text.encode())
+    sys.exit(0 if all(outcome.often_enough for outcome in outcomes) else 1)
+
+
+if __name__ == "__main__":
+    main()
