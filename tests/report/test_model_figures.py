@@ -12,7 +12,10 @@ from fitted_models import MADE_UP, SERVED, fitted, serving
 
 from ebplan.errors import InputError
 from ebplan.models import library
-from ebplan.models.fit.spec import FITS
+from ebplan.models.calendar_ageing import CalendarAgeing
+from ebplan.models.cycle_ageing import CycleAgeing
+from ebplan.models.fit.spec import COMPOSED, FITS
+from ebplan.models.fitted_wear import wear_model
 from ebplan.models.library import Artefact
 from ebplan.report.model_figures import FIGURES, draw_model, frame, plot_model
 
@@ -88,7 +91,8 @@ def test_every_fit_is_tried_and_every_kind_that_a_fit_writes_is_drawn(
     models: dict[str, Artefact],
 ) -> None:
     assert set(MADE_UP) == set(FITS) == set(TOLD)
-    assert {model.kind for model in models.values()} == set(FIGURES)
+    assert set(COMPOSED) == {"wear"}
+    assert {model.kind for model in models.values()} | {"wear_model"} == set(FIGURES)
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -229,3 +233,30 @@ def test_more_workloads_than_colours_are_not_all_drawn(models: dict[str, Artefac
     figure = draw_model(model.model_copy(update={"laws": many}))
     assert len(drawn(figure, "curve")) == 2 * len(frame.COLOURS)
     assert "6 of 20 workloads are shown." in note(figure)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_wear_shows_the_conditions_of_both_fits(models: dict[str, Artefact], kept: bool) -> None:
+    rest, cycles = models["calendar_ageing"], models["cycle_ageing"]
+    assert isinstance(rest, CalendarAgeing)
+    assert isinstance(cycles, CycleAgeing)
+    if not kept:
+        rest, cycles = (m.model_copy(update={"points": ()}) for m in (rest, cycles))
+    model = wear_model(rest, cycles, name="made-up", rest_counted_twice=True)
+    figure = draw_model(type(model).parse(model.to_json().encode()))
+    assert figure.get_suptitle().startswith("made-up: a life to 80 % of the capacity lasts")
+    assert [ax.get_ylabel() for ax in figure.axes] == [
+        "Life lost by 1,000 cycles in %",
+        "Life lost in a year at rest in %",
+    ]
+    assert marks(figure, "readings", "weight-zero") == (18 if kept else 0)
+    assert (frame.NO_READINGS in note(figure)) is not kept
+    for ax in figure.axes:
+        curves = [line for line in ax.lines if is_a(line, "curve")]
+        bars = [c for c in ax.collections if is_a(c, "bars")]
+        assert len(bars) == (len(curves) if kept else 0)
+        for curve, held in zip(curves, bars, strict=False):
+            for (x, low), (_, high) in held.get_segments():
+                y = np.interp(x, curve.get_xdata(), curve.get_ydata())
+                assert low <= y + 1e-2 * high
+                assert y <= high * 1.01

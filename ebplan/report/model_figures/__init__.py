@@ -23,6 +23,7 @@ from ebplan.report.model_figures import (
     ramp,
     serving,
     standby,
+    wear,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ FIGURES: dict[str, Callable[[Any], Figure]] = {
     "battery_efficiency": battery.draw,
     "calendar_ageing": calendar_ageing.draw,
     "cycle_ageing": cycle_ageing.draw,
+    "wear_model": wear.draw,
 }
 """What draws a model, by its kind: every kind that ``ebplan fit`` writes."""
 

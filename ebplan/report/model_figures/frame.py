@@ -82,6 +82,11 @@ def band(ax: Axes, x: FloatArray, low: FloatArray, high: FloatArray, colour: str
     ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0.0, gid=_id(ax, "band"))
 
 
+def bars(ax: Axes, x: FloatArray, low: FloatArray, high: FloatArray, colour: str) -> None:
+    """Draw an interval at single places."""
+    ax.vlines(x, low, high, color=colour, alpha=0.25, linewidth=6.0, gid=_id(ax, "bars"))
+
+
 def curve(
     ax: Axes, x: FloatArray, y: FloatArray, colour: str, label: str = "", line: str = "-"
 ) -> None:
