@@ -35,10 +35,15 @@ WAKE_CONFIDENCE = 0.99
 
 
 def look_up(field: str, loader: Callable[[str], T], name: str) -> T:
-    """Look a model up by name; where it is unknown, the error names the pool's field."""
+    """Look a model up by name; where it is unknown, the error names the pool's field.
+
+    Where its file is broken, the error stays that of the file.
+    """
     try:
         return loader(name)
     except InputError as error:
+        if error.file:
+            raise
         raise FieldFault(
             field=field, value=name, allowed=error.allowed, remedy=error.remedy
         ) from None
