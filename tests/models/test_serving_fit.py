@@ -134,6 +134,25 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, changed: dict[str, Any], said
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "mine"', 'nam = "mine"', "options.nam: got 'mine'; .*did you mean 'name'"),
+        ("gpu_limit_w", "limit_w", r"configurations\.0\.limit_w: .*did you mean 'gpu_limit_w'"),
+        ('column = "p",', 'column = "p", unti = "W",', r"columns\.power\.unti: .*mean 'unit'"),
+        ("[options]", "[option]", "option: .*did you mean 'options'"),
+    ],
+)
+def test_a_misspelt_field_is_named_before_what_follows_from_it(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    (tmp_path / "runs.csv").write_text("w,c,p,x\n")
+    text = SPEC.format(fit="serving", point="gpu") + CONFIGURATION.format(name="a", model="m")
+    (tmp_path / "fit.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=said):
+        run_spec(tmp_path / "fit.toml")
+
+
 def test_watts_read_as_kilowatts_are_refused(tmp_path: Path) -> None:
     rows = [f"a,{c},{1000 * power_w(c)},{tokens_per_s(c)}" for c in LOADS]
     with pytest.raises(InputError, match="check the unit of the power"):
