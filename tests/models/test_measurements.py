@@ -137,3 +137,50 @@ def test_time_stamps_are_seconds_from_the_first(tmp_path: Path) -> None:
     assert series(tmp_path, rows).quantity("time").tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     with pytest.raises(InputError, match="with and without an offset"):
         series(tmp_path, [*rows, ("2026-06-01T00:00:09", 410)])
+
+
+def test_a_table_with_semicolons_says_which_delimiter_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("w;c;p_w;x\n" + "".join(f"{line.replace(',', ';')}\n" for line in LINES))
+    with pytest.raises(InputError, match='add  delimiter = ";"  to the spec'):
+        read_measurements(path, RUNS, source="us", measurement_point="gpu")
+    data = read_measurements(path, RUNS, source="us", measurement_point="gpu", delimiter=";")
+    assert data.quantity("power").tolist() == runs(tmp_path, LINES).quantity("power").tolist()
+
+
+def test_a_decimal_comma_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("c;p_w\n1;0,4\n2;0,5\n")
+    columns = {"concurrency": Column("c"), "power": Column("p_w")}
+    with pytest.raises(InputError, match="decimal point"):
+        read_measurements(path, columns, source="us", measurement_point="gpu", delimiter=";")
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted", "count"),
+    [
+        ("c", 8, 1),
+        ("c", 8.0, 1),
+        ("c", "8", 1),
+        ("c", "8.0", 0),
+        ("w", "chat", 8),
+        ("ok", True, 7),
+        ("ok", False, 1),
+    ],
+)
+def test_rows_are_chosen_by_text_numbers_and_truth(
+    tmp_path: Path, column: str, wanted: str | float | bool, count: int
+) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [f"{line},{'FALSE' if i == 0 else 'True'}\n" for i, line in enumerate(LINES)]
+    path.write_text("w,c,p_w,x,ok\n" + "".join(rows))
+
+    def read() -> Measurements:
+        only = {column: (wanted,)}
+        return read_measurements(path, RUNS, source="us", measurement_point="gpu", only=only)
+
+    if count:
+        assert len(read()) == count
+    else:
+        with pytest.raises(InputError, match=r"where\.c: got '8\.0'; allowed: .*: 1, 2, 4, 8"):
+            read()

@@ -153,6 +153,55 @@ def test_a_misspelt_field_is_named_before_what_follows_from_it(
         run_spec(tmp_path / "fit.toml")
 
 
+def test_rows_are_chosen_by_numbers_in_a_spec(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    (tmp_path / "runs.csv").write_text("w,c,p,x\n" + "\n".join(rows) + "\n")
+    text = SPEC.format(fit="serving", point="gpu").replace(
+        "[options]", "[where]\nc = [4, 8, 16.0]\n[options]"
+    )
+    (tmp_path / "fit.toml").write_text(text + CONFIGURATION.format(name="a", model="m"))
+    assert run_spec(tmp_path / "fit.toml").configuration("a").concurrency == (4.0, 16.0)
+
+
+SWEEP = """
+kind = "fit"
+fit = "caps"
+data = "runs.csv"
+source = "a test"
+measurement_point = "gpu"
+[columns]
+power = { column = "p", unit = "W" }
+throughput = "x"
+cap = { column = "cap", unit = "W" }
+[options]
+name = "mine"
+title = "Mine"
+hardware = "a GPU"
+"""
+
+
+def test_what_is_not_identifiable_names_the_table(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("cap,p,x\n300,290,1\n")
+    (tmp_path / "fit.toml").write_text(SWEEP)
+    with pytest.raises(InputError, match=r"^runs\.csv: columns\.cap"):
+        run_spec(tmp_path / "fit.toml")
+    (tmp_path / "runs.csv").write_text("cap,p,x\n300,290,10\n400,390,5\n500,480,20\n600,490,1\n")
+    with pytest.raises(InputError, match=r"^runs\.csv: workload all"):
+        run_spec(tmp_path / "fit.toml")
+    (tmp_path / "fit.toml").write_text(SWEEP + "lowest_cap_kw_per_gpu = 0.9\n")
+    (tmp_path / "runs.csv").write_text("cap,p,x\n300,290,8\n400,390,9\n500,480,10\n600,490,10.1\n")
+    with pytest.raises(InputError, match=r"fit\.toml: options\.lowest_cap_kw_per_gpu: got 0\.9"):
+        run_spec(tmp_path / "fit.toml")
+
+
+@pytest.mark.parametrize("fit", ["battery_series", "calendar_ageing"])
+def test_a_battery_is_not_metered_at_a_gpu(tmp_path: Path, fit: str) -> None:
+    text = SWEEP.replace('"caps"', f'"{fit}"').partition("hardware")[0]
+    (tmp_path / "fit.toml").write_text(text + "converter_rated_kw = 200.0\n" * (fit[0] == "b"))
+    with pytest.raises(InputError, match="measurement_point: got 'gpu'; allowed: ac, conn"):
+        run_spec(tmp_path / "fit.toml")
+
+
 def test_watts_read_as_kilowatts_are_refused(tmp_path: Path) -> None:
     rows = [f"a,{c},{1000 * power_w(c)},{tokens_per_s(c)}" for c in LOADS]
     with pytest.raises(InputError, match="check the unit of the power"):

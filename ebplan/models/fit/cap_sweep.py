@@ -71,7 +71,7 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
     floor = options.lowest_cap_kw_per_gpu or min(measured)
     if not min(measured) <= floor < max(measured):
         raise InputError(
-            field="lowest_cap_kw_per_gpu",
+            field="options.lowest_cap_kw_per_gpu",
             value=floor,
             allowed=f">= {min(measured):g} and < {max(measured):g}, the caps measured",
             remedy="choose one inside, or leave it out",
