@@ -74,6 +74,8 @@ class Measurements:
     """Rows that were left out, named."""
     rows_read: int = 0
     """Rows of the file."""
+    copies: int = 0
+    """Rows left out as copies of others: nothing is wrong with a table because of them."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -126,11 +128,11 @@ class Measurements:
             Excluded(run=f"line {line}", weight=0.0, reason=reason) for line in self.lines[out]
         )
         kept = replace(self.where(~out), excluded=(*self.excluded, *named))
-        if len(kept.excluded) > MOST_EXCLUDED * self.rows_read:
+        bad, rows = len(kept.excluded) - self.copies, self.rows_read - self.copies
+        if bad > MOST_EXCLUDED * rows:
             raise InputError(
                 field="(rows)",
-                value=f"{len(kept.excluded)} of {self.rows_read} left out, the last because: "
-                + reason,
+                value=f"{bad} of {rows} left out, the last because: {reason}",
                 allowed=f"at most {MOST_EXCLUDED:.0%}",
                 remedy="correct the table: with so much left out nothing is fitted",
                 file=self.file,
@@ -174,7 +176,9 @@ def read_measurements(
     """
     only = only or {}
     wanted = [*(column.column for column in columns.values()), *only]
-    table = _only(_read(path, wanted, delimiter), only)
+    read = _only(_read(path, wanted, delimiter), only)
+    # readings of a sensor repeat, and so do cycles of a battery; runs at a load do not
+    table, copies = _without_copies(read) if "throughput" in columns else (read, ())
     values: dict[str, FloatArray] = {}
     labels: dict[str, NDArray[np.str_]] = {}
     for name, column in columns.items():
@@ -193,7 +197,9 @@ def read_measurements(
         values=values,
         labels=labels,
         lines=np.array([row.line for row in table.rows], dtype=np.intp),
-        rows_read=len(table.rows),
+        excluded=copies,
+        rows_read=len(read.rows),
+        copies=len(copies),
     )
     data = _without_impossible(data)
     if "time" in values:
@@ -290,6 +296,31 @@ def _is_cell(cell: str, wanted: Cell) -> bool:
     if isinstance(wanted, bool):
         return cell.lower() == str(wanted).lower()
     return cell == wanted if isinstance(wanted, str) else _number(cell) == wanted
+
+
+def _without_copies(table: Table) -> tuple[Table, tuple[Excluded, ...]]:
+    """Leave out rows that are the same as an earlier one in every column of the file, mapped or not.
+
+    Two runs do not agree in every digit of every column: the row was written twice. Taken for a
+    second run it would count as evidence that nobody has, and narrow every interval.
+    """
+    first: dict[tuple[str | float, ...], int] = {}
+    rows, copies = [], []
+    for row in table.rows:
+        key = tuple(_value(cell) for cell in row.cells.values())
+        line = first.setdefault(key, row.line)
+        if line == row.line:
+            rows.append(row)
+        else:
+            reason = f"the same as line {line} in every column: no evidence of its own"
+            copies.append(Excluded(run=f"line {row.line}", weight=0.0, reason=reason))
+    return replace(table, rows=tuple(rows)), tuple(copies)
+
+
+def _value(cell: str) -> str | float:
+    """Return what a cell says, so that 400 and 400.0 are the same."""
+    number = _number(cell)
+    return cell if np.isnan(number) else number
 
 
 def _numbers(table: Table, name: str, column: Column) -> FloatArray:
