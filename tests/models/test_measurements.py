@@ -184,3 +184,47 @@ def test_rows_are_chosen_by_text_numbers_and_truth(
     else:
         with pytest.raises(InputError, match=r"where\.c: got '8\.0'; allowed: .*: 1, 2, 4, 8"):
             read()
+
+
+def test_a_row_that_was_written_twice_is_no_second_run(tmp_path: Path) -> None:
+    data = runs(tmp_path, [*LINES, "chat,4,404.0,40", LINES[0]])
+    assert len(data) == len(LINES)
+    assert [e.run for e in data.excluded] == ["line 10", "line 11"]
+    assert data.excluded[0].reason.startswith("the same as line 4 in every column")
+    # a whole table twice is no bad table; bad rows are counted among the others
+    twice = runs(tmp_path, [*LINES, *LINES])
+    assert len(twice) == len(LINES)
+    assert twice.dataset().rows == 2 * len(LINES)
+    with pytest.raises(InputError, match="3 of 11 left out"):
+        runs(tmp_path, [*LINES, *LINES, *(f"chat,{c},nan,1" for c in (5, 6, 7))])
+
+
+def test_runs_that_agree_but_for_a_column_that_is_not_mapped_are_two(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("w,c,p_w,x,run\n" + "".join(f"{LINES[0]},{n}\n" for n in (1, 2)))
+    assert len(read_measurements(path, RUNS, source="us", measurement_point="gpu")) == 2
+
+
+def test_readings_that_repeat_stay(tmp_path: Path) -> None:
+    path = tmp_path / "idle.csv"
+    path.write_text("mode,p_w\n" + "idle,100\n" * 8)
+    columns = {"mode": Column("mode"), "power": Column("p_w", "W")}
+    assert len(read_measurements(path, columns, source="us", measurement_point="gpu")) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"), [("cap", "W", "kW"), ("cap", "W", "mW"), ("clock", "MHz", "GHz")]
+)
+def test_settings_of_a_gpu_in_another_unit_are_refused(
+    tmp_path: Path, name: str, right: str, wrong: str
+) -> None:
+    path = tmp_path / "settings.csv"
+    path.write_text("x\n300\n400\n500\n")
+
+    def read(unit: str) -> Measurements:
+        columns = {name: Column("x", unit)}
+        return read_measurements(path, columns, source="us", measurement_point="gpu")
+
+    assert len(read(right)) == 3
+    with pytest.raises(InputError, match=rf"columns\.{name}: .*correct the column, its unit"):
+        read(wrong)

@@ -208,6 +208,44 @@ def test_watts_read_as_kilowatts_are_refused(tmp_path: Path) -> None:
         fitted(tmp_path, rows=rows)
 
 
+def test_rows_written_twice_narrow_no_interval(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    once, twice = (fitted(tmp_path, rows=rows * n) for n in (1, 2))
+    assert [e.run for e in twice.card.excluded] == [f"line {n}" for n in range(8, 14)]
+    assert twice.power_kw("a", 48.0).high[0] == once.power_kw("a", 48.0).high[0]
+
+
+def with_latency(tmp_path: Path, name: str, unit: str, value_s: float) -> Any:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)},{1000.0 * value_s}" for c in LOADS]
+    (tmp_path / "runs.csv").write_text("w,c,p,x,l\n" + "\n".join(rows) + "\n")
+    column = f'{name} = {{ column = "l", unit = "{unit}" }}\n[options]'
+    text = SPEC.format(fit="serving", point="gpu").replace("[options]", column)
+    (tmp_path / "fit.toml").write_text(text + CONFIGURATION.format(name="a", model="m"))
+    return run_spec(tmp_path / "fit.toml")
+
+
+@pytest.mark.parametrize(("name", "value_s"), [("itl", 0.012), ("ttft", 0.05), ("ttft", 0.4)])
+def test_latencies_in_another_unit_than_said_are_refused(
+    tmp_path: Path, name: str, value_s: float
+) -> None:
+    assert with_latency(tmp_path, name, "ms", value_s)
+    with pytest.raises(InputError, match=rf"columns\.{name}: .*check its unit \(ms or s\?\)"):
+        with_latency(tmp_path, name, "s", value_s)
+
+
+@pytest.mark.parametrize(("name", "value_s"), [("itl", 0.012), ("ttft", 0.05), ("ttft", 0.4)])
+def test_latencies_in_s_read_as_ms_are_refused(tmp_path: Path, name: str, value_s: float) -> None:
+    with pytest.raises(InputError, match=rf"columns\.{name}: .*check its unit \(ms or s\?\)"):
+        with_latency(tmp_path, name, "ms", value_s / 1000.0)
+
+
+@pytest.mark.parametrize("factor", [60.0, 1e-4])
+def test_token_rates_in_another_unit_are_refused(tmp_path: Path, factor: float) -> None:
+    rows = [f"a,{c},{power_w(c)},{factor * tokens_per_s(c)}" for c in LOADS]
+    with pytest.raises(InputError, match=r"columns\.throughput: .*check its unit"):
+        fitted(tmp_path, rows=rows)
+
+
 def test_two_configurations_in_one_are_refused(tmp_path: Path) -> None:
     rows = [f"a,{c},{f * power_w(c)},{f * tokens_per_s(c)}" for c in LOADS for f in (0.6, 1.0)]
     with pytest.raises(InputError, match="name several configurations by a label"):

@@ -28,6 +28,7 @@ from ebplan.models.fit.battery_efficiency import (
     fit_battery,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_battery_energy, check_converter
 
 CYCLE_FLOOR = 0.02
 """A cycle whose round trip is off by less than this share is never left out."""
@@ -66,6 +67,9 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
     fitted = fit_battery(residuals, given, start_kwh=1.0, floor=CYCLE_FLOOR, file=data.file)
     if options.energy_kwh is None:
         fitted = _with_energy(data, fitted, power)
+    check_battery_energy(
+        float(np.exp(fitted.theta[ENERGY])), options.converter_rated_kw, data.file
+    )
     kw = power * options.converter_rated_kw
     told = Told(
         method="`out / in = e^2 (P - loss) / (P + loss)`, `loss = c + l P + q P^2 / R`, robust "
@@ -81,6 +85,9 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
 def _powers(data: Measurements, options: BatteryOptions) -> FloatArray:
     """Return the power of each cycle over rated power, shape (rows,)."""
     if "power" in data.values:
+        check_converter(
+            data.quantity("power"), options.converter_rated_kw, data.file, "columns.power"
+        )
         return data.quantity("power") / options.converter_rated_kw
     if options.converter_loss_quadratic == 0.0 and options.no_load_kw == 0.0:
         # the round trip is then the same at every power
