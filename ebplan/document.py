@@ -374,7 +374,7 @@ def _is_missing(detail: ErrorDetails, beside: ErrorDetails, field: str) -> bool:
 
 
 def _inside(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
-    """Yield the path to a complaint; the names that pydantic gives to choices are not part of it."""
+    """Yield the path to a complaint, without the names that pydantic gives to choices."""
     place = detail["loc"]
     for i, part in enumerate(place):
         if part != "[key]" and not _is_choice(part, _schema_at(model, place[:i])):
@@ -382,7 +382,7 @@ def _inside(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _is_choice(key: int | str, schema: dict[str, Any]) -> bool:
-    """Whether a part of a path is the name of the object itself: that of several it was tried as."""
+    """Whether a part of a path is the name of the object itself, one of several choices."""
     return "properties" in schema and key == schema.get("title")
 
 

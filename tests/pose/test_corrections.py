@@ -171,7 +171,7 @@ def test_no_de_rated_cap_has_to_be_set_below_the_devices_lowest(
     case, state = light_pool(lowest_w, delivery)
     problem = pose(case.event, case.site, state)
     pool = problem.pools[1]
-    assert not pool.may_cap == any("none are planned" in caveat for caveat in problem.caveats)
+    assert pool.may_cap != any("none are planned" in caveat for caveat in problem.caveats)
     if not pool.may_cap:
         return
     to_w = 1000.0 * pool.gpu_kw_per_kw / pool.gpus_per_instance

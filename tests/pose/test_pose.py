@@ -162,9 +162,7 @@ def test_caveats_name_a_cap_model_of_another_workload(case: Case) -> None:
     assert "short_input" in caveat
 
 
-def with_cap_model(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
-) -> CapModel:
+def with_cap_model(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> CapModel:
     """Put a changed copy of the example's cap model into a folder of one's own, as ``mine``."""
     model = library.load_cap("h200nvl-llama31-70b-bf16-tp2-cap")
     model = model.model_copy(update={"name": "mine", **changes})

@@ -67,9 +67,7 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
     fitted = fit_battery(residuals, given, start_kwh=1.0, floor=CYCLE_FLOOR, file=data.file)
     if options.energy_kwh is None:
         fitted = _with_energy(data, fitted, power)
-    check_battery_energy(
-        float(np.exp(fitted.theta[ENERGY])), options.converter_rated_kw, data.file
-    )
+    check_battery_energy(float(np.exp(fitted.theta[ENERGY])), options.converter_rated_kw, data.file)
     kw = power * options.converter_rated_kw
     told = Told(
         method="`out / in = e^2 (P - loss) / (P + loss)`, `loss = c + l P + q P^2 / R`, robust "

@@ -299,7 +299,7 @@ def _is_cell(cell: str, wanted: Cell) -> bool:
 
 
 def _without_copies(table: Table) -> tuple[Table, tuple[Excluded, ...]]:
-    """Leave out rows that are the same as an earlier one in every column of the file, mapped or not.
+    """Leave out rows that are the same as an earlier one in every column, mapped or not.
 
     Two runs do not agree in every digit of every column: the row was written twice. Taken for a
     second run it would count as evidence that nobody has, and narrow every interval.

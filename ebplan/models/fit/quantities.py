@@ -73,9 +73,9 @@ QUANTITIES = {
     "c_rate": Quantity("C", {"C": 1.0, "1/h": 1.0}),
     "full_cycles": Quantity("cycles", {"cycles": 1.0, "1": 1.0}, low_is_possible=True),
 }
-"""Quantities by name. ``power`` is what the table says, of all its GPUs or of one: the fit's options
-say which. ``cap`` and ``clock`` are of one GPU, which bounds them. ``battery_power`` is signed: > 0
-is discharge."""
+"""Quantities by name. ``power`` is what the table says, of all its GPUs or of one: the fit's
+options say which. ``cap`` and ``clock`` are of one GPU, which bounds them. ``battery_power`` is
+signed: > 0 is discharge."""
 
 LABELS = ("configuration", "workload", "precision", "mode", "condition")
 """Text columns that a fit may ask for."""

@@ -141,8 +141,8 @@ def _check_order(found: dict[str, StandbyPower], file: str) -> None:
         if loaded and other and other.low_kw_per_gpu > loaded.high_kw_per_gpu:
             raise InputError(
                 field="columns.mode",
-                value=f"{mode} draws more than loaded_idle: {other.mean_kw_per_gpu * W_PER_KW:.1f} W "
-                f"and {loaded.mean_kw_per_gpu * W_PER_KW:.1f} W",
+                value=f"{mode} {other.mean_kw_per_gpu * W_PER_KW:.1f} W, "
+                f"loaded_idle {loaded.mean_kw_per_gpu * W_PER_KW:.1f} W",
                 allowed=f"{mode} at or below loaded_idle",
                 remedy=f"exchange the labels {mode} and loaded_idle, or read both again",
                 file=file,
