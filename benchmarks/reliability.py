@@ -323,7 +323,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
     for scenario in SCENARIOS:
         own = [o for o in outcomes if o.scenario == scenario.name]
         parts += [f"### Errors: {scenario.name}\n", *_cells(own), "", *_together(own), ""]
-    return "\n".join([*parts, describe_machine()]) + "\n"
+    return "\n".join([*parts, *describe_machine()]) + "\n"
 
 
 def _cells(outcomes: Sequence[Outcome]) -> list[str]:

@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Document, Fraction, NonNegative, Positive
+from ebplan.document import Fraction, NonNegative, Positive
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import gradient, law_estimate, law_variance, student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 from ebplan.models.wear import GAS_CONSTANT, KELVIN, SECONDS_PER_YEAR, SOC_MIDDLE
 from ebplan.site import MeasurementPoint
@@ -46,7 +47,7 @@ def calendar_rates(theta: FloatArray, temperature_c: FloatArray, soc: FloatArray
     return np.asarray(warmer * (1.0 + cubic * (soc - SOC_MIDDLE) ** 3) / SECONDS_PER_YEAR**0.5)
 
 
-class CalendarAgeing(Document):
+class CalendarAgeing(WithPoints):
     """Capacity lost at rest."""
 
     kind: Literal["calendar_ageing"] = "calendar_ageing"

@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Document, NonNegative, Part, Positive
+from ebplan.document import NonNegative, Part, Positive
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import law_estimate, law_variance, student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint
 
@@ -51,7 +52,7 @@ class RestTakenOff(Part):
     """Its c."""
 
 
-class CycleAgeing(Document):
+class CycleAgeing(WithPoints):
     """Capacity lost by cycling."""
 
     kind: Literal["cycle_ageing"] = "cycle_ageing"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from ebplan.document import Part
 from ebplan.errors import InputError
 from ebplan.models.calendar_ageing import REFERENCE_C, CalendarAgeing
 from ebplan.models.card import Assumption, ModelCard, Provenance, Statistic
+from ebplan.models.curves import FloatArray
 from ebplan.models.cycle_ageing import CycleAgeing
 from ebplan.models.estimate import Estimate
+from ebplan.models.points import Points
 from ebplan.models.wear import SECONDS_PER_YEAR, SOC_MIDDLE, CellPrice, WearModel
 
 Entry = TypeVar("Entry", bound=Part)
@@ -86,6 +91,10 @@ def wear_model(
         max_discharge_c=cycles.valid_c_rate[1],
         max_depth=cycles.valid_depth[1],
         replacement=life.price,
+        points=(
+            *_points("rest", calendar.points, _rested(calendar, life.end_of_life_loss)),
+            *_points("cycles", cycles.points, _cycled(cycles, life.end_of_life_loss)),
+        ),
         card=_card(calendar, cycles, life, (low, high)),
     )
 
@@ -110,6 +119,68 @@ def _check_rest(calendar: CalendarAgeing, cycles: CycleAgeing, rest_counted_twic
             + ", ".join(f"{getattr(calendar, law):g}" for law in laws),
             remedy=f'fit the cycles again with options.calendar = "{calendar.name}"',
         )
+
+
+# --- for the figure ----------------------------------------------------------------------------
+
+Lost = Callable[[float, float, FloatArray], FloatArray]
+"""Life lost, of both stresses of a condition and of rates of loss."""
+
+
+class _Stress(NamedTuple):
+    """How the conditions of one fit read as life lost."""
+
+    clock: str
+    """Column of time, or of full cycles."""
+    stresses: tuple[str, str]
+    """Columns of what was held constant."""
+    rate: Callable[[float, float], Estimate]
+    """The fitted rate of loss of a new condition, of what was held constant."""
+    lost: Lost
+    """Turns rates into life lost."""
+    column: str
+    """Name of the life lost."""
+
+
+def _rested(calendar: CalendarAgeing, end_of_life_loss: float) -> _Stress:
+    per_year = SECONDS_PER_YEAR / end_of_life_loss**2
+    return _Stress(
+        clock="elapsed_s",
+        stresses=("temperature_c", "soc"),
+        rate=calendar.rate,
+        lost=lambda temperature_c, soc, rate: per_year * np.maximum(rate, 0.0) ** 2,
+        column="life_lost_per_year",
+    )
+
+
+def _cycled(cycles: CycleAgeing, end_of_life_loss: float) -> _Stress:
+    return _Stress(
+        clock="full_cycles",
+        stresses=("c_rate", "depth"),
+        rate=cycles.rate,
+        lost=lambda c_rate, depth, rate: depth * (np.maximum(rate, 0.0) / end_of_life_loss) ** 2,
+        column="life_lost_per_cycle",
+    )
+
+
+def _points(series: str, kept: tuple[Points, ...], stress: _Stress) -> tuple[Points, ...]:
+    """Return the life lost by each condition tested, with the interval of a new one like it."""
+    rows, off = [], []
+    for condition in kept:
+        used = condition.used()
+        off.append(not used.any())
+        at = used if used.any() else ~used
+        x = condition.column(stress.clock)[at]
+        rate = np.sqrt(x) @ (1.0 - condition.column("capacity")[at]) / x.sum()
+        first, second = (float(condition.columns[name][0]) for name in stress.stresses)
+        said = stress.rate(first, second)
+        rates = np.array([rate, said.low[0], said.high[0]])
+        rows.append([first, second, *stress.lost(first, second, rates)])
+    if not rows:
+        return ()
+    names = (*stress.stresses, stress.column, "low", "high")
+    columns = dict(zip(names, np.array(rows).T, strict=True))
+    return (Points.of(series, columns, np.array(off)),)
 
 
 # --- the card ----------------------------------------------------------------------------------

@@ -23,9 +23,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
+from ebplan.document import FieldFault, Fraction, NonNegative, Part, Positive
 from ebplan.models.card import ModelCard, Provenance
 from ebplan.models.curves import FloatArray
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 
 GAS_CONSTANT = 8.314462618
@@ -52,7 +53,7 @@ class CellPrice(Part):
     """Where it comes from."""
 
 
-class WearModel(Document):
+class WearModel(WithPoints):
     """Life lost by cycling and at rest."""
 
     kind: Literal["wear_model"] = "wear_model"

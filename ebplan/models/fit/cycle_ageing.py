@@ -103,6 +103,9 @@ def fit_cycle_ageing(
         valid_full_cycles=max(float(c.x.max()) for c in conditions),
         rest=None if calendar is None else taken_off(calendar),
         measurement_point=data.measurement_point,
+        points=ageing_law.ageing_points(
+            fitted, {"c_rate": "c_rate", "depth": "depth"}, "full_cycles"
+        ),
         card=_card(data, options, fitted, temperature, calendar, taken),
     )
 

@@ -21,10 +21,12 @@ from ebplan.models.configuration import Configuration
 from ebplan.models.curve import Curve
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_itl, check_throughput, check_ttft
 from ebplan.models.fit.pooling import Readings, known
 from ebplan.models.fleet_prior import FleetPrior, Known, LawPrior
 from ebplan.models.laws import LawName
 from ebplan.models.library import load_fleet_prior
+from ebplan.models.points import Points
 from ebplan.models.serving import Served, ServingModel
 
 OFF = 5.0
@@ -38,6 +40,8 @@ LEAST_DRAW, MOST_DRAW = 0.02, 1.1
 percent, and no loaded board draws so little."""
 FEWEST_TO_JUDGE = 4
 """With fewer points nobody can say which of them is off."""
+UNITS: dict[LawName, str] = {"power": "power_kw", "throughput": "tokens_per_s"}
+"""What a law's value is called where its readings are kept."""
 LAW_QUANTITIES: tuple[tuple[LawName, str], ...] = (("power", "power"), ("throughput", "throughput"))
 
 
@@ -74,6 +78,7 @@ class _Fitted:
 
     curve: Curve
     used: Readings
+    unused: Readings
     off: tuple[Excluded, ...]
     left_out: FloatArray
     """ln of prediction over measurement of each point used, left out, shape (N,)."""
@@ -87,7 +92,8 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
     Args:
         data: ``concurrency``, ``power`` (of the whole instance) and ``throughput`` (output tokens
             per second of the instance), one steady run a row; the label ``configuration`` where
-            there are several.
+            there are several. ``itl`` and ``ttft``, where given, are held against these: both
+            follow from load and throughput.
         options: what the table does not say.
 
     Raises:
@@ -105,7 +111,9 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         )
     rows = _rows(data, options)
     for c in options.configurations:
-        _check_draw(data, c, rows[c.name])
+        if rows[c.name].any():
+            _check_draw(data, c, rows[c.name])
+            _check_pace(data.where(rows[c.name]), c)
     fitted: dict[LawName, dict[str, _Fitted]] = {
         law: _fit_law(getattr(prior, law), _readings(data, options, rows, quantity))
         for law, quantity in LAW_QUANTITIES
@@ -115,6 +123,7 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         name=options.name,
         measurement_point=data.measurement_point,
         configurations=served,
+        points=_left_out_points(fitted),
         card=_card(data, options, prior, served, fitted),
     )
 
@@ -140,7 +149,7 @@ def _check_draw(data: Measurements, c: Configuration, rows: NDArray[np.bool_]) -
     """Refuse powers that boards of this limit cannot draw, or that are next to nothing."""
     limit_kw = c.gpus * c.gpu_limit_w / 1000.0
     share = data.quantity("power")[rows] / limit_kw
-    if len(share) and not LEAST_DRAW <= np.median(share) <= MOST_DRAW:
+    if not LEAST_DRAW <= np.median(share) <= MOST_DRAW:
         raise InputError(
             field="columns.power",
             value=f"{float(np.median(share)) * limit_kw:g} kW in the median of {c.name!r}",
@@ -149,6 +158,16 @@ def _check_draw(data: Measurements, c: Configuration, rows: NDArray[np.bool_]) -
             remedy="check the unit of the power, gpus and gpu_limit_w; a row is a whole instance",
             file=data.file,
         )
+
+
+def _check_pace(data: Measurements, c: Configuration) -> None:
+    """Refuse the rows of a configuration whose rates and latencies cannot be of one instance."""
+    concurrency, tokens_per_s = data.quantity("concurrency"), data.quantity("throughput")
+    check_throughput(c, concurrency, tokens_per_s, data.file)
+    if "itl" in data.values:
+        check_itl(data.quantity("itl"), concurrency, tokens_per_s, data.file)
+    if "ttft" in data.values:
+        check_ttft(data.quantity("ttft"), concurrency, tokens_per_s, c.tokens_out, data.file)
 
 
 def _readings(
@@ -215,7 +234,7 @@ def _fit_one(prior: LawPrior, readings: Readings, lines: NDArray[np.intp]) -> _F
             )
         )
     curve = prior.conditioned(mean, covariance, used.concurrency.tolist(), used.measured.tolist())
-    return _Fitted(curve, used, tuple(off), missed, held)
+    return _Fitted(curve, used, readings.where(~keep), tuple(off), missed, held)
 
 
 def _left_out(
@@ -233,6 +252,20 @@ def _left_out(
         deviations.append(float(deviation[0]) * curve.calibration)
         held.append(float(curve.estimate(r.concurrency[i : i + 1]).holds(r.measured[i : i + 1])[0]))
     return np.array(missed), np.array(deviations), np.array(held)
+
+
+def _left_out_points(fitted: dict[LawName, dict[str, _Fitted]]) -> tuple[Points, ...]:
+    """Return the points off their law, for the figure: the curves keep those that were used."""
+    return tuple(
+        Points.of(
+            name,
+            {"in_flight": one.unused.concurrency, UNITS[law]: one.unused.measured},
+            np.ones(len(one.unused.concurrency), dtype=bool),
+        )
+        for law, fits in fitted.items()
+        for name, one in fits.items()
+        if len(one.unused.concurrency)
+    )
 
 
 def _served(
