@@ -16,6 +16,7 @@ import click
 from ebplan import __version__
 from ebplan.cli_errors import one_line_errors
 from ebplan.cli_models import fit, models
+from ebplan.cli_settle import settle
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
@@ -38,6 +39,7 @@ def main(debug: bool) -> None:
 
 main.add_command(fit)
 main.add_command(models)
+main.add_command(settle)
 
 
 @main.command()
@@ -215,7 +217,7 @@ def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
 @main.command()
 @click.argument(
     "kind",
-    type=click.Choice(["event", "site", "state", "plan", "problem", "service", "fit"]),
+    type=click.Choice(["event", "site", "state", "plan", "problem", "service", "baseline", "fit"]),
 )
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
@@ -226,6 +228,7 @@ def schema(kind: str) -> None:
     from ebplan.plan import Plan
     from ebplan.problem import Problem
     from ebplan.services.definition import ServiceDefinition
+    from ebplan.settlement.baseline_report import BaselineReport
     from ebplan.site import Site
     from ebplan.state import State
 
@@ -241,6 +244,7 @@ def schema(kind: str) -> None:
         "plan": Plan,
         "problem": Problem,
         "service": ServiceDefinition,
+        "baseline": BaselineReport,
     }
     click.echo(json.dumps(documents[kind].model_json_schema(), indent=1))
 
