@@ -10,6 +10,11 @@ from rich.text import Text
 from ebplan.report.words import number_words, time_words
 from ebplan.settlement.baseline_report import BaselineReport, RuleResult, slot_means
 
+COLUMNS = (
+    "in kW, errors are baseline less draw; CV: RMSE as a share of the mean draw; 90 %: so many "
+    "slots are within; event: RMSE of the mean over the event"
+)
+
 
 def print_baseline(report: BaselineReport, console: Console) -> None:
     """Print one row for each rule, which is nearest, and the baseline in half-hours."""
@@ -18,14 +23,12 @@ def print_baseline(report: BaselineReport, console: Console) -> None:
     head = f"baseline of the event of {words}; errors on {tested} like day(s) without an event"
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("rule", overflow="fold")
-    for header in ("bias", "MAE", "RMSE", "CV(RMSE)", "90 % within", "event mean", "baseline"):
-        table.add_column(header, justify="right")
+    for header in ("bias", "MAE", "RMSE", "CV", "90 %", "event", "baseline"):
+        table.add_column(header, justify="right", no_wrap=True)
     for one in report.results:
         table.add_row(*_row(one))
     console.print(Text(head), table, sep="\n", highlight=False)
-    console.print(
-        Text("in kW; an error is baseline less draw; event mean: RMSE of the mean over the event")
-    )
+    console.print(Text(COLUMNS))
     for one in report.results:
         for why in filter(None, (one.no_baseline, one.not_tested)):
             what = "no baseline" if why == one.no_baseline else "not tested"
@@ -44,7 +47,10 @@ def verdict(report: BaselineReport) -> str:
     found = f"{rule_words(report.rule)}: {number_words(result.mean_kw or 0.0, 1)} kW over the event"
     if result.errors is None:
         return f"{found}; how far it is off is not known"
-    nearest = "the nearest rule, " if report.rule == report.best and len(report.results) > 1 else ""
+    nearest = ""
+    if report.rule == report.best and len(report.results) > 1:
+        missing = any(one.mean_kw is None for one in report.results)
+        nearest = "the nearest of those with a baseline, " if missing else "the nearest rule, "
     return (
         f"{found}; {nearest}90 % of like slots of {time_words(report.slot_s)} within "
         f"{number_words(result.errors.half_width_kw, 1)} kW"
