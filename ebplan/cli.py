@@ -213,7 +213,10 @@ def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
 
 
 @main.command()
-@click.argument("kind", type=click.Choice(["event", "site", "state", "plan", "problem", "fit"]))
+@click.argument(
+    "kind",
+    type=click.Choice(["event", "site", "state", "plan", "problem", "service", "fit"]),
+)
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
     import json
@@ -222,6 +225,7 @@ def schema(kind: str) -> None:
     from ebplan.document import Document
     from ebplan.plan import Plan
     from ebplan.problem import Problem
+    from ebplan.services.definition import ServiceDefinition
     from ebplan.site import Site
     from ebplan.state import State
 
@@ -236,6 +240,7 @@ def schema(kind: str) -> None:
         "state": State,
         "plan": Plan,
         "problem": Problem,
+        "service": ServiceDefinition,
     }
     click.echo(json.dumps(documents[kind].model_json_schema(), indent=1))
 

@@ -1,0 +1,108 @@
+"""Values that a definition lacks: asked for by name, given by the user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from ebplan.errors import InputError
+from ebplan.services.definition import FACTS, Evidence, ServiceDefinition
+
+_EXAMPLES = {
+    "curve": '{"shape": "droop", "dead_band_hz": 0.01, "full_hz": 0.2}',
+    "baseline": "high_4_of_5",
+    "directions": '["release"]',
+    "trigger": "dispatch",
+    "symmetric": "false",
+    "nominal_hz": "[50]",
+    "tolerance.under": "0.1",
+    "tolerance.over": "0.2",
+    "tolerance.share_outside": "0.05",
+    "recovery": "TEXT",
+}
+
+
+def needed(service: ServiceDefinition, fact: str) -> Any:
+    """Return a fact that cannot be done without.
+
+    Args:
+        service: the definition.
+        fact: dotted name, e.g. ``tolerance.under``.
+
+    Raises:
+        InputError: it is not known; the line says why, and how to give it.
+        KeyError: there is no fact of this name.
+    """
+    value = service.facts()[fact]
+    if value is not None:
+        return value
+    evidence = service.evidence_of(fact)
+    why = evidence.note if evidence and evidence.note else "the definition does not say"
+    raise InputError(
+        field=fact,
+        value=None,
+        allowed=f"a value; unknown on purpose: {why}",
+        remedy=f"give it: --set {fact}={_EXAMPLES.get(fact, 'NUMBER')}",
+        file=service.id,
+    )
+
+
+def with_values(service: ServiceDefinition, values: Mapping[str, Any]) -> ServiceDefinition:
+    """Return the definition with facts given by the user, whose evidence then says ``given``.
+
+    Args:
+        service: the definition.
+        values: by dotted name, e.g. ``{"tolerance.under": 0.1}``.
+
+    Raises:
+        InputError: no fact has such a name, or its value is not allowed.
+    """
+    if not values:
+        return service
+    data = service.model_dump(mode="json")
+    for name, value in values.items():
+        if name not in FACTS:
+            close = get_close_matches(name, FACTS, n=1)
+            raise InputError(
+                field=name,
+                value=value,
+                allowed=", ".join(FACTS),
+                remedy=f"did you mean {close[0]!r}?" if close else "choose one of these",
+                file=service.id,
+            )
+        group, _, field = name.rpartition(".")
+        (data[group] if group else data)[field] = value
+    kept = [
+        entry.model_copy(update={"fields": left})
+        for entry in service.evidence
+        if (left := tuple(name for name in entry.fields if name not in values))
+    ]
+    own = Evidence(fields=tuple(values), confidence="given", note="given by the user")
+    data["evidence"] = [entry.model_dump(mode="json") for entry in (*kept, own)]
+    return ServiceDefinition.parse(data, file=service.id)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Return values from texts like ``tolerance.under=0.1``, the value in JSON or plain text.
+
+    Raises:
+        InputError: a text without ``=``, or a name twice.
+    """
+    values: dict[str, Any] = {}
+    for text in settings:
+        name, equals, raw = text.partition("=")
+        name = name.strip()
+        if not (equals and name and raw.strip()) or name in values:
+            raise InputError(
+                field="--set",
+                value=text,
+                allowed="NAME=VALUE, each name once, e.g. tolerance.under=0.1",
+                remedy="write it so",
+            )
+        try:
+            values[name] = json.loads(raw)
+        except ValueError:
+            values[name] = raw.strip()
+    return values
