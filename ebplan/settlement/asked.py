@@ -126,9 +126,7 @@ def _risen(since_s: FloatArray, ends_s: FloatArray, begin_s: float, full_s: floa
     return np.asarray((until(ends_s) - until(since_s)) / (ends_s - since_s))
 
 
-def _following(
-    meter: MeterSeries, event: Event, inside: NDArray[np.bool_], late_s: float
-) -> Asked:
+def _following(meter: MeterSeries, event: Event, inside: NDArray[np.bool_], late_s: float) -> Asked:
     """Return what a response that follows the frequency is asked."""
     response = None if event.target is None else event.target.frequency
     assert response is not None, "called only where there is one"

@@ -173,9 +173,7 @@ def measure_delivery(
         share=delivered.times(1.0 / asked_kwh) if asked_kwh > 0.0 else delivered.times(0.0),
         tracking=tracking,
         rebound=_rebound(meter, want, change_kw, baseline),
-        shares=split(
-            meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan
-        ),
+        shares=split(meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan),
         criteria=criteria,
         verdict=overall(criteria),
         notes=_notes(meter, want, baseline, service, plan),
@@ -280,11 +278,15 @@ def _notes(
             "intervals hold the errors of the meters alone."
         )
     if meter.battery_kw is None:
-        notes.append("The battery has no meter of its own here: battery and compute are not told "
-                     "apart by measurement.")
+        notes.append(
+            "The battery has no meter of its own here: battery and compute are not told "
+            "apart by measurement."
+        )
     if meter.excluded:
-        notes.append(f"{len(meter.excluded)} rows were left out, the first {meter.excluded[0].run}: "
-                     f"{meter.excluded[0].reason}.")
+        notes.append(
+            f"{len(meter.excluded)} rows were left out, the first {meter.excluded[0].run}: "
+            f"{meter.excluded[0].reason}."
+        )
     if np.isclose(baseline.errors.noise_kw, 0.0):
         notes.append("The draw before the event did not move at all: intervals are of no width.")
     if service is None:

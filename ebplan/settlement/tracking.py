@@ -58,7 +58,11 @@ def track(
     sense = np.where(asked.sense == 0.0, 1.0, asked.sense)[inside]
     error = sense * (change_kw - asked.kw)[inside]
     delivered = sense * change_kw[inside]
-    rmse, mean, at = float(np.sqrt((error**2).mean())), float(error.mean()), int(abs(error).argmax())
+    rmse, mean, at = (
+        float(np.sqrt((error**2).mean())),
+        float(error.mean()),
+        int(abs(error).argmax()),
+    )
     slope = mean / rmse if rmse > 0.0 else 1.0
     half = errors.quantile * hypot(
         slope * errors.lasting_kw,
@@ -73,7 +77,12 @@ def track(
         max_at_s=float((np.flatnonzero(inside)[at] - np.flatnonzero(inside)[0]) * interval_s),
         mean_kw=errors.mean(error),
         share_outside=_share_outside(
-            asked, change_kw, errors, under=under, over=over, windows=_windows(asked, averaging_s, interval_s)
+            asked,
+            change_kw,
+            errors,
+            under=under,
+            over=over,
+            windows=_windows(asked, averaging_s, interval_s),
         ),
         under_kwh=_part(missing, errors, interval_s),
         over_kwh=_part(surplus, errors, interval_s),

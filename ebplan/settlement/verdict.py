@@ -70,13 +70,16 @@ def judge(
     if not follows:
         assert initial_delay_s is not None, "timed unless it follows"
         assert depth_kw is not None, "has a depth unless it follows"
-        found.append(
-            _at_most(service, "initial_delay_s", "initial delay", initial_delay_s, meter)
-        )
+        found.append(_at_most(service, "initial_delay_s", "initial delay", initial_delay_s, meter))
         reached = full_s or Number(value=None, low=None, high=None)
         found.append(
             _at_most(
-                service, "full_activation_s", "full activation", reached, meter, also="tolerance.under"
+                service,
+                "full_activation_s",
+                "full activation",
+                reached,
+                meter,
+                also="tolerance.under",
             )
         )
         depth = depth_kw.times(1.0 / size_kw)
@@ -135,7 +138,13 @@ def _at_most(
     if missing is not None:
         supply, why = missing
         return Criterion(
-            name=name, unit="s", measured=measured, at_most=limit, verdict=None, supply=supply, why=why
+            name=name,
+            unit="s",
+            measured=measured,
+            at_most=limit,
+            verdict=None,
+            supply=supply,
+            why=why,
         )
     late = measured.value is None or measured.value > limit + 1e-6
     certain = (
@@ -195,9 +204,7 @@ def _depth(
     )
 
 
-def _sustained(
-    service: ServiceDefinition, asked_s: float, meter: MeterSeries
-) -> Criterion | None:
+def _sustained(service: ServiceDefinition, asked_s: float, meter: MeterSeries) -> Criterion | None:
     """Judge whether the event asked for the whole response as long as the product does."""
     exact = Number(value=asked_s, low=asked_s, high=asked_s)
     missing = _supplied(service, meter, ("sustain_s",))
@@ -219,9 +226,7 @@ def _sustained(
     )
 
 
-def _outside(
-    service: ServiceDefinition, tracking: Tracking, meter: MeterSeries
-) -> Criterion:
+def _outside(service: ServiceDefinition, tracking: Tracking, meter: MeterSeries) -> Criterion:
     """Judge the share of the time outside tolerance."""
     allowed = service.tolerance.share_outside
     measured = tracking.share_outside or Number(value=None, low=None, high=None)
