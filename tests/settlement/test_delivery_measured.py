@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from responses import BASE_KW, BEFORE_S, START, event, product, response
 
 from ebplan.errors import InputError
 from ebplan.event import Event
@@ -15,7 +16,6 @@ from ebplan.settlement.delivery import Delivery, measure_delivery
 from ebplan.settlement.number import Errors, Number
 from ebplan.settlement.reference import reference
 from ebplan.settlement.series import MeterSeries
-from tests.settlement.responses import BASE_KW, BEFORE_S, START, event, product, response
 
 
 def delivered(meter: MeterSeries, asked: Event, **other: object) -> Delivery:
