@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import sqrt
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Trapezoid:
             step = 1e-5 * max(abs(float(value)), 1.0)
             moved = step * np.eye(len(NAMES))[i]
             slope[i] = (law(self.theta + moved) - law(self.theta - moved)) / (2.0 * step)
-        return float(np.sqrt(max(slope @ self.covariance @ slope, 0.0)))
+        return sqrt(max(float(slope @ self.covariance @ slope), 0.0))
 
 
 def fit_trapezoid(time_s: FloatArray, interval_s: float, kw: FloatArray) -> Trapezoid:
@@ -78,7 +79,7 @@ def fit_trapezoid(time_s: FloatArray, interval_s: float, kw: FloatArray) -> Trap
     """
     end_s = float(time_s[-1] + interval_s)
     noise = MAD_TO_SIGMA * float(np.median(np.abs(np.diff(kw)))) / np.sqrt(2.0)
-    scale = max(noise, 1e-6 * max(float(np.ptp(kw)), 1e-9))
+    scale = float(max(noise, 1e-6 * max(float(np.ptp(kw)), 1e-9)))
     theta = _best(_starts(time_s, end_s, kw), time_s, interval_s, kw, scale)
     for _ in range(2):
         scale = _spread(kw - means(theta, time_s, interval_s), scale)
