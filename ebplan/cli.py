@@ -17,6 +17,7 @@ from ebplan import __version__
 from ebplan.cli_errors import one_line_errors
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
+from ebplan.cli_settle import settle
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from ebplan.problem import Problem
 
 FILE = click.Path(path_type=Path)
+SCHEMAS = {
+    "event": "ebplan.case:CaseFile",
+    "site": "ebplan.site:Site",
+    "state": "ebplan.state:State",
+    "plan": "ebplan.plan:Plan",
+    "problem": "ebplan.problem:Problem",
+    "service": "ebplan.services:ServiceDefinition",
+    "offer_request": "ebplan.offers.request:OfferRequest",
+    "offer": "ebplan.offers.offer:Offer",
+    "baseline": "ebplan.settlement.baseline_report:BaselineReport",
+}
+"""The documents, as module and class: imported when their schema is asked for."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +53,7 @@ def main(debug: bool) -> None:
 main.add_command(fit)
 main.add_command(models)
 main.add_command(offer)
+main.add_command(settle)
 
 
 @main.command()
@@ -215,45 +229,20 @@ def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
 
 
 @main.command()
-@click.argument(
-    "kind",
-    type=click.Choice(
-        [
-            *("event", "site", "state", "plan", "problem"),
-            *("offer_request", "offer", "service", "fit"),
-        ]
-    ),
-)
+@click.argument("kind", type=click.Choice([*SCHEMAS, "fit"]))
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
     import json
-
-    from ebplan.case import CaseFile
-    from ebplan.document import Document
-    from ebplan.offers.offer import Offer
-    from ebplan.offers.request import OfferRequest
-    from ebplan.plan import Plan
-    from ebplan.problem import Problem
-    from ebplan.services.definition import ServiceDefinition
-    from ebplan.site import Site
-    from ebplan.state import State
+    from importlib import import_module
 
     if kind == "fit":
         from ebplan.models.fit.spec import schema as fit_schema
 
         click.echo(json.dumps(fit_schema(), indent=1))
         return
-    documents: dict[str, type[Document]] = {
-        "event": CaseFile,
-        "site": Site,
-        "state": State,
-        "plan": Plan,
-        "problem": Problem,
-        "service": ServiceDefinition,
-        "offer_request": OfferRequest,
-        "offer": Offer,
-    }
-    click.echo(json.dumps(documents[kind].model_json_schema(), indent=1))
+    module, name = SCHEMAS[kind].split(":")
+    document = getattr(import_module(module), name)
+    click.echo(json.dumps(document.model_json_schema(), indent=1))
 
 
 @main.command()

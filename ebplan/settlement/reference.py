@@ -1,0 +1,141 @@
+"""What delivery is measured against: the baseline on the meter's intervals, and how wrong it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import hypot, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ebplan.errors import InputError
+from ebplan.models.fit.series import correlation_time
+from ebplan.settlement.number import Errors
+from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
+
+QUIET_S = 3600.0
+"""The noise is that of this long before the event, at most."""
+QUIET_READINGS = 8
+"""With fewer readings the noise is unknown."""
+OFF_SPREADS = 6.0
+"""A reading farther from the others, in robust standard deviations, is an outlier and no noise."""
+MAD_TO_SIGMA = 1.4826
+"""Median absolute deviation of a normal distribution, turned into its standard deviation."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A baseline with its errors."""
+
+    kw: FloatArray
+    """What would have been drawn, in each interval of the series, shape (n,)."""
+    rule: str
+    """How it was found."""
+    errors: Errors
+    """How wrong a draw less this is."""
+    quiet: NDArray[np.bool_]
+    """Intervals before the event from which the noise was found, shape (n,)."""
+
+
+def quiet_before(meter: MeterSeries, start_s: float, quiet_s: float = QUIET_S) -> NDArray[np.bool_]:
+    """Return the intervals before an event that tell the noise, shape (n,).
+
+    Args:
+        meter: the series.
+        start_s: start of the event in seconds of the series.
+        quiet_s: how long before.
+
+    Raises:
+        InputError: too few readings lie there.
+    """
+    ends_s = meter.time_s + meter.interval_s
+    quiet = (ends_s <= start_s + SAME_TIME_S) & (meter.time_s >= start_s - quiet_s - SAME_TIME_S)
+    if quiet.sum() < QUIET_READINGS:
+        raise InputError(
+            field="(time)",
+            value=f"{int(quiet.sum())} readings in the {quiet_s:g} s before the event",
+            allowed=f"{QUIET_READINGS} or more, for they tell the noise",
+            remedy="give a series that begins earlier",
+            file=meter.file,
+        )
+    return np.asarray(quiet)
+
+
+def reference(
+    meter: MeterSeries,
+    start_s: float,
+    *,
+    baseline_kw: FloatArray | None = None,
+    error_kw: float | None = None,
+    rule: str = "last value",
+    quiet_s: float = QUIET_S,
+    accuracy: float = 0.0,
+    confidence: float = 0.9,
+) -> Reference:
+    """Return a baseline with its errors.
+
+    Args:
+        meter: the series.
+        start_s: start of the event in seconds of the series.
+        baseline_kw: the baseline in each interval, shape (n,); the mean of the quiet stretch
+            before the event where absent.
+        error_kw: standard error of its level; where absent that of the mean of the quiet stretch.
+        rule: how it was found.
+        quiet_s: length of the quiet stretch.
+        accuracy: standard error of the meter's gain, as a share.
+        confidence: of every interval.
+
+    Raises:
+        InputError: too few readings before the event, or a baseline of another length.
+    """
+    quiet = quiet_before(meter, start_s, quiet_s)
+    if baseline_kw is None:
+        baseline_kw = np.full(len(meter), meter.grid_kw[quiet].mean())
+    if baseline_kw.shape != meter.time_s.shape or not np.isfinite(baseline_kw).all():
+        raise InputError(
+            field="baseline_kw",
+            value=baseline_kw.shape,
+            allowed=f"{len(meter)} finite numbers, one for each interval of {meter.file}",
+            remedy="give the baseline on the intervals of the meter",
+        )
+    errors = noise_of(meter.grid_kw[quiet] - baseline_kw[quiet], accuracy, confidence)
+    if error_kw is not None:
+        errors = Errors(
+            lasting_kw=error_kw,
+            noise_kw=errors.noise_kw,
+            correlation=errors.correlation,
+            degrees=errors.degrees,
+            accuracy=accuracy,
+            confidence=confidence,
+        )
+    return Reference(kw=baseline_kw, rule=rule, errors=errors, quiet=quiet)
+
+
+def noise_of(off_kw: FloatArray, accuracy: float = 0.0, confidence: float = 0.9) -> Errors:
+    """Return the errors of a quiet stretch: its noise, and the standard error of its mean.
+
+    Args:
+        off_kw: draw less baseline in the quiet stretch, shape (m,).
+        accuracy: standard error of the meter's gain, as a share.
+        confidence: of every interval.
+    """
+    away = np.abs(off_kw - np.median(off_kw))
+    spread = MAD_TO_SIGMA * float(np.median(away))
+    usual = off_kw[away <= OFF_SPREADS * spread] if spread > 0.0 else off_kw
+    noise_kw = float(usual.std(ddof=1)) if len(usual) > 1 else 0.0
+    # what does not move at all is one level, known exactly
+    correlation = correlation_time(usual) if noise_kw > 0.0 else 1.0
+    independent = max(len(usual) / correlation, 2.0)
+    return Errors(
+        lasting_kw=noise_kw / sqrt(independent),
+        noise_kw=noise_kw,
+        correlation=correlation,
+        degrees=max(int(independent) - 1, 1),
+        accuracy=accuracy,
+        confidence=confidence,
+    )
+
+
+def band_kw(errors: Errors, spreads: float) -> float:
+    """Return half the band in which a draw is not told from its baseline, in kW."""
+    return spreads * hypot(errors.noise_kw, errors.lasting_kw)
