@@ -1,8 +1,8 @@
 """Are promises kept as often as stated? ``python -m benchmarks.reliability --help``.
 
 Each promise is carried out on the fluid plant, call after call, with errors drawn anew for each:
-the load strays by ``u load_std`` of the draw from the start on, compute moves ``1 - v response_std``
-times what it should. A call is kept where the draw stays within the promise in every step of the
+the load strays by a share of the draw from the start on, compute moves less than it should by a
+share of it. A call is kept where the draw stays within the promise in every step of the
 plan and the battery's reserve is untouched. The plan is not made again on the way: what a
 controller could still mend is left out.
 """
@@ -71,10 +71,10 @@ spread ({spread:.1%}, normal), on top of the forecast's error and the response's
 
 *Computed* is the probability that the offer itself states for that law. *At least as often* is a
 one-sided test at {one_sided:.0%} of all promises of a table together: if each were kept as often as
-stated, one of them would be kept so seldom once in a hundred tables. The *excess* is how much more often it is kept than stated, in points; where the
-margin is continuous (energy or converter power limit the promise) it is to stay within
-{points:g} points under normal errors. Where a contract limits the promise, nothing that errs in the
-battery or the load can break it, and it is kept always.
+stated, one of them would be kept so seldom once in a hundred tables. The *excess* is how much more
+often it is kept than stated, in points; where the margin is continuous (energy or converter power
+limit the promise) it is to stay within {points:g} points under normal errors. Where a contract
+limits the promise, little that errs in the battery or the load can break it.
 """
 
 
@@ -230,9 +230,7 @@ def _sure(name: str, confidence: float) -> Sure:
     return found
 
 
-def is_kept(
-    subject: Subject, sure: Sure, load: float, less: float, power: float = 1.0
-) -> bool:
+def is_kept(subject: Subject, sure: Sure, load: float, less: float, power: float = 1.0) -> bool:
     """Carry one call out on a fresh plant and tell whether the promise was kept.
 
     The meter reads the plan's baseline at the start, whatever the plant's own models. What compute

@@ -33,7 +33,7 @@ SCHEMAS = {
     "problem": "ebplan.problem:Problem",
     "service": "ebplan.services:ServiceDefinition",
     "offer_request": "ebplan.offers.request:OfferRequest",
-    "offer": "ebplan.offers.offer:Offer",
+    "offer": "ebplan.offers.offer_document:Offer",
     "baseline": "ebplan.settlement.baseline_report:BaselineReport",
 }
 """The documents, as module and class: imported when their schema is asked for."""

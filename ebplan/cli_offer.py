@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,13 @@ import click
 from ebplan.cli_errors import one_line_errors
 
 if TYPE_CHECKING:
-    from ebplan.offers.offer import Offer
+    from ebplan.offers.offer_document import Offer
 
 FILE = click.Path(path_type=Path)
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]
     """A duration: ``90``, ``90s``, ``30min``, ``4h``."""
 
     name = "duration"
@@ -145,7 +146,7 @@ def _curve_at(confidences: tuple[float, ...]) -> float | None:
     return confidences[0]
 
 
-def _progress() -> Any:
+def _progress() -> Callable[[int, int], None] | None:
     """Return what tells a person how far it is; None where nobody watches."""
     if not click.get_text_stream("stderr").isatty():
         return None

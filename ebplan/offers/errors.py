@@ -6,7 +6,7 @@ import math
 
 from ebplan.errors import InputError
 from ebplan.models.library import load_fleet
-from ebplan.offers.offer import Errors
+from ebplan.offers.offer_document import Errors
 from ebplan.offers.request import OfferRequest
 from ebplan.site import Site
 

@@ -60,9 +60,7 @@ class Firm:
     def stated(self) -> Promise:
         """Return the program of what is watched until now."""
         if self._stated is None:
-            self._stated = promise(
-                self.problem, calls=self.calls, instants_s=self.watched
-            )
+            self._stated = promise(self.problem, calls=self.calls, instants_s=self.watched)
         return self._stated
 
     def most(self) -> tuple[Kept | None, float]:
@@ -173,7 +171,7 @@ def _missed_kw(problem: Problem, formulation: Formulation, x: FloatArray) -> flo
         float(amount("reserve_dip").sum()),
     )
     powers_kw = [amount(name).max(initial=0.0) for name in ("margin_missing", "handoff_excess")]
-    return max(*(kwh / event_h for kwh in energies_kwh), *powers_kw)
+    return float(max(*(kwh / event_h for kwh in energies_kwh), *powers_kw))
 
 
 def levels(most_kw: float, count: int) -> Sequence[float]:

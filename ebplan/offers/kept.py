@@ -125,7 +125,7 @@ def _slack_kw(kept: Kept) -> FloatArray:
     if len(instants):
         step = np.searchsorted(np.array(problem.grid.edges_s), instants, side="right") - 1
         np.minimum.at(slack, step, room[program.row_range("converter_limit.inside")])
-    return np.maximum(slack, 0.0)
+    return np.asarray(np.maximum(slack, 0.0))
 
 
 def _energy_kwh(problem: Problem, need: _Needs, beyond_kw: FloatArray) -> FloatArray:
@@ -149,8 +149,10 @@ def _in_cells_kw(battery: BatteryProblem, power_kw: FloatArray, direction: int) 
 def _holds(
     problem: Problem, need: _Needs, beyond_kw: FloatArray, stored_kwh: float | None
 ) -> FloatArray:
+    """Return 1 where power and energy suffice, 0 elsewhere, shape (V,)."""
     power = (beyond_kw <= need.free_kw[None, :]).all(axis=1)
-    return power & (_energy_kwh(problem, need, beyond_kw) <= need.stored(stored_kwh))
+    energy = _energy_kwh(problem, need, beyond_kw) <= need.stored(stored_kwh)
+    return np.asarray(power & energy, dtype=float)
 
 
 @dataclass(frozen=True)
@@ -181,27 +183,21 @@ def surest(problem: Problem, confidence: float, *, calls: int = 1) -> Sure | Non
         confidence: probability with which each call is to be kept, at least.
         calls: how many calls there must be energy for.
     """
-    best: Sure | None = None
     if problem.margins is None:
         return _at(problem, None, confidence, calls)
-    for z, found in _tries(problem, confidence, calls):
-        if found is not None and found.least >= confidence and (
-            best is None or found.kept.kw > best.kept.kw
-        ):
-            best = found
-        del z
-    return best
+    found = [
+        sure for sure in _tries(problem, confidence, calls) if sure and sure.least >= confidence
+    ]
+    return max(found, key=lambda sure: sure.kept.kw, default=None)
 
 
-def _tries(
-    problem: Problem, confidence: float, calls: int
-) -> Iterator[tuple[float, Sure | None]]:
+def _tries(problem: Problem, confidence: float, calls: int) -> Iterator[Sure | None]:
     """Yield promises at margins that close in on the confidence, from the smallest sensible on."""
     wanted = NORMAL.inv_cdf(confidence)
     z, low, high = max(wanted, 0.0), -np.inf, np.inf
     for _ in range(TRIES):
         found = _at(problem, z, confidence, calls)
-        yield z, found
+        yield found
         if found is None:
             high = min(high, z)
             if z <= 0.0:

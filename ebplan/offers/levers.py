@@ -129,7 +129,9 @@ MOVES = (
         ),
     ),
     Move("no reserve kept in the battery", "battery", _no_reserve),
-    Move("the battery charged ahead of it to release, emptied to absorb", "posture", _charged_ahead),
+    Move(
+        "the battery full ahead of a release, empty ahead of an absorb", "posture", _charged_ahead
+    ),
     Move("one more instance drained ahead of it", "posture", _pools(_one_drained)),
     Move("one more instance active ahead of it", "posture", _pools(_one_active)),
     Move("10 % less load", "headroom", _pools(_less_load)),

@@ -14,24 +14,42 @@ FELT = 1e-4
 Words = tuple[str, str, str]
 
 ROWS: tuple[Words, ...] = (
-    ("repeat_energy", "energy for all calls: what the battery holds beyond its reserve",
-     "room for all calls: what the battery can take up to full"),
-    ("repeat_rest", "the rest between calls, in which the battery takes back what it gave",
-     "the rest between calls, in which the battery gives back what it took"),
-    ("margin_energy", "energy: what the battery holds beyond its reserve and margins",
-     "room in the battery, up to full, with its margins"),
+    (
+        "repeat_energy",
+        "energy for all calls: what the battery holds beyond its reserve",
+        "room for all calls: what the battery can take up to full",
+    ),
+    (
+        "repeat_rest",
+        "the rest between calls, in which the battery takes back what it gave",
+        "the rest between calls, in which the battery gives back what it took",
+    ),
+    (
+        "margin_energy",
+        "energy: what the battery holds beyond its reserve and margins",
+        "room in the battery, up to full, with its margins",
+    ),
     ("reserve", "energy: what the battery holds beyond its reserve", "energy kept as a reserve"),
     ("converter_limit", "converter power, with its margins", "converter power, with its margins"),
-    ("handoff", "the hand-off: compute must carry it by then",
-     "the hand-off: compute must carry it by then"),
+    (
+        "handoff",
+        "the hand-off: compute must carry it by then",
+        "the hand-off: compute must carry it by then",
+    ),
     ("import_limit", "the import or rebound limit", "the import limit"),
     ("cap_floor", "the lowest cap or clock of active instances", "the lowest cap"),
-    ("cap_frontier", "load that must be served: instances run as full as is planned for",
-     "what active instances may draw"),
+    (
+        "cap_frontier",
+        "load that must be served: instances run as full as is planned for",
+        "what active instances may draw",
+    ),
     ("ttft_limit", "the limit on time to first token", "the limit on time to first token"),
     ("itl_limit", "the limit on inter-token latency", "the limit on inter-token latency"),
-    ("natural_draw", "the natural draw of active instances",
-     "the natural draw: instances draw no more at this load"),
+    (
+        "natural_draw",
+        "the natural draw of active instances",
+        "the natural draw: instances draw no more at this load",
+    ),
 )
 """Label of rows, words to release, words to absorb."""
 FEED_IN = "the export limit: the draw may fall no further"

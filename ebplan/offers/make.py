@@ -18,7 +18,7 @@ from ebplan.offers.firm import Firm, Kept, levels
 from ebplan.offers.kept import Sure, surest
 from ebplan.offers.levers import MOVES, Move
 from ebplan.offers.limits import limits
-from ebplan.offers.offer import BidSize, CostLevel, Errors, Lever, Offer, OfferPoint
+from ebplan.offers.offer_document import BidSize, CostLevel, Errors, Lever, Offer, OfferPoint
 from ebplan.offers.request import (
     DAY_S,
     Direction,
@@ -197,8 +197,10 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
     if sure is None:
         firm = Firm(problem.model_copy(update={"margins": None}), request.calls.per_day)
         kept, bound_kw = firm.most()
-        why = "nothing at all can be promised here" if kept is None else (
-            f"the margins: {kept.kw:.3g} kW could be promised if nothing erred"
+        why = (
+            "nothing at all can be promised here"
+            if kept is None
+            else (f"the margins: {kept.kw:.3g} kW could be promised if nothing erred")
         )
         return OfferPoint(
             direction=question.direction,
@@ -334,5 +336,3 @@ def _notes(request: OfferRequest) -> tuple[str, ...]:
             f"{LONGEST_REST_S / 3600.0:g} h of each at most, is part of the plan."
         )
     return tuple(notes)
-
-

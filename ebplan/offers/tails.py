@@ -67,4 +67,4 @@ def values(law: Law) -> FloatArray:
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     found = 0.5 * (low + high)
     found.setflags(write=False)
-    return found
+    return np.asarray(found)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ebplan.mechanisms import least_impact_first, mechanism_words
-from ebplan.offers.offer import Offer, OfferPoint
+from ebplan.offers.offer_document import Offer, OfferPoint
 from ebplan.report.legible import HEAD_RULE, Legible
 from ebplan.report.words import decimals_for, number_words, power_words, time_words
 

@@ -129,8 +129,7 @@ def promise(
         raise ValueError("a promise has one direction")
     one = with_target(problem, 1.0)
     own, twice, thrice = (
-        formulate(with_target(one, kw), instants_s=instants_s)
-        for kw in (1.0, 2.0, 3.0)
+        formulate(with_target(one, kw), instants_s=instants_s) for kw in (1.0, 2.0, 3.0)
     )
     slope = _slope(own.program, twice.program, thrice.program)
     program = _without_credit(own.program, slope)
@@ -161,7 +160,7 @@ def _slope(own: Program, twice: Program, thrice: Program) -> FloatArray:
     both = np.isfinite(own.row_lower) & np.isfinite(own.row_upper)
     if np.abs(lower - upper)[both].max(initial=0.0) > AFFINE:
         raise ValueError("the two sides of a row move apart with the target")
-    return np.where(np.isfinite(own.row_upper), upper, lower)
+    return np.asarray(np.where(np.isfinite(own.row_upper), upper, lower))
 
 
 def _without_credit(program: Program, slope: FloatArray) -> Program:
@@ -175,8 +174,10 @@ def _without_credit(program: Program, slope: FloatArray) -> Program:
     rows = program.row_range("margin_carried")
     margin = [program.ranges["margin_held"], program.ranges["margin_carried"]]
     row = np.repeat(np.arange(program.n_rows), np.diff(program.row_start))
-    of_margin = np.any([(program.entry_column >= c.start) & (program.entry_column < c.stop)
-                        for c in margin], axis=0)
+    of_margin = np.any(
+        [(program.entry_column >= c.start) & (program.entry_column < c.stop) for c in margin],
+        axis=0,
+    )
     keep = (row < rows.start) | (row >= rows.stop) | of_margin
     row_upper = program.row_upper.copy()
     row_upper[rows] = 0.0

@@ -1,4 +1,4 @@
-"""The offer: what can be promised, how surely, at what cost, what limits it, what would raise it."""
+"""The offer: what can be promised, how surely, at what cost, what limits and would raise it."""
 
 from __future__ import annotations
 
