@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ def _curve_at(confidences: tuple[float, ...]) -> float | None:
 
 def _progress() -> Callable[[int, int], None] | None:
     """Return what tells a person how far it is; None where nobody watches."""
-    if not click.get_text_stream("stderr").isatty():
+    if not sys.stderr.isatty():
         return None
 
     def told(done: int, of: int) -> None:

@@ -1,0 +1,92 @@
+"""Questions to a small site, quick to answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ebplan.case import load_case
+from ebplan.event import Event, ResponseShape, Target
+from ebplan.offers.make import Question
+from ebplan.offers.offer_document import Errors
+from ebplan.offers.request import Calls, OfferRequest, Speed
+from ebplan.pose import pose
+from ebplan.problem import Problem
+from ebplan.site import Site
+from ebplan.state import State
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CASE = load_case(EXAMPLES / "curtailment_3h.json")
+SITE, STATE = CASE.site, CASE.state
+NO_ERRORS = Errors(load_std=0.0, response_std=0.0, sources=())
+ERRORS = Errors(load_std=0.02, response_std=0.05, sources=("made up",))
+
+
+def asked(
+    duration_s: float,
+    direction: str = "release",
+    *,
+    site: Site = SITE,
+    state: State = STATE,
+    errors: Errors = ERRORS,
+    calls: Calls | None = None,
+    **request: Any,
+) -> Question:
+    """Return a question."""
+    wanted = OfferRequest(
+        directions=(direction,),
+        durations_s=(duration_s,),
+        calls=calls or Calls(),
+        load_forecast_std=0.0,
+        **request,
+    )
+    return Question(site, state, direction, duration_s, wanted, errors, Speed())
+
+
+def battery_only(site: Site = SITE, **battery: float) -> Site:
+    """Return the site with nothing but its battery to answer with."""
+    pool = site.pools["llama70b"]
+    classes = {
+        name: one.model_copy(update={"protected": True}) for name, one in pool.classes.items()
+    }
+    fixed = pool.model_copy(
+        update={"modes": ("active",), "cap_range_w_per_gpu": (600.0, 600.0), "classes": classes}
+    )
+    assert site.battery is not None
+    return site.model_copy(
+        update={
+            "pools": {"llama70b": fixed},
+            "battery": site.battery.model_copy(update=battery),
+        }
+    )
+
+
+def with_battery(site: Site = SITE, **battery: float) -> Site:
+    """Return the site with another battery."""
+    assert site.battery is not None
+    return site.model_copy(update={"battery": site.battery.model_copy(update=battery)})
+
+
+def event_problem(question: Question, kw: float) -> Problem:
+    """Return an event of this size as the planner would meet it, without margins."""
+    sign = -1.0 if question.direction == "release" else 1.0
+    event = Event(
+        id="as large",
+        type="demand_response",
+        start=question.state.at + timedelta(seconds=question.request.notice_s),
+        duration_s=question.duration_s,
+        target=Target(delta_kw=sign * kw),
+        response=ResponseShape(
+            initial_delay_s=question.speed.initial_delay_s,
+            full_activation_s=question.speed.full_activation_s,
+            recovery_s=600.0,
+        ),
+    )
+    return pose(event, question.site, question.state)
+
+
+def faster(question: Question, **speed: float) -> Question:
+    """Return a question with another speed."""
+    return replace(question, speed=Speed(**speed))

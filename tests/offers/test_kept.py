@@ -1,0 +1,108 @@
+"""With which probability a promise is kept: against samples, and as stated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ebplan.offers.firm import Firm
+from ebplan.offers.kept import probability_kept, surest
+from ebplan.offers.offer_document import Errors
+from ebplan.offers.tails import LAWS, Law, values
+from tests.offers.asked_offers import asked, battery_only
+
+SAMPLES = 200_000
+NORMAL, HEAVY = LAWS
+
+
+def test_the_laws_are_those_of_the_books() -> None:
+    x = np.linspace(-6.0, 6.0, 41)
+    assert np.allclose(NORMAL.probability(x), stats.norm.cdf(x), atol=1e-12)
+    assert np.allclose(HEAVY.probability(x), stats.t(4).cdf(np.sqrt(2.0) * x), atol=1e-12)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+def test_values_stand_for_the_law(law: Law) -> None:
+    found = values(law)
+    assert found.mean() == pytest.approx(0.0, abs=1e-9)
+    assert found.std() == pytest.approx(1.0, abs=0.06)  # the far tails are cut
+    drawn = law.draw(np.random.default_rng(1), SAMPLES)
+    assert drawn.std() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize(
+    ("direction", "duration_s", "errors"),
+    [
+        ("release", 1800.0, Errors(load_std=0.02, response_std=0.05, sources=())),
+        ("release", 7200.0, Errors(load_std=0.0, response_std=0.1, sources=())),
+        ("release", 7200.0, Errors(load_std=0.05, response_std=0.0, sources=())),
+        ("absorb", 7200.0, Errors(load_std=0.03, response_std=0.05, sources=())),
+    ],
+)
+def test_the_probability_is_that_of_samples(
+    law: Law, direction: str, duration_s: float, errors: Errors
+) -> None:
+    """Draws and energies worked out again from the plan's steps, not from the program."""
+    kept, _ = Firm(asked(duration_s, direction, errors=errors).problem(0.8)).most()
+    assert kept is not None
+    problem, battery = kept.problem, kept.problem.battery
+    assert battery is not None
+    count = 20_000
+    rng = np.random.default_rng(3)
+    u, v = law.draw(rng, count)[:, None], law.draw(rng, count)[:, None]
+    sign = -problem.direction
+    start_kw = sum(pool.power_at_start_kw() for pool in problem.pools)
+    first_s = problem.event_start_s + battery.delay_s
+    steps = [s for s in kept.plan.steps if s.target_kw and s.t_s >= first_s - 1e-9]
+    compute_kw = np.array([s.compute_kw for s in steps])
+    moved_kw = np.maximum(sign * (start_kw - compute_kw), 0.0)
+    beyond_kw = errors.load_std * start_kw * u + errors.response_std * moved_kw * v
+    promised_kw = np.array([s.baseline_kw + s.target_kw for s in steps])
+    given_kw = np.maximum(sign * (problem.other_kw[0] + compute_kw - promised_kw) + beyond_kw, 0.0)
+    loss_kw = battery.loss_linear * given_kw
+    loss_kw += battery.loss_quadratic * given_kw**2 / battery.rated_kw
+    hours = np.array([s.duration_s for s in steps]) / 3600.0
+    eta = battery.cell_efficiency
+    if sign > 0:
+        moved_kwh = (given_kw + loss_kw) / eta @ hours
+        room_kwh, limit_kw = battery.start_kwh - battery.kept_kwh, battery.discharge_limit_kw
+    else:
+        moved_kwh = (given_kw - loss_kw) * eta @ hours
+        room_kwh, limit_kw = battery.max_kwh - battery.start_kwh, battery.charge_limit_kw
+    held = (given_kw <= limit_kw).all(axis=1) & (moved_kwh <= room_kwh)
+    # four standard errors of the samples, and what the mean of a step hides of its edges
+    assert probability_kept(kept, law) == pytest.approx(held.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+def test_a_promise_is_as_sure_as_stated_and_hardly_surer(confidence: float) -> None:
+    sure = surest(asked(3600.0).problem(confidence), confidence)
+    assert sure is not None
+    assert confidence <= sure.least <= confidence + 0.004
+    assert set(sure.probability) == {"normal", "heavy"}
+
+
+def test_tuned_margins_promise_more_than_added_ones() -> None:
+    """Two errors seldom come at their worst together: the margins of a plan add them up."""
+    problem = asked(3600.0).problem(0.9)
+    added, _ = Firm(problem).most()
+    tuned = surest(problem, 0.9)
+    assert added is not None
+    assert tuned is not None
+    assert tuned.kept.kw > added.kw
+    assert min(probability_kept(added, law) for law in LAWS) > tuned.least
+
+
+def test_without_errors_a_promise_is_certain() -> None:
+    errors = Errors(load_std=0.0, response_std=0.0, sources=())
+    sure = surest(asked(600.0, errors=errors).problem(0.99), 0.99)
+    assert sure is not None
+    assert sure.least == 1.0
+
+
+def test_no_promise_where_the_margins_take_it_all() -> None:
+    errors = Errors(load_std=0.9, response_std=0.0, sources=())
+    site = battery_only(discharge_limit_kw=3.0)
+    assert surest(asked(600.0, site=site, errors=errors).problem(0.99), 0.99) is None
