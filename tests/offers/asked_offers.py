@@ -15,6 +15,7 @@ from ebplan.offers.request import Calls, OfferRequest, Speed
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.site import Site
+from ebplan.solvers.leave_out import available, leave_out
 from ebplan.state import State
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -45,22 +46,15 @@ def asked(
     return Question(site, state, direction, duration_s, wanted, errors, Speed())
 
 
-def battery_only(site: Site = SITE, **battery: float) -> Site:
-    """Return the site with nothing but its battery to answer with."""
-    pool = site.pools["llama70b"]
-    classes = {
-        name: one.model_copy(update={"protected": True}) for name, one in pool.classes.items()
-    }
-    fixed = pool.model_copy(
-        update={"modes": ("active",), "cap_range_w_per_gpu": (600.0, 600.0), "classes": classes}
-    )
-    assert site.battery is not None
-    return site.model_copy(
-        update={
-            "pools": {"llama70b": fixed},
-            "battery": site.battery.model_copy(update=battery),
-        }
-    )
+def battery_alone(question: Question, confidence: float = 0.9) -> Problem:
+    """Return the problem of a question in which nothing but the battery may answer."""
+    problem = question.problem(confidence)
+    return leave_out(problem, [name for name in available(problem) if name != "battery"])
+
+
+def lossless(**battery: float) -> Site:
+    """Return the site with a converter without loss."""
+    return with_battery(converter_loss_linear=0.0, converter_loss_quadratic=0.0, **battery)
 
 
 def with_battery(site: Site = SITE, **battery: float) -> Site:

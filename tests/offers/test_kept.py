@@ -10,7 +10,7 @@ from ebplan.offers.firm import Firm
 from ebplan.offers.kept import probability_kept, surest
 from ebplan.offers.offer_document import Errors
 from ebplan.offers.tails import LAWS, Law, values
-from tests.offers.asked_offers import asked, battery_only
+from tests.offers.asked_offers import asked, battery_alone, with_battery
 
 SAMPLES = 200_000
 NORMAL, HEAVY = LAWS
@@ -104,5 +104,6 @@ def test_without_errors_a_promise_is_certain() -> None:
 
 def test_no_promise_where_the_margins_take_it_all() -> None:
     errors = Errors(load_std=0.9, response_std=0.0, sources=())
-    site = battery_only(discharge_limit_kw=3.0)
-    assert surest(asked(600.0, site=site, errors=errors).problem(0.99), 0.99) is None
+    site = with_battery(discharge_limit_kw=3.0)
+    problem = battery_alone(asked(600.0, site=site, errors=errors), 0.99)
+    assert surest(problem, 0.99) is None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ebplan.case import load_case
 from ebplan.offers.firm import Firm, Kept
+from ebplan.offers.request import Calls
 from ebplan.planner import solve_problem
 from ebplan.pose import pose
 from ebplan.problem import Problem
@@ -19,8 +20,9 @@ from tests.offers.asked_offers import (
     NO_ERRORS,
     STATE,
     asked,
-    battery_only,
+    battery_alone,
     event_problem,
+    lossless,
     with_battery,
 )
 
@@ -56,9 +58,8 @@ def test_the_column_says_what_the_target_says(name: str, kw: float) -> None:
 
 def test_a_battery_alone_promises_what_its_energy_lasts_for() -> None:
     """By hand: 1 kWh above the reserve, no loss in the converter, cells of 97.5 %."""
-    site = battery_only(converter_loss_linear=0.0, converter_loss_quadratic=0.0)
-    question = asked(3600.0, site=site, errors=NO_ERRORS)
-    kept, bound_kw = most(question.problem(0.9))
+    question = asked(3600.0, site=lossless(), errors=NO_ERRORS)
+    kept, bound_kw = most(battery_alone(question))
     # linear from 1 s to 5 s, the target of a step being the deepest within it
     steps = [s for s in kept.plan.steps if s.target_kw < 0.0]
     hours = sum(s.target_kw / steps[-1].target_kw * s.duration_s for s in steps) / 3600.0
@@ -68,14 +69,14 @@ def test_a_battery_alone_promises_what_its_energy_lasts_for() -> None:
 
 
 def test_a_battery_alone_promises_no_more_than_its_converter() -> None:
-    site = battery_only(discharge_limit_kw=3.0)
-    kept, _ = most(asked(60.0, site=site, errors=NO_ERRORS).problem(0.9))
+    site = with_battery(discharge_limit_kw=3.0)
+    kept, _ = most(battery_alone(asked(60.0, site=site, errors=NO_ERRORS)))
     assert kept.kw == pytest.approx(3.0 - 1.0, abs=1e-4)  # the droop reserve stays free
 
 
 def test_load_errors_take_their_quantile_off_the_converter() -> None:
-    site = battery_only(discharge_limit_kw=3.0)
-    problem = asked(60.0, site=site).problem(0.9)
+    site = with_battery(discharge_limit_kw=3.0)
+    problem = battery_alone(asked(60.0, site=site))
     assert problem.margins is not None
     kept, _ = most(problem)
     held_kw = problem.margins.z * problem.margins.load_kw
@@ -156,13 +157,11 @@ def test_longer_and_surer_promises_are_no_larger(direction: str) -> None:
 
 def test_more_calls_than_the_rests_restore_are_paid_from_the_energy() -> None:
     """A battery alone that may take back a little between calls: by hand, and no more than that."""
-    from ebplan.offers.request import Calls
-
-    site = battery_only(converter_loss_linear=0.0, converter_loss_quadratic=0.0)
-    once, _ = most(asked(1800.0, site=site, errors=NO_ERRORS).problem(0.9))
+    site = lossless()
+    once, _ = most(battery_alone(asked(1800.0, site=site, errors=NO_ERRORS)))
     calls = Calls(per_day=4, rest_s=600.0)
     question = asked(1800.0, site=site, errors=NO_ERRORS, calls=calls)
-    four, _ = most(question.problem(0.9), calls=4)
+    four, _ = most(battery_alone(question), calls=4)
     # the rebound limit lets 0.5 kW be taken back for 600 s at 97.5 %
     back_kwh = 0.5 * 600.0 / 3600.0 * 0.975
     hours = 0.975 * 1.0 / once.kw
@@ -172,8 +171,6 @@ def test_more_calls_than_the_rests_restore_are_paid_from_the_energy() -> None:
 
 
 def test_calls_far_apart_promise_as_much_as_one() -> None:
-    from ebplan.offers.request import Calls
-
     once, _ = most(asked(300.0).problem(0.9))
     calls = Calls(per_day=3, rest_s=4.0 * 3600.0)
     apart, _ = most(asked(300.0, calls=calls).problem(0.9), calls=3)
@@ -182,6 +179,6 @@ def test_calls_far_apart_promise_as_much_as_one() -> None:
 
 def test_nothing_is_promised_from_an_empty_battery_at_once() -> None:
     state = STATE.model_copy(update={"soc": 0.5})
-    kept, bound_kw = Firm(asked(600.0, site=battery_only(), state=state).problem(0.9)).most()
+    kept, bound_kw = Firm(battery_alone(asked(600.0, state=state))).most()
     assert kept is None
-    assert bound_kw < 0.2
+    assert bound_kw < 1e-3
