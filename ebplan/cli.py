@@ -16,6 +16,7 @@ import click
 from ebplan import __version__
 from ebplan.cli_errors import one_line_errors
 from ebplan.cli_models import fit, models
+from ebplan.cli_settle import settle
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
@@ -38,6 +39,7 @@ def main(debug: bool) -> None:
 
 main.add_command(fit)
 main.add_command(models)
+main.add_command(settle)
 
 
 @main.command()

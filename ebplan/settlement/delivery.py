@@ -119,7 +119,7 @@ def measure_delivery(
     late_s = 0.0 if service is None else service.full_activation_s or 0.0
     want = asked(meter, event, baseline.kw, late_s=late_s)
     change_kw = meter.grid_kw - baseline.kw
-    under, over = _tolerance(service, event, want)
+    under, over = tolerance(service, event, want)
     tracking = track(
         want,
         change_kw,
@@ -180,10 +180,16 @@ def measure_delivery(
     )
 
 
-def _tolerance(
+def tolerance(
     service: ServiceDefinition | None, event: Event, want: Asked
 ) -> tuple[float | None, float | None]:
-    """Return the tolerance below and above as shares of the size; None where it is unknown."""
+    """Return the tolerance below and above as shares of the size; None where it is unknown.
+
+    Args:
+        service: the product; what it does not say, an event that follows the frequency may.
+        event: the event.
+        want: what it asks.
+    """
     under = over = None
     if service is not None:
         under, over = service.tolerance.under, service.tolerance.over
