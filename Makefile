@@ -53,6 +53,8 @@ models: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/refresh.py
+	$(BIN)/python -m ebplan.services > docs/services.md.new
+	mv docs/services.md.new docs/services.md
 
 clean:
 	rm -rf $(VENV)

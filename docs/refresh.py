@@ -2,7 +2,8 @@
 
 The plan between the README's ``text`` fences is the output of ``ebplan solve`` at a width of 100,
 and the figure beside it that of ``--plot``. The examples page has the first lines and the figure of
-each further example, below a sentence on what to see.
+each further example, below a sentence on what to see. The page of baselines has what ``ebplan
+settle baseline`` prints for the example history.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXAMPLE = "examples/under_frequency.json"
 FIGURE = "docs/figures/under_frequency.png"
+BASELINE = (
+    "examples/settle/history.csv",
+    "--event",
+    "examples/settle/event.json",
+    "--notice",
+    "180",
+)
+BASELINE_FIGURE = "docs/figures/baseline.png"
 EXAMPLES = {
     "surplus_absorb": "Draw more: the battery takes the surplus at once, an instance that stood "
     "drained goes to work, and the battery keeps the share left to it.",
@@ -37,9 +46,12 @@ PLAN_BLOCK = re.compile(r"(?<=```text\n).*?(?=```)", re.DOTALL)
 
 def printed_plan(example: str = EXAMPLE, figure: str | None = None) -> str:
     """Return what ``ebplan solve`` prints for an example, and draw its figure."""
-    command = [sys.executable, "-m", "ebplan", "solve", example, "--plot", figure or FIGURE]
+    return _printed(["solve", example, "--plot", figure or FIGURE])
+
+
+def _printed(arguments: list[str]) -> str:
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", "ebplan", *arguments],
         cwd=ROOT,
         env={"COLUMNS": "100", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
@@ -48,6 +60,11 @@ def printed_plan(example: str = EXAMPLE, figure: str | None = None) -> str:
         check=True,
     )
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+
+
+def printed_baseline(figure: str = BASELINE_FIGURE) -> str:
+    """Return what ``ebplan settle baseline`` prints for the example, and draw its figure."""
+    return _printed(["settle", "baseline", *BASELINE, "--plot", figure])
 
 
 def examples_page() -> str:
@@ -66,11 +83,13 @@ def examples_page() -> str:
 
 
 def main() -> None:
-    """Rewrite the README's plan and the examples page."""
+    """Rewrite the README's plan, the examples page and the output on the page of baselines."""
     readme = ROOT / "README.md"
     plan = printed_plan()
     readme.write_text(PLAN_BLOCK.sub(lambda _: plan, readme.read_text("utf-8")), "utf-8")
     (ROOT / "docs" / "examples.md").write_text(examples_page(), "utf-8")
+    page, baseline = ROOT / "docs" / "baselines.md", printed_baseline()
+    page.write_text(PLAN_BLOCK.sub(lambda _: baseline, page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

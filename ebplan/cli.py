@@ -217,7 +217,12 @@ def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
 @main.command()
 @click.argument(
     "kind",
-    type=click.Choice(["event", "site", "state", "plan", "problem", "service", "fit"]),
+    type=click.Choice(
+        [
+            *("event", "site", "state", "plan", "problem", "service", "baseline", "delivery"),
+            *("extracted_event", "grid_report", "prequalification", "prequalification_pack", "fit"),
+        ]
+    ),
 )
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
@@ -228,6 +233,12 @@ def schema(kind: str) -> None:
     from ebplan.plan import Plan
     from ebplan.problem import Problem
     from ebplan.services.definition import ServiceDefinition
+    from ebplan.settlement.baseline_report import BaselineReport
+    from ebplan.settlement.delivery import Delivery
+    from ebplan.settlement.extract import Extracted
+    from ebplan.settlement.grid_report import GridReport
+    from ebplan.settlement.pack import Pack
+    from ebplan.settlement.pack_spec import PackSpec
     from ebplan.site import Site
     from ebplan.state import State
 
@@ -243,6 +254,12 @@ def schema(kind: str) -> None:
         "plan": Plan,
         "problem": Problem,
         "service": ServiceDefinition,
+        "baseline": BaselineReport,
+        "delivery": Delivery,
+        "extracted_event": Extracted,
+        "grid_report": GridReport,
+        "prequalification": PackSpec,
+        "prequalification_pack": Pack,
     }
     click.echo(json.dumps(documents[kind].model_json_schema(), indent=1))
 

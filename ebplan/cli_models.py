@@ -70,7 +70,11 @@ def fit(spec: Path, data: Path | None, output: Path | None, force: bool) -> None
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--plot", type=FILE, help="Draw the fit against its data (.png, .svg or .pdf).")
+@click.option(
+    "--plot",
+    type=FILE,
+    help="Draw the fit against its data, with its interval (.png, .svg or .pdf).",
+)
 @one_line_errors
 def models(name: str | None, plot: Path | None) -> None:
     """List the fitted models; with NAME (or the file of an artefact) show its card."""
@@ -89,10 +93,8 @@ def models(name: str | None, plot: Path | None) -> None:
         return
     model = load_file(Path(name)) if name.endswith(".json") else load(name)
     if plot:
-        from ebplan.report.canvas import check_suffix
-        from ebplan.report.model_figure import plot_model
+        from ebplan.report.model_figures import plot_model
 
-        check_suffix(plot)
         plot_model(model, plot)
         click.echo(f"drawn: {plot}")
         return

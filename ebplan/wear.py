@@ -39,8 +39,8 @@ class Wear(Part):
     Depth stress and calendar loss come from a wear model of the library, or are given here.
     """
 
-    replacement_per_kwh: NonNegative
-    """Price of new cells per kWh of ``energy_kwh``."""
+    replacement_per_kwh: NonNegative | None = None
+    """Price of new cells per kWh of ``energy_kwh``; the wear model's where absent."""
     temperature_c: float = Field(ge=-40.0, le=80.0)
     """Temperature of the cells for which the wear holds, in degrees Celsius."""
     model: str | None = None
@@ -60,6 +60,13 @@ class Wear(Part):
                 value=self.depth_stress,
                 allowed="given where no model is named, and only there",
                 remedy="name a wear model, or give the depth stress of your cells",
+            )
+        if self.model is None and self.replacement_per_kwh is None:
+            raise FieldFault(
+                field="replacement_per_kwh",
+                value=None,
+                allowed=">= 0, the price of new cells per kWh: no wear model is named to give it",
+                remedy="give it",
             )
         if self.model is not None and self.calendar:
             raise FieldFault(

@@ -9,13 +9,16 @@ import numpy as np
 
 from benchmarks.validation.line import Line
 from ebplan.models.battery_efficiency import cells_take, converter_loss
+from ebplan.models.calendar_ageing import CalendarAgeing, calendar_rates
 from ebplan.models.curves import FloatArray
 from ebplan.models.cycle_ageing import cycle_rates
 from ebplan.models.fit.battery_cycles import fit_battery_cycles
 from ebplan.models.fit.battery_efficiency import BatteryOptions
 from ebplan.models.fit.battery_series import fit_battery_series
+from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_ageing
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.wear import SECONDS_PER_YEAR
 
 REPEATS = 200
 GOAL = 0.9 - 2.0 * (0.9 * 0.1 / REPEATS) ** 0.5
@@ -25,6 +28,10 @@ BATTERY = np.array([np.log(ENERGY_KWH), np.log(0.965), 0.0, 0.02, 0.004])
 """ln(energy), ln(cell efficiency), linear, quadratic and no-load loss over rated power."""
 CYCLES = np.array([np.log(0.04), 0.6, 0.5])
 """ln(loss after 1,000 full cycles without current), exponent of depth, growth with the rate."""
+REST = np.array([np.log(0.03), 4.0, 4.5])
+"""ln(loss in the first year at 25 degrees Celsius and SoC 0.5), 10 kJ/mol, and the cubic."""
+REST_OFF = 0.004 / SECONDS_PER_YEAR**0.5
+"""How far a condition at rest lies off its law, share of capacity per root of a second."""
 OPTIONS = BatteryOptions(name="simulated", title="Simulated battery", converter_rated_kw=RATED_KW)
 
 
@@ -32,6 +39,8 @@ def run(_: Path) -> Iterator[Line | str]:
     """Yield how often intervals hold the truth."""
     held = [_cycle_ageing(np.random.default_rng(seed)) for seed in range(REPEATS)]
     yield _line("cycle wear of a condition not measured, 12 conditions of 8 check-ups", held)
+    held = [_cycle_ageing_less_rest(np.random.default_rng(seed)) for seed in range(REPEATS)]
+    yield _line("the same with loss at rest in the tests, taken off by a fit of 9 conditions", held)
     for what, simulate in (("60 cycles", cycle_table), ("two days by the minute", day_series)):
         found = []
         for seed in range(REPEATS):
@@ -105,6 +114,42 @@ def _cycle_ageing(rng: np.random.Generator) -> bool:
     c_rate, depth = float(rows["c_rate"][-1]), float(rows["depth"][-1])
     said = model.capacity(c_rate, depth, 4000.0, allow_extrapolation=True)
     return bool(said.holds(rows["capacity"][-1]))
+
+
+def rest_tests(rng: np.random.Generator) -> CalendarAgeing:
+    """Return loss at rest, fitted to cells that err by condition and by check-up."""
+    places = [(t, s) for t in (10.0, 25.0, 40.0) for s in (0.1, 0.5, 1.0)]
+    seconds = np.linspace(0.0, 3.0 * SECONDS_PER_YEAR, 9)
+    temperature, soc = (np.repeat(v, len(seconds)) for v in np.array(places).T)
+    rates = calendar_rates(REST, *np.array(places).T) + rng.normal(0.0, REST_OFF, len(places))
+    off = rng.normal(0.0, 0.002, (len(places), len(seconds)))
+    off[:, 0] = 0.0
+    values = {
+        "temperature": temperature,
+        "soc": soc,
+        "elapsed": np.tile(seconds, len(places)),
+        "capacity": (1.0 - np.outer(rates, np.sqrt(seconds)) + off).ravel(),
+    }
+    labels = {"condition": np.repeat(np.arange(len(places), dtype=float), len(seconds))}
+    options = CalendarOptions(name="simulated-rest", title="Simulated cell")
+    return fit_calendar_ageing(measurements(values, labels), options)
+
+
+def _cycle_ageing_less_rest(rng: np.random.Generator) -> bool:
+    """Return whether the interval of cycling holds where the tests rested in one place, too."""
+    rest, rows = rest_tests(rng), cycle_tests(rng, conditions=13)
+    labels = {"condition": rows.pop("condition")}
+    last = labels["condition"] == labels["condition"].max()
+    truth, count = rows["capacity"].copy(), len(last)
+    rows["elapsed"] = rows["full_cycles"] / 4000.0 * 2.0 * SECONDS_PER_YEAR
+    rows["temperature"], rows["soc"] = np.full(count, 30.0), np.full(count, 0.6)
+    rate = calendar_rates(REST, np.array([30.0]), np.array([0.6]))[0] + rng.normal(0.0, REST_OFF)
+    rows["capacity"] = truth - rate * np.sqrt(rows["elapsed"])
+    options = CycleOptions(name="simulated", title="Simulated cell")
+    model = fit_cycle_ageing(measurements(rows, labels).where(~last), options, calendar=rest)
+    c_rate, depth = float(rows["c_rate"][-1]), float(rows["depth"][-1])
+    said = model.capacity(c_rate, depth, 4000.0, allow_extrapolation=True)
+    return bool(said.holds(truth[-1]))
 
 
 def cycle_table(rng: np.random.Generator, count: int = 60) -> Measurements:

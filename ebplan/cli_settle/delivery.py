@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from ebplan.event import Event
     from ebplan.plan import Plan
     from ebplan.services.definition import ServiceDefinition
-    from ebplan.settlement.meter_file import MeterMap
     from ebplan.settlement.series import MeterSeries
 
 FILE = click.Path(path_type=Path)
@@ -104,6 +102,7 @@ def delivery(
     With --event the response is held against what was asked, and with --service against the
     product's tolerance. Without, the event is found in the series itself.
     """
+    from ebplan.cli_settle.inputs import event_of, moment, plan_of, service_of
     from ebplan.document import check_writable, write_atomically
     from ebplan.settlement.meter_file import read_map, read_meter
 
@@ -125,14 +124,15 @@ def delivery(
     if settings and service_name is None:
         raise click.UsageError("--set supplies facts of a product: name it with --service.")
     columns = read_map(map_file) if map_file else None
-    meter = read_meter(meter_file, columns, start=_moment(start), simulated=simulated)
+    since = moment("--start", start) if start else None
+    meter = read_meter(meter_file, columns, start=since, simulated=simulated)
     if event_file is None:
         text = _extract(meter, confidence, as_json, plot)
     else:
-        event = _event(event_file)
-        service = _service(service_name, settings)
-        plan = _plan(plan_file)
-        history = meter if history_file is None else _history(history_file, columns)
+        event = event_of(event_file)
+        service = service_of(service_name, settings)
+        plan = None if plan_file is None else plan_of(plan_file)
+        history = meter if history_file is None else read_meter(history_file, columns, start=since)
         text = _measure(
             meter,
             history,
@@ -203,52 +203,3 @@ def _measure(
 
         print_delivery(found, Console())
     return found.to_json()
-
-
-def _moment(text: str | None) -> datetime | None:
-    from ebplan.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.utcoffset() is None:
-        raise InputError(
-            field="--start",
-            value=text,
-            allowed="ISO 8601 with an offset, e.g. 2026-06-01T12:00:00+09:00",
-            remedy="write it so",
-        )
-    return moment
-
-
-def _event(path: Path) -> Event:
-    """Read an event: a case, or its event alone."""
-    from ebplan.case import with_trace
-    from ebplan.document import read_json
-    from ebplan.event import Event
-
-    data = read_json(path)
-    inner = data.get("event", data) if data.get("kind") == "event" else data
-    return Event.parse(with_trace(inner, path.parent), file=str(path), at="event")
-
-
-def _service(name: str | None, settings: tuple[str, ...]) -> ServiceDefinition | None:
-    from ebplan.services import load_service, parse_settings, with_values
-
-    return None if name is None else with_values(load_service(name), parse_settings(settings))
-
-
-def _plan(path: Path | None) -> Plan | None:
-    from ebplan.document import read_json
-    from ebplan.plan import Plan
-
-    return None if path is None else Plan.parse(read_json(path), file=str(path))
-
-
-def _history(path: Path, columns: MeterMap | None) -> MeterSeries:
-    from ebplan.settlement.meter_file import read_meter
-
-    return read_meter(path, columns)

@@ -19,12 +19,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Document, NonNegative, Part, Positive
+from ebplan.document import NonNegative, Part, Positive
 from ebplan.errors import RangeError
 from ebplan.models.card import ModelCard, Provenance
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import law_variance, student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.site import MeasurementPoint
 
 PARAMETERS = 5
@@ -66,7 +67,7 @@ class FittedNumber(Part):
     """Measured: fitted. Assumed: given with the options."""
 
 
-class BatteryEfficiency(Document):
+class BatteryEfficiency(WithPoints):
     """Energy, efficiency and converter loss of a battery."""
 
     kind: Literal["battery_efficiency"] = "battery_efficiency"

@@ -24,15 +24,16 @@ where both were swept, one curve goes through both (docs/validation.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ebplan.document import Document, Part, Positive
+from ebplan.document import Part, Positive
 from ebplan.errors import InputError, RangeError
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
+from ebplan.models.points import WithPoints
 from ebplan.models.posterior import Posterior
 
 POWER_NAMES = ("ln tracking", "ln draw", "ln sharpness", "ln clock exponent", "log-odds static")
@@ -200,23 +201,17 @@ class BoardLaw(Part):
         return cap / self.reference_kw_per_gpu, clock / top_mhz
 
 
-class BoardLaws(Document):
+class BoardLaws(WithPoints):
     """A model that may carry the fitted law of each of its workloads.
 
     A model read off a table too small for a law has none: it then gives the planner its interval,
     and answers nothing here.
     """
 
+    MAY_BE_ABSENT: ClassVar[tuple[str, ...]] = ("laws", "points")
+
     laws: dict[str, BoardLaw] = Field(default_factory=dict)
     """Fitted law by workload; none where the table was too small for one."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave the laws out where there are none, as models from before the laws did."""
-        data: dict[str, Any] = write(self)
-        if not self.laws:
-            data.pop("laws", None)
-        return data
 
     def law(self, workload: str) -> BoardLaw:
         """Return the law of a workload.

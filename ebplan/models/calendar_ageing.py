@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Document, Fraction, NonNegative, Positive
+from ebplan.document import Fraction, NonNegative, Positive
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
-from ebplan.models.intervals import law_variance, student_quantile
+from ebplan.models.intervals import gradient, law_estimate, law_variance, student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 from ebplan.models.wear import GAS_CONSTANT, KELVIN, SECONDS_PER_YEAR, SOC_MIDDLE
 from ebplan.site import MeasurementPoint
@@ -46,7 +47,7 @@ def calendar_rates(theta: FloatArray, temperature_c: FloatArray, soc: FloatArray
     return np.asarray(warmer * (1.0 + cubic * (soc - SOC_MIDDLE) ** 3) / SECONDS_PER_YEAR**0.5)
 
 
-class CalendarAgeing(Document):
+class CalendarAgeing(WithPoints):
     """Capacity lost at rest."""
 
     kind: Literal["calendar_ageing"] = "calendar_ageing"
@@ -112,6 +113,45 @@ class CalendarAgeing(Document):
         spread = np.sqrt(time * (known + self.between_conditions**2) + self.within_condition**2)
         half = student_quantile(confidence, self.degrees) * spread
         return Estimate(mean=mean, low=mean - half, high=mean + half, confidence=confidence)
+
+    def rate(self, temperature_c: float, soc: float, *, confidence: float = CONFIDENCE) -> Estimate:
+        """Return the loss of a new condition, share of capacity per square root of a second.
+
+        Raises:
+            RangeError: outside the ranges measured.
+        """
+        self._check(temperature_c, soc, np.zeros(1))
+        at = (np.array([temperature_c]), np.array([soc]))
+        return law_estimate(
+            lambda theta: calendar_rates(theta, *at),
+            self._theta(),
+            np.array(self.covariance),
+            off_the_law=self.between_conditions,
+            confidence=confidence,
+            degrees=self.degrees,
+        )
+
+    def loss_errors(
+        self, temperature_c: FloatArray, soc: FloatArray, seconds: FloatArray
+    ) -> FloatArray:
+        """Return the independent errors of the mean loss, one standard deviation of each.
+
+        Each is an error of every loss at once. Three are of the parameters, along the axes of
+        their covariance; the last is of a whole condition off the law, common to all the losses.
+
+        Args:
+            temperature_c: in degrees Celsius, shape (M,).
+            soc: state of charge, shape (M,).
+            seconds: time at rest, shape (M,).
+
+        Returns:
+            Shares of capacity, shape (M, 4).
+        """
+        variance, axes = np.linalg.eigh(np.array(self.covariance))
+        steps = axes * np.sqrt(np.maximum(variance, 0.0))
+        slope = gradient(lambda theta: calendar_rates(theta, temperature_c, soc), self._theta())
+        rates = np.column_stack([slope @ steps, np.full(len(seconds), self.between_conditions)])
+        return np.asarray(rates * np.sqrt(seconds)[:, None])
 
     def loss(
         self,

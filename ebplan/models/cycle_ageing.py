@@ -17,11 +17,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Document, NonNegative, Positive
+from ebplan.document import NonNegative, Part, Positive
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
-from ebplan.models.intervals import law_variance, student_quantile
+from ebplan.models.intervals import law_estimate, law_variance, student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint
 
@@ -38,7 +39,20 @@ def cycle_rates(theta: FloatArray, c_rate: FloatArray, depth: FloatArray) -> Flo
     return np.asarray(np.exp(log_b) * (1.0 + slope * c_rate) * depth**exponent / 1000.0**0.5)
 
 
-class CycleAgeing(Document):
+class RestTakenOff(Part):
+    """The law of loss at rest that was taken off before the fit."""
+
+    name: str
+    """Name of the calendar ageing artefact."""
+    calendar_rate: Positive
+    """Its k."""
+    activation_energy_j_per_mol: NonNegative
+    """Its E."""
+    soc_cubic: NonNegative
+    """Its c."""
+
+
+class CycleAgeing(WithPoints):
     """Capacity lost by cycling."""
 
     kind: Literal["cycle_ageing"] = "cycle_ageing"
@@ -54,7 +68,7 @@ class CycleAgeing(Document):
     depth_exponent: float = Field(ge=0.0, le=2.0)
     """m."""
     covariance: tuple[tuple[float, float, float], ...] = Field(min_length=3, max_length=3)
-    """Of ln b, m, and a / b."""
+    """Of ln b, m, and a / b; with what ``rest`` leaves open."""
     degrees: int = Field(ge=1)
     """Conditions less fitted parameters."""
     between_conditions: NonNegative
@@ -69,6 +83,8 @@ class CycleAgeing(Document):
     """Rates measured, lowest and highest."""
     valid_full_cycles: Positive
     """Most full cycles measured."""
+    rest: RestTakenOff | None = None
+    """What was taken off as loss at rest; None: nothing, loss at rest is inside."""
     measurement_point: MeasurementPoint
     """Where the tables' powers are metered; no power goes into this model."""
     card: ModelCard
@@ -107,6 +123,23 @@ class CycleAgeing(Document):
         half = student_quantile(confidence, self.degrees) * spread
         mean = 1.0 - rate * np.sqrt(cycles)
         return Estimate(mean=mean, low=mean - half, high=mean + half, confidence=confidence)
+
+    def rate(self, c_rate: float, depth: float, *, confidence: float = CONFIDENCE) -> Estimate:
+        """Return the loss of a new condition, share of capacity per square root of a full cycle.
+
+        Raises:
+            RangeError: outside the ranges measured.
+        """
+        self._check(c_rate, depth, np.zeros(1))
+        at = (np.array([c_rate]), np.array([depth]))
+        return law_estimate(
+            lambda theta: cycle_rates(theta, *at),
+            self._theta(),
+            np.array(self.covariance),
+            off_the_law=self.between_conditions,
+            confidence=confidence,
+            degrees=self.degrees,
+        )
 
     def _theta(self) -> FloatArray:
         return np.array(

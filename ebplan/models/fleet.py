@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, FieldFault, Fraction, Part, Positive
+from ebplan.document import FieldFault, Fraction, Part, Positive
 from ebplan.errors import InputError, RangeError
 from ebplan.models.card import ModelCard, Provenance
 from ebplan.models.curves import FloatArray, LoadCurve, LoadTerm
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.site import MeasurementPoint
 
 _SHARE_TOLERANCE = 1e-9
@@ -113,7 +114,7 @@ class WorkloadModel(Part):
         )
 
 
-class FleetModel(Document):
+class FleetModel(WithPoints):
     """Fitted throughput and power of one model on one kind of hardware."""
 
     kind: Literal["fleet_model"] = "fleet_model"

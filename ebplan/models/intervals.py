@@ -14,6 +14,7 @@ from math import atan, cos, pi, sin, sqrt
 import numpy as np
 
 from ebplan.models.curves import FloatArray
+from ebplan.models.estimate import Estimate
 
 STEP = 1e-5
 """Step of the numerical gradient; parameters are of order one."""
@@ -31,6 +32,31 @@ def law_variance(
     """
     slope = gradient(law, theta)
     return np.asarray(np.einsum("mp,pq,mq->m", slope, covariance, slope))
+
+
+def law_estimate(
+    law: Callable[[FloatArray], FloatArray],
+    theta: FloatArray,
+    covariance: FloatArray,
+    *,
+    off_the_law: float,
+    confidence: float,
+    degrees: int,
+) -> Estimate:
+    """Return a law's values, shape (M,), with the interval of what lies off the law.
+
+    Args:
+        law: values, shape (M,), of parameters, shape (P,).
+        theta: the parameters, shape (P,).
+        covariance: of the parameters, shape (P, P).
+        off_the_law: standard deviation of what is measured off the law.
+        confidence: of the interval.
+        degrees: degrees of freedom of the fit.
+    """
+    mean = law(theta)
+    spread = np.sqrt(law_variance(law, theta, covariance) + off_the_law**2)
+    half = student_quantile(confidence, degrees) * spread
+    return Estimate(mean=mean, low=mean - half, high=mean + half, confidence=confidence)
 
 
 def gradient(law: Callable[[FloatArray], FloatArray], theta: FloatArray) -> FloatArray:

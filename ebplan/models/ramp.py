@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, NonNegative, Part, Positive, require_ordered
+from ebplan.document import NonNegative, Part, Positive, require_ordered
 from ebplan.errors import InputError
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import student_quantile
+from ebplan.models.points import WithPoints
 from ebplan.site import MeasurementPoint, Response
 
 TO_NINETY_PERCENT = float(np.log(10.0))
@@ -93,7 +94,7 @@ class RampSide(Part):
         return self.response.delay_s + TO_NINETY_PERCENT * self.response.time_constant_s
 
 
-class RampModel(Document):
+class RampModel(WithPoints):
     """How the power of a mechanism follows its command."""
 
     kind: Literal["ramp_model"] = "ramp_model"

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ebplan.document import Document, Part, Positive
+from ebplan.document import Part, Positive
 from ebplan.errors import InputError
 from ebplan.models.card import ModelCard
 from ebplan.models.configuration import Configuration
@@ -22,6 +22,7 @@ from ebplan.models.curve import Curve
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.laws import PARAMETERS
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint
 
@@ -49,7 +50,7 @@ class Served(Part):
         return "measured" if points > len(PARAMETERS["power"]) else "prior and points"
 
 
-class ServingModel(Document):
+class ServingModel(WithPoints):
     """Power, throughput and latency of serving instances."""
 
     kind: Literal["serving_model"] = "serving_model"

@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from ebplan.document import Document, FieldFault, Part, Positive, require_ordered
+from ebplan.document import FieldFault, Part, Positive, require_ordered
 from ebplan.models.card import ModelCard
 from ebplan.models.estimate import CONFIDENCE
+from ebplan.models.points import WithPoints
 from ebplan.site import MeasurementPoint
 
 W_PER_KW = 1000.0
@@ -38,7 +39,7 @@ class StandbyPower(Part):
         return self
 
 
-class StandbyModel(Document):
+class StandbyModel(WithPoints):
     """Power of a GPU that serves nothing."""
 
     kind: Literal["standby_model"] = "standby_model"

@@ -11,13 +11,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, Positive, require_ordered
+from ebplan.document import Positive, require_ordered
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import LoadCurve, LoadTerm
+from ebplan.models.points import WithPoints
 from ebplan.site import MeasurementPoint, Name
 
 
-class TierModel(Document):
+class TierModel(WithPoints):
     """Throughput and power of a lower precision relative to the base precision."""
 
     kind: Literal["tier_model"] = "tier_model"

@@ -18,14 +18,15 @@ distance, so that it errs by the same either way.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebplan.document import Document, FieldFault, Fraction, NonNegative, Positive
-from ebplan.models.card import ModelCard
+from ebplan.document import FieldFault, Fraction, NonNegative, Part, Positive
+from ebplan.models.card import ModelCard, Provenance
 from ebplan.models.curves import FloatArray
+from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 
 GAS_CONSTANT = 8.314462618
@@ -41,7 +42,18 @@ SOC_POINTS = 11
 """Points of the convex curve before those above a line of others are left out."""
 
 
-class WearModel(Document):
+class CellPrice(Part):
+    """What new cells cost."""
+
+    per_kwh: NonNegative
+    """Price per kWh of the battery's energy."""
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    """ISO 4217 code of the price."""
+    provenance: Provenance
+    """Where it comes from."""
+
+
+class WearModel(WithPoints):
     """Life lost by cycling and at rest."""
 
     kind: Literal["wear_model"] = "wear_model"
@@ -82,6 +94,10 @@ class WearModel(Document):
     """Highest charging rate covered, in C."""
     max_discharge_c: Positive
     """Highest discharging rate covered, in C."""
+    max_depth: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Deepest cycle covered, a share of capacity."""
+    replacement: CellPrice | None = None
+    """What new cells cost; None: the site says it."""
     card: ModelCard
     """What it was made from."""
 
@@ -113,7 +129,8 @@ class WearModel(Document):
             soc: lowest and highest state of charge in use.
 
         Raises:
-            RangeError: temperature, rates or states of charge outside the range of the model.
+            RangeError: temperature, rates, states of charge or the depth between them outside the
+                range of the model.
         """
         check_ranges(
             (
@@ -127,6 +144,8 @@ class WearModel(Document):
                 ),
                 ("soc_min", soc[0], self.valid_soc, ""),
                 ("soc_max", soc[1], self.valid_soc, ""),
+                # rounded, so that 0.95 less 0.15 is not deeper than 0.8
+                ("soc_max less soc_min", round(soc[1] - soc[0], 9), (0.0, self.max_depth), ""),
             )
         )
 

@@ -100,7 +100,11 @@ def pose(
     edges = np.array(grid.edges_s)
     steps = grid.n_steps
     limit = _import_limit_steps(event, site, asked, baseline_kw, edges - start_s)
-    battery = pose_battery(site.battery, state, grid.horizon_s) if site.battery else None
+    battery = (
+        pose_battery(site.battery, state, grid.horizon_s, currency=site.currency)
+        if site.battery
+        else None
+    )
     handoff_kw = 0.0 if handoff is None else handoff.battery_fraction * abs(asked.delta_kw)
     margins = pose_margins(event, site, asked, pools, battery, edges - start_s)
     return Problem(

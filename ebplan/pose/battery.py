@@ -9,12 +9,20 @@ from ebplan.site import Battery
 from ebplan.state import State
 
 
-def pose_battery(battery: Battery, state: State, horizon_s: float) -> BatteryProblem:
+def pose_battery(
+    battery: Battery, state: State, horizon_s: float, *, currency: str
+) -> BatteryProblem:
     """Return the battery in kWh, with the droop reserve taken off its converter limits.
+
+    Args:
+        battery: of the site.
+        state: with the measured state of charge.
+        horizon_s: of the plan.
+        currency: of the site.
 
     Raises:
         InputError: the state of charge is missing or outside the limits, or the wear model does
-            not cover the battery.
+            not cover the battery or its currency.
     """
     if state.soc is None:
         raise InputError(
@@ -31,7 +39,7 @@ def pose_battery(battery: Battery, state: State, horizon_s: float) -> BatteryPro
             remedy="correct the reading or the limits",
         )
     energy = battery.energy_kwh
-    wear = pose_wear(battery, horizon_s)
+    wear = pose_wear(battery, horizon_s, currency=currency)
     ends = [0.0, *(min(s.up_to_soc, 1.0) for s in battery.terminal_value)]
     return BatteryProblem(
         energy_kwh=energy,

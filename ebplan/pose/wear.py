@@ -26,6 +26,7 @@ import numpy as np
 
 from ebplan.errors import InputError, RangeError
 from ebplan.models import library
+from ebplan.models.wear import WearModel
 from ebplan.site import Battery
 from ebplan.wear import CalendarLine, CalendarPoint, DepthSegment, DepthStress, Wear
 
@@ -46,23 +47,33 @@ class PosedWear:
     calendar: tuple[CalendarLine, ...] = ()
 
 
-def pose_wear(battery: Battery, horizon_s: float) -> PosedWear:
+def pose_wear(battery: Battery, horizon_s: float, *, currency: str | None = None) -> PosedWear:
     """Return the wear of a battery over a horizon; one segment becomes the flat price.
 
+    Args:
+        battery: of the site.
+        horizon_s: of the plan.
+        currency: of the site; a price that a wear model brings must be in it.
+
     Raises:
-        InputError: the wear model is unknown, or the battery lies outside what it covers.
+        InputError: the wear model is unknown, the battery lies outside what it covers, or nobody
+            says in the site's currency what new cells cost.
     """
     wear = battery.wear
     if wear is None:
         return PosedWear(wear_per_kwh=battery.wear_per_kwh or 0.0)
-    stress, points = _life_lost(battery, wear)
-    segments = _depth_segments(battery, wear, stress, horizon_s)
+    model = None if wear.model is None else _model(wear.model)
+    stress, points = _life_lost(battery, wear, model)
+    replacement_per_kwh = _replacement_per_kwh(wear, model, currency)
+    segments = _depth_segments(battery, wear, stress, horizon_s, replacement_per_kwh)
     flat = segments[0].price_per_kwh if len(segments) == 1 else 0.0
     return PosedWear(
         wear_per_kwh=flat,
         depth_segments=() if len(segments) == 1 else segments,
         calendar=tuple(
-            _line(battery, wear, low, high) for low, high in pairwise(points) if high.soc > low.soc
+            _line(battery, low, high, replacement_per_kwh)
+            for low, high in pairwise(points)
+            if high.soc > low.soc
         ),
     )
 
@@ -88,14 +99,18 @@ def reachable_depth(battery: Battery, horizon_s: float) -> float:
 
 
 def _depth_segments(
-    battery: Battery, wear: Wear, stress: DepthStress, horizon_s: float
+    battery: Battery,
+    wear: Wear,
+    stress: DepthStress,
+    horizon_s: float,
+    replacement_per_kwh: float,
 ) -> tuple[DepthSegment, ...]:
     count, deepest = segment_count(wear, stress, horizon_s), reachable_depth(battery, horizon_s)
     if deepest <= 0.0:  # soc_min = soc_max: nothing can be taken out
         return (DepthSegment(from_kwh=0.0, price_per_kwh=0.0),)
     edges = deepest * np.arange(count + 1) / count
     lost = stress.coefficient * edges**stress.exponent
-    prices = wear.replacement_per_kwh * np.diff(lost) / np.diff(edges)
+    prices = replacement_per_kwh * np.diff(lost) / np.diff(edges)
     # rounding must not make a deeper kWh cheaper
     prices = np.maximum.accumulate(prices)
     return tuple(
@@ -104,29 +119,61 @@ def _depth_segments(
     )
 
 
-def _line(battery: Battery, wear: Wear, low: CalendarPoint, high: CalendarPoint) -> CalendarLine:
+def _line(
+    battery: Battery, low: CalendarPoint, high: CalendarPoint, replacement_per_kwh: float
+) -> CalendarLine:
     """Return the line through two points, in money per hour against kWh stored."""
     slope = (high.loss_per_year - low.loss_per_year) / (high.soc - low.soc)
     at_zero = low.loss_per_year - slope * low.soc
-    per_kwh_h = wear.replacement_per_kwh / HOURS_PER_YEAR
+    per_kwh_h = replacement_per_kwh / HOURS_PER_YEAR
     return CalendarLine(
         price_per_kwh_h=slope * per_kwh_h, price_per_h=at_zero * battery.energy_kwh * per_kwh_h
     )
 
 
-def _life_lost(battery: Battery, wear: Wear) -> tuple[DepthStress, tuple[CalendarPoint, ...]]:
-    """Return depth stress and calendar points: the site's own, or those of the model it names."""
-    if wear.depth_stress is not None:
-        return wear.depth_stress, wear.calendar
+def _model(name: str) -> WearModel:
     try:
-        model = library.load_wear(wear.model or "")
+        return library.load_wear(name)
     except InputError as error:
+        if error.file is not None:  # the artefact's own file is at fault
+            raise
         raise InputError(
             field="site.battery.wear.model",
-            value=wear.model,
+            value=name,
             allowed=error.allowed,
             remedy=error.remedy,
         ) from None
+
+
+def _replacement_per_kwh(wear: Wear, model: WearModel | None, currency: str | None) -> float:
+    """Return what new cells cost per kWh: the site's word, else the model's."""
+    if wear.replacement_per_kwh is not None:
+        return wear.replacement_per_kwh
+    if model is None or model.replacement is None:
+        raise InputError(
+            field="site.battery.wear.replacement_per_kwh",
+            value=None,
+            allowed=f">= 0, the price of new cells per kWh: the wear model {wear.model!r} has none",
+            remedy="give it in the site, or fit the wear model with options.replacement_per_kwh",
+        )
+    if model.replacement.currency != currency:
+        raise InputError(
+            field="site.currency",
+            value=currency,
+            allowed=f"{model.replacement.currency}, in which the wear model {wear.model!r} has the "
+            "price of new cells",
+            remedy="give wear.replacement_per_kwh in the site's own currency",
+        )
+    return model.replacement.per_kwh
+
+
+def _life_lost(
+    battery: Battery, wear: Wear, model: WearModel | None
+) -> tuple[DepthStress, tuple[CalendarPoint, ...]]:
+    """Return depth stress and calendar points: the site's own, or those of the model it names."""
+    if model is None:
+        assert wear.depth_stress is not None  # a site says one of the two
+        return wear.depth_stress, wear.calendar
     charge_c = battery.charge_limit_kw / battery.energy_kwh
     discharge_c = battery.discharge_limit_kw / battery.energy_kwh
     try:

@@ -159,7 +159,7 @@ def _draw_response(
         label=label,
     )
     asked_kw = np.where(inside, sense * want.kw, np.nan)[shown]
-    axes.stairs(asked_kw, edges, baseline=None, color=INK, linewidth=1.0, label="curve")
+    axes.stairs(asked_kw, edges, baseline=None, color=INK, linewidth=1.0, label="curve", zorder=5)
     axes.stairs(
         moved[shown],
         edges,

@@ -63,8 +63,8 @@ def _headline(found: Delivery) -> Text:
     text.append(f"{headline(found)}{simulated}.\n")
     text.append(
         f"Baseline {power_words(found.baseline_kw)} ({given(found.baseline)}), its level known to "
-        f"{power_words(found.baseline_error_kw)}, readings of {time_words(found.interval_s)} to "
-        f"{power_words(found.noise_kw)}; intervals hold {found.confidence:.0%}."
+        f"{found.baseline_error_kw:.2g} kW, readings of {time_words(found.interval_s)} to "
+        f"{found.noise_kw:.2g} kW; intervals hold {found.confidence:.0%}."
     )
     return text
 

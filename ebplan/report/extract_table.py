@@ -43,7 +43,8 @@ def headline(found: Extracted) -> str:
     depth, begin = found.depth_kw.value or 0.0, found.baseline_at_start_kw.value or 0.0
     moved = "fell" if found.direction == "release" else "rose"
     back_s, begins_s = found.return_begins_s.value or 0.0, found.ramp_begins_s.value or 0.0
-    settled_s = found.settled_s.value or found.ramp_s.value or 0.0
+    # no reading tells a time within its interval
+    settled_s = max(found.settled_s.value or found.ramp_s.value or 0.0, found.interval_s)
     simulated = "SIMULATED: the" if found.simulated else "The"
     return (
         f"{simulated} draw {moved} from {begin:.1f} kW by {depth:.1f} kW "

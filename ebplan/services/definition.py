@@ -4,7 +4,7 @@ Signs: a load **releases** when it draws less and **absorbs** when it draws more
 of a system operator (more generation) is ``release`` here, its "down" reserve is ``absorb``.
 
 Every fact stands in exactly one entry of ``evidence``, which says where it comes from and how sure
-it is. A fact that is none is either unknown (its evidence says so, and why) or does not apply.
+it is. A fact that is none is either unknown or does not apply: its evidence says which, and why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from ebplan.frequency import ResponseCurve
 
 Direction = Literal["release", "absorb"]
 Trigger = Literal["local_frequency", "operator_signal", "dispatch"]
-Confidence = Literal["high", "medium", "low", "memory", "unknown", "given"]
+Confidence = Literal["high", "medium", "low", "memory", "unknown", "not_applicable", "given"]
+WITHOUT_VALUE = ("unknown", "not_applicable")
+"""Confidences of facts that have no value."""
 BaselineRule = Literal["fixed", "last_value", "high_4_of_5", "regression"]
 
 
@@ -54,22 +56,22 @@ class Evidence(Part):
     confidence: Confidence
     """``high``: the rule was read, or a careful second source cites it; ``medium``: one second
     source; ``low``: inferred; ``memory``: general knowledge, unverified; ``unknown``: not found;
-    ``given``: by the user."""
+    ``not_applicable``: there is none; ``given``: by the user."""
     sources: tuple[str, ...] = ()
     """Titles of the sources."""
     as_of: str | None = None
     """Date of the fact, as the source gives it."""
     note: str | None = None
-    """What one should know about it; for what is unknown: why."""
+    """What one should know about it; for what has no value: why."""
 
     @model_validator(mode="after")
     def _says_where_or_why(self) -> Evidence:
-        if self.confidence == "unknown" and not self.note:
+        if self.confidence in WITHOUT_VALUE and not self.note:
             raise FieldFault(
                 field="note",
                 value=self.note,
-                allowed="text: why it is unknown",
-                remedy="say what was looked for and not found",
+                allowed=f"text: why it is {self.confidence.replace('_', ' ')}",
+                remedy="say what was looked for and not found, or why there is none",
             )
         if self.confidence in ("high", "medium", "low") and not self.sources:
             raise FieldFault(
@@ -165,11 +167,11 @@ class ServiceDefinition(Document):
                         allowed=f"each of {', '.join(FACTS)} once at most",
                         remedy="name the fact once" if name in seen else "correct the name",
                     )
-                if entry.confidence == "unknown" and values[name] is not None:
+                if entry.confidence in WITHOUT_VALUE and values[name] is not None:
                     raise FieldFault(
                         field=name,
                         value=values[name],
-                        allowed="no value: its evidence calls it unknown",
+                        allowed=f"no value: its evidence calls it {entry.confidence}",
                         remedy="remove the value, or say where it comes from",
                     )
                 seen.add(name)

@@ -39,11 +39,14 @@ def needed(service: ServiceDefinition, fact: str) -> Any:
     if value is not None:
         return value
     evidence = service.evidence_of(fact)
-    why = evidence.note if evidence and evidence.note else "the definition does not say"
+    why = "the definition does not say"
+    if evidence and evidence.note:
+        is_none = "does not apply" if evidence.confidence == "not_applicable" else "unknown"
+        why = f"{is_none}: {evidence.note}"
     raise InputError(
         field=fact,
         value=None,
-        allowed=f"a value; unknown on purpose: {why}",
+        allowed=f"a value, which is none on purpose ({why.rstrip('.')})",
         remedy=f"give it: --set {fact}={_EXAMPLES.get(fact, 'NUMBER')}",
         file=service.id,
     )

@@ -7,22 +7,23 @@ the window itself.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 
 from ebplan.errors import InputError
-from ebplan.settlement.baselines import SAME_TIME_S, LeftOut, Rule
+from ebplan.settlement.baselines import LeftOut, Rule
 from ebplan.settlement.day_calendar import DayCalendar
-from ebplan.settlement.series import FloatArray, MeterSeries
+from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
+from ebplan.settlement.throughout import measured_throughout
 from ebplan.settlement.window import Window
 
 COVERAGE = 0.9
 """Share of the errors that the interval holds."""
 SLOT_S = 1800.0
+NOT_COMPARED = "another rule has no baseline for this day"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +34,40 @@ class Backtest:
     """Name of the rule."""
     days: tuple[date, ...]
     """Days of the windows that it has a baseline for."""
-    errors_kw: FloatArray
-    """Baseline less draw in each slot of these windows, shape (slots,)."""
-    level_errors_kw: FloatArray
-    """The same as the mean of each window, shape (days,)."""
-    mean_draw_kw: float
-    """Mean draw over the slots."""
+    draws_kw: tuple[FloatArray, ...]
+    """What was drawn in each slot of each of these windows."""
+    baselines_kw: tuple[FloatArray, ...]
+    """The baseline in each slot of each of these windows."""
     left_out: tuple[LeftOut, ...]
-    """Days without a baseline, with the reason."""
+    """Days without a baseline, or not compared, with the reason."""
+
+    @property
+    def errors_kw(self) -> FloatArray:
+        """Baseline less draw in each slot of the windows, shape (slots,)."""
+        return np.concatenate(self.baselines_kw) - np.concatenate(self.draws_kw)
+
+    @property
+    def level_errors_kw(self) -> FloatArray:
+        """The same as the mean of each window, shape (days,)."""
+        pairs = zip(self.baselines_kw, self.draws_kw, strict=True)
+        return np.array([float((baseline - draw).mean()) for baseline, draw in pairs])
+
+    @property
+    def mean_draw_kw(self) -> float:
+        """Mean draw over the slots."""
+        return float(np.concatenate(self.draws_kw).mean())
+
+    def only(self, days: Collection[date]) -> Backtest:
+        """Return the test on some of its days; another rule had no baseline on the others."""
+        keep = [i for i, day in enumerate(self.days) if day in days]
+        gone = (LeftOut(day, NOT_COMPARED) for day in self.days if day not in days)
+        return Backtest(
+            rule=self.rule,
+            days=tuple(self.days[i] for i in keep),
+            draws_kw=tuple(self.draws_kw[i] for i in keep),
+            baselines_kw=tuple(self.baselines_kw[i] for i in keep),
+            left_out=(*self.left_out, *gone),
+        )
 
     @property
     def bias_kw(self) -> float:
@@ -118,8 +145,8 @@ def backtest(
             the first.
     """
     days: list[date] = []
-    errors: list[FloatArray] = []
     draws: list[FloatArray] = []
+    baselines: list[FloatArray] = []
     left_out: list[LeftOut] = []
     first_fault: InputError | None = None
     for window in windows:
@@ -132,8 +159,8 @@ def backtest(
             continue
         days.append(day)
         draws.append(drawn_kw)
-        errors.append(baseline_kw - drawn_kw)
-    if not errors:
+        baselines.append(baseline_kw)
+    if not days:
         raise first_fault or InputError(
             field=rule.name,
             value="no window",
@@ -144,9 +171,8 @@ def backtest(
     return Backtest(
         rule=rule.name,
         days=tuple(days),
-        errors_kw=np.concatenate(errors),
-        level_errors_kw=np.array([float(e.mean()) for e in errors]),
-        mean_draw_kw=float(np.mean(np.concatenate(draws))),
+        draws_kw=tuple(draws),
+        baselines_kw=tuple(baselines),
         left_out=tuple(left_out),
     )
 
@@ -157,28 +183,27 @@ def compare(
     """Return the errors of several rules on the same days: those that all of them can settle.
 
     A rule that can settle no day stands there with the reason, and does not count.
+
+    Raises:
+        InputError: there is no day that all others can settle.
     """
-    first: list[Backtest | InputError] = []
+    found: list[Backtest | InputError] = []
     for rule in rules:
         try:
-            first.append(backtest(history, rule, windows))
+            found.append(backtest(history, rule, windows))
         except InputError as fault:
-            first.append(fault)
-    tested = [one for one in first if isinstance(one, Backtest)]
-    common = set.intersection(*(set(one.days) for one in tested)) if tested else set()
-    if all(len(one.days) == len(common) for one in tested):
-        return tuple(first)
-    same = [window for window in windows if window.start.date() in common]
-    found: list[Backtest | InputError] = []
-    for rule, one in zip(rules, first, strict=True):
-        if isinstance(one, Backtest):
-            try:
-                found.append(backtest(history, rule, same))
-            except InputError as fault:
-                found.append(fault)
-        else:
-            found.append(one)
-    return tuple(found)
+            found.append(fault)
+    tested = [set(one.days) for one in found if isinstance(one, Backtest)]
+    common = set.intersection(*tested) if tested else set()
+    if tested and not common:
+        raise InputError(
+            field="(rules)",
+            value="no day that all of them can settle",
+            allowed="one such day or more",
+            remedy="give a longer history, or compare fewer rules",
+            file=history.file,
+        )
+    return tuple(one.only(common) if isinstance(one, Backtest) else one for one in found)
 
 
 def best(found: Sequence[Backtest | InputError]) -> Backtest | None:
@@ -191,17 +216,7 @@ def _slot_means(
     history: MeterSeries, rule: Rule, window: Window, slot_s: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return draw and baseline in each slot of a window, each of shape (slots,)."""
-    measured = history.between(window.start, window.end)
-    whole = math.floor(window.duration_s / history.interval_s + SAME_TIME_S)
-    # a window that begins within an interval has one whole interval less
-    if len(measured) < max(whole - 1, 1):
-        raise InputError(
-            field=rule.name,
-            value=f"a gap between {window.start.isoformat()} and {window.end.isoformat()}",
-            allowed="a window measured throughout",
-            remedy="leave this day out",
-            file=history.file,
-        )
+    measured = measured_throughout(history, window.start, window.end, field=rule.name)
     baseline_kw = rule.baseline(history, window).on(measured)
     since_s = measured.time_s + (measured.start - window.start).total_seconds()
     slot = np.floor((since_s + SAME_TIME_S) / max(slot_s, history.interval_s)).astype(np.intp)

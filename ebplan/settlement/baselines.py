@@ -6,7 +6,6 @@ where the rule itself says otherwise. A baseline is constant within its interval
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -14,10 +13,9 @@ from typing import Protocol
 import numpy as np
 
 from ebplan.errors import InputError
-from ebplan.settlement.series import FloatArray, MeterSeries
+from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
+from ebplan.settlement.throughout import measured_throughout
 from ebplan.settlement.window import Window
-
-SAME_TIME_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -149,22 +147,8 @@ class LastValue:
             InputError: these minutes were not measured throughout.
         """
         begin = window.known_at - timedelta(minutes=self.minutes)
-        low_s, high_s = history.seconds(begin), history.seconds(window.known_at)
-        ends_s = history.time_s + history.interval_s
-        used = (history.time_s >= low_s - SAME_TIME_S) & (ends_s <= high_s + SAME_TIME_S)
-        # intervals that stand across an end of these minutes are not used
-        whole = math.floor(60.0 * self.minutes / history.interval_s + SAME_TIME_S)
-        if whole < 1 or used.sum() < max(whole - 1, 1):
-            raise InputError(
-                field=self.name,
-                value=f"{int(used.sum())} interval(s) of {history.interval_s:g} s in the "
-                f"{self.minutes:g} min before {window.known_at.isoformat()}",
-                allowed="these minutes measured throughout",
-                remedy=f"last_value:MINUTES with {history.interval_s / 60.0:g} or more, or a "
-                "history without this gap",
-                file=history.file,
-            )
-        return constant(self.name, float(history.grid_kw[used].mean()), window)
+        used = measured_throughout(history, begin, window.known_at, field=self.name)
+        return constant(self.name, float(used.grid_kw.mean()), window)
 
 
 def constant(rule: str, kw: float, window: Window) -> Baseline:

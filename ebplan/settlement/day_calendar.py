@@ -72,9 +72,12 @@ def wall_clock(history: MeterSeries, zone: tzinfo) -> tuple[NDArray[np.intp], ND
     The offset of a zone is looked up each half-hour: clocks change on these.
     """
     since_s = (history.start - _EPOCH).total_seconds() + history.time_s
-    half_hours, where = np.unique(np.floor(since_s / HALF_HOUR_S), return_inverse=True)
-    offsets_s = [_offset_s(zone, HALF_HOUR_S * k) for k in half_hours.tolist()]
-    days, seconds = np.divmod(since_s + np.array(offsets_s)[where], DAY_S)
+    if (fixed := zone.utcoffset(None)) is not None:
+        offset_s = np.full(len(history), fixed.total_seconds())
+    else:
+        half_hours, where = np.unique(np.floor(since_s / HALF_HOUR_S), return_inverse=True)
+        offset_s = np.array([_offset_s(zone, HALF_HOUR_S * k) for k in half_hours.tolist()])[where]
+    days, seconds = np.divmod(since_s + offset_s, DAY_S)
     return days.astype(np.intp) + _EPOCH.toordinal(), seconds
 
 
@@ -90,7 +93,7 @@ def parse_zone(text: str) -> tzinfo:
         InputError: it is neither.
     """
     try:
-        if text[:1] in "+-":
+        if text.startswith(("+", "-")):
             offset = datetime.fromisoformat(f"2000-01-01T00:00:00{text}").utcoffset()
             return timezone(offset or timedelta())
         return ZoneInfo(text)

@@ -143,6 +143,7 @@ def measure_delivery(
             full_s=times[2],
             depth_kw=depth,
             tracking=tracking,
+            band_kw=band_kw(baseline.errors, NOISE_SPREADS),
         )
     inside = want.inside
     delivered = baseline.errors.energy((want.sense * change_kw)[inside], meter.interval_s)

@@ -132,7 +132,8 @@ class HighOf:
             if len(chosen) < out_of:
                 raise self._too_few(slots, today, out_of, chosen, left_out)
             mean_kw = float(np.mean([day.event_kw for day in chosen]))
-            low = [day for day in chosen if day.event_kw < self.least_share * mean_kw]
+            least_kw = self.least_share * mean_kw
+            low = [day for day in chosen if mean_kw > 0.0 and day.event_kw < least_kw]
             if not low:
                 return chosen, tuple(left_out)
             reason = f"below {self.least_share:.0%} of the mean of the candidates"
@@ -143,6 +144,8 @@ class HighOf:
         """Yield the like days that were measured, the latest first; say which were not."""
         for back in range(1, self.days_back + 1):
             day = today - timedelta(days=back)
+            if day < slots.first.date():
+                return
             if self.calendar.is_working(day) != self.calendar.is_working(today):
                 continue
             if day in self.calendar.left_out:
@@ -166,10 +169,10 @@ class HighOf:
         more = len(left_out) - MOST_DAYS_SAID
         return InputError(
             field=self.name,
-            value=f"{len(chosen)} like day(s) before {today}"
-            + (f" ({reasons}{f', and {more} more' if more > 0 else ''})" if reasons else ""),
+            value=f"{len(chosen)} like day(s) before {today}",
             allowed=f"{out_of} of the kind {self.calendar.kind(today)}, measured throughout, in "
-            f"the last {self.days_back} days",
+            f"the last {self.days_back} days"
+            + (f" (left out: {reasons}{f', and {more} more' if more > 0 else ''})" * bool(reasons)),
             remedy="give a history that begins earlier, or another rule",
             file=slots.file,
         )

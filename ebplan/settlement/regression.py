@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebplan.errors import InputError
-from ebplan.settlement.baselines import SAME_TIME_S, Baseline
+from ebplan.settlement.baselines import Baseline
 from ebplan.settlement.day_calendar import DayCalendar, wall_clock
 from ebplan.settlement.meter_file import is_power
-from ebplan.settlement.series import FloatArray, MeterSeries
+from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
 from ebplan.settlement.window import DAY_S, Window
 
 HOUR_S = 3600.0
+FLAT = 1e-9
+"""A column that varies by less than this share of its size is constant but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +82,19 @@ class Regression:
         used = self._training(history, window, days, window.start.astimezone(zone).date())
         asked = self._asked(history, window)
         hours = (seconds // HOUR_S).astype(np.intp) if self.time_of_day else np.zeros_like(days)
-        levels = np.unique(hours[used])
-        unseen = np.setdiff1d(hours[asked], levels)
-        if len(unseen):
+        unseen = np.setdiff1d(hours[asked], hours[used])
+        if len(unseen) and used.any():
             raise self._fault(
                 history,
                 f"no reading of the hour from {int(unseen[0])} h on such days",
                 "readings of every hour that is asked for",
                 "give a history that begins earlier",
             )
-        found = self._fitted(history, hours, levels, used)
-        kw = self._design(history, hours, levels, asked) @ found
         return Baseline(
             rule=self.name,
             start=history.moment(float(history.time_s[asked][0])),
             interval_s=history.interval_s,
-            kw=np.asarray(kw),
+            kw=self._predicted(history, hours, used, asked),
         )
 
     def _training(
@@ -142,18 +141,22 @@ class Regression:
             )
         return touches
 
-    def _fitted(
+    def _predicted(
         self,
         history: MeterSeries,
         hours: NDArray[np.intp],
-        levels: NDArray[np.intp],
         used: NDArray[np.bool_],
+        asked: NDArray[np.bool_],
     ) -> FloatArray:
-        """Return levels and slopes, shape (p,), by least squares.
+        """Return the draw in the intervals asked for by least squares over those used.
+
+        The slopes are those of what is left of draw and columns after the mean of each hour is
+        taken off (Frisch and Waugh), the levels follow from the means.
 
         Raises:
             InputError: no more readings than parameters, or columns that cannot be told apart.
         """
+        levels, level = np.unique(hours[used], return_inverse=True)
         count = len(levels) + len(self.columns)
         if used.sum() <= count:
             raise self._fault(
@@ -162,30 +165,36 @@ class Regression:
                 f"more than the {count} parameters, in the {self.days_back} days before the notice",
                 "give a history that begins earlier, or regress on less",
             )
-        design = self._design(history, hours, levels, used)
-        scale = np.abs(design).max(axis=0)
-        scale[scale == 0.0] = 1.0
-        found, _, rank, _ = np.linalg.lstsq(design / scale, history.grid_kw[used], rcond=None)
-        if rank < count:
+        columns = [history.grid_kw, *(history.column(name) for name in self.columns)]
+        sizes = np.bincount(level)
+        means = np.array([np.bincount(level, column[used]) / sizes for column in columns])
+        kw, *others = (
+            column[used] - mean[level] for column, mean in zip(columns, means, strict=True)
+        )
+        slopes = self._slopes(history, kw, np.array(others).reshape(-1, len(kw)))
+        at = np.searchsorted(levels, hours[asked])
+        off = np.array(
+            [c[asked] - mean[at] for c, mean in zip(columns[1:], means[1:], strict=True)]
+        ).reshape(len(slopes), len(at))
+        return np.asarray(means[0, at] + slopes @ off)
+
+    def _slopes(self, history: MeterSeries, kw: FloatArray, others: FloatArray) -> FloatArray:
+        """Return the slopes of the columns, shape (columns,)."""
+        if not len(others):
+            return np.zeros(0)
+        spread = np.abs(others).max(axis=1)
+        size = np.array([np.abs(history.column(name)).max() for name in self.columns])
+        flat = spread <= FLAT * np.maximum(size, 1.0)
+        scaled = others / np.where(flat, 1.0, spread)[:, np.newaxis]
+        found, _, rank, _ = np.linalg.lstsq(scaled.T, kw, rcond=FLAT)
+        if flat.any() or rank < len(others):
             raise self._fault(
                 history,
-                f"{count} parameters of which {int(rank)} can be told apart",
-                "columns that vary, none of them a sum of the others",
+                f"{len(others)} column(s), not all of which tell anything of their own",
+                "columns that vary within each hour, none of them a sum of the others",
                 "leave out a column that is constant or follows from the others",
             )
-        return np.asarray(found / scale)
-
-    def _design(
-        self,
-        history: MeterSeries,
-        hours: NDArray[np.intp],
-        levels: NDArray[np.intp],
-        rows: NDArray[np.bool_],
-    ) -> FloatArray:
-        """Return what the parameters are multiplied by, shape (rows, p)."""
-        level = (hours[rows, np.newaxis] == levels).astype(float)
-        others = [history.column(name)[rows] for name in self.columns]
-        return np.column_stack([level, *others])
+        return np.asarray(found / spread)
 
     def _fault(self, history: MeterSeries, value: str, allowed: str, remedy: str) -> InputError:
         return InputError(

@@ -78,7 +78,7 @@ def test_models_lists_shows_and_draws(tmp_path: Path) -> None:
     drawn = ebplan("models", tmp_path / "h200-decode.json", "--plot", tmp_path / "m.png")
     assert drawn.exit_code == 0
     assert (tmp_path / "m.png").read_bytes()[:4] == b"\x89PNG"
-    other = ebplan("models", "lfp-sony-us26650", "--plot", tmp_path / "w.png")
+    other = ebplan("models", "llm-serving", "--plot", tmp_path / "w.png")
     assert other.exit_code == 2
     assert "leave --plot out" in other.output
     unknown = ebplan("models", "nothing")

@@ -16,8 +16,8 @@ from ebplan.models.cycle_ageing import CycleAgeing, cycle_rates
 from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_ageing
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
 from ebplan.models.fit.measurements import Measurements
-from ebplan.models.fitted_wear import wear_model
-from ebplan.models.wear import WearModel
+from ebplan.models.fitted_wear import CellLife, wear_model
+from ebplan.models.wear import CellPrice, WearModel
 
 OPTIONS = CycleOptions(name="made-up-cycles", title="Made-up cells", temperature_c=(20.0, 30.0))
 TRUE = np.array([np.log(0.03), 0.6, 0.5])
@@ -125,41 +125,136 @@ def test_the_temperature_of_the_tests_must_be_said() -> None:
 
 # --- with rest ---------------------------------------------------------------------------------
 
+RESTED = CycleOptions(name="made-up-cycles", title="Made-up cells")
+REST_OFF = 0.004
+"""Standard deviation of a condition at rest off the law, share of capacity after a year."""
 
-def rest_model() -> CalendarAgeing:
+
+def rest_model(seed: int | None = None) -> CalendarAgeing:
     temperature, soc = np.repeat([10.0, 25.0, 40.0], 3), np.tile([0.1, 0.5, 1.0], 3)
-    data = check_ups(
-        {"temperature": temperature, "soc": soc},
-        calendar_rates(REST, temperature, soc),
-        "elapsed",
-        3.0 * YEAR_S,
-    )
+    rng = None if seed is None else np.random.default_rng(seed)
+    rates = calendar_rates(REST, temperature, soc)
+    if rng is not None:
+        rates = rates + rng.normal(0.0, REST_OFF / YEAR_S**0.5, len(rates))
+    stresses = {"temperature": temperature, "soc": soc}
+    data = check_ups(stresses, rates, "elapsed", 3.0 * YEAR_S, 0.002, rng)
     return fit_calendar_ageing(data, CalendarOptions(name="rest", title="Made-up cells"))
 
 
-def test_loss_at_rest_is_taken_off() -> None:
-    rest = rest_model()
-    data = table()
+def with_rest(data: Measurements, off: float = 0.0) -> Measurements:
+    """Return cycle tests that took two years at 25 degrees Celsius and SoC 0.5."""
     elapsed = data.values["full_cycles"] / 4000.0 * 2.0 * YEAR_S
     count = len(data)
-    at_rest = calendar_rates(REST, np.array([25.0]), np.array([0.5]))[0] * np.sqrt(elapsed)
+    rate = calendar_rates(REST, np.array([25.0]), np.array([0.5]))[0] + off
     values = {
         **data.values,
         "elapsed": elapsed,
         "temperature": np.full(count, 25.0),
         "soc": np.full(count, 0.5),
-        "capacity": data.values["capacity"] - at_rest,
+        "capacity": data.values["capacity"] - rate * np.sqrt(elapsed),
     }
-    both = replace(data, values=values)
-    told = fit_cycle_ageing(both, OPTIONS, calendar=rest)
+    return replace(data, values=values)
+
+
+def shown(model: CycleAgeing) -> dict[str, float]:
+    return {s.name: s.value for s in model.card.residuals}
+
+
+def test_loss_at_rest_is_taken_off() -> None:
+    rest = rest_model()
+    both = with_rest(table())
+    told = fit_cycle_ageing(both, RESTED, calendar=rest)
     assert told.depth_exponent == pytest.approx(0.6, rel=1e-3)
     assert told.valid_temperature_c == (25.0, 25.0)
-    assert fit_cycle_ageing(both, OPTIONS).depth_exponent < 0.5
+    assert told.rest is not None
+    assert (told.rest.name, told.rest.calendar_rate) == ("rest", rest.calendar_rate)
+    assert fit_cycle_ageing(both, RESTED).rest is None
+    assert fit_cycle_ageing(both, RESTED).depth_exponent < 0.5
+
+
+def test_the_card_says_how_much_was_taken_off_and_what_it_left_open() -> None:
+    rest = rest_model(seed=1)
+    card = fit_cycle_ageing(with_rest(table(seed=1)), RESTED, calendar=rest).card
+    (finding,) = (f for f in card.findings if f.title == "Loss at rest was taken off")
+    numbers = {s.name: s.value for s in card.residuals}
+    share = numbers["loss at rest taken off, of all loss at a condition's end, highest"]
+    # the gentlest condition: 0.25 C, depth 0.2
+    cycled = cycle_rates(TRUE, np.array([0.25]), np.array([0.2]))[0] * 4000.0**0.5
+    at_rest = 0.03 * 2.0**0.5
+    assert share == pytest.approx(at_rest / (at_rest + cycled), abs=0.08)
+    assert f"to {share:.0%} of the loss" in finding.text
+    variance = numbers["variance of the loss after 1,000 full cycles that the model of rest brings"]
+    assert 0.0 < variance < 1.0
+    assert f"{variance:.0%} of the variance" in finding.text
+    # provenance: the tables of the rest are on the card of the cycles
+    assert rest.card.data[0] in card.data
+
+
+def test_what_the_model_of_rest_leaves_open_is_in_the_intervals() -> None:
+    loss = "loss after 1,000 full cycles of depth 1, at 0 C"
+    held, without = [], []
+    for seed in range(100):
+        rest = rest_model(seed)
+        rng = np.random.default_rng(20_000 + seed)
+        # every test stands in one place, which errs as a condition at rest does
+        data = with_rest(table(seed=seed), off=rng.normal(0.0, REST_OFF / YEAR_S**0.5))
+        model = fit_cycle_ageing(data, RESTED, calendar=rest)
+        said = shown(model)
+        low, high = (said[f"{loss}: 90% interval {end}"] for end in ("from", "to"))
+        held.append(low <= 3.0 <= high)
+        # the same without what was carried over
+        carried = said["variance of the loss after 1,000 full cycles that the model of rest brings"]
+        half = 0.5 * np.log(high / low) * (1.0 - carried) ** 0.5
+        without.append(abs(np.log(said[loss] / 3.0)) <= half)
+    # 100 draws of 0.9, two and a half standard deviations either way
+    assert 0.82 <= np.mean(held) <= 0.98
+    assert np.mean(without) < 0.8
+
+
+def test_a_rest_known_better_leaves_less_open() -> None:
+    data, rest = with_rest(table(seed=4)), rest_model(seed=4)
+    sure = rest.model_copy(update={"covariance": ((0.0,) * 3,) * 3, "between_conditions": 0.0})
+    unsure, exact = (fit_cycle_ageing(data, RESTED, calendar=c) for c in (rest, sure))
+    assert unsure.depth_exponent == exact.depth_exponent
+    assert (np.diag(unsure.covariance) > np.diag(exact.covariance)).all()
+    name = "variance of the loss after 1,000 full cycles that the model of rest brings"
+    assert shown(exact)[name] == 0.0
+
+
+def test_tests_outside_what_the_rest_was_measured_over_are_refused_by_line() -> None:
+    data = with_rest(table())
+    warm = {**data.values, "temperature": np.full(len(data), 45.0)}
+    with pytest.raises(RangeError, match=r"line 2\.temperature.*10 to 40.*'rest'"):
+        fit_cycle_ageing(replace(data, values=warm), RESTED, calendar=rest_model())
+
+
+def test_a_rest_that_explains_all_the_loss_is_refused() -> None:
+    data = with_rest(table())
+    slow = {**data.values, "soc": np.full(len(data), 1.0), "temperature": np.full(len(data), 40.0)}
+    with pytest.raises(InputError, match=r"no more loss than 'rest' gives at rest"):
+        fit_cycle_ageing(replace(data, values=slow), RESTED, calendar=rest_model())
+
+
+def test_a_column_that_the_rest_needs_is_asked_for() -> None:
+    data, rest = with_rest(table()), rest_model()
+    without = replace(data, values={k: v for k, v in data.values.items() if k != "soc"})
+    with pytest.raises(InputError, match=r"columns\.soc"):
+        fit_cycle_ageing(without, RESTED, calendar=rest)
+
+
+# --- both together -----------------------------------------------------------------------------
+
+
+def both_fits() -> tuple[CalendarAgeing, CycleAgeing]:
+    rest = rest_model()
+    return rest, fit_cycle_ageing(with_rest(table()), RESTED, calendar=rest)
 
 
 def test_a_planner_can_price_by_both_fits() -> None:
-    rest, cycles = rest_model(), fit_cycle_ageing(table(), OPTIONS)
-    wear = wear_model(rest, cycles, name="mine", end_of_life_loss=0.3)
+    rest, cycles = both_fits()
+    price = CellPrice(per_kwh=200.0, currency="EUR", provenance="measured")
+    life = CellLife(end_of_life_loss=0.3, price=price)
+    wear = wear_model(rest, cycles, name="mine", life=life)
     assert WearModel.parse(wear.to_json().encode()) == wear
     # the same laws
     lost = 1.0 - float(cycles.capacity(0.5, 0.7, 1000.0).mean)
@@ -170,8 +265,8 @@ def test_a_planner_can_price_by_both_fits() -> None:
     coefficient, exponent = wear.depth_stress(0.5)
     depth = np.linspace(0.2, 1.0, 9)
     assert coefficient * depth**exponent == pytest.approx(wear.cycle_life_lost(0.5, depth))
-    life = 1.0 / float(wear.cycle_life_lost(0.5, 0.7))
-    assert float(wear.cycle_loss(0.5, 0.7, 0.7 * life)) == pytest.approx(0.3)
+    cycle_life = 1.0 / float(wear.cycle_life_lost(0.5, 0.7))
+    assert float(wear.cycle_loss(0.5, 0.7, 0.7 * cycle_life)) == pytest.approx(0.3)
     wear.check_use(25.0, charge_c=2.0, discharge_c=2.0)
     with pytest.raises(RangeError, match="temperature_c"):
         wear.check_use(31.0, charge_c=1.0, discharge_c=1.0)
@@ -179,15 +274,63 @@ def test_a_planner_can_price_by_both_fits() -> None:
     assert (np.diff(np.diff(losses) / np.diff(socs)) > -1e-12).all()
 
 
+def test_the_card_of_wear_says_of_which_fit_each_number_is_and_what_wear_comes_to() -> None:
+    rest, cycles = both_fits()
+    price = CellPrice(per_kwh=200.0, currency="EUR", provenance="measured")
+    wear = wear_model(rest, cycles, name="mine", life=CellLife(price=price))
+    names = [s.name for s in wear.card.residuals]
+    assert len(set(names)) == len(names)
+    numbers = {s.name: s.value for s in wear.card.residuals}
+    cycled = "life lost by 1,000 cycles of depth 1 at 2 C"
+    assert numbers[cycled] == pytest.approx(1000.0 * float(wear.cycle_life_lost(2.0, 1.0)))
+    assert (
+        numbers[f"{cycled}: 90% interval from"]
+        < numbers[cycled]
+        < numbers[f"{cycled}: 90% interval to"]
+    )
+    rested = "life lost in a year at rest at 25 degC and SoC 0.5"
+    assert numbers[rested] == pytest.approx(float(wear.calendar_loss_per_year(25.0, 0.5)))
+    stated = {a.name: (a.value, a.unit, a.provenance) for a in wear.card.assumptions}
+    assert stated["price of new cells"] == (200.0, "EUR/kWh", "measured")
+    # the rest's table is on the cards of both fits
+    assert [d.rows for d in wear.card.data] == [72, 96]
+
+
+def test_deeper_cycles_than_tested_are_not_covered() -> None:
+    depth = np.tile([0.2, 0.5, 0.8], 4)
+    rest = rest_model()
+    cycles = fit_cycle_ageing(with_rest(table(depth=depth)), RESTED, calendar=rest)
+    wear = wear_model(rest, cycles, name="mine")
+    use = {"charge_c": 1.0, "discharge_c": 1.0}
+    wear.check_use(25.0, **use, soc=(0.15, 0.95))
+    with pytest.raises(RangeError, match=r"soc_max less soc_min.*0 to 0\.8"):
+        wear.check_use(25.0, **use, soc=(0.1, 0.95))
+
+
+def test_rest_is_not_counted_twice_unless_accepted() -> None:
+    rest, cycles = rest_model(), fit_cycle_ageing(with_rest(table()), RESTED)
+    with pytest.raises(InputError, match=r"would count twice.*options\.calendar"):
+        wear_model(rest, cycles, name="mine")
+    wear = wear_model(rest, cycles, name="mine", rest_counted_twice=True)
+    assert any("Loss at rest is inside" in f.title for f in wear.card.findings)
+
+
+def test_another_law_of_rest_than_was_taken_off_is_refused() -> None:
+    rest, cycles = both_fits()
+    other = rest.model_copy(update={"name": "other", "soc_cubic": rest.soc_cubic + 0.1})
+    with pytest.raises(InputError, match=r"made-up-cycles\.rest.*the law of other"):
+        wear_model(other, cycles, name="mine")
+
+
 def test_tests_at_no_common_temperature_give_no_wear_model() -> None:
-    options = OPTIONS.model_copy(update={"temperature_c": (45.0, 45.0)})
-    cycles = fit_cycle_ageing(table(), options)
+    rest, cycles = both_fits()
+    warm = cycles.model_copy(update={"valid_temperature_c": (45.0, 45.0)})
     with pytest.raises(InputError, match="overlap"):
-        wear_model(rest_model(), cycles, name="mine")
+        wear_model(rest, warm, name="mine")
 
 
 def test_half_a_cubic_is_refused() -> None:
-    wear = wear_model(rest_model(), fit_cycle_ageing(table(), OPTIONS), name="mine")
-    said = {**wear.model_dump(mode="json"), "depth_cubic": 1.0}
+    rest, cycles = both_fits()
+    said = {**wear_model(rest, cycles, name="mine").model_dump(mode="json"), "depth_cubic": 1.0}
     with pytest.raises(InputError, match="together with depth_constant"):
         WearModel.parse(said)

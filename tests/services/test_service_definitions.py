@@ -19,7 +19,7 @@ from ebplan.services import (
     parse_settings,
     with_values,
 )
-from ebplan.services.definition import FACTS
+from ebplan.services.definition import FACTS, WITHOUT_VALUE
 
 SERVICES = [load_service(name) for name in built_in_services()]
 LEAST: dict[str, Any] = {
@@ -47,7 +47,7 @@ def test_every_fact_says_where_it_comes_from_and_every_gap_why(service: ServiceD
     for name, value in service.facts().items():
         evidence = service.evidence_of(name)
         assert evidence is not None
-        assert (value is None) == (evidence.confidence == "unknown"), name
+        assert (value is None) == (evidence.confidence in WITHOUT_VALUE), name
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.id)

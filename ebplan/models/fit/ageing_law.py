@@ -7,7 +7,7 @@ then counts most, and intervals of what hardly wears are wide rather than narrow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.fit.conditions import Condition, best_exponent, stress_arrays, within_spread
 from ebplan.models.fit.robust import fit_robust
 from ebplan.models.intervals import law_variance, student_quantile
+from ebplan.models.points import Points
 
 CONDITION_FLOOR = 0.05
 """A condition nearer to the law than this share of capacity at its end is never off."""
@@ -200,6 +201,33 @@ def _check_bounds(law: RateLaw, theta: FloatArray, file: str) -> None:
                 f"give options.{name}, or measure conditions farther apart",
                 file=file,
             )
+
+
+def ageing_points(
+    fitted: FittedRates, columns: Mapping[str, str], clock: str
+) -> tuple[Points, ...]:
+    """Return the check-ups of each condition, for the figure.
+
+    Args:
+        fitted: the fit; all of a condition off the law has weight zero.
+        columns: name of each stress in the figure.
+        clock: name of the time, or of the full cycles.
+    """
+    return tuple(
+        Points.of(
+            c.name,
+            {
+                clock: np.concatenate([c.x, c.off_x]),
+                "capacity": 1.0 - np.concatenate([c.loss, c.off_loss]),
+                **{
+                    shown: np.full(len(c.x) + len(c.off_x), c.stress[stress])
+                    for stress, shown in columns.items()
+                },
+            },
+            np.concatenate([np.full(len(c.x), not used), np.ones(len(c.off_x), dtype=bool)]),
+        )
+        for c, used in zip(fitted.conditions, fitted.used, strict=True)
+    )
 
 
 # --- on the card -------------------------------------------------------------------------------

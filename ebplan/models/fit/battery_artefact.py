@@ -28,6 +28,7 @@ from ebplan.models.fit.battery_efficiency import (
 )
 from ebplan.models.fit.build import rounded
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.points import Points
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Told:
     """Further findings."""
     powers_kw: tuple[float, float] = (0.0, 0.0)
     """Sizes of power covered."""
+    points: tuple[Points, ...] = ()
+    """The readings, for the figure."""
 
 
 def battery_artefact(
@@ -61,6 +64,7 @@ def battery_artefact(
         spread=rounded(fitted.spread),
         valid_power_kw=told.powers_kw,
         measurement_point=data.measurement_point,
+        points=told.points,
         card=_card(data, options, fitted, told, numbers),
         **numbers,
     )
@@ -160,12 +164,12 @@ def _spread(fitted: FittedBattery, told: Told) -> Statistic:
 
 
 def _left_out(fitted: FittedBattery, told: Told) -> Sequence[Excluded]:
-    missing = fitted.readings - fitted.used
+    missing = int((~fitted.used).sum())
     if not missing:
         return ()
     return (
         Excluded(
-            run=f"{missing} of {fitted.readings}: {told.reading}",
+            run=f"{missing} of {len(fitted.used)}: {told.reading}",
             weight=0.0,
             reason="far off the law: a jump of the state of charge, or a reading that is missing",
         ),

@@ -28,6 +28,7 @@ from ebplan.models.fit.battery_efficiency import (
     fit_battery,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.points import Points
 
 CYCLE_FLOOR = 0.02
 """A cycle whose round trip is off by less than this share is never left out."""
@@ -64,9 +65,12 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
     given = {**options.given()}
     given.setdefault(ENERGY, 0.0)  # the round trip does not know it
     fitted = fit_battery(residuals, given, start_kwh=1.0, floor=CYCLE_FLOOR, file=data.file)
-    if options.energy_kwh is None:
-        fitted = _with_energy(data, fitted, power)
     kw = power * options.converter_rated_kw
+    columns = {"power_kw": kw, "round_trip": energy_out / energy_in}
+    if options.energy_kwh is None:
+        each = _energies(data, fitted, power)
+        columns["energy_kwh"] = np.exp(each)
+        fitted = _with_energy(fitted, each)
     told = Told(
         method="`out / in = e^2 (P - loss) / (P + loss)`, `loss = c + l P + q P^2 / R`, robust "
         "least squares of logarithms; energy: the mean of `ln sqrt(in (1 - loss / P) out (1 + "
@@ -74,6 +78,7 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
         reading="round trip of a cycle",
         unit="share",
         powers_kw=(float(kw.min()), float(kw.max())),
+        points=(Points.of("cycles", columns, ~fitted.used),),
     )
     return battery_artefact(data, options, fitted, told)
 
@@ -95,11 +100,15 @@ def _powers(data: Measurements, options: BatteryOptions) -> FloatArray:
     )
 
 
-def _with_energy(data: Measurements, fitted: FittedBattery, power: FloatArray) -> FittedBattery:
-    """Add the energy and its variance, which do not depend on the cells' efficiency."""
+def _energies(data: Measurements, fitted: FittedBattery, power: FloatArray) -> FloatArray:
+    """Return ln of the energy that each cycle shows, shape (rows,)."""
     lost = converter_loss(fitted.theta, power) / power
     through = data.quantity("energy_in") * data.quantity("energy_out") * (1.0 - lost**2)
-    each = 0.5 * np.log(through) - np.log(data.quantity("depth"))
+    return np.asarray(0.5 * np.log(through) - np.log(data.quantity("depth")))
+
+
+def _with_energy(fitted: FittedBattery, each: FloatArray) -> FittedBattery:
+    """Add the energy and its variance, which do not depend on the cells' efficiency."""
     theta, covariance = fitted.theta.copy(), fitted.covariance.copy()
     theta[ENERGY] = float(np.median(each))
     # of a median, from the spread of a normal distribution

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy.stats import f as f_distribution
 
@@ -102,10 +103,8 @@ class FittedBattery:
     """Standard deviation of a reading off the law."""
     given: dict[int, float]
     """What was not fitted, by its place."""
-    used: int
-    """Readings used."""
-    readings: int
-    """Readings in all."""
+    used: NDArray[np.bool_]
+    """Which readings were used, shape (N,)."""
     findings: tuple[Finding, ...] = ()
     """What was set to the end of what is possible."""
 
@@ -208,8 +207,7 @@ def _fit(
         degrees=fit.degrees,
         spread=fit.spread,
         given=given,
-        used=int(fit.used.sum()),
-        readings=len(fit.used),
+        used=fit.used,
     )
 
 

@@ -23,6 +23,7 @@ from ebplan.models.fit.battery_efficiency import (
     fit_battery,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.points import Points
 
 GAP_STEPS = 5.0
 """A step longer than this many usual ones is a gap, and no piece reaches across."""
@@ -87,6 +88,16 @@ def fit_battery_series(data: Measurements, options: BatteryOptions) -> BatteryEf
         unit="share",
         findings=_about_gaps(pieces),
         powers_kw=(float(np.abs(power[power != 0.0]).min()), float(np.abs(power).max())),
+        points=(
+            Points.of(
+                "pieces",
+                {
+                    "soc_change": pieces.moved,
+                    "soc_change_fitted": pieces.moved + residuals(fitted.theta),
+                },
+                ~fitted.used,
+            ),
+        ),
     )
     return battery_artefact(data, options, fitted, told)
 

@@ -23,6 +23,7 @@ from ebplan.models.fit.fleet_runs import W_PER_KW, Run
 from ebplan.models.fit.spreads import workload_spreads
 from ebplan.models.fit.table import Table
 from ebplan.models.fleet import FleetModel, HardRoof, Roof, SmoothRoof, WorkloadModel
+from ebplan.models.points import Points
 from ebplan.site import MeasurementPoint
 
 LAW_PARAMETERS = 2
@@ -84,7 +85,23 @@ def fleet_model(
             name: _workload(fitted, name, about.tokens_out_per_request.get(name))
             for name in spec.workloads
         },
+        points=tuple(_points(fitted, name) for name in spec.workloads),
         card=_card(about, fitted, tables, assumptions, findings),
+    )
+
+
+def _points(fitted: FittedMap, workload: str) -> Points:
+    """Return the runs of a workload, those with weight zero too, for the figure."""
+    off = tuple(outlier.run for outlier in fitted.outliers)
+    runs = [r for r in (*fitted.runs, *off) if fitted.fit.spec.workload_of(r.shape) == workload]
+    return Points.of(
+        workload,
+        {
+            "in_flight": np.array([run.users for run in runs]),
+            "power_kw": np.array([run.power_kw for run in runs]),
+            "throughput_req_per_s": np.array([run.req_per_s for run in runs]),
+        },
+        np.array([run in off for run in runs]),
     )
 
 

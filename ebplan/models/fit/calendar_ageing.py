@@ -73,6 +73,9 @@ def fit_calendar_ageing(data: Measurements, options: CalendarOptions) -> Calenda
         valid_soc=(float(soc.min()), float(soc.max())),
         valid_elapsed_s=max(float(c.x.max()) for c in conditions),
         measurement_point=data.measurement_point,
+        points=ageing_law.ageing_points(
+            fitted, {"temperature": "temperature_c", "soc": "soc"}, "elapsed_s"
+        ),
         card=_card(data, options, fitted),
     )
 

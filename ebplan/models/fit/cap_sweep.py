@@ -16,6 +16,7 @@ from ebplan.models.fit.sweep import (
     elasticity_span,
     fit_workloads,
     leave_one_out,
+    sweep_points,
 )
 from ebplan.models.fit.sweep_card import (
     W_PER_KW,
@@ -117,6 +118,7 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
         valid_to_kw_per_gpu=max(measured),
         measurement_point=data.measurement_point,
         laws={name: fitted.law for name, (_, fitted) in fits.items()},
+        points=sweep_points(fits),
         card=_card(data, options, fits, bound, floor),
     )
 

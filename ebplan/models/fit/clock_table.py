@@ -17,6 +17,7 @@ from ebplan.models.fit.sweep import (
     elasticity_span,
     fit_workloads,
     leave_one_clock_out,
+    sweep_points,
 )
 from ebplan.models.fit.sweep_card import (
     Fits,
@@ -100,6 +101,7 @@ def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockMode
         valid_from_clock_mhz=lowest,
         measurement_point=data.measurement_point,
         laws={name: fitted.law for name, (_, fitted) in fits.items()},
+        points=sweep_points(fits),
         card=_card(data, options, fits, spans, (lowest, top)),
     )
 

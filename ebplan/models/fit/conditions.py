@@ -45,6 +45,10 @@ class Condition:
     """Seconds at rest, or full cycles, of each check-up after the first, shape (K,)."""
     loss: FloatArray
     """Share of the initial capacity lost, shape (K,)."""
+    off_x: FloatArray
+    """The same of check-ups that were left out, shape (L,)."""
+    off_loss: FloatArray
+    """Their losses, shape (L,)."""
 
     @property
     def rate(self) -> float:
@@ -88,11 +92,12 @@ def read_conditions(
                 remedy="measure on, or remove the condition",
                 file=data.file,
             )
-        condition = Condition(name, stress, data.quantity(clock)[later], loss[later])
-        far = np.abs(_robust_off(condition)) > CHECKUP_FLOOR
-        far &= np.abs(_robust_off(condition)) > OUTLIER_SPREADS * _spread(_robust_off(condition))
+        x, lost = data.quantity(clock)[later], loss[later]
+        beside = _robust_off(x, lost)
+        far = np.abs(beside) > CHECKUP_FLOOR
+        far &= np.abs(beside) > OUTLIER_SPREADS * _spread(beside)
         off[np.flatnonzero(later)[far]] = True
-        found.append(Condition(name, stress, x=condition.x[~far], loss=condition.loss[~far]))
+        found.append(Condition(name, stress, x[~far], lost[~far], x[far], lost[far]))
     if off.any():
         data = data.without(off, "capacity lies far off the other check-ups of its condition")
     return tuple(found), data
@@ -124,13 +129,13 @@ def best_exponent(conditions: Sequence[Condition]) -> float:
     return float(minimize_scalar(squares, bounds=EXPONENTS, method="bounded").x)
 
 
-def _robust_off(condition: Condition) -> FloatArray:
+def _robust_off(x: FloatArray, loss: FloatArray) -> FloatArray:
     """Return what the check-ups lie off the median rate; early ones count less."""
-    root = np.sqrt(condition.x)
-    order = np.argsort(condition.loss / root)
+    root = np.sqrt(x)
+    order = np.argsort(loss / root)
     weight = np.cumsum(root[order])
-    rate = (condition.loss / root)[order][np.searchsorted(weight, 0.5 * weight[-1])]
-    return np.asarray(condition.loss - rate * root)
+    rate = (loss / root)[order][np.searchsorted(weight, 0.5 * weight[-1])]
+    return np.asarray(loss - rate * root)
 
 
 def _spread(off: FloatArray) -> float:

@@ -3,9 +3,10 @@
 As with rest (``calendar_ageing.py``), a condition counts once: its loss by the square root of full
 cycles is what the law is fitted to.
 
-Cells age at rest too while they are cycled. Where a model of that is given, its loss is taken off
-first, by the condition's time, temperature and mean state of charge; else the law holds both, at
-the pace of the test, and the card says so.
+Cells age at rest too while they are cycled. Where a model of that is given (``options.calendar``
+names one that was fitted), its loss is taken off first, by the check-up's time, temperature and
+mean state of charge, and what it leaves open widens the intervals (``rest_taken_off.py``); else
+the law holds both, at the pace of the test, and the card says so.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ from ebplan.document import NonNegative, Part
 from ebplan.errors import InputError
 from ebplan.models.calendar_ageing import CalendarAgeing
 from ebplan.models.card import Finding, ModelCard, Statistic, ValidRange
-from ebplan.models.curves import FloatArray
-from ebplan.models.cycle_ageing import CycleAgeing, cycle_rates
-from ebplan.models.fit import ageing_law
+from ebplan.models.cycle_ageing import CycleAgeing, RestTakenOff, cycle_rates
+from ebplan.models.fit import ageing_law, rest_taken_off
 from ebplan.models.fit.ageing_law import FittedRates, RateLaw, fit_rates, leave_one_out
 from ebplan.models.fit.build import rounded
 from ebplan.models.fit.conditions import read_conditions, stress_arrays
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.named import load_named
+from ebplan.models.fit.rest_taken_off import (
+    TakenOff,
+    carry_over,
+    check_loss_left,
+    loss_at_rest,
+)
 
 STRESSES = ("c_rate", "depth")
 MOST_SLOPE = 100.0
@@ -37,6 +44,9 @@ class CycleOptions(Part):
     """Name of the artefact."""
     title: str
     """The cell, in words."""
+    calendar: str | None = None
+    """Calendar ageing artefact whose loss at rest is taken off first: its name, or its file beside
+    this one (.json). The table then also needs ``elapsed``, ``temperature`` and mean ``soc``."""
     temperature_c: tuple[float, float] | None = None
     """Temperatures of the tests, lowest and highest, where the table has no column for them."""
     depth_exponent: float | None = Field(default=None, ge=0.0, le=2.0)
@@ -56,17 +66,23 @@ def fit_cycle_ageing(
             ``full_cycles`` and ``capacity`` (share of the initial); with ``calendar`` also
             ``elapsed``, ``temperature`` and ``soc`` (mean).
         options: what the table does not say.
-        calendar: what the cells lose at rest, taken off first.
+        calendar: what the cells lose at rest, taken off first; what the options name where absent.
 
     Raises:
-        InputError: a condition is not one condition, there are too few, or depth or rate do not
-            vary enough to tell their effect.
+        InputError: a condition is not one condition, there are too few, depth or rate do not
+            vary enough to tell their effect, or the options name no calendar ageing.
         RangeError: the tests lie outside what ``calendar`` covers.
     """
+    if calendar is None and options.calendar is not None:
+        calendar = load_named(options.calendar, CalendarAgeing, "options.calendar")
     temperature = _temperatures(data, options)
-    fade = None if calendar is None else _faded(data, calendar)
-    conditions, data = read_conditions(data, STRESSES, "full_cycles", fade)
-    fitted = fit_rates(_law(options), conditions, data.file)
+    rest = None if calendar is None else loss_at_rest(data, calendar)
+    conditions, data = read_conditions(data, STRESSES, "full_cycles", rest)
+    if calendar is not None:
+        check_loss_left(conditions, calendar, data.file)
+    fitted, taken = fit_rates(_law(options), conditions, data.file), None
+    if calendar is not None:
+        fitted, taken = carry_over(fitted, data, calendar)
     log_b, exponent, slope = fitted.theta
     c_rate, depth = stress_arrays(conditions, STRESSES)
     covariance = [[rounded(v) for v in row] for row in fitted.covariance.tolist()]
@@ -85,8 +101,22 @@ def fit_cycle_ageing(
         valid_depth=(float(depth.min()), float(depth.max())),
         valid_c_rate=(float(c_rate.min()), float(c_rate.max())),
         valid_full_cycles=max(float(c.x.max()) for c in conditions),
+        rest=None if calendar is None else taken_off(calendar),
         measurement_point=data.measurement_point,
-        card=_card(data, options, fitted, temperature, calendar),
+        points=ageing_law.ageing_points(
+            fitted, {"c_rate": "c_rate", "depth": "depth"}, "full_cycles"
+        ),
+        card=_card(data, options, fitted, temperature, calendar, taken),
+    )
+
+
+def taken_off(calendar: CalendarAgeing) -> RestTakenOff:
+    """Return which law of rest was taken off, so that a planner prices rest by the same."""
+    return RestTakenOff(
+        name=calendar.name,
+        calendar_rate=calendar.calendar_rate,
+        activation_energy_j_per_mol=calendar.activation_energy_j_per_mol,
+        soc_cubic=calendar.soc_cubic,
     )
 
 
@@ -121,23 +151,13 @@ def _temperatures(data: Measurements, options: CycleOptions) -> tuple[float, flo
     return options.temperature_c
 
 
-def _faded(data: Measurements, calendar: CalendarAgeing) -> FloatArray:
-    """Return what the cells would have lost at rest, share of capacity, shape (rows,)."""
-    rows = zip(
-        data.quantity("temperature").tolist(),
-        data.quantity("soc").tolist(),
-        data.quantity("elapsed").tolist(),
-        strict=True,
-    )
-    return np.array([float(calendar.loss(*row)) for row in rows])
-
-
 def _card(
     data: Measurements,
     options: CycleOptions,
     fitted: FittedRates,
     temperature: tuple[float, float],
     calendar: CalendarAgeing | None,
+    taken: TakenOff | None,
 ) -> ModelCard:
     left, needed = leave_one_out(fitted, data.file)
     c_rate, depth = stress_arrays(fitted.conditions, STRESSES)
@@ -146,13 +166,17 @@ def _card(
         title=options.title,
         summary="Capacity lost by cycling, by depth, rate and full cycles, with intervals for "
         "conditions that were not measured.",
-        data=(data.dataset(),),
+        data=(data.dataset(), *(() if calendar is None else calendar.card.data)),
         method="`(a C + b) d^m sqrt(n)`, n full equivalent cycles of depth d. One rate of loss by "
         "condition, least squares through the initial capacity; the law is fitted to those, a "
         "condition counting once however many check-ups it has. Intervals: Student's t with the "
         "conditions' degrees of freedom, from the parameters' covariance, the spread of "
         "conditions off the law and of check-ups off their condition.",
-        residuals=(*_parameters(fitted), *ageing_law.residual_statistics(fitted)),
+        residuals=(
+            *_parameters(fitted),
+            *ageing_law.residual_statistics(fitted),
+            *(() if taken is None else rest_taken_off.statistics(taken)),
+        ),
         leave_one_out=ageing_law.left_out_statistics(left),
         excluded=(*data.excluded, *ageing_law.excluded(fitted)),
         validity=tuple(
@@ -169,7 +193,7 @@ def _card(
         assumptions=ageing_law.given(fitted.law, ("1", "1", "1/C"), (1.0, 1.0, 1.0)),
         findings=(
             *ageing_law.findings(fitted, needed, "full cycles"),
-            _about_rest(calendar),
+            _about_rest(calendar, taken),
             *_about_temperature(temperature),
         ),
         not_for=(
@@ -180,18 +204,14 @@ def _card(
     )
 
 
-def _about_rest(calendar: CalendarAgeing | None) -> Finding:
-    if calendar is None:
+def _about_rest(calendar: CalendarAgeing | None, taken: TakenOff | None) -> Finding:
+    if calendar is None or taken is None:
         return Finding(
             title="Loss at rest is inside",
             text="No model of rest was given: what the cells lost by the time that the test took "
             "counts as lost by cycling. Together with a model of rest it is counted twice.",
         )
-    return Finding(
-        title="Loss at rest was taken off",
-        text=f"By `{calendar.name}`, with the time, temperature and mean state of charge of each "
-        "check-up. Its uncertainty is not in these intervals.",
-    )
+    return rest_taken_off.finding(taken, calendar)
 
 
 def _about_temperature(temperature: tuple[float, float]) -> tuple[Finding, ...]:

@@ -20,7 +20,8 @@ from ebplan.models.fit.robust import fit_robust
 from ebplan.models.fit.serving import ServingOptions, fit_serving
 from ebplan.models.fleet import FleetModel, SmoothRoof, WorkloadModel
 from ebplan.models.laws import throughput_law
-from ebplan.models.serving import Served
+from ebplan.models.points import Points
+from ebplan.models.serving import Served, ServingModel
 
 POINTS = 40
 """Loads at which the serving model is read."""
@@ -119,8 +120,33 @@ def fit_fleet(data: Measurements, options: FleetOptions) -> FleetModel:
                 spread_degrees=max(len(served.power.concurrency), 1),
             )
         },
+        points=_points(model, options),
         card=_card(model.card, options, served, power_off, rate_off),
     )
+
+
+def _points(model: ServingModel, options: FleetOptions) -> tuple[Points, ...]:
+    """Return the runs as those of the whole fleet, one series a law; those off it come last."""
+    served, fleet = model.configurations[0], options.instances
+    found = []
+    for column, kept, scale, curve in (
+        ("power_kw", "power_kw", fleet, served.power),
+        (
+            "throughput_req_per_s",
+            "tokens_per_s",
+            fleet / served.configuration.tokens_out,
+            served.throughput,
+        ),
+    ):
+        in_flight, value = np.array(curve.concurrency), np.array(curve.measured)
+        off = [p for p in model.points if p.series == served.configuration.name]
+        for points in (p for p in off if kept in p.columns):
+            in_flight = np.concatenate([in_flight, points.column("in_flight")])
+            value = np.concatenate([value, points.column(kept)])
+        out = np.arange(len(in_flight)) >= len(curve.concurrency)
+        columns = {"in_flight": fleet * in_flight, column: scale * value}
+        found.append(Points.of(options.workload, columns, out))
+    return tuple(found)
 
 
 def _roof(at: FloatArray, req_per_s: FloatArray) -> SmoothRoof:

@@ -17,6 +17,7 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.intervals import student_quantile
+from ebplan.models.points import Points
 from ebplan.models.tier import TierModel
 from ebplan.site import Name
 
@@ -129,6 +130,12 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
         power_ratio_low=draw[0],
         power_ratio_high=draw[2],
         measurement_point=data.measurement_point,
+        points=(
+            Points.of(
+                f"{options.lower} against {options.base}",
+                {"in_flight": load, "throughput_ratio": gains, "busy_power_ratio": draws},
+            ),
+        ),
         card=_card(data, options, (load, gains, draws), gain, draw),
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.fit.build import dataset, rounded
 from ebplan.models.fit.precision import busy_power_ratio, throughput_ratio
@@ -18,6 +20,7 @@ from ebplan.models.fit.serving_runs import (
     read_runs,
 )
 from ebplan.models.fit.table import Table
+from ebplan.models.points import Points
 from ebplan.models.tier import TierModel
 
 TIER_NAME = "h100-qwen3-235b-fp8"
@@ -59,6 +62,16 @@ def build_tier(path: Path) -> TierModel:
         power_ratio_low=rounded(min(draws)),
         power_ratio_high=rounded(max(draws)),
         measurement_point="gpu",
+        points=(
+            Points.of(
+                "fp8 against bf16",
+                {
+                    "in_flight": np.array([one.concurrency for one, _ in busy]),
+                    "throughput_ratio": np.array(gains),
+                    "busy_power_ratio": np.array(draws),
+                },
+            ),
+        ),
         card=_card(table, busy, half=pairs(base, fewer)[-1], fewest=fewest),
     )
 

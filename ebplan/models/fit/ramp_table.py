@@ -16,9 +16,15 @@ from ebplan.models.fit.series import (
     DIP_RECOVERY_S,
     DIP_SHARE,
 )
+from ebplan.models.points import Points
 from ebplan.models.ramp import RampModel, RampSide, reached_on_average
 
 Sides = dict[str, RampSide]
+
+SHOWN_SETTLE_TIMES = 5.0
+"""Readings are kept until this many times the ramp's own time after the command."""
+SHOWN_BEFORE = 0.25
+"""And before it, as a share of that."""
 
 
 def fit_ramp(data: Measurements, options: RampOptions) -> RampModel:
@@ -53,7 +59,33 @@ def fit_ramp(data: Measurements, options: RampOptions) -> RampModel:
         down=sides.get("down"),
         up=sides.get("up"),
         measurement_point=data.measurement_point,
+        points=tuple(
+            _points(data, options, series, step, sides[step.direction]) for step in series.steps
+        ),
         card=_card(data, options, series, sides),
+    )
+
+
+def _points(
+    data: Measurements, options: RampOptions, series: Series, step: Step, side: RampSide
+) -> Points:
+    """Return the readings around a step, those in dips with weight zero, for the figure."""
+    since = data.quantity("time") - step.command_s
+    # what comes later is the workload's, and would thin out the ramp itself
+    shown_s = SHOWN_SETTLE_TIMES * max(side.settle_s, side.resolution_s)
+    near = (since >= -SHOWN_BEFORE * shown_s) & (since <= min(shown_s, step.since_s[-1]))
+    response = side.response
+    expected = reached_on_average(
+        since[near], response.delay_s, response.time_constant_s, options.sensor_window_s
+    )
+    return Points.of(
+        step.direction,
+        {
+            "since_s": since[near],
+            "share_of_step": (data.quantity("power")[near] - step.before_kw) / step.height_kw,
+            "share_expected": expected,
+        },
+        series.in_dips[near],
     )
 
 

@@ -25,6 +25,7 @@ from ebplan.models.fit.pooling import Readings, known
 from ebplan.models.fleet_prior import FleetPrior, Known, LawPrior
 from ebplan.models.laws import LawName
 from ebplan.models.library import load_fleet_prior
+from ebplan.models.points import Points
 from ebplan.models.serving import Served, ServingModel
 
 OFF = 5.0
@@ -38,6 +39,8 @@ LEAST_DRAW, MOST_DRAW = 0.02, 1.1
 percent, and no loaded board draws so little."""
 FEWEST_TO_JUDGE = 4
 """With fewer points nobody can say which of them is off."""
+UNITS: dict[LawName, str] = {"power": "power_kw", "throughput": "tokens_per_s"}
+"""What a law's value is called where its readings are kept."""
 LAW_QUANTITIES: tuple[tuple[LawName, str], ...] = (("power", "power"), ("throughput", "throughput"))
 
 
@@ -74,6 +77,7 @@ class _Fitted:
 
     curve: Curve
     used: Readings
+    unused: Readings
     off: tuple[Excluded, ...]
     left_out: FloatArray
     """ln of prediction over measurement of each point used, left out, shape (N,)."""
@@ -115,6 +119,7 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         name=options.name,
         measurement_point=data.measurement_point,
         configurations=served,
+        points=_left_out_points(fitted),
         card=_card(data, options, prior, served, fitted),
     )
 
@@ -215,7 +220,7 @@ def _fit_one(prior: LawPrior, readings: Readings, lines: NDArray[np.intp]) -> _F
             )
         )
     curve = prior.conditioned(mean, covariance, used.concurrency.tolist(), used.measured.tolist())
-    return _Fitted(curve, used, tuple(off), missed, held)
+    return _Fitted(curve, used, readings.where(~keep), tuple(off), missed, held)
 
 
 def _left_out(
@@ -233,6 +238,20 @@ def _left_out(
         deviations.append(float(deviation[0]) * curve.calibration)
         held.append(float(curve.estimate(r.concurrency[i : i + 1]).holds(r.measured[i : i + 1])[0]))
     return np.array(missed), np.array(deviations), np.array(held)
+
+
+def _left_out_points(fitted: dict[LawName, dict[str, _Fitted]]) -> tuple[Points, ...]:
+    """Return the points off their law, for the figure: the curves keep those that were used."""
+    return tuple(
+        Points.of(
+            name,
+            {"in_flight": one.unused.concurrency, UNITS[law]: one.unused.measured},
+            np.ones(len(one.unused.concurrency), dtype=bool),
+        )
+        for law, fits in fitted.items()
+        for name, one in fits.items()
+        if len(one.unused.concurrency)
+    )
 
 
 def _served(

@@ -15,6 +15,7 @@ from ebplan.models.fit.build import dataset, rounded
 from ebplan.models.fit.spreads import workload_spreads
 from ebplan.models.fit.table import Row, Table, read_table
 from ebplan.models.fleet import FleetModel, SmoothRoof, WorkloadModel, smooth_minimum
+from ebplan.models.points import Points
 
 FLEET_NAME = "h100-qwen3-235b-bf16-ep8"
 SERVING_TABLE = "mlenergy_v3_llm_h100_b200.csv"
@@ -106,7 +107,21 @@ def build_fleet(path: Path) -> FleetModel:
                 spread_degrees=degrees,
             )
         },
+        points=(_points(all_runs, tokens),),
         card=_card(all_runs, runs, table, fit, np.array(left_out), lowest),
+    )
+
+
+def _points(runs: tuple[Run, ...], tokens: float) -> Points:
+    """Return the runs, those with too few requests in flight for the fit with weight zero."""
+    return Points.of(
+        "chat",
+        {
+            "in_flight": np.array([run.concurrency for run in runs]),
+            "power_kw": np.array([run.power_kw for run in runs]),
+            "throughput_req_per_s": np.array([run.tok_per_s / tokens for run in runs]),
+        },
+        np.array([run.concurrency < BUSY_FROM for run in runs]),
     )
 
 

@@ -13,6 +13,9 @@ concurrency = "batch"
 [options]                           # what the table cannot say
 name = "my-fleet"
 title = "Our fleet"
+
+A fit of ``COMPOSED`` reads no table, but artefacts that were fitted before: its file has options
+only.
 """
 
 from __future__ import annotations
@@ -22,18 +25,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from ebplan.document import Document, Part, read_toml
 from ebplan.errors import InputError
 from ebplan.models.fit.battery_cycles import fit_battery_cycles
 from ebplan.models.fit.battery_efficiency import BatteryOptions
 from ebplan.models.fit.battery_series import fit_battery_series
+from ebplan.models.fit.battery_wear import ARTEFACTS, WearOptions, compose_wear
 from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_ageing
 from ebplan.models.fit.cap_sweep import CapSweepOptions, fit_cap_sweep
 from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
 from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.named import beside
 from ebplan.models.fit.planned_fleet import FleetOptions, fit_fleet
 from ebplan.models.fit.precision import PrecisionOptions, fit_precision
 from ebplan.models.fit.quantities import LABELS, QUANTITIES
@@ -54,6 +59,21 @@ class Fit(NamedTuple):
     """Makes the artefact."""
     what: str
     """What comes out, in words."""
+    artefacts: tuple[str, ...] = ()
+    """Options that name an artefact, by name or file."""
+
+
+class Composition(NamedTuple):
+    """One thing that is put together from artefacts, without a table."""
+
+    options: type[Part]
+    """The artefacts, and what they do not say."""
+    run: Callable[[Any], Artefact]
+    """Makes the artefact."""
+    what: str
+    """What comes out, in words."""
+    artefacts: tuple[str, ...]
+    """Options that name an artefact, by name or file."""
 
 
 FITS = {
@@ -67,9 +87,17 @@ FITS = {
     "battery_series": Fit(BatteryOptions, fit_battery_series, "battery energy and losses, series"),
     "battery_cycles": Fit(BatteryOptions, fit_battery_cycles, "battery energy and losses, cycles"),
     "calendar_ageing": Fit(CalendarOptions, fit_calendar_ageing, "capacity lost at rest"),
-    "cycle_ageing": Fit(CycleOptions, fit_cycle_ageing, "capacity lost by cycling"),
+    "cycle_ageing": Fit(
+        CycleOptions, fit_cycle_ageing, "capacity lost by cycling", artefacts=("calendar",)
+    ),
 }
-"""What ``ebplan fit`` fits, by name."""
+"""What ``ebplan fit`` fits to a table, by name."""
+COMPOSED = {
+    "wear": Composition(
+        WearOptions, compose_wear, "wear of a battery from both kinds of ageing", ARTEFACTS
+    ),
+}
+"""What ``ebplan fit`` puts together from artefacts, by name."""
 
 
 class ColumnSpec(Part):
@@ -104,6 +132,17 @@ class FitSpec(Document):
     """What the table cannot say; what is allowed depends on ``fit``."""
 
 
+class ComposeSpec(Document):
+    """What to put together from artefacts."""
+
+    kind: Literal["fit"] = "fit"
+    """Document kind."""
+    fit: str
+    """What is put together."""
+    options: dict[str, Any]
+    """The artefacts, and what they do not say; what is allowed depends on ``fit``."""
+
+
 def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
     """Fit what a file says.
 
@@ -114,17 +153,47 @@ def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
     Raises:
         InputError: file, table or options are wrong, or the table does not determine the model.
     """
-    spec = FitSpec.parse(read_toml(path), file=str(path))
-    if spec.fit not in FITS:
+    said = read_toml(path)
+    try:
+        _check_name(said)
+        composed = said.get("fit") in COMPOSED
+        return _compose(said, path, data) if composed else _fit(said, path, data)
+    except InputError as error:
+        raise error.in_file(str(path)) from None
+
+
+def _check_name(said: dict[str, Any]) -> None:
+    """Refuse an unknown fit first: which fields a spec has depends on it."""
+    names = (*FITS, *COMPOSED)
+    if "fit" in said and said["fit"] not in names:
         raise InputError(
             field="fit",
-            value=spec.fit,
-            allowed=", ".join(FITS),
+            value=said["fit"],
+            allowed=", ".join(names),
             remedy="choose one of these",
-            file=str(path),
         )
+
+
+def _compose(said: dict[str, Any], path: Path, data: Path | None) -> Artefact:
+    spec = ComposeSpec.parse(said, file=str(path))
+    if data is not None:
+        raise InputError(
+            field="--data",
+            value=str(data),
+            allowed=f"none: fit = {spec.fit!r} reads artefacts and no table",
+            remedy="leave it out",
+        )
+    made = COMPOSED[spec.fit]
+    options = beside(spec.options, made.artefacts, path.parent)
+    return made.run(made.options.parse(options, file=str(path), at="options"))
+
+
+def _fit(said: dict[str, Any], path: Path, data: Path | None) -> Artefact:
+    spec = FitSpec.parse(said, file=str(path))
     fit = FITS[spec.fit]
-    options = fit.options.parse(spec.options, file=str(path), at="options")
+    options = fit.options.parse(
+        beside(spec.options, fit.artefacts, path.parent), file=str(path), at="options"
+    )
     _check_columns(spec, str(path))
     measured = read_measurements(
         data or path.parent / spec.data,
@@ -157,5 +226,6 @@ def _check_columns(spec: FitSpec, file: str) -> None:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a spec, and that of the options by what is fitted."""
-    options = {name: fit.options.model_json_schema() for name, fit in FITS.items()}
-    return {**FitSpec.model_json_schema(), "x-options-by-fit": options}
+    options = {name: made.options.model_json_schema() for name, made in (FITS | COMPOSED).items()}
+    specs = TypeAdapter(FitSpec | ComposeSpec).json_schema()
+    return {**specs, "x-options-by-fit": options}

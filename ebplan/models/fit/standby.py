@@ -19,6 +19,7 @@ from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.series import correlation_time
 from ebplan.models.intervals import student_quantile
+from ebplan.models.points import Points
 from ebplan.models.standby import W_PER_KW, StandbyModel, StandbyPower
 
 MODES = ("idle", "loaded_idle", "asleep")
@@ -76,6 +77,7 @@ def fit_standby(data: Measurements, options: StandbyOptions) -> StandbyModel:
         loaded_idle=found.get("loaded_idle"),
         asleep=found.get("asleep"),
         measurement_point=data.measurement_point,
+        points=tuple(Points.of(mode, {"power_kw_per_gpu": power[modes == mode]}) for mode in found),
         card=_card(data, options, found),
     )
 

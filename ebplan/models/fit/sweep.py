@@ -24,6 +24,7 @@ from ebplan.models.fit.board import (
     not_binding,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.points import Points
 
 Kind = Literal["inside", "end", "free"]
 """A reading held out lies between others, or is the lowest or highest; or its cap does nothing."""
@@ -204,6 +205,30 @@ def _predicted(
             rate_measured=float(readings.rate[i]),
             power_measured=float(readings.power[i]),
         )
+
+
+def sweep_points(
+    fits: Mapping[str, tuple[Readings, FittedBoard]],
+) -> tuple[Points, ...]:
+    """Return the readings of each workload, for the figure."""
+    return tuple(
+        Points.of(name, _columns(readings, fitted), fitted.off)
+        for name, (readings, fitted) in fits.items()
+    )
+
+
+def _columns(readings: Readings, fitted: FittedBoard) -> dict[str, FloatArray]:
+    """Return what was set and what came of it; a cap or a clock only where one was set."""
+    columns = {
+        "power_kw_per_gpu": readings.power,
+        "throughput_per_s": readings.rate,
+        "cap_does_nothing": fitted.free.astype(float),
+    }
+    if np.isfinite(readings.cap).all():
+        columns["cap_kw_per_gpu"] = readings.cap
+    if readings.clock is not None:
+        columns["clock_mhz"] = readings.clock
+    return columns
 
 
 def fit_workloads(
