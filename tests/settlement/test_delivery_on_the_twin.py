@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ebplan.case import load_case
 from ebplan.errors import InputError
@@ -66,6 +68,33 @@ def test_shares_add_up_to_the_whole(name: str) -> None:
     assert len(attributed) >= 1
     assert sum(attributed) == pytest.approx(compute.energy_kwh.value, abs=1e-9)
     assert any("attributed" in note for note in found.notes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(kws=st.lists(st.floats(-5.0, 5.0), min_size=3, max_size=3), battery=st.booleans())
+def test_whatever_was_planned_shares_add_up(kws: list[float], battery: bool) -> None:
+    """Also where mechanisms oppose one another, or the plan moved nothing at all."""
+    meter, plan, event = simulated("under_frequency")
+    told = dict(zip(("consolidation", "power_cap", "battery"), kws, strict=True))
+    steps = tuple(step.model_copy(update={"mechanisms": told}) for step in plan.steps)
+    other = plan.model_copy(update={"steps": steps})
+    if not battery:
+        columns = {"grid_kw": meter.grid_kw}
+        meter = MeterSeries(
+            start=meter.start,
+            interval_s=meter.interval_s,
+            time_s=meter.time_s,
+            values=columns,
+        )
+    found = measure_delivery(meter, event, baseline_of(meter, meter, event, None), plan=other)
+    by_meter = [s.energy_kwh.value or 0.0 for s in found.shares if s.how != "attributed"]
+    by_plan = [s.energy_kwh.value or 0.0 for s in found.shares if s.how == "attributed"]
+    whole = found.energy_kwh.value or 0.0
+    if battery:
+        assert sum(by_meter) == pytest.approx(whole, abs=1e-9)
+        whole = by_meter[1]
+    if by_plan:
+        assert sum(by_plan) == pytest.approx(whole, abs=1e-9)
 
 
 def test_without_a_plan_nothing_is_attributed() -> None:
