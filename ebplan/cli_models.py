@@ -77,19 +77,21 @@ def fit(spec: Path, data: Path | None, output: Path | None, force: bool) -> None
 )
 @one_line_errors
 def models(name: str | None, plot: Path | None) -> None:
-    """List the fitted models; with NAME (or the file of an artefact) show its card."""
+    """List the fitted models; with NAME (or the file of an artefact) show its card.
+
+    A file in a folder of EBPLAN_MODELS that holds no artefact is named on standard error; the list
+    of the others is complete, and the exit code is 0. It is 2 where the file is what was asked for.
+    """
     from rich.console import Console
     from rich.markdown import Markdown
 
     from ebplan.models.card import render_markdown
-    from ebplan.models.library import load, load_file, names
+    from ebplan.models.library import load, load_file
 
     if name is None:
         if plot:
             raise click.UsageError("--plot draws one model: give its NAME.")
-        for known in names():
-            model = load(known)
-            click.echo(f"{known:40s} {model.kind.replace('_', ' '):24s} {model.card.title}")
+        list_models()
         return
     model = load_file(Path(name)) if name.endswith(".json") else load(name)
     if plot:
@@ -99,6 +101,17 @@ def models(name: str | None, plot: Path | None) -> None:
         click.echo(f"drawn: {plot}")
         return
     Console().print(Markdown(render_markdown(model.name, model.card)))
+
+
+def list_models() -> None:
+    """Print a line for each model, and one for each file that holds none."""
+    from ebplan.models.library import catalogue
+
+    usable, faults = catalogue()
+    for name, model in usable.items():
+        click.echo(f"{name:40s} {model.kind.replace('_', ' '):24s} {model.card.title}")
+    for fault in faults:
+        click.secho(f"left out: {fault}", fg="yellow", err=True)
 
 
 def summary_of(model: Artefact) -> str:

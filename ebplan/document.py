@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from functools import cache
@@ -312,15 +313,21 @@ _REMEDY = {
 def _first_error(
     error: ValidationError, model: type[BaseModel], *, file: str | None, at: str
 ) -> InputError:
-    """Turn pydantic's first complaint into our one line."""
-    detail: ErrorDetails = error.errors(include_url=False)[0]
+    """Turn pydantic's complaints into our one line, about a misspelt field where there is one.
+
+    A misspelt field shows as a missing and an unknown one: naming the missing one first would send
+    the reader looking for a field that seems to be there.
+    """
+    details = error.errors(include_url=False)
+    slip = _misspelt(details, model)
+    detail, meant = slip if slip else (details[0], "")
     kind, context = detail["type"], detail.get("ctx", {})
     fault = context.get("error")
     if not isinstance(fault, FieldFault):
         schema = _schema_at(model, detail["loc"][:-1])
         known = schema.get("properties", {})
         name = str(detail["loc"][-1]) if detail["loc"] else ""
-        meaning = known.get(name, {}).get("description", "")
+        meaning = " ".join(known.get(name, {}).get("description", "").split())
         fault = FieldFault(
             field="",
             value=None if kind == "missing" else detail["input"],
@@ -328,12 +335,11 @@ def _first_error(
             remedy=_REMEDY.get(kind, "correct the value") + (meaning and f': "{meaning}"'),
         )
         if kind == "extra_forbidden":
-            close = get_close_matches(name, known, n=1)
             fault.allowed = ", ".join(known) or "the fields of the schema"
-            fault.remedy = f"did you mean {close[0]!r}?" if close else "remove the field"
-    inside = (str(part) for part in detail["loc"] if part != "[key]")
-    path = ".".join(part for part in (at, *inside, fault.field) if part)
-    more = error.error_count() - 1
+            fault.remedy = f"did you mean {meant!r}?" if meant else "remove the field"
+    path = ".".join(part for part in (at, *_inside(detail, model), fault.field) if part)
+    explained = [d for d in details if d is detail or _is_missing(d, detail, meant)]
+    more = error.error_count() - len(explained)
     return InputError(
         field=path or "(file)",
         value=fault.value,
@@ -341,6 +347,43 @@ def _first_error(
         remedy=fault.remedy + (f" (and {more} more)" if more else ""),
         file=file,
     )
+
+
+def _misspelt(
+    details: list[ErrorDetails], model: type[BaseModel]
+) -> tuple[ErrorDetails, str] | None:
+    """Return the first unknown field that looks like one there is, and that one.
+
+    Fields that are missing beside it are looked at first, and from farther: one of them was meant.
+    """
+    for detail in details:
+        if detail["type"] != "extra_forbidden":
+            continue
+        name, known = str(detail["loc"][-1]), _schema_at(model, detail["loc"][:-1])
+        fields = known.get("properties", {})
+        missing = [field for field in fields if any(_is_missing(d, detail, field) for d in details)]
+        near = get_close_matches(name, missing, 1, cutoff=0.5) or get_close_matches(name, fields, 1)
+        if near:
+            return detail, near[0]
+    return None
+
+
+def _is_missing(detail: ErrorDetails, beside: ErrorDetails, field: str) -> bool:
+    """Whether a complaint is that ``field`` is missing in the object that ``beside`` is about."""
+    return detail["type"] == "missing" and detail["loc"] == (*beside["loc"][:-1], field)
+
+
+def _inside(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
+    """Yield the path to a complaint, without the names that pydantic gives to choices."""
+    place = detail["loc"]
+    for i, part in enumerate(place):
+        if part != "[key]" and not _is_choice(part, _schema_at(model, place[:i])):
+            yield str(part)
+
+
+def _is_choice(key: int | str, schema: dict[str, Any]) -> bool:
+    """Whether a part of a path is the name of the object itself, one of several choices."""
+    return "properties" in schema and key == schema.get("title")
 
 
 def _schema_at(model: type[BaseModel], path: tuple[int | str, ...]) -> dict[str, Any]:
@@ -353,6 +396,8 @@ def _schema_at(model: type[BaseModel], path: tuple[int | str, ...]) -> dict[str,
 
     part = resolved(whole)
     for key in path:
+        if _is_choice(key, part):
+            continue
         named = {**part.get("properties", {}), "": part.get("items")}
         others = [*part.get("patternProperties", {}).values(), part.get("additionalProperties")]
         part = resolved(named.get("" if isinstance(key, int) else key) or others[0])

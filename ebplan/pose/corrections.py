@@ -12,13 +12,20 @@ saturation ``c`` lies nearer to the natural draw than this says, which errs on t
 
 from __future__ import annotations
 
-from ebplan.models.curves import CapCurve, LoadCurve
+from contextlib import suppress
+
+import numpy as np
+from pydantic import ValidationError
+
+from ebplan.models.curves import CapCurve, FloatArray, LoadCurve
 from ebplan.models.fleet import FleetModel
 from ebplan.problem import PoolProblem
 from ebplan.state import PoolCorrection
 
 STEEPEST = 4.0
 """Highest elasticity that a cap curve may have."""
+LOADS = 60
+"""Loads at which the limits that de-rated caps need are looked at."""
 
 
 def with_capacity(fleet: FleetModel, by: PoolCorrection | None) -> FleetModel:
@@ -34,16 +41,63 @@ def with_capacity(fleet: FleetModel, by: PoolCorrection | None) -> FleetModel:
     return fleet.model_copy(update={"workloads": workloads})
 
 
-def corrected(pool: PoolProblem, by: PoolCorrection | None, utilisation: float) -> PoolProblem:
+def corrected(
+    pool: PoolProblem, by: PoolCorrection | None, utilisation: float, device_kw: float
+) -> PoolProblem:
     """Return a pool that draws what tracking found; capacity is corrected before.
 
     Args:
         pool: as its fitted models say.
         by: what tracking found, if anything.
         utilisation: highest utilisation, at which caps begin to cost capacity.
+        device_kw: lowest limit that the GPUs of an instance accept together, seen at the
+            connection point.
     """
     if by is None or by == PoolCorrection():
         return pool
+    with suppress(ValidationError):  # no cap curve is left between the lowest power and the full
+        found = _corrected(pool, by, utilisation)
+        if by.cap_delivery == 1.0 or _caps_stay_above(found, by, device_kw):
+            return found
+    # without caps nothing is de-rated
+    in_full = _corrected(pool, by.model_copy(update={"cap_delivery": 1.0}), utilisation)
+    return in_full.model_copy(update={"may_cap": False, "correction": by})
+
+
+def _caps_stay_above(pool: PoolProblem, by: PoolCorrection, device_kw: float) -> bool:
+    """Whether no cap that a plan may ask for has to be set below the lowest limit of the GPUs.
+
+    The set limit for a power ``p`` below the natural draw ``n`` is ``n - (n - p) / d``. At light
+    load ``n`` is small, and with a small ``d`` the limit falls below the device's, or below zero.
+    """
+    curves = [(pool.load_curve, pool.cap_curve)]
+    if pool.tier is not None:
+        curves.append((pool.tier.load_curve, pool.tier.cap_curve))
+    return all(
+        _deepest_limit_kw(load, cap, by, pool) >= device_kw * (1.0 - 1e-9) for load, cap in curves
+    )
+
+
+def _deepest_limit_kw(
+    load_curve: LoadCurve, cap_curve: CapCurve, by: PoolCorrection, pool: PoolProblem
+) -> float:
+    """Return the lowest limit per instance that some load and power of a plan would need."""
+    u = np.linspace(pool.min_utilisation, pool.max_utilisation, LOADS)
+    natural_kw = load_curve.power_kw(u)
+    needed_kw = np.maximum(_power_for_kw(cap_curve, u / pool.max_utilisation), cap_curve.floor_kw)
+    taken_kw = np.maximum(natural_kw - needed_kw, 0.0)
+    return float((natural_kw - taken_kw / by.cap_delivery).min())
+
+
+def _power_for_kw(curve: CapCurve, capacity: FloatArray) -> FloatArray:
+    """Return the lowest power with a capacity: the inverse of ``CapCurve.capacity``."""
+    if curve.elasticity > 1.0:
+        return np.asarray(curve.full_kw * (1.0 - (1.0 - capacity) / curve.elasticity))
+    return np.asarray(curve.full_kw * capacity ** (1.0 / curve.elasticity))
+
+
+def _corrected(pool: PoolProblem, by: PoolCorrection, utilisation: float) -> PoolProblem:
+    """Return the pool with its curves corrected."""
     load_curve = corrected_load(pool.load_curve, by)
     changes: dict[str, object] = {
         "load_curve": load_curve,
@@ -98,8 +152,14 @@ def _lowest_kw(load_curve: LoadCurve, pool: PoolProblem) -> float:
     return float(load_curve.power_kw(pool.min_utilisation))
 
 
-def correction_caveats(name: str, by: PoolCorrection | None) -> tuple[str, ...]:
-    """Say what a plan reckons with instead of what the fitted models say."""
+def correction_caveats(name: str, by: PoolCorrection | None, *, may_cap: bool) -> tuple[str, ...]:
+    """Say what a plan reckons with instead of what the fitted models say.
+
+    Args:
+        name: the pool.
+        by: what tracking found, if anything.
+        may_cap: whether de-rated caps are planned at all.
+    """
     if by is None:
         return ()
     said = []
@@ -113,7 +173,12 @@ def correction_caveats(name: str, by: PoolCorrection | None) -> tuple[str, ...]:
             f"Pool {name}: its instances are planned to serve what was measured, "
             f"{by.capacity_gain:.3f} times their model."
         )
-    if by.cap_delivery != 1.0:
+    if by.cap_delivery != 1.0 and not may_cap:
+        said.append(
+            f"Pool {name}: power caps delivered {by.cap_delivery:.0%}; at light load they would "
+            "have to be set below the lowest limit of the GPUs, so none are planned."
+        )
+    elif by.cap_delivery != 1.0:
         said.append(
             f"Pool {name}: power caps are de-rated to the {by.cap_delivery:.0%} that they "
             "delivered, and set so much deeper."

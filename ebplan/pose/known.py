@@ -13,6 +13,7 @@ from ebplan.models.fleet import FleetModel
 from ebplan.models.tier import TierModel
 from ebplan.pose.corrections import with_capacity
 from ebplan.pose.ways import (
+    check_cap_reach,
     check_ways,
     look_up,
     pose_clock_lock,
@@ -72,6 +73,7 @@ def know_pool(name: str, pool: Pool, site: Site, state: PoolState) -> KnownPool:
                 allowed=f"a cap model at {fleet.measurement_point!r}, as {fleet.name}",
                 remedy="choose models of one measurement point; they are not mixed",
             )
+        _check_gpus(fleet, cap)
         factor, offset_kw = site.loss_to_connection_point(fleet.measurement_point)
         _check_counts(name, pool, state)
         check_ways(name, pool, state)
@@ -83,6 +85,7 @@ def know_pool(name: str, pool: Pool, site: Site, state: PoolState) -> KnownPool:
         idle_kw = fleet.idle_kw / fleet.gpus_per_instance
         stated_kw = idle_kw if pool.asleep_kw_per_gpu is None else pool.asleep_kw_per_gpu
         floor_kw = lowest_kw(pool, fleet, cap)
+        check_cap_reach(pool, fleet, cap, curve)
         return KnownPool(
             fleet=fleet,
             cap=cap,
@@ -105,6 +108,20 @@ def know_pool(name: str, pool: Pool, site: Site, state: PoolState) -> KnownPool:
             allowed=fault.allowed,
             remedy=fault.remedy,
         ) from None
+
+
+def _check_gpus(fleet: FleetModel, cap: CapModel) -> None:
+    """Refuse a cap model of this very fleet that takes its instances for others.
+
+    One of another fleet is used by power per GPU, and the plan says so.
+    """
+    if cap.fleet == fleet.name and cap.gpus_per_instance != fleet.gpus_per_instance:
+        raise FieldFault(
+            field="cap_model",
+            value=f"{cap.name}: {cap.gpus_per_instance} GPUs per instance",
+            allowed=f"{fleet.gpus_per_instance}, as {fleet.name}, to which it says it belongs",
+            remedy="fit the caps again with the right gpus_per_instance, or choose another model",
+        )
 
 
 def _check_counts(name: str, pool: Pool, state: PoolState) -> None:
@@ -191,7 +208,8 @@ def _lowest_utilisation(
             field="cap_range_w_per_gpu",
             value=pool.cap_range_w_per_gpu,
             allowed=f"a lowest limit of at most {lightest_w:.0f} W, the least a loaded GPU draws",
-            remedy="read the limits from the device, in W; a cap above the draw does nothing",
+            remedy="read the limits from the device, in W; if they are right, fit the fleet model "
+            "without its lightest loads: no cap can be planned there",
         )
     if pool.max_utilisation <= lowest:
         raise FieldFault(

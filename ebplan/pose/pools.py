@@ -51,7 +51,8 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
     known = know_pool(name, pool, site, state)
     fleet = known.fleet
     fitted = _at_connection_point(name, pool, state, known)
-    plain = corrected(fitted, state.correction, pool.max_utilisation)
+    device_kw = pool.cap_range_w_per_gpu[0] / 1000.0 * fleet.gpus_per_instance * known.factor
+    plain = corrected(fitted, state.correction, pool.max_utilisation, device_kw)
     posed, loosened = pose_latency(name, pool, fleet, plain)
     return PosedPool(
         problem=posed,
@@ -61,7 +62,7 @@ def pose_pool(name: str, pool: Pool, site: Site, state: PoolState) -> PosedPool:
             *_caveats(name, pool, fleet, known.cap, known.curve, plain.classes),
             *way_caveats(name, pool, fleet, fleet.idle_kw / fleet.gpus_per_instance),
             *loosened,
-            *correction_caveats(name, state.correction),
+            *correction_caveats(name, state.correction, may_cap=plain.may_cap),
         ),
     )
 
@@ -137,6 +138,11 @@ def _caveats(
             f"Pool {name}: the cap model was read with {cap.workload} and is used for "
             f"{', '.join(others)} at its cautious end."
         )
+    if cap.gpus_per_instance != fleet.gpus_per_instance:
+        caveats.append(
+            f"Pool {name}: the cap model was read on instances of {_gpus(cap.gpus_per_instance)} "
+            f"and is used for instances of {_gpus(fleet.gpus_per_instance)}, by power per GPU."
+        )
     natural_w = float(curve.power_kw(pool.max_utilisation)) * 1000.0 / fleet.gpus_per_instance
     covered_w = cap.valid_to_kw_per_gpu * 1000.0
     if natural_w > covered_w:
@@ -149,6 +155,10 @@ def _caveats(
             f"Pool {name}: loads and caps outside the range of the fitted models are allowed."
         )
     return tuple(caveats)
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' * (count > 1)}"
 
 
 def _cap_curve(

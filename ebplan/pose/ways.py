@@ -35,10 +35,15 @@ WAKE_CONFIDENCE = 0.99
 
 
 def look_up(field: str, loader: Callable[[str], T], name: str) -> T:
-    """Look a model up by name; where it is unknown, the error names the pool's field."""
+    """Look a model up by name; where it is unknown, the error names the pool's field.
+
+    Where its file is broken, the error stays that of the file.
+    """
     try:
         return loader(name)
     except InputError as error:
+        if error.file:
+            raise
         raise FieldFault(
             field=field, value=name, allowed=error.allowed, remedy=error.remedy
         ) from None
@@ -62,6 +67,34 @@ def tier_model(pool: Pool) -> TierModel | None:
     if pool.tier is None:
         return None
     return look_up("tier.tier_model", library.load_tier, pool.tier.tier_model)
+
+
+def check_cap_reach(
+    pool: Pool, fleet: FleetModel, cap: CapModel, curve: LoadCurve, precision: str = ""
+) -> None:
+    """Refuse a cap model that begins above what a GPU draws at the lowest load planned for.
+
+    An instance may be capped at every load that is planned, down to its draw at the lowest.
+
+    Args:
+        pool: the pool.
+        fleet: its fleet model.
+        cap: its cap model.
+        curve: load curve at the models' measurement point.
+        precision: the lower precision that the curve is of; the pool's own where empty.
+    """
+    if pool.allow_extrapolation:
+        return
+    to_watts = 1000.0 / fleet.gpus_per_instance
+    lightest_w = float(curve.power_kw(curve.valid_from_utilisation)) * to_watts
+    if cap.valid_from_kw_per_gpu * 1000.0 > lightest_w * (1.0 + 1e-9):
+        raise FieldFault(
+            field="cap_model",
+            value=f"{cap.name}: caps from {cap.valid_from_kw_per_gpu * 1000.0:.0f} W per GPU",
+            allowed=f"a cap model that begins at {lightest_w:.0f} W or below, the draw of a GPU at "
+            f"the lowest load planned for{precision and ' in ' + precision}",
+            remedy="sweep caps down to there, or set allow_extrapolation on the pool",
+        )
 
 
 def pose_clock_lock(
@@ -121,6 +154,7 @@ def pose_tier(
         return None
     _same_point("tier.tier_model", model.name, model.measurement_point, fleet)
     lowered = model.load_curve(curve)
+    check_cap_reach(pool, fleet, cap, lowered, model.precision)
     capped = cap.curve(
         float(lowered.power_kw(pool.max_utilisation)),
         min(floor_kw, float(lowered.power_kw(lowered.valid_from_utilisation))),

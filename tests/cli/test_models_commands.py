@@ -106,20 +106,59 @@ def test_a_plan_is_made_with_a_model_of_ones_own(
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("name", "text", "said"),
     [
-        ({"llm-serving.json": "{}"}, "names that no other artefact has"),
-        ({"odd.json": '{"kind": "weather"}'}, "name an artefact written by ebplan fit"),
+        ("llm-serving", "{}", "names that no other artefact has"),
+        ("odd", '{"kind": "weather"}', "name an artefact written by ebplan fit"),
+        ("odd", '{"kind": []}', "name an artefact written by ebplan fit"),
+        ("odd", "{", "correct the syntax there"),
     ],
 )
-def test_folders_of_ones_own_are_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], said: str
+def test_a_broken_file_of_ones_own_is_named_and_hides_no_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
 ) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
+    (tmp_path / f"{name}.json").write_text(text)
     monkeypatch.setenv(library.FOLDERS, str(tmp_path))
-    with pytest.raises(InputError, match=said):
-        library.load("odd")
+    with pytest.raises(InputError, match=said) as error:
+        library.load(name)
+    assert error.value.file == str(tmp_path / f"{name}.json")
+    listed = ebplan("models")
+    assert listed.exit_code == 0
+    assert all(other in listed.stdout for other in library.names() if other != name)
+    (line,) = listed.stderr.splitlines()
+    assert f"{name}.json" in line
+    assert said in line
+    assert ebplan("models", name).exit_code == 2
+    assert library.load_cap("h200nvl-llama31-70b-bf16-tp2-cap")
+    with pytest.raises(InputError, match="got 'gpt'; allowed: h200nvl"):
+        library.load_cap("gpt")
+
+
+def test_a_name_in_two_folders_and_a_link_to_nothing_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.json").write_text("{}")
+    (tmp_path / "a" / "gone.json").symlink_to(tmp_path / "nowhere.json")
+    monkeypatch.setenv(library.FOLDERS, f"{tmp_path / 'a'}:{tmp_path / 'b'}")
+    with pytest.raises(InputError, match="names that no other artefact has"):
+        library.load("mine")
+    assert len(ebplan("models").stderr.splitlines()) == 2
+
+
+def test_a_plan_needs_only_the_models_that_its_site_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.json").write_text('{"kind": "weather"}')
+    monkeypatch.setenv(library.FOLDERS, str(tmp_path))
+    case = load_case(ROOT / "examples" / "under_frequency.json")
+    assert pose(case.event, case.site, case.state).pools
+    ((name, pool),) = case.site.pools.items()
+    mine = pool.model_copy(update={"cap_model": "mine"})
+    site = case.site.model_copy(update={"pools": {name: mine}})
+    with pytest.raises(InputError, match=r"mine\.json: kind: got 'weather'"):
+        pose(case.event, site, case.state)
 
 
 def test_a_folder_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def field_of(line: str) -> str:
         (b'{"kind": "plan"}', "kind: got 'plan'; allowed: 'event' or 'problem'"),
         (b'{"event": {}}', "kind: got nothing"),
         (b'{"kind": ["event"]}', "kind: got ['event']"),
-        (b'{"kind": "problem", "other": 1}', "got nothing; allowed: a value"),
+        (b'{"kind": "problem", "zzz": 1}', "got nothing; allowed: a value"),
         (b'{"kind": "event"}', "event: got nothing; allowed: a value"),
     ],
 )

@@ -234,6 +234,27 @@ def test_power_of_another_battery_is_told() -> None:
         )
 
 
+@pytest.mark.parametrize("factor", [1000.0, 1e-3])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("series", ("battery_power",)),
+        ("series", ("time",)),
+        ("cycles", ("power",)),
+        ("cycles", ("energy_in", "energy_out")),
+    ],
+)
+def test_columns_in_another_unit_are_told(kind: str, names: tuple[str, ...], factor: float) -> None:
+    data = series() if kind == "series" else cycles()
+    slipped = {n: v * factor if n in names else v for n, v in data.values.items()}
+    options = OPTIONS
+    if names == ("time",):
+        options = OPTIONS.model_copy(update={"window_s": OPTIONS.window_s * factor})
+    fit = fit_battery_series if kind == "series" else fit_battery_cycles
+    with pytest.raises(InputError, match=r"check the units? of .*(W or kW|Wh or kWh)"):
+        fit(replace(data, values=slipped), options)
+
+
 def test_more_out_than_in_is_told() -> None:
     data = cycles()
     swapped = {

@@ -137,3 +137,94 @@ def test_time_stamps_are_seconds_from_the_first(tmp_path: Path) -> None:
     assert series(tmp_path, rows).quantity("time").tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     with pytest.raises(InputError, match="with and without an offset"):
         series(tmp_path, [*rows, ("2026-06-01T00:00:09", 410)])
+
+
+def test_a_table_with_semicolons_says_which_delimiter_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("w;c;p_w;x\n" + "".join(f"{line.replace(',', ';')}\n" for line in LINES))
+    with pytest.raises(InputError, match='add  delimiter = ";"  to the spec'):
+        read_measurements(path, RUNS, source="us", measurement_point="gpu")
+    data = read_measurements(path, RUNS, source="us", measurement_point="gpu", delimiter=";")
+    assert data.quantity("power").tolist() == runs(tmp_path, LINES).quantity("power").tolist()
+
+
+def test_a_decimal_comma_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("c;p_w\n1;0,4\n2;0,5\n")
+    columns = {"concurrency": Column("c"), "power": Column("p_w")}
+    with pytest.raises(InputError, match="decimal point"):
+        read_measurements(path, columns, source="us", measurement_point="gpu", delimiter=";")
+
+
+@pytest.mark.parametrize(
+    ("column", "wanted", "count"),
+    [
+        ("c", 8, 1),
+        ("c", 8.0, 1),
+        ("c", "8", 1),
+        ("c", "8.0", 0),
+        ("w", "chat", 8),
+        ("ok", True, 7),
+        ("ok", False, 1),
+    ],
+)
+def test_rows_are_chosen_by_text_numbers_and_truth(
+    tmp_path: Path, column: str, wanted: str | float | bool, count: int
+) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [f"{line},{'FALSE' if i == 0 else 'True'}\n" for i, line in enumerate(LINES)]
+    path.write_text("w,c,p_w,x,ok\n" + "".join(rows))
+
+    def read() -> Measurements:
+        only = {column: (wanted,)}
+        return read_measurements(path, RUNS, source="us", measurement_point="gpu", only=only)
+
+    if count:
+        assert len(read()) == count
+    else:
+        with pytest.raises(InputError, match=r"where\.c: got '8\.0'; allowed: .*: 1, 2, 4, 8"):
+            read()
+
+
+def test_a_row_that_was_written_twice_is_no_second_run(tmp_path: Path) -> None:
+    data = runs(tmp_path, [*LINES, "chat,4,404.0,40", LINES[0]])
+    assert len(data) == len(LINES)
+    assert [e.run for e in data.excluded] == ["line 10", "line 11"]
+    assert data.excluded[0].reason.startswith("the same as line 4 in every column")
+    # a whole table twice is no bad table; bad rows are counted among the others
+    twice = runs(tmp_path, [*LINES, *LINES])
+    assert len(twice) == len(LINES)
+    assert twice.dataset().rows == 2 * len(LINES)
+    with pytest.raises(InputError, match="3 of 11 left out"):
+        runs(tmp_path, [*LINES, *LINES, *(f"chat,{c},nan,1" for c in (5, 6, 7))])
+
+
+def test_runs_that_agree_but_for_a_column_that_is_not_mapped_are_two(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("w,c,p_w,x,run\n" + "".join(f"{LINES[0]},{n}\n" for n in (1, 2)))
+    assert len(read_measurements(path, RUNS, source="us", measurement_point="gpu")) == 2
+
+
+def test_readings_that_repeat_stay(tmp_path: Path) -> None:
+    path = tmp_path / "idle.csv"
+    path.write_text("mode,p_w\n" + "idle,100\n" * 8)
+    columns = {"mode": Column("mode"), "power": Column("p_w", "W")}
+    assert len(read_measurements(path, columns, source="us", measurement_point="gpu")) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"), [("cap", "W", "kW"), ("cap", "W", "mW"), ("clock", "MHz", "GHz")]
+)
+def test_settings_of_a_gpu_in_another_unit_are_refused(
+    tmp_path: Path, name: str, right: str, wrong: str
+) -> None:
+    path = tmp_path / "settings.csv"
+    path.write_text("x\n300\n400\n500\n")
+
+    def read(unit: str) -> Measurements:
+        columns = {name: Column("x", unit)}
+        return read_measurements(path, columns, source="us", measurement_point="gpu")
+
+    assert len(read(right)) == 3
+    with pytest.raises(InputError, match=rf"columns\.{name}: .*correct the column, its unit"):
+        read(wrong)

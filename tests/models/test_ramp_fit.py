@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,13 @@ def test_repeated_readings_count_once() -> None:
     assert correlation_time(white) < 1.5
     assert correlation_time(np.repeat(white[:400], 10)) == pytest.approx(10.0, rel=0.3)
     assert correlation_time(np.ones(50)) == 50.0
+
+
+@pytest.mark.parametrize(("interval_s", "factor"), [(0.05, 1e3), (0.05, 1e-3), (0.01, 1e3)])
+def test_a_time_base_in_another_unit_is_refused(
+    tmp_path: Path, interval_s: float, factor: float
+) -> None:
+    data = series(tmp_path, interval_s=interval_s)
+    slipped = {**data.values, "time": factor * data.values["time"]}
+    with pytest.raises(InputError, match=r"columns\.time: .*ms or s"):
+        fit_ramp(replace(data, values=slipped), OPTIONS)

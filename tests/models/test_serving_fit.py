@@ -134,9 +134,115 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, changed: dict[str, Any], said
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "mine"', 'nam = "mine"', "options.nam: got 'mine'; .*did you mean 'name'"),
+        ("gpu_limit_w", "limit_w", r"configurations\.0\.limit_w: .*did you mean 'gpu_limit_w'"),
+        ('column = "p",', 'column = "p", unti = "W",', r"columns\.power\.unti: .*mean 'unit'"),
+        ("[options]", "[option]", "option: .*did you mean 'options'"),
+    ],
+)
+def test_a_misspelt_field_is_named_before_what_follows_from_it(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    (tmp_path / "runs.csv").write_text("w,c,p,x\n")
+    text = SPEC.format(fit="serving", point="gpu") + CONFIGURATION.format(name="a", model="m")
+    (tmp_path / "fit.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=said):
+        run_spec(tmp_path / "fit.toml")
+
+
+def test_rows_are_chosen_by_numbers_in_a_spec(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    (tmp_path / "runs.csv").write_text("w,c,p,x\n" + "\n".join(rows) + "\n")
+    text = SPEC.format(fit="serving", point="gpu").replace(
+        "[options]", "[where]\nc = [4, 8, 16.0]\n[options]"
+    )
+    (tmp_path / "fit.toml").write_text(text + CONFIGURATION.format(name="a", model="m"))
+    assert run_spec(tmp_path / "fit.toml").configuration("a").concurrency == (4.0, 16.0)
+
+
+SWEEP = """
+kind = "fit"
+fit = "caps"
+data = "runs.csv"
+source = "a test"
+measurement_point = "gpu"
+[columns]
+power = { column = "p", unit = "W" }
+throughput = "x"
+cap = { column = "cap", unit = "W" }
+[options]
+name = "mine"
+title = "Mine"
+hardware = "a GPU"
+"""
+
+
+def test_what_is_not_identifiable_names_the_table(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("cap,p,x\n300,290,1\n")
+    (tmp_path / "fit.toml").write_text(SWEEP)
+    with pytest.raises(InputError, match=r"^runs\.csv: columns\.cap"):
+        run_spec(tmp_path / "fit.toml")
+    (tmp_path / "runs.csv").write_text("cap,p,x\n300,290,10\n400,390,5\n500,480,20\n600,490,1\n")
+    with pytest.raises(InputError, match=r"^runs\.csv: workload all"):
+        run_spec(tmp_path / "fit.toml")
+    (tmp_path / "fit.toml").write_text(SWEEP + "lowest_cap_kw_per_gpu = 0.9\n")
+    (tmp_path / "runs.csv").write_text("cap,p,x\n300,290,8\n400,390,9\n500,480,10\n600,490,10.1\n")
+    with pytest.raises(InputError, match=r"fit\.toml: options\.lowest_cap_kw_per_gpu: got 0\.9"):
+        run_spec(tmp_path / "fit.toml")
+
+
+@pytest.mark.parametrize("fit", ["battery_series", "calendar_ageing"])
+def test_a_battery_is_not_metered_at_a_gpu(tmp_path: Path, fit: str) -> None:
+    text = SWEEP.replace('"caps"', f'"{fit}"').partition("hardware")[0]
+    (tmp_path / "fit.toml").write_text(text + "converter_rated_kw = 200.0\n" * (fit[0] == "b"))
+    with pytest.raises(InputError, match="measurement_point: got 'gpu'; allowed: ac, conn"):
+        run_spec(tmp_path / "fit.toml")
+
+
 def test_watts_read_as_kilowatts_are_refused(tmp_path: Path) -> None:
     rows = [f"a,{c},{1000 * power_w(c)},{tokens_per_s(c)}" for c in LOADS]
     with pytest.raises(InputError, match="check the unit of the power"):
+        fitted(tmp_path, rows=rows)
+
+
+def test_rows_written_twice_narrow_no_interval(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
+    once, twice = (fitted(tmp_path, rows=rows * n) for n in (1, 2))
+    assert [e.run for e in twice.card.excluded] == [f"line {n}" for n in range(8, 14)]
+    assert twice.power_kw("a", 48.0).high[0] == once.power_kw("a", 48.0).high[0]
+
+
+def with_latency(tmp_path: Path, name: str, unit: str, value_s: float) -> Any:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)},{1000.0 * value_s}" for c in LOADS]
+    (tmp_path / "runs.csv").write_text("w,c,p,x,l\n" + "\n".join(rows) + "\n")
+    column = f'{name} = {{ column = "l", unit = "{unit}" }}\n[options]'
+    text = SPEC.format(fit="serving", point="gpu").replace("[options]", column)
+    (tmp_path / "fit.toml").write_text(text + CONFIGURATION.format(name="a", model="m"))
+    return run_spec(tmp_path / "fit.toml")
+
+
+@pytest.mark.parametrize(("name", "value_s"), [("itl", 0.012), ("ttft", 0.05), ("ttft", 0.4)])
+def test_latencies_in_another_unit_than_said_are_refused(
+    tmp_path: Path, name: str, value_s: float
+) -> None:
+    assert with_latency(tmp_path, name, "ms", value_s)
+    with pytest.raises(InputError, match=rf"columns\.{name}: .*check its unit \(ms or s\?\)"):
+        with_latency(tmp_path, name, "s", value_s)
+
+
+@pytest.mark.parametrize(("name", "value_s"), [("itl", 0.012), ("ttft", 0.05), ("ttft", 0.4)])
+def test_latencies_in_s_read_as_ms_are_refused(tmp_path: Path, name: str, value_s: float) -> None:
+    with pytest.raises(InputError, match=rf"columns\.{name}: .*check its unit \(ms or s\?\)"):
+        with_latency(tmp_path, name, "ms", value_s / 1000.0)
+
+
+@pytest.mark.parametrize("factor", [60.0, 1e-4])
+def test_token_rates_in_another_unit_are_refused(tmp_path: Path, factor: float) -> None:
+    rows = [f"a,{c},{power_w(c)},{factor * tokens_per_s(c)}" for c in LOADS]
+    with pytest.raises(InputError, match=r"columns\.throughput: .*check its unit"):
         fitted(tmp_path, rows=rows)
 
 

@@ -110,3 +110,22 @@ def test_a_model_that_says_nothing_is_refused(tmp_path: Path) -> None:
     model = fit_standby(measured(tmp_path, columns(np.random.default_rng(7), idle=0.1)), OPTIONS)
     with pytest.raises(InputError, match="at least one of"):
         StandbyModel.parse(model.model_dump(mode="json") | {"idle": None})
+
+
+@pytest.mark.parametrize("mode", ["idle", "asleep"])
+def test_exchanged_modes_are_refused(tmp_path: Path, mode: str) -> None:
+    levels = {"loaded_idle": 0.08, mode: 0.12}
+    data = measured(tmp_path, columns(np.random.default_rng(8), **levels))
+    with pytest.raises(InputError, match=f"exchange the labels {mode} and loaded_idle"):
+        fit_standby(data, OPTIONS)
+    # the same level within what is known of it is no contradiction
+    same = columns(np.random.default_rng(9), loaded_idle=0.1, **{mode: 0.1})
+    assert fit_standby(measured(tmp_path, same), OPTIONS).loaded_idle
+
+
+@pytest.mark.parametrize("factor", [1000.0, 1e-3])
+def test_watts_in_another_unit_are_refused(tmp_path: Path, factor: float) -> None:
+    rows = columns(np.random.default_rng(10), idle=0.1)
+    rows["power"] = [factor * float(str(kw)) for kw in rows["power"]]
+    with pytest.raises(InputError, match=r"columns\.power: .*W or kW"):
+        fit_standby(measured(tmp_path, rows), OPTIONS)

@@ -268,3 +268,13 @@ def test_a_prior_pooled_from_like_workloads_helps_a_new_one() -> None:
         pool_workloads(laws[:2])
     with pytest.raises(InputError, match="positive definite"):
         WorkloadPrior.parse({"covariance": [[1.0, 2.0], [2.0, 1.0]]})
+
+
+def test_caps_of_a_fleet_are_of_its_instances(tmp_path: Path) -> None:
+    data = table(tmp_path, [simulated(np.random.default_rng(11), CAPS)], ["work"])
+    fleet = "h200nvl-llama31-70b-bf16-tp2"
+    of_fleet = CAP.model_copy(update={"fleet": fleet})
+    with pytest.raises(InputError, match=f"gpus_per_instance: got 1; allowed: 2, as .*{fleet}"):
+        fit_cap_sweep(data, of_fleet)
+    model = fit_cap_sweep(data, of_fleet.model_copy(update={"gpus_per_instance": 2}))
+    assert (model.fleet, model.gpus_per_instance) == (fleet, 2)

@@ -148,3 +148,44 @@ def test_every_correction_poses_a_problem_or_says_why_not(
             case, load, idle_gain=idle, busy_gain=busy, capacity_gain=capacity, cap_delivery=caps
         )
         assert PoolProblem.model_validate(pool.model_dump()) == pool
+
+
+def light_pool(lowest_w: float, delivery: float) -> tuple[Case, State]:
+    """The second pool of the mixed example, planned down to next to no load."""
+    case = load_case(EXAMPLES / "mixed_pools.json")
+    name = "qwen235b"
+    changes = {"allow_extrapolation": True, "cap_range_w_per_gpu": (lowest_w, 700.0)}
+    pool = case.site.pools[name].model_copy(update=changes)
+    site = case.site.model_copy(update={"pools": {**case.site.pools, name: pool}})
+    correction = {"correction": PoolCorrection(cap_delivery=delivery)}
+    told = case.state.pools[name].model_copy(update=correction)
+    state = case.state.model_copy(update={"pools": {**case.state.pools, name: told}})
+    return case.model_copy(update={"site": site}), state
+
+
+@pytest.mark.parametrize("lowest_w", [200.0, 250.0, 280.0])
+@pytest.mark.parametrize("delivery", [0.9, 0.6, 0.5, 0.4, 0.3])
+def test_no_de_rated_cap_has_to_be_set_below_the_devices_lowest(
+    lowest_w: float, delivery: float
+) -> None:
+    case, state = light_pool(lowest_w, delivery)
+    problem = pose(case.event, case.site, state)
+    pool = problem.pools[1]
+    assert pool.may_cap != any("none are planned" in caveat for caveat in problem.caveats)
+    if not pool.may_cap:
+        return
+    to_w = 1000.0 * pool.gpu_kw_per_kw / pool.gpus_per_instance
+    for u in np.linspace(pool.min_utilisation, pool.max_utilisation, 40):
+        natural_kw = float(pool.load_curve.power_kw(u))
+        each_kw = np.linspace(pool.cap_curve.floor_kw, natural_kw, 200)
+        serves = pool.cap_curve.capacity(each_kw) * pool.max_utilisation >= u
+        limits_w = (natural_kw - (natural_kw - each_kw[serves]) / delivery) * to_w
+        assert (limits_w >= lowest_w - 0.1).all()
+
+
+def test_caps_that_deliver_next_to_nothing_at_light_load_are_not_planned() -> None:
+    case, state = light_pool(200.0, 0.3)
+    plan = Planner(case.site).plan(case.event, state)
+    assert plan.check.ok
+    assert all(epoch.cap_w_per_gpu is None for epoch in plan.pools["qwen235b"])
+    assert any("below the lowest limit of the GPUs" in said for said in plan.explanation)

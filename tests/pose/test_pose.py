@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ebplan import Case, InputError, load_case
 from ebplan.models import library
+from ebplan.models.cap import CapModel
 from ebplan.pose import pose
 from ebplan.problem import Problem
 
@@ -159,6 +160,42 @@ def test_caveats_name_a_cap_model_of_another_workload(case: Case) -> None:
     (caveat,) = changed(case).caveats
     assert "medium_input" in caveat
     assert "short_input" in caveat
+
+
+def with_cap_model(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> CapModel:
+    """Put a changed copy of the example's cap model into a folder of one's own, as ``mine``."""
+    model = library.load_cap("h200nvl-llama31-70b-bf16-tp2-cap")
+    model = model.model_copy(update={"name": "mine", **changes})
+    (folder / "mine.json").write_text(model.to_json())
+    monkeypatch.setenv(library.FOLDERS, str(folder))
+    return model
+
+
+def test_a_cap_model_that_begins_above_the_lightest_draw_says_what_would_do(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_cap_model(tmp_path, monkeypatch, valid_from_kw_per_gpu=0.5)
+    mine = {f"site__pools__{POOL}__cap_model": "mine"}
+    with pytest.raises(InputError, match=r"got 'mine: caps from 500 W.*begins at 458 W") as error:
+        changed(case, **mine)
+    assert error.value.field == f"site.pools.{POOL}.cap_model"
+    # what it says would do, does
+    with_cap_model(tmp_path, monkeypatch, valid_from_kw_per_gpu=0.457)
+    assert changed(case, **mine).pools
+    with_cap_model(tmp_path, monkeypatch, valid_from_kw_per_gpu=0.5)
+    assert changed(case, **mine, **{f"site__pools__{POOL}__allow_extrapolation": True}).pools
+
+
+def test_a_cap_model_of_other_instances_is_said_and_of_the_same_fleet_refused(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {f"site__pools__{POOL}__cap_model": "mine"}
+    with_cap_model(tmp_path, monkeypatch, gpus_per_instance=1)
+    with pytest.raises(InputError, match="got 'mine: 1 GPUs per instance'; allowed: 2, as h200nvl"):
+        changed(case, **mine)
+    with_cap_model(tmp_path, monkeypatch, gpus_per_instance=1, fleet="another")
+    found = changed(case, **mine).caveats
+    assert any("instances of 1 GPU and is used for instances of 2 GPUs" in said for said in found)
 
 
 prices = st.floats(0.0, 1e4)

@@ -28,6 +28,7 @@ from ebplan.models.fit.battery_efficiency import (
     fit_battery,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_battery_energy, check_converter
 from ebplan.models.points import Points
 
 CYCLE_FLOOR = 0.02
@@ -71,6 +72,7 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
         each = _energies(data, fitted, power)
         columns["energy_kwh"] = np.exp(each)
         fitted = _with_energy(fitted, each)
+    check_battery_energy(float(np.exp(fitted.theta[ENERGY])), options.converter_rated_kw, data.file)
     told = Told(
         method="`out / in = e^2 (P - loss) / (P + loss)`, `loss = c + l P + q P^2 / R`, robust "
         "least squares of logarithms; energy: the mean of `ln sqrt(in (1 - loss / P) out (1 + "
@@ -86,6 +88,9 @@ def fit_battery_cycles(data: Measurements, options: BatteryOptions) -> BatteryEf
 def _powers(data: Measurements, options: BatteryOptions) -> FloatArray:
     """Return the power of each cycle over rated power, shape (rows,)."""
     if "power" in data.values:
+        check_converter(
+            data.quantity("power"), options.converter_rated_kw, data.file, "columns.power"
+        )
         return data.quantity("power") / options.converter_rated_kw
     if options.converter_loss_quadratic == 0.0 and options.no_load_kw == 0.0:
         # the round trip is then the same at every power

@@ -19,10 +19,12 @@ from ebplan.models.card import Finding
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.battery_artefact import Told, battery_artefact
 from ebplan.models.fit.battery_efficiency import (
+    ENERGY,
     BatteryOptions,
     fit_battery,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_battery_energy, check_converter
 from ebplan.models.points import Points
 
 GAP_STEPS = 5.0
@@ -59,6 +61,7 @@ def fit_battery_series(data: Measurements, options: BatteryOptions) -> BatteryEf
     """
     time, power, soc = (data.quantity(name) for name in ("time", "battery_power", "soc"))
     rated = options.converter_rated_kw
+    check_converter(power, rated, data.file, "columns.battery_power")
     pieces = cut(time, soc, options.window_s)
     if len(pieces.moved) == 0:
         raise InputError(
@@ -79,6 +82,7 @@ def fit_battery_series(data: Measurements, options: BatteryOptions) -> BatteryEf
     fitted = fit_battery(
         residuals, options.given(), start_kwh=start, floor=PIECE_FLOOR, file=data.file
     )
+    check_battery_energy(float(np.exp(fitted.theta[ENERGY])), rated, data.file)
     told = Told(
         method=f"Pieces of {options.window_s:g} s: the state of charge moves by `integral of p(P) "
         "dt / energy`, `p = (|P| - loss) e` charging and `-(P + loss) / e` discharging, `loss = c "

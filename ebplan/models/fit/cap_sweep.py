@@ -26,6 +26,7 @@ from ebplan.models.fit.sweep_card import (
     prior_assumptions,
     residual_statistics,
 )
+from ebplan.models.library import load_fleet, names
 
 LAW = (
     "power = ((k cap)^-q + natural^-q)^(-1/q); time per work = 1 - b + b (P1 - P0)/(P - P0), "
@@ -59,6 +60,7 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
             determine an elasticity.
     """
     data.quantity("cap")
+    _check_fleet(options)
     data, fits = fit_workloads(data, options)
     measured = [cap for _, f in fits.values() for cap in f.law.caps_kw_per_gpu]
     if len(set(measured)) < 2:
@@ -72,7 +74,7 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
     floor = options.lowest_cap_kw_per_gpu or min(measured)
     if not min(measured) <= floor < max(measured):
         raise InputError(
-            field="lowest_cap_kw_per_gpu",
+            field="options.lowest_cap_kw_per_gpu",
             value=floor,
             allowed=f">= {min(measured):g} and < {max(measured):g}, the caps measured",
             remedy="choose one inside, or leave it out",
@@ -121,6 +123,20 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
         points=sweep_points(fits),
         card=_card(data, options, fits, bound, floor),
     )
+
+
+def _check_fleet(options: CapSweepOptions) -> None:
+    """Refuse another number of GPUs than the instances of the fleet have, where it is known."""
+    if options.fleet not in names():
+        return
+    fleet = load_fleet(options.fleet)
+    if options.gpus_per_instance != fleet.gpus_per_instance:
+        raise InputError(
+            field="options.gpus_per_instance",
+            value=options.gpus_per_instance,
+            allowed=f"{fleet.gpus_per_instance}, as options.fleet = {fleet.name!r}",
+            remedy="correct it, or name the fleet model whose instances were capped",
+        )
 
 
 def _lowest_kw(readings: Readings, fitted: FittedBoard, floor_kw: float) -> float:

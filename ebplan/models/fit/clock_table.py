@@ -68,7 +68,7 @@ def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockMode
     lowest = options.lowest_clock_mhz or max(f.law.clocks_mhz[0] for _, f in fits.values())
     if not lowest < top:
         raise InputError(
-            field="lowest_clock_mhz",
+            field="options.lowest_clock_mhz",
             value=lowest,
             allowed=f"< {top:g}, the highest clock of every workload",
             remedy="lower it",

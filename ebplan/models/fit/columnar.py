@@ -10,18 +10,19 @@ from ebplan.errors import InputError
 from ebplan.models.fit.table import Row, Table, read_table
 
 
-def read_columns(path: Path, columns: Iterable[str]) -> Table:
+def read_columns(path: Path, columns: Iterable[str], delimiter: str = ",") -> Table:
     """Read CSV strictly, or Parquet through Arrow.
 
     Args:
         path: the file; its suffix says which.
         columns: columns that must be there; others are carried along.
+        delimiter: what stands between the cells of a CSV file.
 
     Raises:
         InputError: the file cannot be read or lacks a column, or Parquet without pyarrow.
     """
     if path.suffix.lower() not in (".parquet", ".pq"):
-        return read_table(path, sorted(set(columns)))
+        return read_table(path, sorted(set(columns)), delimiter)
     try:
         from pyarrow import parquet
         from pyarrow.lib import ArrowException

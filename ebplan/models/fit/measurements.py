@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from math import isfinite, nan
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,13 @@ THOUSAND_BAND = (300.0, 3000.0)
 slip of the unit by 1,000."""
 MOST_EXCLUDED = 0.25
 """With a larger share of the rows left out, the table is refused."""
+MOST_TOLD = 8
+"""Cells of a column that an error lists."""
 STUCK_S = 30.0
 """A power in a time series that keeps every digit for longer than this is a stuck sensor."""
+
+Cell: TypeAlias = str | int | float | bool
+"""What a cell may be compared with."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class Measurements:
     """Rows that were left out, named."""
     rows_read: int = 0
     """Rows of the file."""
+    copies: int = 0
+    """Rows left out as copies of others: nothing is wrong with a table because of them."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -120,11 +128,11 @@ class Measurements:
             Excluded(run=f"line {line}", weight=0.0, reason=reason) for line in self.lines[out]
         )
         kept = replace(self.where(~out), excluded=(*self.excluded, *named))
-        if len(kept.excluded) > MOST_EXCLUDED * self.rows_read:
+        bad, rows = len(kept.excluded) - self.copies, self.rows_read - self.copies
+        if bad > MOST_EXCLUDED * rows:
             raise InputError(
                 field="(rows)",
-                value=f"{len(kept.excluded)} of {self.rows_read} left out, the last because: "
-                + reason,
+                value=f"{bad} of {rows} left out, the last because: {reason}",
                 allowed=f"at most {MOST_EXCLUDED:.0%}",
                 remedy="correct the table: with so much left out nothing is fitted",
                 file=self.file,
@@ -148,7 +156,8 @@ def read_measurements(
     source: str,
     measurement_point: MeasurementPoint,
     measurement_note: str = "",
-    only: Mapping[str, Sequence[str]] | None = None,
+    only: Mapping[str, Sequence[Cell]] | None = None,
+    delimiter: str = ",",
 ) -> Measurements:
     """Read a table of measurements.
 
@@ -159,13 +168,17 @@ def read_measurements(
         measurement_point: where powers are metered.
         measurement_note: how sure that is.
         only: cells by column that a row must have to be read; every row where absent.
+        delimiter: what stands between the cells of a CSV file.
 
     Raises:
         InputError: the file cannot be read, a column or unit is unknown, time runs backwards or
             stands still, or more than a quarter of the rows had to be left out.
     """
     only = only or {}
-    table = _only(read_columns(path, [*(c.column for c in columns.values()), *only]), only)
+    wanted = [*(column.column for column in columns.values()), *only]
+    read = _only(read_columns(path, wanted, delimiter), only)
+    # readings of a sensor repeat, and so do cycles of a battery; runs at a load do not
+    table, copies = _without_copies(read) if "throughput" in columns else (read, ())
     values: dict[str, FloatArray] = {}
     labels: dict[str, NDArray[np.str_]] = {}
     for name, column in columns.items():
@@ -184,7 +197,9 @@ def read_measurements(
         values=values,
         labels=labels,
         lines=np.array([row.line for row in table.rows], dtype=np.intp),
-        rows_read=len(table.rows),
+        excluded=copies,
+        rows_read=len(read.rows),
+        copies=len(copies),
     )
     data = _without_impossible(data)
     if "time" in values:
@@ -212,20 +227,53 @@ def _whole(data: Measurements) -> Measurements:
     return data
 
 
-def _only(table: Table, only: Mapping[str, Sequence[str]]) -> Table:
+def _only(table: Table, only: Mapping[str, Sequence[Cell]]) -> Table:
     """Return the rows that have one of the wanted cells in each column."""
-    rows = tuple(
-        row for row in table.rows if all(row.cells[c] in wanted for c, wanted in only.items())
-    )
-    if not rows:
-        raise InputError(
-            field="where",
-            value="; ".join(f"{c} = {', '.join(wanted)}" for c, wanted in only.items()),
-            allowed="cells that some row has",
-            remedy="correct the condition",
-            file=table.name,
-        )
+    rows = table.rows
+    for column, wanted in only.items():
+        found = list(dict.fromkeys(row.cells[column] for row in rows))
+        rows = tuple(row for row in rows if any(_is_cell(row.cells[column], w) for w in wanted))
+        if not rows:
+            raise InputError(
+                field=f"where.{column}",
+                value=", ".join(str(cell) for cell in wanted),
+                allowed="a cell of the column: " + ", ".join(found[:MOST_TOLD]),
+                remedy="correct the condition",
+                file=table.name,
+            )
     return replace(table, rows=rows)
+
+
+def _is_cell(cell: str, wanted: Cell) -> bool:
+    """Whether a cell is what is wanted: numbers by value, true and false however capitalised."""
+    if isinstance(wanted, bool):
+        return cell.lower() == str(wanted).lower()
+    return cell == wanted if isinstance(wanted, str) else _number(cell) == wanted
+
+
+def _without_copies(table: Table) -> tuple[Table, tuple[Excluded, ...]]:
+    """Leave out rows that are the same as an earlier one in every column, mapped or not.
+
+    Two runs do not agree in every digit of every column: the row was written twice. Taken for a
+    second run it would count as evidence that nobody has, and narrow every interval.
+    """
+    first: dict[tuple[str | float, ...], int] = {}
+    rows, copies = [], []
+    for row in table.rows:
+        key = tuple(_value(cell) for cell in row.cells.values())
+        line = first.setdefault(key, row.line)
+        if line == row.line:
+            rows.append(row)
+        else:
+            reason = f"the same as line {line} in every column: no evidence of its own"
+            copies.append(Excluded(run=f"line {row.line}", weight=0.0, reason=reason))
+    return replace(table, rows=tuple(rows)), tuple(copies)
+
+
+def _value(cell: str) -> str | float:
+    """Return what a cell says, so that 400 and 400.0 are the same."""
+    number = _number(cell)
+    return cell if np.isnan(number) else number
 
 
 def _numbers(table: Table, name: str, column: Column) -> FloatArray:
@@ -288,7 +336,8 @@ def _without_impossible(data: Measurements) -> Measurements:
                 field=f"columns.{name}",
                 value="no number in any row" if np.isnan(value).all() else f"{value[0]:g}",
                 allowed=quantity.allowed(),
-                remedy="correct the column, its unit, or the mapping",
+                remedy="correct the column, its unit, or the mapping"
+                + ("; numbers have a decimal point" if np.isnan(value).all() else ""),
                 file=data.file,
             )
         none = np.isnan(value)

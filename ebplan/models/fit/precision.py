@@ -16,6 +16,7 @@ from ebplan.models.card import Assumption, Finding, ModelCard, Provenance, Stati
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_gpu_power
 from ebplan.models.intervals import student_quantile
 from ebplan.models.points import Points
 from ebplan.models.tier import TierModel
@@ -100,6 +101,7 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
             remedy="leave the other rows out",
             file=data.file,
         )
+    check_gpu_power(data.quantity("power")[chosen] / gpus[chosen], data.file)
     idle_kw = options.idle_kw_per_gpu * float(gpus[chosen][0])
     if data.quantity("power")[chosen].min() <= idle_kw:
         raise InputError(

@@ -44,8 +44,8 @@ COUNT = {"1": 1.0, "requests": 1.0, "tokens": 1.0}
 QUANTITIES = {
     "power": Quantity("kW", POWER),
     "battery_power": Quantity("kW", POWER, low=float("-inf")),
-    "cap": Quantity("kW", POWER),
-    "clock": Quantity("MHz", {"MHz": 1.0, "GHz": 1e3, "Hz": 1e-6}, high=1e4),
+    "cap": Quantity("kW", POWER, low=0.01, high=5.0),
+    "clock": Quantity("MHz", {"MHz": 1.0, "GHz": 1e3, "Hz": 1e-6}, low=50.0, high=1e4),
     "throughput": Quantity("1/s", {"1/s": 1.0, "1/min": 1.0 / 60.0, "1/h": 1.0 / 3600.0}),
     "concurrency": Quantity("requests", COUNT),
     "tokens_out": Quantity("tokens", COUNT),
@@ -73,8 +73,9 @@ QUANTITIES = {
     "c_rate": Quantity("C", {"C": 1.0, "1/h": 1.0}),
     "full_cycles": Quantity("cycles", {"cycles": 1.0, "1": 1.0}, low_is_possible=True),
 }
-"""Quantities by name. ``power`` and ``cap`` are what the table says (of all its GPUs, or of one):
-the fit's options say which. ``battery_power`` is signed: > 0 is discharge."""
+"""Quantities by name. ``power`` is what the table says, of all its GPUs or of one: the fit's
+options say which. ``cap`` and ``clock`` are of one GPU, which bounds them. ``battery_power`` is
+signed: > 0 is discharge."""
 
 LABELS = ("configuration", "workload", "precision", "mode", "condition")
 """Text columns that a fit may ask for."""

@@ -26,6 +26,7 @@ from ebplan.errors import InputError
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_time_base
 from ebplan.models.fit.robust import RobustFit, fit_robust
 from ebplan.models.fit.series import WITHIN, correlation_time, dips
 from ebplan.models.intervals import student_quantile
@@ -128,6 +129,7 @@ def find_steps(data: Measurements, options: RampOptions) -> Series:
             remedy="map the command in force, and record a step of it",
             file=data.file,
         )
+    check_time_base(time, data.file)
     low = dips(time, power, starts)
     interval = float(np.median(np.diff(time)))
     steps, none = [], []

@@ -10,6 +10,7 @@ from ebplan.errors import InputError
 from ebplan.models.card import Excluded, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_settling
 from ebplan.models.fit.ramp import RampOptions, Series, Step, find_steps, fit_side
 from ebplan.models.fit.series import (
     DIP_EDGE_READINGS,
@@ -52,6 +53,8 @@ def fit_ramp(data: Measurements, options: RampOptions) -> RampModel:
         for direction in ("down", "up")
         if (steps := [s for s in series.steps if s.direction == direction])
     }
+    for side in sides.values():
+        check_settling(side.settle_s, data.file)
     return RampModel(
         name=options.name,
         hardware=options.hardware,

@@ -21,6 +21,7 @@ from ebplan.models.configuration import Configuration
 from ebplan.models.curve import Curve
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_itl, check_throughput, check_ttft
 from ebplan.models.fit.pooling import Readings, known
 from ebplan.models.fleet_prior import FleetPrior, Known, LawPrior
 from ebplan.models.laws import LawName
@@ -91,7 +92,8 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
     Args:
         data: ``concurrency``, ``power`` (of the whole instance) and ``throughput`` (output tokens
             per second of the instance), one steady run a row; the label ``configuration`` where
-            there are several.
+            there are several. ``itl`` and ``ttft``, where given, are held against these: both
+            follow from load and throughput.
         options: what the table does not say.
 
     Raises:
@@ -109,7 +111,9 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         )
     rows = _rows(data, options)
     for c in options.configurations:
-        _check_draw(data, c, rows[c.name])
+        if rows[c.name].any():
+            _check_draw(data, c, rows[c.name])
+            _check_pace(data.where(rows[c.name]), c)
     fitted: dict[LawName, dict[str, _Fitted]] = {
         law: _fit_law(getattr(prior, law), _readings(data, options, rows, quantity))
         for law, quantity in LAW_QUANTITIES
@@ -145,7 +149,7 @@ def _check_draw(data: Measurements, c: Configuration, rows: NDArray[np.bool_]) -
     """Refuse powers that boards of this limit cannot draw, or that are next to nothing."""
     limit_kw = c.gpus * c.gpu_limit_w / 1000.0
     share = data.quantity("power")[rows] / limit_kw
-    if len(share) and not LEAST_DRAW <= np.median(share) <= MOST_DRAW:
+    if not LEAST_DRAW <= np.median(share) <= MOST_DRAW:
         raise InputError(
             field="columns.power",
             value=f"{float(np.median(share)) * limit_kw:g} kW in the median of {c.name!r}",
@@ -154,6 +158,16 @@ def _check_draw(data: Measurements, c: Configuration, rows: NDArray[np.bool_]) -
             remedy="check the unit of the power, gpus and gpu_limit_w; a row is a whole instance",
             file=data.file,
         )
+
+
+def _check_pace(data: Measurements, c: Configuration) -> None:
+    """Refuse the rows of a configuration whose rates and latencies cannot be of one instance."""
+    concurrency, tokens_per_s = data.quantity("concurrency"), data.quantity("throughput")
+    check_throughput(c, concurrency, tokens_per_s, data.file)
+    if "itl" in data.values:
+        check_itl(data.quantity("itl"), concurrency, tokens_per_s, data.file)
+    if "ttft" in data.values:
+        check_ttft(data.quantity("ttft"), concurrency, tokens_per_s, c.tokens_out, data.file)
 
 
 def _readings(

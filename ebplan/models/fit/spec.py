@@ -37,7 +37,7 @@ from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_agei
 from ebplan.models.fit.cap_sweep import CapSweepOptions, fit_cap_sweep
 from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
-from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Cell, Column, Measurements, read_measurements
 from ebplan.models.fit.named import beside
 from ebplan.models.fit.planned_fleet import FleetOptions, fit_fleet
 from ebplan.models.fit.precision import PrecisionOptions, fit_precision
@@ -47,7 +47,7 @@ from ebplan.models.fit.ramp_table import fit_ramp
 from ebplan.models.fit.serving import ServingOptions, fit_serving
 from ebplan.models.fit.standby import StandbyOptions, fit_standby
 from ebplan.models.library import Artefact
-from ebplan.site import MeasurementPoint
+from ebplan.site import MEASUREMENT_POINTS, MeasurementPoint
 
 
 class Fit(NamedTuple):
@@ -59,6 +59,8 @@ class Fit(NamedTuple):
     """Makes the artefact."""
     what: str
     """What comes out, in words."""
+    points: tuple[MeasurementPoint, ...] = MEASUREMENT_POINTS
+    """Where its powers may be metered."""
     artefacts: tuple[str, ...] = ()
     """Options that name an artefact, by name or file."""
 
@@ -76,6 +78,10 @@ class Composition(NamedTuple):
     """Options that name an artefact, by name or file."""
 
 
+BATTERY_POINTS: tuple[MeasurementPoint, ...] = ("ac", "connection_point")
+"""A battery stands behind its converter: no GPU and no node meters it."""
+
+
 FITS = {
     "serving": Fit(ServingOptions, fit_serving, "power, throughput and latency against load"),
     "fleet": Fit(FleetOptions, fit_fleet, "the same of one configuration, as the planner uses it"),
@@ -84,11 +90,17 @@ FITS = {
     "precision": Fit(PrecisionOptions, fit_precision, "a lower precision against the base one"),
     "ramp": Fit(RampOptions, fit_ramp, "delay and time constants, down and up apart"),
     "standby": Fit(StandbyOptions, fit_standby, "power idle, loaded idle and asleep"),
-    "battery_series": Fit(BatteryOptions, fit_battery_series, "battery energy and losses, series"),
-    "battery_cycles": Fit(BatteryOptions, fit_battery_cycles, "battery energy and losses, cycles"),
-    "calendar_ageing": Fit(CalendarOptions, fit_calendar_ageing, "capacity lost at rest"),
+    "battery_series": Fit(
+        BatteryOptions, fit_battery_series, "battery energy and losses, series", BATTERY_POINTS
+    ),
+    "battery_cycles": Fit(
+        BatteryOptions, fit_battery_cycles, "battery energy and losses, cycles", BATTERY_POINTS
+    ),
+    "calendar_ageing": Fit(
+        CalendarOptions, fit_calendar_ageing, "capacity lost at rest", BATTERY_POINTS
+    ),
     "cycle_ageing": Fit(
-        CycleOptions, fit_cycle_ageing, "capacity lost by cycling", artefacts=("calendar",)
+        CycleOptions, fit_cycle_ageing, "capacity lost by cycling", BATTERY_POINTS, ("calendar",)
     ),
 }
 """What ``ebplan fit`` fits to a table, by name."""
@@ -126,8 +138,11 @@ class FitSpec(Document):
     """How sure that is."""
     columns: dict[str, ColumnSpec | str] = Field(min_length=1)
     """Where each quantity stands: a column, or a column and its unit."""
-    where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
-    """Rows to read: a cell, or several, by column; every row where absent."""
+    delimiter: Literal[",", ";", "\t"] = ","
+    """What stands between the cells of a CSV file."""
+    where: dict[str, Cell | tuple[Cell, ...]] = Field(default_factory=dict)
+    """Rows to read: a cell (text, a number, true or false), or several, by column; every row where
+    absent."""
     options: dict[str, Any]
     """What the table cannot say; what is allowed depends on ``fit``."""
 
@@ -195,6 +210,7 @@ def _fit(said: dict[str, Any], path: Path, data: Path | None) -> Artefact:
         beside(spec.options, fit.artefacts, path.parent), file=str(path), at="options"
     )
     _check_columns(spec, str(path))
+    _check_point(spec, fit, str(path))
     measured = read_measurements(
         data or path.parent / spec.data,
         {
@@ -204,9 +220,15 @@ def _fit(said: dict[str, Any], path: Path, data: Path | None) -> Artefact:
         source=spec.source,
         measurement_point=spec.measurement_point,
         measurement_note=spec.measurement_note,
-        only={c: (w,) if isinstance(w, str) else w for c, w in spec.where.items()},
+        only={c: w if isinstance(w, tuple) else (w,) for c, w in spec.where.items()},
+        delimiter=spec.delimiter,
     )
-    return fit.run(measured, options)
+    try:
+        return fit.run(measured, options)
+    except InputError as error:
+        # what is said of an option stands in the spec, what is said of readings in the table
+        said_in_spec = error.field.startswith("options.") or error.field == "measurement_point"
+        raise error.in_file(str(path) if said_in_spec else measured.file) from None
 
 
 def _check_columns(spec: FitSpec, file: str) -> None:
@@ -222,6 +244,18 @@ def _check_columns(spec: FitSpec, file: str) -> None:
                 remedy=f"did you mean {near[0]}?" if near else "choose one of these",
                 file=file,
             )
+
+
+def _check_point(spec: FitSpec, fit: Fit, file: str) -> None:
+    """Refuse a measurement point at which nothing of what is fitted can be metered."""
+    if spec.measurement_point not in fit.points:
+        raise InputError(
+            field="measurement_point",
+            value=spec.measurement_point,
+            allowed=f"{', '.join(fit.points)} where fit = {spec.fit!r}",
+            remedy="say where the meter is that the table was read from",
+            file=file,
+        )
 
 
 def schema() -> dict[str, Any]:

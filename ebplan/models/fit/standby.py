@@ -17,6 +17,7 @@ from ebplan.models.card import Finding, ModelCard, Statistic
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_gpu_power
 from ebplan.models.fit.series import correlation_time
 from ebplan.models.intervals import student_quantile
 from ebplan.models.points import Points
@@ -70,6 +71,8 @@ def fit_standby(data: Measurements, options: StandbyOptions) -> StandbyModel:
         for mode in MODES
         if (modes == mode).any()
     }
+    check_gpu_power(power, data.file)
+    _check_order(found, data.file)
     return StandbyModel(
         name=options.name,
         hardware=options.hardware,
@@ -126,6 +129,26 @@ def _mean(power: FloatArray, here: FloatArray, field: str, file: str) -> Standby
         readings=len(values),
         independent_readings=worth,
     )
+
+
+def _check_order(found: dict[str, StandbyPower], file: str) -> None:
+    """Refuse modes that draw in the wrong order by more than their intervals.
+
+    A model in memory keeps a context and clocks up: it draws no less than a board without one, and
+    no less than one whose memory was freed. Asleep and idle have no such order.
+    """
+    loaded = found.get("loaded_idle")
+    for mode in ("idle", "asleep"):
+        other = found.get(mode)
+        if loaded and other and other.low_kw_per_gpu > loaded.high_kw_per_gpu:
+            raise InputError(
+                field="columns.mode",
+                value=f"{mode} {other.mean_kw_per_gpu * W_PER_KW:.1f} W, "
+                f"loaded_idle {loaded.mean_kw_per_gpu * W_PER_KW:.1f} W",
+                allowed=f"{mode} at or below loaded_idle",
+                remedy=f"exchange the labels {mode} and loaded_idle, or read both again",
+                file=file,
+            )
 
 
 def _card(data: Measurements, options: StandbyOptions, found: dict[str, StandbyPower]) -> ModelCard:

@@ -24,6 +24,7 @@ from ebplan.models.fit.board import (
     not_binding,
 )
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_gpu_power
 from ebplan.models.points import Points
 
 Kind = Literal["inside", "end", "free"]
@@ -110,6 +111,7 @@ def sweep_readings(
     names = data.labels.get("workload", np.full(len(data), options.workload or "all"))
     per_row = data.values.get("gpus", np.full(len(data), float(options.gpus_per_row)))
     power, rate = data.quantity("power") / per_row, data.quantity("throughput")
+    check_gpu_power(power, data.file)
     cap = data.values.get("cap", np.full(len(data), np.inf))
     clock = data.values.get("clock")
     held = float(np.median(power / cap))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebplan.errors import InputError
+
+DELIMITERS = (",", ";", "\t")
+"""What may stand between the cells of a table."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,13 @@ class Table:
     """Digest of the canonical content: stripped cells joined by commas and line feeds."""
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Table:
+def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> Table:
     """Read a CSV file that has at least the given columns; others are carried along.
+
+    Args:
+        path: the file.
+        columns: what its header must hold.
+        delimiter: what stands between its cells.
 
     Raises:
         InputError: the file cannot be read, is empty, lacks a column or has ragged lines.
@@ -81,12 +90,12 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
             remedy="check the path",
             file=str(path),
         ) from None
-    return parse_table(text, columns, file=path.name)
+    return parse_table(text, columns, file=path.name, delimiter=delimiter)
 
 
-def parse_table(text: str, columns: Sequence[str], *, file: str) -> Table:
+def parse_table(text: str, columns: Sequence[str], *, file: str, delimiter: str = ",") -> Table:
     """Read a CSV text; see ``read_table``."""
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader if any(line)]
     head = lines[0][1] if lines else []
     missing = [column for column in columns if column not in head]
@@ -95,7 +104,7 @@ def parse_table(text: str, columns: Sequence[str], *, file: str) -> Table:
             field="line 1",
             value=",".join(head),
             allowed="each of " + ",".join(columns) + " once",
-            remedy=f"add the column {missing[0]}" if missing else "remove the repeated column",
+            remedy=_about_header(head, missing[0]) if missing else "remove the repeated column",
             file=file,
         )
     if len(lines) < 2:
@@ -115,3 +124,12 @@ def parse_table(text: str, columns: Sequence[str], *, file: str) -> Table:
         rows.append(Row(file=file, line=number, cells=dict(zip(head, cells, strict=True))))
     canonical = "".join(",".join(cells) + "\n" for _, cells in lines)
     return Table(name=file, rows=tuple(rows), sha256=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _about_header(head: Sequence[str], missing: str) -> str:
+    """Say what to do about a header without a column: another delimiter may have hidden it."""
+    for delimiter in DELIMITERS:
+        if missing in [cell.strip() for name in head for cell in name.split(delimiter)]:
+            written = json.dumps(delimiter)
+            return f"the cells stand between {written}: add  delimiter = {written}  to the spec"
+    return f"add the column {missing}"

@@ -73,24 +73,51 @@ FOLDERS = "EBPLAN_MODELS"
 def names() -> tuple[str, ...]:
     """Return the names of the artefacts, sorted: the library's and your own.
 
+    A file of your own is named without being read: see ``catalogue`` for those that can be used.
+
     Raises:
-        InputError: a folder of your own is not there, or one of its names is taken.
+        InputError: a folder of your own is not there.
     """
-    return tuple(sorted((*_shipped(), *_own(os.environ.get(FOLDERS, "")))))
+    return tuple(sorted({*_shipped(), *_own(os.environ.get(FOLDERS, ""))}))
 
 
 def load(name: str) -> Artefact:
-    """Return an artefact by name.
+    """Return an artefact by name. Other files of your own are not looked into.
 
     Raises:
-        InputError: there is no such artefact; the error lists the names.
+        InputError: there is no such artefact (the error lists the names), its file holds none, or
+            several files have this name.
     """
+    files = _own(os.environ.get(FOLDERS, "")).get(name, ())
+    if files and (name in _shipped() or len(files) > 1):
+        raise InputError(
+            field="(name)",
+            value=name,
+            allowed="names that no other artefact has",
+            remedy="fit it again under another name",
+            file=str(files[-1]),
+        )
     if name in _shipped():
         return _load_shipped(name)
-    own = _own(os.environ.get(FOLDERS, ""))
-    if name not in own:
+    if not files:
         raise _unknown(name, names())
-    return _load_own(own[name], own[name].stat().st_mtime_ns)
+    return _load_own(files[0], _written_ns(files[0]))
+
+
+def catalogue() -> tuple[dict[str, Artefact], tuple[InputError, ...]]:
+    """Return the artefacts by name, and what is wrong with the files that hold none.
+
+    Raises:
+        InputError: a folder of your own is not there.
+    """
+    usable: dict[str, Artefact] = {}
+    faults: list[InputError] = []
+    for name in names():
+        try:
+            usable[name] = load(name)
+        except InputError as fault:
+            faults.append(fault)
+    return usable, tuple(faults)
 
 
 @cache
@@ -99,9 +126,9 @@ def _shipped() -> tuple[str, ...]:
     return tuple(sorted(file.removesuffix(".json") for file in files if file.endswith(".json")))
 
 
-def _own(folders: str) -> dict[str, Path]:
-    """Return the files of your own artefacts by name."""
-    found: dict[str, Path] = {}
+def _own(folders: str) -> dict[str, tuple[Path, ...]]:
+    """Return the files of your own artefacts by name: one each, where all is well."""
+    found: dict[str, tuple[Path, ...]] = {}
     for folder in (Path(part) for part in folders.split(os.pathsep) if part):
         if not folder.is_dir():
             raise InputError(
@@ -111,15 +138,16 @@ def _own(folders: str) -> dict[str, Path]:
                 remedy="correct the path, or unset the variable",
             )
         for path in sorted(folder.glob("*.json")):
-            if path.stem in found or path.stem in _shipped():
-                raise InputError(
-                    field=FOLDERS,
-                    value=str(path),
-                    allowed="names that no other artefact has",
-                    remedy="fit it again under another name",
-                )
-            found[path.stem] = path
+            found[path.stem] = (*found.get(path.stem, ()), path)
     return found
+
+
+def _written_ns(path: Path) -> int:
+    """Return when a file was written; 0 where it cannot be asked (reading it will say why)."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @cache
@@ -153,7 +181,7 @@ def load_file(path: Path) -> Artefact:
 
 def _parse(data: dict[str, Any], file: str) -> Artefact:
     kind = data.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(
             field="kind",
             value=kind,
@@ -222,7 +250,7 @@ def _load_kind(name: str, kind: type[Kind]) -> Kind:
     """Return an artefact of one kind, or refuse with the names of those of this kind."""
     model = load(name) if name in names() else None
     if not isinstance(model, kind):
-        raise _unknown(name, tuple(n for n in names() if isinstance(load(n), kind)))
+        raise _unknown(name, tuple(n for n, m in catalogue()[0].items() if isinstance(m, kind)))
     return model
 
 
