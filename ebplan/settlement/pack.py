@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ebplan import __version__
 from ebplan.document import Document, Part, Timestamp, read_json
 from ebplan.errors import InputError
 from ebplan.event import Event
@@ -151,6 +152,7 @@ def key_of(
         InputError: a recording cannot be read.
     """
     about = {
+        "ebplan": __version__,
         "test": job.test.model_dump(mode="json"),
         "number": job.number,
         "service": service.digest(),
