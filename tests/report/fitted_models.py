@@ -216,12 +216,13 @@ def fitted(
     (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     told = {"name": "made-up", "title": "Made up", **known, **(options or {})}
     configurations = told.pop("configurations", [])
+    at_the_cells = fit.startswith("battery") or fit.endswith("ageing")
     spec = [
         'kind = "fit"',
         f'fit = "{fit}"',
         'data = "table.csv"',
         'source = "made up"',
-        'measurement_point = "gpu"',
+        f'measurement_point = "{"ac" if at_the_cells else "gpu"}"',
         "[columns]",
         *(f'{name} = "{name}"' for name in table),
         "[options]",

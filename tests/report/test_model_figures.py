@@ -36,7 +36,7 @@ TOLD = {
     "ramp": ("down within 2", "Share of the step down in %", "Time since the command in s", 0, 0),
     "standby": ("80 W idle", "Power of a GPU in W (gpu)", "Reading in order", 90, 0),
     "battery_series": ("kWh (", "Energy out over energy in, in %", "percentage points", 0, 0),
-    "battery_cycles": ("kWh (", "Energy out over energy in, in %", "in kW (gpu)", 80, 2),
+    "battery_cycles": ("kWh (", "Energy out over energy in, in %", "in kW (ac)", 80, 2),
     "calendar_ageing": (
         "is lost in 365 days",
         "Capacity left\nin %",
