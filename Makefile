@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench options comparison wear validate models docs clean
+.PHONY: solve test check lint types layers bench options comparison wear validate measured-event models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -45,6 +45,10 @@ wear: $(READY)
 # fitted models on measurements they have not seen; five minutes
 validate: $(READY)
 	$(BIN)/python -m benchmarks.validation --write docs/validation.md --figures docs/figures
+
+# a response that a GPU cluster really gave; left out where the data folder lacks it
+measured-event: $(READY)
+	$(BIN)/python -m benchmarks.measured_event --write docs/measured_event.md --plot docs/figures/measured_event.png
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

@@ -2,8 +2,8 @@
 
 The plan between the README's ``text`` fences is the output of ``ebplan solve`` at a width of 100,
 and the figure beside it that of ``--plot``. The examples page has the first lines and the figure of
-each further example, below a sentence on what to see. The page of baselines has what ``ebplan
-settle baseline`` prints for the example history.
+each further example, below a sentence on what to see. The pages of baselines and of delivery have
+what ``ebplan settle`` prints for their examples.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ BASELINE = (
     "180",
 )
 BASELINE_FIGURE = "docs/figures/baseline.png"
+DELIVERY = (
+    *("examples/settle/meter.csv", "--event", "examples/settle/meter_event.json"),
+    *("--plan", "examples/settle/meter_plan.json"),
+    *("--service", "examples/settle/both_ways.toml", "--simulated"),
+)
+DELIVERY_FIGURE = "docs/figures/delivery.png"
 EXAMPLES = {
     "surplus_absorb": "Draw more: the battery takes the surplus at once, an instance that stood "
     "drained goes to work, and the battery keeps the share left to it.",
@@ -67,6 +73,11 @@ def printed_baseline(figure: str = BASELINE_FIGURE) -> str:
     return _printed(["settle", "baseline", *BASELINE, "--plot", figure])
 
 
+def printed_delivery(figure: str = DELIVERY_FIGURE) -> str:
+    """Return what ``ebplan settle delivery`` prints for the example, and draw its figure."""
+    return _printed(["settle", "delivery", *DELIVERY, "--plot", figure])
+
+
 def examples_page() -> str:
     """Return the examples page, and draw its figures."""
     parts = [
@@ -83,13 +94,17 @@ def examples_page() -> str:
 
 
 def main() -> None:
-    """Rewrite the README's plan, the examples page and the output on the page of baselines."""
+    """Rewrite the README's plan, the examples page and the output on the pages of settlement."""
     readme = ROOT / "README.md"
     plan = printed_plan()
     readme.write_text(PLAN_BLOCK.sub(lambda _: plan, readme.read_text("utf-8")), "utf-8")
     (ROOT / "docs" / "examples.md").write_text(examples_page(), "utf-8")
-    page, baseline = ROOT / "docs" / "baselines.md", printed_baseline()
-    page.write_text(PLAN_BLOCK.sub(lambda _: baseline, page.read_text("utf-8")), "utf-8")
+    for name, printed in (("baselines", printed_baseline()), ("delivery", printed_delivery())):
+        page = ROOT / "docs" / f"{name}.md"
+        page.write_text(
+            PLAN_BLOCK.sub(lambda _, text=printed: text, page.read_text("utf-8")),
+            "utf-8",
+        )
 
 
 if __name__ == "__main__":

@@ -89,13 +89,13 @@ def resolve_case(data: dict[str, Any], *, folder: Path, file: str) -> Case:
             state_path = folder / data["state"]
             data["state"] = State.parse(_read(state_path), file=str(state_path))
         if "event" in data:
-            data["event"] = _with_trace(data["event"], folder)
+            data["event"] = with_trace(data["event"], folder)
     except InputError as error:
         raise error.in_file(file) from None
     return Case.parse(data, file=file)
 
 
-def _with_trace(event: Any, folder: Path) -> Any:
+def with_trace(event: Any, folder: Path) -> Any:
     """Return an event's data with the frequency trace of its ``trace_file`` in place."""
     try:
         name = event["target"]["frequency"]["trace_file"]

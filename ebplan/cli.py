@@ -35,6 +35,11 @@ SCHEMAS = {
     "offer_request": "ebplan.offers.request:OfferRequest",
     "offer": "ebplan.offers.offer_document:Offer",
     "baseline": "ebplan.settlement.baseline_report:BaselineReport",
+    "delivery": "ebplan.settlement.delivery:Delivery",
+    "extracted_event": "ebplan.settlement.extract:Extracted",
+    "prequalification": "ebplan.settlement.pack_spec:PackSpec",
+    "prequalification_pack": "ebplan.settlement.pack:Pack",
+    "grid_report": "ebplan.settlement.grid_report:GridReport",
 }
 """The documents, as module and class: imported when their schema is asked for."""
 

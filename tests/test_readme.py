@@ -58,6 +58,14 @@ def test_the_examples_page_shows_what_is_printed(tmp_path: Path) -> None:
         assert (ROOT / "docs" / "figures" / f"{name}.png").exists()
 
 
+def test_the_page_of_delivery_shows_what_is_printed(tmp_path: Path) -> None:
+    """Word for word but for the numbers, which the seed of the plant makes."""
+    module, page = refresh(), (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
+    printed = module.printed_delivery(str(tmp_path / "delivery.png"))  # type: ignore[attr-defined]
+    assert NUMBER.sub("#", printed) in NUMBER.sub("#", page)
+    assert (ROOT / "docs" / "figures" / "delivery.png").exists()
+
+
 def test_the_python_runs(readme: str) -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
     done = subprocess.run(

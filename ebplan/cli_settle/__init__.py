@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from ebplan.cli_settle.baseline import baseline
+from ebplan.cli_settle.delivery import delivery
+from ebplan.cli_settle.grid_report import report
+from ebplan.cli_settle.prequalify import prequalify
 
 
 @click.group()
@@ -12,4 +15,5 @@ def settle() -> None:
     """Settle an event from meter series."""
 
 
-settle.add_command(baseline)
+for command in (baseline, delivery, prequalify, report):
+    settle.add_command(command)

@@ -139,10 +139,10 @@ def _following(meter: MeterSeries, event: Event, inside: NDArray[np.bool_], late
         )
     start_s = meter.seconds(event.start)
     since_s = meter.time_s - start_s
+    slots = np.round((since_s - since_s[inside][0]) / meter.interval_s).astype(int)
+    edges_s = since_s[inside][0] + meter.interval_s * np.arange(slots[inside][-1] + 2)
     kw = np.zeros(len(meter))
-    for i in np.flatnonzero(inside):
-        edges_s = np.array([since_s[i], since_s[i] + meter.interval_s])
-        kw[i] = response.target_kw(edges_s)[0]
+    kw[inside] = response.target_kw(edges_s)[slots[inside]]
     least, most = kw.copy(), kw.copy()
     for back in range(1, int(np.ceil(late_s / meter.interval_s - 1e-9)) + 1):
         before = np.r_[np.full(back, 0.0), kw[:-back]] if back < len(kw) else np.zeros_like(kw)

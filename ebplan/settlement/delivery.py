@@ -30,6 +30,10 @@ NOISE_SPREADS = 3.0
 RESPONSE_SHARE = 0.9
 """The response time is that to this share of what is asked."""
 
+LONG_MEMORY = 0.1
+"""Readings before the event that resemble one another for longer than this share of them tell
+too little of their noise."""
+
 
 class Delivery(Document):
     """What was delivered in one event."""
@@ -119,7 +123,7 @@ def measure_delivery(
     late_s = 0.0 if service is None else service.full_activation_s or 0.0
     want = asked(meter, event, baseline.kw, late_s=late_s)
     change_kw = meter.grid_kw - baseline.kw
-    under, over = _tolerance(service, event, want)
+    under, over = tolerance(service, event, want)
     tracking = track(
         want,
         change_kw,
@@ -143,8 +147,10 @@ def measure_delivery(
             full_s=times[2],
             depth_kw=depth,
             tracking=tracking,
+            band_kw=band_kw(baseline.errors, NOISE_SPREADS),
         )
     inside = want.inside
+    shares = split(meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan)
     delivered = baseline.errors.energy((want.sense * change_kw)[inside], meter.interval_s)
     asked_kwh = float((want.sense * want.kw)[inside].sum()) * meter.interval_s / 3600.0
     return Delivery(
@@ -173,17 +179,23 @@ def measure_delivery(
         share=delivered.times(1.0 / asked_kwh) if asked_kwh > 0.0 else delivered.times(0.0),
         tracking=tracking,
         rebound=_rebound(meter, want, change_kw, baseline),
-        shares=split(meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan),
+        shares=shares,
         criteria=criteria,
         verdict=overall(criteria),
-        notes=_notes(meter, want, baseline, service, plan),
+        notes=_notes(meter, event, want, baseline, service, shares),
     )
 
 
-def _tolerance(
+def tolerance(
     service: ServiceDefinition | None, event: Event, want: Asked
 ) -> tuple[float | None, float | None]:
-    """Return the tolerance below and above as shares of the size; None where it is unknown."""
+    """Return the tolerance below and above as shares of the size; None where it is unknown.
+
+    Args:
+        service: the product; what it does not say, an event that follows the frequency may.
+        event: the event.
+        want: what it asks.
+    """
     under = over = None
     if service is not None:
         under, over = service.tolerance.under, service.tolerance.over
@@ -253,10 +265,11 @@ def _missing_s(meter: MeterSeries, want: Asked) -> float:
 
 def _notes(
     meter: MeterSeries,
+    event: Event,
     want: Asked,
     baseline: Reference,
     service: ServiceDefinition | None,
-    plan: Plan | None,
+    shares: tuple[Share, ...],
 ) -> tuple[str, ...]:
     """Say what one should know about the numbers."""
     notes = []
@@ -272,7 +285,7 @@ def _notes(
             f"Readings of {meter.interval_s:g} s cannot tell whether a response that is asked "
             f"within {want.full_s:g} s came in time."
         )
-    if plan is not None:
+    if any(share.how == "attributed" for share in shares):
         notes.append(
             "Mechanisms of compute are attributed by the plan's shares, not metered; their "
             "intervals hold the errors of the meters alone."
@@ -289,6 +302,16 @@ def _notes(
         )
     if np.isclose(baseline.errors.noise_kw, 0.0):
         notes.append("The draw before the event did not move at all: intervals are of no width.")
+    quiet, alike = int(baseline.quiet.sum()), baseline.errors.correlation
+    if alike > LONG_MEMORY * quiet:
+        notes.append(
+            f"The draw before the event remembers for {alike * meter.interval_s:.0f} s, long "
+            f"against the {quiet * meter.interval_s:.0f} s that tell its noise: intervals may be "
+            "too narrow."
+        )
+    response = None if event.target is None else event.target.frequency
+    if service is not None and response is not None and response.curve != service.curve:
+        notes.append("Judged by the event's own curve, which is not that of the product.")
     if service is None:
         notes.append("No product is named: nothing is judged.")
     return tuple(notes)

@@ -172,7 +172,7 @@ def extract(
         hold_kw_per_h=number(
             lambda p: 3600.0 * (p["hold_to"] - p["hold_from"]) / (p["t3"] - p["t1"] - p["d1"])
         ),
-        hold_s=number(lambda p: p["t3"] - p["t1"] - p["d1"], half_s),
+        hold_s=_from_zero(number(lambda p: p["t3"] - p["t1"] - p["d1"], half_s)),
         depth_kw=number(lambda p: sign * (p["begin"] - _hold(p))),
         depth_share=number(lambda p: sign * (1.0 - _hold(p) / p["begin"])),
         return_begins_s=number(lambda p: p["t3"], half_s),

@@ -116,7 +116,7 @@ def read_meter(
     Args:
         path: CSV or Parquet file.
         columns: what stands where.
-        start: time 0, where times are seconds and no map says it.
+        start: time 0, where times are seconds and no map says it; of no use to time stamps.
         simulated: whether a plant of the bench was measured.
 
     Raises:
@@ -168,7 +168,7 @@ def _own_header(path: Path, start: datetime | None) -> MeterMap:
     return MeterMap(
         time=times[0],
         stamp="beginning" if times[0].startswith("begins") else "end",
-        start=start,
+        start=start if times[0].endswith("_s") else None,
         columns={name: MeterColumn(column=name) for name in header if name != times[0]},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, sqrt
 
 import numpy as np
@@ -35,6 +35,10 @@ class Reference:
     """How wrong a draw less this is."""
     quiet: NDArray[np.bool_]
     """Intervals before the event from which the noise was found, shape (n,)."""
+
+    def with_level_error(self, kw: float) -> Reference:
+        """Return the same baseline with another standard error of its level."""
+        return replace(self, errors=replace(self.errors, lasting_kw=kw))
 
 
 def quiet_before(meter: MeterSeries, start_s: float, quiet_s: float = QUIET_S) -> NDArray[np.bool_]:
@@ -99,16 +103,8 @@ def reference(
             remedy="give the baseline on the intervals of the meter",
         )
     errors = noise_of(meter.grid_kw[quiet] - baseline_kw[quiet], accuracy, confidence)
-    if error_kw is not None:
-        errors = Errors(
-            lasting_kw=error_kw,
-            noise_kw=errors.noise_kw,
-            correlation=errors.correlation,
-            degrees=errors.degrees,
-            accuracy=accuracy,
-            confidence=confidence,
-        )
-    return Reference(kw=baseline_kw, rule=rule, errors=errors, quiet=quiet)
+    found = Reference(kw=baseline_kw, rule=rule, errors=errors, quiet=quiet)
+    return found if error_kw is None else found.with_level_error(error_kw)
 
 
 def noise_of(off_kw: FloatArray, accuracy: float = 0.0, confidence: float = 0.9) -> Errors:

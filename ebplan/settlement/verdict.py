@@ -37,7 +37,7 @@ class Criterion(Part):
     supply: str | None = None
     """Field of the definition, or property of the series, that is needed for a verdict."""
     why: str = ""
-    """Why there is none."""
+    """Why there is none, or what is in the limit."""
 
 
 def judge(
@@ -51,6 +51,7 @@ def judge(
     full_s: Number | None,
     depth_kw: Number | None,
     tracking: Tracking,
+    band_kw: float,
 ) -> tuple[Criterion, ...]:
     """Return the criteria of a product and whether each is met.
 
@@ -64,13 +65,24 @@ def judge(
         full_s: when it came to stand within tolerance.
         depth_kw: mean while the whole response is asked.
         tracking: its errors.
+        band_kw: half the noise band, within which no response is told from the baseline.
     """
     under = service.tolerance.under
     found = []
     if not follows:
         assert initial_delay_s is not None, "timed unless it follows"
         assert depth_kw is not None, "has a depth unless it follows"
-        found.append(_at_most(service, "initial_delay_s", "initial delay", initial_delay_s, meter))
+        hidden_s = _hidden_s(service, meter, band_kw / size_kw)
+        found.append(
+            _at_most(
+                service,
+                "initial_delay_s",
+                "initial delay",
+                initial_delay_s,
+                meter,
+                hidden_s=hidden_s,
+            )
+        )
         reached = full_s or Number(value=None, low=None, high=None)
         found.append(
             _at_most(
@@ -129,14 +141,16 @@ def _at_most(
     meter: MeterSeries,
     *,
     also: str | None = None,
+    hidden_s: float = 0.0,
 ) -> Criterion | None:
-    """Judge a time that may not exceed a fact of the definition."""
-    limit = service.facts()[fact]
+    """Judge a time that may not exceed a fact of the definition, and what the meter hides of it."""
+    told = service.facts()[fact]
+    limit = None if told is None else told + hidden_s
     if limit is None and not _unknown(service, fact):
         return None  # the product names no such limit
     missing = _supplied(service, meter, (fact,) if also is None else (fact, also))
-    if missing is not None:
-        supply, why = missing
+    if missing is not None or limit is None:
+        supply, why = missing or (fact, "the definition does not say")
         return Criterion(
             name=name,
             unit="s",
@@ -159,7 +173,20 @@ def _at_most(
         at_most=limit,
         verdict="fail" if late else "pass",
         certain=certain,
+        why=f"{hidden_s:.2g} s of it for what the meter hides" if hidden_s > 0.0 else "",
     )
+
+
+def _hidden_s(service: ServiceDefinition, meter: MeterSeries, band_share: float) -> float:
+    """Return how late a response that begins at the last moment is seen to begin.
+
+    One that then rises as slowly as the product allows leaves the noise band only when it has
+    grown to it; and the mean of an interval does not say when within it the power moved.
+    """
+    if service.initial_delay_s is None or service.full_activation_s is None:
+        return 0.5 * meter.interval_s
+    rise_s = service.full_activation_s - service.initial_delay_s
+    return min(band_share, 1.0) * rise_s + 0.5 * meter.interval_s
 
 
 def _depth(

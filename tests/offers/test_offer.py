@@ -140,14 +140,14 @@ def test_a_product_that_buys_no_absorb_is_left_out() -> None:
 
 
 def test_starts_are_promised_from_what_is_expected_then() -> None:
-    later = StartForecast(at=STATE.at.replace(hour=18), load_factor=0.5, soc=0.9)
+    later = StartForecast(at=STATE.at.replace(hour=18), load_factor=0.8, soc=0.9)
     now = StartForecast(at=STATE.at)
     first, second = small(starts=(now, later), durations_s=(3600.0,)).points
     assert second.start == later.at
     assert second.kw > first.kw  # the battery is fuller
     then = state_at(STATE, later, SITE)
     assert then.soc == 0.9
-    assert then.pools["llama70b"].load_req_per_s["batch"] == pytest.approx(3.5)
+    assert then.pools["llama70b"].load_req_per_s["batch"] == pytest.approx(5.6)
 
 
 def test_processes_side_by_side_find_the_same() -> None:
@@ -190,7 +190,7 @@ def test_the_site_is_asked_before_the_fit() -> None:
 
 
 def test_nobody_knows_the_forecast() -> None:
-    with pytest.raises(InputError, match="load_forecast_std: got None"):
+    with pytest.raises(InputError, match="load_forecast_std: got nothing"):
         errors_of(OfferRequest(), SITE)
 
 
@@ -244,7 +244,7 @@ def test_a_question_without_its_site_or_state_is_refused(missing: str, tmp_path:
     del data[missing]
     file = tmp_path / "question.json"
     file.write_text(json.dumps(data))
-    with pytest.raises(InputError, match=rf"question.json: {missing}: got None"):
+    with pytest.raises(InputError, match=rf"question.json: {missing}: got nothing"):
         load_request(file)
 
 

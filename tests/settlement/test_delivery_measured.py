@@ -274,6 +274,27 @@ def test_intervals_hold_the_truth_as_often_as_they_say(noise_kw: float) -> None:
     assert max(missed.values()) <= 30, missed
 
 
+def remembering(keep: float, seed: int) -> MeterSeries:
+    """Return a response with noise of 1 kW, each reading's a share ``keep`` of the one before."""
+    meter, rng = response(interval_s=5.0, after_s=60.0), np.random.default_rng(seed)
+    noise = [rng.normal()]
+    for _ in range(len(meter) - 1):
+        noise.append(keep * noise[-1] + np.sqrt(1.0 - keep**2) * rng.normal())
+    return meter.with_columns(grid_kw=meter.grid_kw + np.array(noise))
+
+
+def test_noise_that_remembers_counts_as_fewer_readings() -> None:
+    """At a tenth missing, of 200 events at most 30 miss; noise that remembers longer is told."""
+    truth, missed = 20.0 * (1200.0 - 15.0) / 3600.0, 0
+    for seed in range(200):
+        energy = delivered(remembering(0.5, seed), event()).energy_kwh
+        assert energy.low is not None
+        assert energy.high is not None
+        missed += not energy.low <= truth <= energy.high
+    assert missed <= 30
+    assert any("too narrow" in note for note in delivered(remembering(0.98, 1), event()).notes)
+
+
 def test_an_error_that_lasts_is_not_averaged_away() -> None:
     errors = Errors(lasting_kw=1.0, noise_kw=1.0, confidence=0.9)
     few, many = errors.mean(np.full(4, 10.0)), errors.mean(np.full(40_000, 10.0))

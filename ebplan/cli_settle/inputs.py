@@ -1,0 +1,87 @@
+"""What several verbs of settlement read: times, events, plans, states, products."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ebplan.event import Event
+    from ebplan.plan import Plan
+    from ebplan.services import ServiceDefinition
+    from ebplan.state import State
+
+
+def moment(option: str, text: str) -> datetime:
+    """Return a time with its zone.
+
+    Raises:
+        InputError: it is none.
+    """
+    from ebplan.errors import InputError
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = datetime.min
+    if found.utcoffset() is None:
+        raise InputError(
+            field=option,
+            value=text,
+            allowed="ISO 8601 with an offset, e.g. 2026-06-01T12:00:00+09:00",
+            remedy="write it so",
+        )
+    return found
+
+
+def event_of(path: Path) -> Event:
+    """Read an event: that of a case, or one alone.
+
+    Raises:
+        InputError: the file holds none.
+    """
+    from ebplan.case import with_trace
+    from ebplan.document import read_json
+    from ebplan.event import Event
+
+    data = read_json(path)
+    inside = data.get("kind") == "event" and "event" in data
+    told = with_trace(data["event"] if inside else data, path.parent)
+    return Event.parse(told, file=str(path), at="event" if inside else "")
+
+
+def plan_of(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        InputError: the file holds none.
+    """
+    from ebplan.document import read_json
+    from ebplan.plan import Plan
+
+    return Plan.parse(read_json(path), file=str(path))
+
+
+def state_of(path: Path) -> State:
+    """Read a state: that of a case, or one alone.
+
+    Raises:
+        InputError: the file holds none.
+    """
+    from ebplan.document import read_json
+    from ebplan.state import State
+
+    data = read_json(path)
+    return State.parse(data.get("state", data), file=str(path))
+
+
+def service_of(name: str | None, settings: tuple[str, ...]) -> ServiceDefinition | None:
+    """Return a product with the facts that were supplied; None where none is named.
+
+    Raises:
+        InputError: there is no such product, or no such fact.
+    """
+    from ebplan.services import load_service, parse_settings, with_values
+
+    return None if name is None else with_values(load_service(name), parse_settings(settings))
