@@ -27,7 +27,7 @@ from ebplan.case import load_case, load_site
 from ebplan.document import write_atomically
 from ebplan.offers.errors import errors_of, fitted_spread
 from ebplan.offers.kept import Sure, surest
-from ebplan.offers.make import Question, questions
+from ebplan.offers.question import Question, questions
 from ebplan.offers.request import OfferRequest
 from ebplan.offers.tails import LAWS, Law
 from ebplan.plan import Plan

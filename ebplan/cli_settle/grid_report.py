@@ -134,13 +134,28 @@ def _available(path: Path) -> tuple[Available, ...]:
     from ebplan.errors import InputError
     from ebplan.settlement.grid_report import Available
 
-    listed = read_json(path).get("available")
+    data = read_json(path)
+    if data.get("kind") == "offer":
+        from ebplan.offers import Offer
+
+        return tuple(
+            Available(
+                direction=point.direction,
+                kw=point.kw,
+                duration_s=point.duration_s,
+                confidence=point.confidence,
+                start=point.start,
+            )
+            for point in Offer.parse(data, file=str(path)).points
+            if point.kw > 0.0
+        )
+    listed = data.get("available")
     if not isinstance(listed, list):
         raise InputError(
             field="available",
             value=listed,
-            allowed="a list of {direction, kw, duration_s, confidence}",
-            remedy="write it so",
+            allowed="an offer, or a list of {direction, kw, duration_s, confidence}",
+            remedy="write it so, or give the file of ebplan offer -o",
             file=str(path),
         )
     return tuple(

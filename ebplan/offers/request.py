@@ -71,6 +71,8 @@ class OfferRequest(Document):
     """Probabilities with which each call is to be kept."""
     curve_at: float = Field(default=0.9, ge=0.5, lt=1.0)
     """The confidence for which costs and levers are worked out; one of ``confidences``."""
+    in_detail: bool = True
+    """Whether costs, limits and levers are worked out as well."""
     levels: int = Field(default=6, ge=2, le=50)
     """Points of each cost curve."""
     notice_s: NonNegative = 0.0

@@ -20,6 +20,7 @@ from typing import Self, get_args
 from ebplan.errors import EbplanError, InputError, NoPlanError
 from ebplan.event import Baseline, Event
 from ebplan.models.tracking.known import SiteKnown
+from ebplan.offers import Offer, OfferRequest, offer
 from ebplan.plan import Answer, Plan, PlanWarning
 from ebplan.planner.arming import Arming
 from ebplan.planner.contingencies import Armed, Contingency, draw_kw, likely_contingencies
@@ -35,6 +36,7 @@ from ebplan.planner.standing import standing_event
 from ebplan.planner.tracking import Tracking, explained_kw
 from ebplan.pose import pose
 from ebplan.pose.repair import pose_measured
+from ebplan.services import ServiceDefinition
 from ebplan.site import Site
 from ebplan.solvers.session import PROCESSES, Session
 from ebplan.state import State
@@ -479,6 +481,32 @@ class Planner:
         """What tracking knows of the models, with its history: to look at, to save."""
         with self._lock:
             return SiteKnown() if self._tracking is None else self._tracking.known
+
+    # --- ahead of any event -----------------------------------------------------------------
+
+    def offer(
+        self,
+        request: OfferRequest,
+        state: State,
+        *,
+        services: Sequence[ServiceDefinition] = (),
+        jobs: int = 1,
+    ) -> Offer:
+        """Return what the site can promise from a state, its models corrected by what was tracked.
+
+        Args:
+            request: directions, durations, confidences, calls.
+            state: what is expected when promises begin.
+            services: the grid products of ``request.services``, loaded.
+            jobs: processes that find promises side by side.
+
+        Raises:
+            InputError: the state contradicts the site, or nobody says how large errors are.
+        """
+        if self._tracking is not None:
+            with self._lock:
+                state = self._tracking.corrected(state)
+        return offer(request, self.site, state, services=services, jobs=jobs)
 
     # --- armed in advance -------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ebplan.case import load_case
 from ebplan.event import Event, ResponseShape, Target
-from ebplan.offers.make import Question
 from ebplan.offers.offer_document import Errors
+from ebplan.offers.question import Question
 from ebplan.offers.request import Calls, OfferRequest, Speed
 from ebplan.pose import pose
 from ebplan.problem import Problem
