@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench options comparison wear validate measured-event models docs clean
+.PHONY: solve test check lint types layers bench options comparison wear validate measured-event reliability models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -49,6 +49,10 @@ validate: $(READY)
 # a response that a GPU cluster really gave; left out where the data folder lacks it
 measured-event: $(READY)
 	$(BIN)/python -m benchmarks.measured_event --write docs/measured_event.md --plot docs/figures/measured_event.png
+
+# promises carried out on the fluid plant; ten minutes
+reliability: $(READY)
+	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

@@ -26,7 +26,8 @@ from benchmarks.tables import table
 from ebplan.case import load_case, load_site
 from ebplan.document import write_atomically
 from ebplan.offers.errors import errors_of, fitted_spread
-from ebplan.offers.kept import Sure, surest
+from ebplan.offers.firm import Firm
+from ebplan.offers.kept import Sure, probability_kept, surest
 from ebplan.offers.question import Question, questions
 from ebplan.offers.request import OfferRequest
 from ebplan.offers.tails import LAWS, Law
@@ -321,6 +322,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
     for scenario in SCENARIOS:
         own = [o for o in outcomes if o.scenario == scenario.name]
         parts += [f"### Errors: {scenario.name}\n", *_cells(own), "", *_together(own), ""]
+    parts += ["### Margins: tuned against added\n", *_margins(), ""]
     return "\n".join([*parts, *describe_machine()]) + "\n"
 
 
@@ -355,6 +357,29 @@ def _together(outcomes: Sequence[Outcome]) -> list[str]:
         )
     headers = ["continuous margins, stated", "kept", "excess, points", "goal", "reached"]
     return table(headers, rows)
+
+
+def _margins() -> list[str]:
+    """Return promises with the plan's own margins, which add errors up, beside the tuned ones."""
+    rows = []
+    for subject in (s for s in subjects() if s.continuous):
+        for confidence in (0.9, 0.99):
+            added, _ = Firm(subject.question.problem(confidence)).most()
+            tuned = _sure(subject.name, confidence)
+            found = [tuned.probability[law.name] for law in LAWS]
+            before = [0.0 if added is None else probability_kept(added, law) for law in LAWS]
+            rows.append(
+                [
+                    f"{subject.name}, {100.0 * confidence:g} %",
+                    "-" if added is None else f"{added.kw:.3f}",
+                    *(f"{100.0 * p:.1f} %" for p in before),
+                    f"{tuned.kept.kw:.3f}",
+                    *(f"{100.0 * p:.1f} %" for p in found),
+                ]
+            )
+    laws = [law.name for law in LAWS]
+    head = ["promise", "added, kW", *laws, "tuned, kW", *laws]
+    return table(head, rows)
 
 
 @click.command(help=__doc__)

@@ -3,7 +3,7 @@
 The plan between the README's ``text`` fences is the output of ``ebplan solve`` at a width of 100,
 and the figure beside it that of ``--plot``. The examples page has the first lines and the figure of
 each further example, below a sentence on what to see. The pages of baselines and of delivery have
-what ``ebplan settle`` prints for their examples.
+what ``ebplan settle`` prints for their examples, and that of offers what ``ebplan offer`` does.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ DELIVERY = (
     *("--plan", "examples/settle/meter_plan.json"),
     *("--service", "examples/settle/both_ways.toml", "--simulated"),
 )
+OFFER = (
+    *("examples/offers/phase_a.json", "--direction", "release"),
+    *("--duration", "5min", "--duration", "1h"),
+    *("--confidence", "0.5", "--confidence", "0.9", "--confidence", "0.99"),
+    *("--service", "jp_rr"),
+)
+OFFER_FIGURE = "docs/figures/offer.png"
 DELIVERY_FIGURE = "docs/figures/delivery.png"
 EXAMPLES = {
     "surplus_absorb": "Draw more: the battery takes the surplus at once, an instance that stood "
@@ -78,6 +85,11 @@ def printed_delivery(figure: str = DELIVERY_FIGURE) -> str:
     return _printed(["settle", "delivery", *DELIVERY, "--plot", figure])
 
 
+def printed_offer() -> str:
+    """Return what ``ebplan offer`` prints for the example."""
+    return _printed(["offer", *OFFER])
+
+
 def examples_page() -> str:
     """Return the examples page, and draw its figures."""
     parts = [
@@ -99,7 +111,13 @@ def main() -> None:
     plan = printed_plan()
     readme.write_text(PLAN_BLOCK.sub(lambda _: plan, readme.read_text("utf-8")), "utf-8")
     (ROOT / "docs" / "examples.md").write_text(examples_page(), "utf-8")
-    for name, printed in (("baselines", printed_baseline()), ("delivery", printed_delivery())):
+    _printed(["offer", OFFER[0], "--plot", OFFER_FIGURE])
+    pages = {
+        "baselines": printed_baseline(),
+        "delivery": printed_delivery(),
+        "offers": printed_offer(),
+    }
+    for name, printed in pages.items():
         page = ROOT / "docs" / f"{name}.md"
         page.write_text(
             PLAN_BLOCK.sub(lambda _, text=printed: text, page.read_text("utf-8")),

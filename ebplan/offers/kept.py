@@ -35,8 +35,9 @@ NORMAL = NormalDist()
 HIGHEST_U = 40.0
 CLOSE = 2e-3
 """A promise this little surer than stated is tight."""
-TRIES = 6
-FIRST, STEEP = 0.75, 1.5
+TRIES, MOST_TRIES = 5, 12
+"""Tries to come close to the confidence, and to reach it at all."""
+FIRST, STEEP = 0.8, 1.4
 """Where the search for z begins, as a share of the quantile, and how fast the quantile rises with
 it where nothing is known yet: two equal errors, and energy summed over both."""
 
@@ -198,9 +199,13 @@ def _tries(problem: Problem, confidence: float, calls: int) -> Iterator[Sure | N
     """Yield promises at margins that close in on the confidence, by the secant of its quantiles."""
     aim = _quantile(confidence + 0.3 * CLOSE)
     z, seen = max(FIRST * NORMAL.inv_cdf(confidence), 0.0), list[tuple[float, float]]()
-    for _ in range(TRIES):
+    sure = False
+    for tried in range(MOST_TRIES):
+        if tried >= TRIES and sure:
+            return
         found = _at(problem, z, confidence, calls)
         yield found
+        sure = sure or (found is not None and found.least >= confidence)
         if found is None:
             if z <= 0.0:
                 return
@@ -225,8 +230,12 @@ def _next(seen: list[tuple[float, float]], aim: float) -> float:
         (low, q_low), (high, q_high) = below, above
         share = (aim - q_low) / (q_high - q_low)
         return low + min(max(share, 0.05), 0.95) * (high - low)
-    z, q = seen[-1]
-    return max(z + (aim - q) / STEEP, 0.0)
+    (z, q), steep = seen[-1], STEEP
+    if len(seen) > 1 and seen[-2][0] != z:
+        found = (q - seen[-2][1]) / (z - seen[-2][0])
+        # a little less steep than it was: the next try shall lie beyond the aim and enclose it
+        steep = min(max(0.9 * found, 0.2 * STEEP), 2.0 * STEEP)
+    return max(z + (aim - q) / steep, 0.0)
 
 
 def _quantile(probability: float) -> float:

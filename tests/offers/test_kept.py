@@ -77,8 +77,12 @@ def test_the_probability_is_that_of_samples(
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
-def test_a_promise_is_as_sure_as_stated_and_hardly_surer(confidence: float) -> None:
-    sure = surest(asked(3600.0).problem(confidence), confidence)
+@pytest.mark.parametrize(("load", "response"), [(0.02, 0.05), (0.021, 0.006), (0.001, 0.1)])
+def test_a_promise_is_as_sure_as_stated_and_hardly_surer(
+    confidence: float, load: float, response: float
+) -> None:
+    errors = Errors(load_std=load, response_std=response, sources=())
+    sure = surest(asked(3600.0, errors=errors).problem(confidence), confidence)
     assert sure is not None
     assert confidence <= sure.least <= confidence + 0.004
     assert set(sure.probability) == {"normal", "heavy"}
