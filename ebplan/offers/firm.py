@@ -63,11 +63,15 @@ class Firm:
             self._stated = promise(self.problem, calls=self.calls, instants_s=self.watched)
         return self._stated
 
-    def most(self) -> tuple[Kept | None, float]:
+    def most(self, *, quick: bool = False) -> tuple[Kept | None, float]:
         """Return the largest promise with its plan, and the proven bound in kW.
 
         None where nothing can be promised. The bound is the relaxation's; where it burns energy in
         the converter's loss, it lies higher than what can be kept.
+
+        Args:
+            quick: leave the instances as the search for the largest promise has them, instead of
+                looking for those that keep it for the least money.
         """
         bound_kw = np.inf
         for _ in range(ROUNDS):
@@ -79,10 +83,11 @@ class Firm:
             kw = float(solution.x[self.stated().column])
             if kw < SMALLEST_KW:
                 return None, max(bound_kw, 0.0)
-            if not self._watch_peaks(kw, self.stated().point(solution)):
+            if not self._watch_peaks(kw, self.stated().point(solution.x)):
                 break
+        like = solution.x if quick else None
         for _ in range(ROUNDS):
-            kept, missed_kw = self._kept(kw)
+            kept, missed_kw = self._kept(kw, like)
             if kept is not None:
                 return kept, max(bound_kw, kw)
             kw -= max(missed_kw, FINE * kw)
@@ -94,21 +99,30 @@ class Firm:
         """Return the plan of least money that keeps a promise; None where none keeps it whole."""
         return self._kept(kw)[0]
 
-    def _kept(self, kw: float) -> tuple[Kept | None, float]:
-        """Return the plan that keeps a promise, or by how many kW the promise is too large."""
+    def _kept(self, kw: float, like: FloatArray | None = None) -> tuple[Kept | None, float]:
+        """Return the plan that keeps a promise, or by how many kW the promise is too large.
+
+        Args:
+            kw: what is promised.
+            like: a solution whose integers are kept, shape (n + 2,); the best if absent.
+        """
         for _ in range(ROUNDS):
             stated = self.stated()
+            bound = None
             try:
-                solution = stated.cheapest(kw)
+                if like is None:
+                    solution = stated.cheapest(kw)
+                    point, bound = stated.point(solution.x), solution.bound
+                else:
+                    point = stated.point(stated.cheapest_with(kw, like))
             except NoPlanError:
                 return None, 0.0
             problem, formulation = stated.at(kw)
-            point = stated.point(solution)
             x = _just_kept(problem, formulation, point)
             missed_kw = _missed_kw(problem, formulation, x)
-            if missed_kw > UNTOLD_KW and self._watch_peaks(kw, point):
+            if missed_kw > UNTOLD_KW and like is None and self._watch_peaks(kw, point):
                 continue
-            plan = _plan(problem, formulation, x, solution.bound)
+            plan = _plan(problem, formulation, x, bound)
             if missed_kw > UNTOLD_KW or not plan.check.ok:
                 return None, missed_kw
             return Kept(kw=kw, plan=plan, problem=problem, formulation=formulation, x=x), 0.0

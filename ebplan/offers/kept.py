@@ -189,28 +189,38 @@ def surest(problem: Problem, confidence: float, *, calls: int = 1) -> Sure | Non
     """
     if problem.margins is None:
         return _at(problem, None, confidence, calls)
-    found = [
-        sure for sure in _tries(problem, confidence, calls) if sure and sure.least >= confidence
-    ]
+    first = FIRST * NORMAL.inv_cdf(confidence)
+    near = _surest_of(_tries(problem, confidence, calls, first, quick=True), confidence)
+    if near is None or near.kept.problem.margins is None:
+        return None
+    # the instances that keep it for the least money may be others, and as sure at another z
+    z = near.kept.problem.margins.z
+    return _surest_of(_tries(problem, confidence, calls, z, quick=False), confidence) or near
+
+
+def _surest_of(tries: Iterator[Sure | None], confidence: float) -> Sure | None:
+    """Return the largest of the promises that are sure enough."""
+    found = [sure for sure in tries if sure is not None and sure.least >= confidence]
     return max(found, key=lambda sure: sure.kept.kw, default=None)
 
 
-def _tries(problem: Problem, confidence: float, calls: int) -> Iterator[Sure | None]:
+def _tries(
+    problem: Problem, confidence: float, calls: int, first: float, *, quick: bool
+) -> Iterator[Sure | None]:
     """Yield promises at margins that close in on the confidence, by the secant of its quantiles."""
     aim = _quantile(confidence + 0.3 * CLOSE)
-    z, seen = max(FIRST * NORMAL.inv_cdf(confidence), 0.0), list[tuple[float, float]]()
-    sure = False
+    z, seen, sure = max(first, 0.0), list[tuple[float, float]](), False
     for tried in range(MOST_TRIES):
         if tried >= TRIES and sure:
             return
-        found = _at(problem, z, confidence, calls)
+        found = _at(problem, z, confidence, calls, quick=quick)
         yield found
-        sure = sure or (found is not None and found.least >= confidence)
         if found is None:
             if z <= 0.0:
                 return
             z *= 0.5
             continue
+        sure = sure or found.least >= confidence
         if confidence <= found.least and (found.least <= confidence + CLOSE or z <= 0.0):
             return
         seen.append((z, _quantile(found.least)))
@@ -242,14 +252,16 @@ def _quantile(probability: float) -> float:
     return NORMAL.inv_cdf(min(max(probability, 1e-9), 1.0 - 1e-9))
 
 
-def _at(problem: Problem, z: float | None, confidence: float, calls: int) -> Sure | None:
+def _at(
+    problem: Problem, z: float | None, confidence: float, calls: int, *, quick: bool = False
+) -> Sure | None:
     """Return the largest promise with margins of z standard deviations."""
     margins = problem.margins
     if margins is not None and z is not None:
         margins = margins.model_copy(update={"z": z, "confidence": confidence})
         problem = problem.model_copy(update={"margins": margins})
     firm = Firm(problem, calls)
-    kept, bound_kw = firm.most()
+    kept, bound_kw = firm.most(quick=quick)
     if kept is None:
         return None
     probability = {law.name: probability_kept(kept, law) for law in LAWS}

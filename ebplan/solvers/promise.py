@@ -77,9 +77,9 @@ class Promise:
         """Column of the promised kW."""
         return self.program.n_columns - 2
 
-    def point(self, solution: Solution) -> FloatArray:
-        """Return the columns of the formulation, shape (n,)."""
-        return solution.x[: self.column]
+    def point(self, x: FloatArray) -> FloatArray:
+        """Return the formulation's part of a solution, shape (n,)."""
+        return x[: self.column]
 
     def at(self, kw: float) -> tuple[Problem, Formulation]:
         """Return problem and formulation of a promise of ``kw``."""
@@ -97,16 +97,27 @@ class Promise:
         program = replace(self.program, cost_of={"promise": cost}, constant_of={})
         return highs.solve(program, gap=MOST_GAP)
 
-    def cheapest(self, kw: float, start: FloatArray | None = None) -> Solution:
+    def cheapest(self, kw: float) -> Solution:
         """Return the solution of least money that keeps a promise of ``kw``.
 
         Raises:
             NoPlanError: it cannot be kept whole.
         """
+        return highs.solve(self._of(kw), gap=COST_GAP)
+
+    def cheapest_with(self, kw: float, x: FloatArray) -> FloatArray:
+        """Return the point of least money that keeps a promise of ``kw`` with the integers of x.
+
+        Args:
+            kw: what is promised.
+            x: a solution of the program that keeps as much, shape (n + 2,).
+        """
+        return highs.fixed_optimum(self._of(kw), x).x
+
+    def _of(self, kw: float) -> Program:
         lower, upper = self.program.lower.copy(), self.program.upper.copy()
         lower[self.column] = upper[self.column] = kw
-        program = replace(self.program, lower=lower, upper=upper)
-        return highs.solve(program, gap=COST_GAP, start=start)
+        return replace(self.program, lower=lower, upper=upper)
 
 
 def promise(
