@@ -67,6 +67,13 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     help="Size a bid for this grid product: a name or a file; may be given more than once.",
 )
 @click.option(
+    "--set",
+    "settings",
+    metavar="FACT=VALUE",
+    multiple=True,
+    help="What a grid product does not say, e.g. step_kw=1; may be given more than once.",
+)
+@click.option(
     "--load-forecast-std",
     type=click.FloatRange(0.0, 1.0),
     help="Standard deviation of the load's forecast, as a share of the draw, e.g. 0.02.",
@@ -90,6 +97,7 @@ def offer(
     rest: float | None,
     notice_s: float | None,
     services: tuple[str, ...],
+    settings: tuple[str, ...],
     load_forecast_std: float | None,
     response_std: float | None,
     jobs: int | None,
@@ -101,6 +109,7 @@ def offer(
     from ebplan.document import check_writable, write_atomically
     from ebplan.offers.door import load_request
     from ebplan.offers.make import offer as make_offer
+    from ebplan.services import parse_settings
 
     for path in (output, plot):
         if path is not None:
@@ -111,6 +120,7 @@ def offer(
         check_suffix(plot)
     asked = load_request(
         file,
+        settings=parse_settings(settings),
         directions=list(directions) or None,
         durations_s=list(durations_s) or None,
         confidences=list(confidences) or None,
@@ -142,9 +152,9 @@ def offer(
 
 def _curve_at(confidences: tuple[float, ...]) -> float | None:
     """Return the confidence that costs are worked out for: 0.9 where it is asked, or the first."""
-    if not confidences or 0.9 in confidences:
+    if not confidences:
         return None
-    return confidences[0]
+    return 0.9 if 0.9 in confidences else confidences[0]
 
 
 def _progress() -> Callable[[int, int], None] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ebplan.case import CaseFile, load_site
+from ebplan.case import load_site
 from ebplan.document import read_json, read_toml
 from ebplan.errors import InputError
 from ebplan.offers.request import OfferRequest
-from ebplan.services import ServiceDefinition, load_service
+from ebplan.services import ServiceDefinition, load_service, needed, with_values
 from ebplan.site import Site
 from ebplan.state import State
 
@@ -25,13 +26,14 @@ class Asked:
     services: tuple[ServiceDefinition, ...]
 
 
-def load_request(path: Path, **changed: Any) -> Asked:
+def load_request(path: Path, *, settings: Mapping[str, Any] | None = None, **changed: Any) -> Asked:
     """Load a question (JSON or TOML) and resolve what it refers to.
 
     An event file asks the default question of its site and state.
 
     Args:
         path: the file.
+        settings: facts that the products do not say, by name (``services.parse_settings``).
         changed: fields of the request that replace those of the file; None changes nothing.
 
     Raises:
@@ -55,7 +57,12 @@ def load_request(path: Path, **changed: Any) -> Asked:
     if site is None:
         site = Site.parse(site_in, file=file, at="site")
     request = OfferRequest.parse(data, file=file)
-    services = tuple(_service(name, folder) for name in request.services)
+    services = tuple(
+        with_values(_service(name, folder), settings or {}) for name in request.services
+    )
+    for service in services:
+        for fact in ("full_activation_s", "sustain_s", "min_bid_kw", "step_kw"):
+            needed(service, fact)
     return Asked(request, site, state, services)
 
 
@@ -71,7 +78,7 @@ def _part(data: dict[str, Any], name: str, file: str) -> Any:
             field=name,
             value=None,
             allowed=f"the {name}, or the path of its file",
-            remedy=f"add the field, as in {CaseFile.model_fields['kind'].default}.json",
+            remedy="add the field, as in examples/offers/phase_a.json",
             file=file,
         )
     return part

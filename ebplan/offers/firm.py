@@ -36,11 +36,14 @@ class Kept:
     kw: float
     """What is promised."""
     plan: Plan
-    """Checked; nothing is missing, of the target or of a margin."""
+    """Checked; nothing of the target is missing."""
     problem: Problem
     formulation: Formulation
     x: FloatArray
     """The plan's point, shape (n,)."""
+    calls: int = 1
+    restorable_kwh: float = 0.0
+    """Energy that the rest before the next call can restore at most."""
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Firm:
     problem: Problem
     calls: int = 1
     watched: list[float] = field(default_factory=list)
+    found: FloatArray | None = None
+    """The solution with the largest promise, shape (n + 2,); None before it is found."""
     _stated: Promise | None = None
 
     def stated(self) -> Promise:
@@ -80,20 +85,31 @@ class Firm:
             except NoPlanError:
                 return None, 0.0
             bound_kw = min(bound_kw, -(solution.bound or -np.inf))
+            self.found = solution.x
             kw = float(solution.x[self.stated().column])
             if kw < SMALLEST_KW:
                 return None, max(bound_kw, 0.0)
-            if not self._watch_peaks(kw, self.stated().point(solution.x)):
-                break
-        like = solution.x if quick else None
+            if self._watch_peaks(kw, self.stated().point(solution.x)):
+                continue
+            watched = len(self.watched)
+            kept = self._below(kw, solution.x if quick else None)
+            if kept is not None or len(self.watched) == watched:
+                return kept, max(bound_kw, kw)
+        return None, bound_kw
+
+    def _below(self, kw: float, like: FloatArray | None) -> Kept | None:
+        """Return a promise that is kept whole, as little below ``kw`` as need be.
+
+        None where there is none, or where further instants have to be watched first.
+        """
         for _ in range(ROUNDS):
             kept, missed_kw = self._kept(kw, like)
             if kept is not None:
-                return kept, max(bound_kw, kw)
+                return kept
             kw -= max(missed_kw, FINE * kw)
-            if kw < SMALLEST_KW:
-                break
-        return None, bound_kw
+            if kw < SMALLEST_KW or (like is not None and self._stated is None):
+                return None
+        return None
 
     def cheapest(self, kw: float) -> Kept | None:
         """Return the plan of least money that keeps a promise; None where none keeps it whole."""
@@ -108,24 +124,27 @@ class Firm:
         """
         for _ in range(ROUNDS):
             stated = self.stated()
-            bound = None
             try:
                 if like is None:
                     solution = stated.cheapest(kw)
-                    point, bound = stated.point(solution.x), solution.bound
+                    solved, bound = solution.x, solution.bound
                 else:
-                    point = stated.point(stated.cheapest_with(kw, like))
+                    solved, bound = stated.cheapest_with(kw, like)
             except NoPlanError:
                 return None, 0.0
+            point = stated.point(solved)
             problem, formulation = stated.at(kw)
             x = _just_kept(problem, formulation, point)
             missed_kw = _missed_kw(problem, formulation, x)
-            if missed_kw > UNTOLD_KW and like is None and self._watch_peaks(kw, point):
+            if missed_kw > UNTOLD_KW and self._watch_peaks(kw, point):
+                if like is not None:
+                    return None, missed_kw  # its columns are no longer those of the program
                 continue
             plan = _plan(problem, formulation, x, bound)
             if missed_kw > UNTOLD_KW or not plan.check.ok:
                 return None, missed_kw
-            return Kept(kw=kw, plan=plan, problem=problem, formulation=formulation, x=x), 0.0
+            restorable_kwh = 0.0 if self.calls == 1 else stated.restorable_kwh(kw, solved)
+            return Kept(kw, plan, problem, formulation, x, self.calls, restorable_kwh), 0.0
         return None, 0.0
 
     def _watch_peaks(self, kw: float, point: FloatArray) -> bool:
@@ -141,8 +160,7 @@ class Firm:
 def _just_kept(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray:
     """Work a solution out again, the battery answering no more than is promised, shape (n,).
 
-    Energy given beyond the promise would count as held back for errors; a converter that holds the
-    plan's draw gives it whatever errs, and then it is gone.
+    A relaxation may give energy beyond the promise instead of holding it back.
     """
     columns = formulation.battery
     if columns is None:
@@ -167,25 +185,19 @@ def _plan(problem: Problem, formulation: Formulation, x: FloatArray, bound: floa
 
 
 def _missed_kw(problem: Problem, formulation: Formulation, x: FloatArray) -> float:
-    """Return what a settled point misses of its promise and of the margins, as kW throughout.
+    """Return what a settled point misses of its promise, as kW throughout.
 
     A relaxation may burn energy in the converter's loss; settled, the energy is not there, and the
     target is missed at the end. Spread over the event, that is by how much it was too large.
+    Margins are not asked for: how surely the promise is kept is worked out from the plan.
     """
     ranges = formulation.program.ranges
     hours = problem.grid.durations_s / 3600.0
     event_h = float(hours[problem.in_event].sum())
-
-    def amount(name: str) -> FloatArray:
-        return x[ranges[name]] if name in ranges else np.zeros(1)
-
-    energies_kwh = (
-        float(x[formulation.connection.shortfall] @ hours[problem.in_event]),
-        float(amount("margin_energy_missing").sum()),
-        float(amount("reserve_dip").sum()),
-    )
-    powers_kw = [amount(name).max(initial=0.0) for name in ("margin_missing", "handoff_excess")]
-    return float(max(*(kwh / event_h for kwh in energies_kwh), *powers_kw))
+    short_kwh = float(x[formulation.connection.shortfall] @ hours[problem.in_event])
+    dip_kwh = float(x[ranges["reserve_dip"]].sum()) if "reserve_dip" in ranges else 0.0
+    excess = x[ranges["handoff_excess"]] if "handoff_excess" in ranges else np.zeros(1)
+    return max(short_kwh / event_h, dip_kwh / event_h, float(excess.max(initial=0.0)))
 
 
 def levels(most_kw: float, count: int) -> Sequence[float]:

@@ -5,14 +5,16 @@ standard deviations (``site/uncertainty.py``). What the converter is asked for b
 
     n_t(u, v) = load u + r moved_t v
 
-and the promise is kept where the power suffices at the worst instant of every step and the energy
-over all of them:
+where the converter is told the draw that is promised, so that compute beyond it is credit. The
+promise is kept where the power suffices at the worst instant of every step and the energy over all
+of them:
 
     n_t(u, v) <= free_t          for all t
     sum_t h_t g(given_t + n_t(u, v)) <= stored
 
-with g the energy that a power takes out of the cells (to absorb: puts in). Both sides rise with u,
-so for each v there is a highest u*(v), and the probability is the mean of F(u*(v)) over v. The
+with g the energy that a power takes out of the cells (to absorb: puts in); of n calls a day the
+last begins with what the rests could not restore, under the same errors. Both sides rise with u, so
+for each v there is a highest u*(v), and the probability is the mean of F(u*(v)) over v. The
 margins of the formulation add up where independent errors do not, so a z below theirs suffices: it
 is found by repeating (a margin tuned after the fact, arXiv 2005.13428).
 """
@@ -27,7 +29,7 @@ import numpy as np
 
 from ebplan.models.curves import FloatArray
 from ebplan.offers.firm import Firm, Kept
-from ebplan.offers.tails import LAWS, Law, values
+from ebplan.offers.tails import LAWS, Law, nodes
 from ebplan.problem import BatteryProblem, Problem
 from ebplan.solvers.blocks.margin import margin_steps
 
@@ -42,34 +44,57 @@ FIRST, STEEP = 0.8, 1.4
 it where nothing is known yet: two equal errors, and energy summed over both."""
 
 
-def probability_kept(kept: Kept, law: Law, *, stored_kwh: float | None = None) -> float:
-    """Return the probability that a plan keeps its promise under a law of both errors.
+def probability_kept(kept: Kept, law: Law) -> float:
+    """Return the probability that a plan keeps its promise, in each call of a day.
+
+    The errors of a day's calls are the same: the last call begins with what the rests could not
+    restore of those before.
 
     Args:
         kept: the plan.
-        law: the law of either error, independent.
-        stored_kwh: energy that the call may take from (to absorb: put into) the cells; what lies
-            above the reserve (below the top) at the start if absent.
+        law: the law of either error, independent of one another.
     """
-    problem, margins = kept.problem, kept.problem.margins
+    margins = kept.problem.margins
     if margins is None:
         return 1.0
     need = _needs(kept)
-    v = values(law)
-    load, moved = margins.load_kw, margins.response_share * need.moved_kw
-    if load <= 0.0:
-        return float(np.mean(_holds(problem, need, np.outer(v, moved), stored_kwh)))
-    # power: the lowest of the limits, for each v
-    highest = ((need.free_kw[None, :] - np.outer(v, moved)) / load).min(axis=1)
-    low, high = np.full(len(v), -HIGHEST_U), np.clip(highest, -HIGHEST_U, HIGHEST_U)
-    for _ in range(30):  # energy: by bisection below that
+    load_kw, moved_kw = margins.load_kw, margins.response_share * need.moved_kw
+    if load_kw <= 0.0:
+        return float(law.probability(np.array(_highest(kept, need, moved_kw[None, :])))[0])
+    v = nodes(law)
+    other_kw = np.outer(v.value, moved_kw)
+    highest = _highest(kept, need, np.full_like(need.free_kw, load_kw)[None, :], other_kw)
+    return float(v.weight @ law.probability(highest))
+
+
+def _highest(
+    kept: Kept, need: _Needs, per_error: FloatArray, other_kw: FloatArray | None = None
+) -> FloatArray:
+    """Return the highest error at which the promise is kept, by bisection, shape (V,).
+
+    Args:
+        kept: the plan.
+        need: what it asks of the converter.
+        per_error: what is asked beyond the plan for each unit of the error, >= 0, shape (1, M).
+        other_kw: what another error asks besides, shape (V, M); nothing if absent.
+    """
+    other_kw = np.zeros_like(per_error) if other_kw is None else other_kw
+    low = np.full(len(other_kw), -HIGHEST_U)
+    high = -low
+    for _ in range(40):
         middle = 0.5 * (low + high)
-        beyond = load * middle[:, None] + np.outer(v, moved)
-        holds = _energy_kwh(problem, need, beyond) <= need.stored(stored_kwh)
+        beyond_kw = per_error * middle[:, None] + other_kw
+        holds = (beyond_kw <= need.free_kw).all(axis=1)
+        holds &= _stored_after(kept, need, beyond_kw) >= 0.0
         low, high = np.where(holds, middle, low), np.where(holds, high, middle)
-    at_power = load * np.clip(highest, -HIGHEST_U, HIGHEST_U)[:, None] + np.outer(v, moved)
-    enough = _energy_kwh(problem, need, at_power) <= need.stored(stored_kwh)
-    return float(np.mean(law.probability(np.where(enough, highest, low))))
+    return np.where(low <= -HIGHEST_U, -np.inf, low)
+
+
+def _stored_after(kept: Kept, need: _Needs, beyond_kw: FloatArray) -> FloatArray:
+    """Return what is left above the reserve (to absorb: below the top) of all calls, kWh, (V,)."""
+    each_kwh = _energy_kwh(kept.problem, need, beyond_kw)
+    deficit_kwh = np.maximum(each_kwh - kept.restorable_kwh, 0.0)
+    return np.asarray(need.stored_kwh - each_kwh - (kept.calls - 1) * deficit_kwh)
 
 
 @dataclass(frozen=True)
@@ -85,9 +110,6 @@ class _Needs:
     hours: FloatArray
     stored_kwh: float
     """Energy that may be taken, or room for it."""
-
-    def stored(self, stored_kwh: float | None) -> float:
-        return self.stored_kwh if stored_kwh is None else stored_kwh
 
 
 def _needs(kept: Kept) -> _Needs:
@@ -150,15 +172,6 @@ def _in_cells_kw(battery: BatteryProblem, power_kw: FloatArray, direction: int) 
     return np.asarray(np.maximum(power_kw - loss_kw, 0.0) * battery.cell_efficiency)
 
 
-def _holds(
-    problem: Problem, need: _Needs, beyond_kw: FloatArray, stored_kwh: float | None
-) -> FloatArray:
-    """Return 1 where power and energy suffice, 0 elsewhere, shape (V,)."""
-    power = (beyond_kw <= need.free_kw[None, :]).all(axis=1)
-    energy = _energy_kwh(problem, need, beyond_kw) <= need.stored(stored_kwh)
-    return np.asarray(power & energy, dtype=float)
-
-
 @dataclass(frozen=True)
 class Sure:
     """A promise that is kept with at least the confidence stated."""
@@ -191,10 +204,8 @@ def surest(problem: Problem, confidence: float, *, calls: int = 1) -> Sure | Non
         return _at(problem, None, confidence, calls)
     first = FIRST * NORMAL.inv_cdf(confidence)
     near = _surest_of(_tries(problem, confidence, calls, first, quick=True), confidence)
-    if near is None or near.kept.problem.margins is None:
-        return None
     # the instances that keep it for the least money may be others, and as sure at another z
-    z = near.kept.problem.margins.z
+    z = first if near is None or not near.kept.problem.margins else near.kept.problem.margins.z
     return _surest_of(_tries(problem, confidence, calls, z, quick=False), confidence) or near
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ebplan.solvers import highs
+from ebplan.solvers.highs import LinearOptimum
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.promise import Promise
 
@@ -53,6 +56,7 @@ ROWS: tuple[Words, ...] = (
 )
 """Label of rows, words to release, words to absorb."""
 FEED_IN = "the export limit: the draw may fall no further"
+NO_BATTERY = "how fast and how far compute goes, with its margins: there is no battery"
 CONTRACT = "the highest draw that everything together can have"
 
 
@@ -63,41 +67,53 @@ def limits(stated: Promise, x: FloatArray) -> tuple[str, ...]:
         stated: the program.
         x: its solution with the largest promise, shape (n + 2,).
     """
-    program = stated.program
-    cost = np.zeros(program.n_columns)
+    cost = np.zeros(stated.program.n_columns)
     cost[stated.column] = -1.0
-    at = highs.fixed_optimum(program, x, cost)
-    absorbs = stated.problem.direction > 0
+    at = highs.fixed_optimum(stated.program, x, cost)
     felt: dict[str, float] = {}
-    for group in program.rows:
-        dual = float(np.abs(at.row_dual[group.start : group.start + group.size]).sum())
-        words = _words(group.name, absorbs=absorbs)
-        if words and dual > FELT:
-            felt[words] = max(felt.get(words, 0.0), dual)
-    battery = stated.formulation.battery
-    if battery is not None:
-        answers = battery.charge if absorbs else battery.discharge
-        at_top = (at.column_dual[answers] < -FELT) & (at.x[answers] > 1e-6)
-        if at_top.any():
-            felt[_words("converter_limit", absorbs=absorbs)] = 1.0
-        empty = float(np.abs(at.column_dual[battery.energy[1:]]).sum())
-        if empty > FELT:
-            label = "margin_energy" if stated.problem.margins else "reserve"
-            words = _words(label, absorbs=absorbs)
-            felt[words] = max(felt.get(words, 0.0), empty)
-    grid = at.column_dual[stated.formulation.connection.grid]
-    if not absorbs and float(grid.max(initial=0.0)) > FELT:
-        felt[FEED_IN] = float(grid.max())
-    if absorbs and float(grid.min(initial=0.0)) < -FELT:
-        felt[CONTRACT] = float(-grid.min())
+    for words, amount in (*_rows(stated, at), *_battery(stated, at), *_contract(stated, at)):
+        if words and amount > FELT:
+            felt[words] = max(felt.get(words, 0.0), amount)
     order = {words: i for i, entry in enumerate(ROWS) for words in entry[1:]}
     return tuple(sorted(felt, key=lambda words: order.get(words, -1)))
 
 
-def _words(label: str, *, absorbs: bool) -> str:
+Felt = Iterator[tuple[str, float]]
+"""Words of a limit, and how much the promise changes with it."""
+
+
+def _rows(stated: Promise, at: LinearOptimum) -> Felt:
+    for group in stated.program.rows:
+        dual = at.row_dual[group.start : group.start + group.size]
+        yield _words(group.name, stated), float(np.abs(dual).sum())
+
+
+def _battery(stated: Promise, at: LinearOptimum) -> Felt:
+    """Yield the bounds of the battery: power in its columns, energy in those of what it stores."""
+    battery = stated.formulation.battery
+    if battery is None:
+        return
+    answers = battery.charge if stated.problem.direction > 0 else battery.discharge
+    at_top = (at.column_dual[answers] < -FELT) & (at.x[answers] > 1e-6)
+    yield _words("converter_limit", stated), float(at_top.any())
+    label = "margin_energy" if stated.problem.margins else "reserve"
+    yield _words(label, stated), float(np.abs(at.column_dual[battery.energy[1:]]).sum())
+
+
+def _contract(stated: Promise, at: LinearOptimum) -> Felt:
+    grid = at.column_dual[stated.formulation.connection.grid]
+    if stated.problem.direction < 0:
+        yield FEED_IN, float(grid.max(initial=0.0))
+    else:
+        yield CONTRACT, float(-grid.min(initial=0.0))
+
+
+def _words(label: str, stated: Promise) -> str:
     """Return the words of a row group; none for rows that only link quantities."""
     parts = label.split(".")
+    if stated.formulation.battery is None and "converter_limit" in parts:
+        return NO_BATTERY
     for name, released, absorbed in ROWS:
         if name in parts:
-            return absorbed if absorbs else released
+            return absorbed if stated.problem.direction > 0 else released
     return ""

@@ -123,11 +123,15 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
         held_kw=0.0 if margin is None else margin.power_kw,
         energy_kwh=_delivered_kwh(kept),
         bid=_bid(question, kept.kw),
-        limits=limits(sure.firm.stated(), sure.firm.stated().most().x) if in_detail else (),
+        limits=_limits(sure.firm),
         raised_by=_levers(question, confidence, sure) if in_detail else (),
         curve=_curve(sure, request.levels) if in_detail else (),
         problem_hash=kept.plan.problem_hash,
     )
+
+
+def _limits(firm: Firm) -> tuple[str, ...]:
+    return () if firm.found is None else limits(firm.stated(), firm.found)
 
 
 def _bid(question: Question, kw: float) -> BidSize | None:

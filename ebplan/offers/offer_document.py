@@ -74,7 +74,7 @@ class OfferPoint(Part):
     bid: BidSize | None = None
     """What a product takes of it, where the promise is made at the product's speed and duration."""
     limits: tuple[str, ...] = ()
-    """What binds, in words; where costs are worked out, and where nothing can be promised."""
+    """What binds, in words, the strongest first; or why nothing can be promised."""
     raised_by: tuple[Lever, ...] = ()
     """What would raise it, most first; where costs are worked out."""
     curve: tuple[CostLevel, ...] = ()

@@ -71,10 +71,12 @@ class Question:
         planning = self.site.planning.model_copy(
             update={
                 "max_horizon_s": DAY_S,
-                "uncertainty": Uncertainty(
-                    confidence=confidence,
-                    load_std=self.errors.load_std,
-                    response_std=self.errors.response_std,
+                "uncertainty": Uncertainty.parse(
+                    {
+                        "confidence": confidence,
+                        "load_std": self.errors.load_std,
+                        "response_std": self.errors.response_std,
+                    }
                 ),
             }
         )

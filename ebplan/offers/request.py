@@ -130,6 +130,13 @@ class OfferRequest(Document):
                 allowed=f"> speed.full_activation_s = {self.speed.full_activation_s:g} s",
                 remedy="ask for longer promises, or for a faster response",
             )
+        if self.handoff is not None and self.handoff.by_s > min(self.durations_s):
+            raise FieldFault(
+                field="handoff.by_s",
+                value=self.handoff.by_s,
+                allowed=f"<= the shortest of durations_s = {min(self.durations_s):g}",
+                remedy="hand off within every promise, or leave handoff out",
+            )
         for duration_s in self.durations_s:
             self.rest_s(duration_s)
         return self

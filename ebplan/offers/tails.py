@@ -18,8 +18,9 @@ import numpy as np
 from ebplan.models.curves import FloatArray
 
 NORMAL = NormalDist()
-QUADRATURE = 257
-"""Equally likely values by which a law is represented."""
+FURTHEST, NEAR_TAIL = 1e-7, 0.02
+"""Probabilities beyond which nothing is told apart, and from which on the nodes lie wider."""
+TAIL_NODES, MIDDLE_NODES = 40, 160
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,34 @@ LAWS = (
 """The laws under which a promise is held."""
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """Values that stand for a law, with their probabilities."""
+
+    value: FloatArray
+    """Shape (V,)."""
+    weight: FloatArray
+    """Shape (V,); sums to 1."""
+
+
 @cache
-def values(law: Law) -> FloatArray:
-    """Return values of a law that are equally likely, shape (QUADRATURE,)."""
-    share = (np.arange(QUADRATURE) + 0.5) / QUADRATURE
-    low, high = np.full(QUADRATURE, -60.0), np.full(QUADRATURE, 60.0)
-    for _ in range(60):
+def nodes(law: Law) -> Nodes:
+    """Return values of a law with their probabilities, finer towards the tails."""
+    tail = np.geomspace(FURTHEST, NEAR_TAIL, TAIL_NODES)
+    edges = np.concatenate([tail, np.linspace(NEAR_TAIL, 1.0 - NEAR_TAIL, MIDDLE_NODES)[1:-1]])
+    edges = np.concatenate([[0.0], edges, 1.0 - tail[::-1], [1.0]])
+    value = quantile(law, 0.5 * (edges[:-1] + edges[1:]))
+    weight = np.diff(edges)
+    for part in (value, weight):
+        part.setflags(write=False)
+    return Nodes(value, weight)
+
+
+def quantile(law: Law, probability: FloatArray) -> FloatArray:
+    """Return the errors that a law does not exceed with given probabilities, same shape."""
+    low, high = np.full(np.shape(probability), -1e4), np.full(np.shape(probability), 1e4)
+    for _ in range(80):
         middle = 0.5 * (low + high)
-        below = law.probability(middle) < share
+        below = law.probability(middle) < probability
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    found = 0.5 * (low + high)
-    found.setflags(write=False)
-    return np.asarray(found)
+    return np.asarray(0.5 * (low + high))

@@ -9,9 +9,6 @@ on the left as a column with minus that slope, and the same program answers two 
 The slopes are read off two formulations, so a new block needs no word here; where a row is not
 affine in the target, that is an error and not a wrong offer.
 
-Margins take no credit for what is given beyond the promise (``margin_carried`` is ``v_t <= s_t``):
-the converter holds the draw it is told, and what it gave is gone when an error comes.
-
 Repeats. n calls with a rest in between, of which this is the first. What is not restored by the
 end of the rest, with the margin's energy called in full, is a ``deficit`` q that each further call
 begins with:
@@ -105,14 +102,35 @@ class Promise:
         """
         return highs.solve(self._of(kw), gap=COST_GAP)
 
-    def cheapest_with(self, kw: float, x: FloatArray) -> FloatArray:
-        """Return the point of least money that keeps a promise of ``kw`` with the integers of x.
+    def cheapest_with(self, kw: float, x: FloatArray) -> tuple[FloatArray, float]:
+        """Return the point of least money that keeps a promise with given integers, and a bound.
 
         Args:
             kw: what is promised.
             x: a solution of the program that keeps as much, shape (n + 2,).
+
+        Returns:
+            The point, shape (n + 2,), and the least money of the linear relaxation.
         """
-        return highs.fixed_optimum(self._of(kw), x).x
+        program = self._of(kw)
+        at = highs.fixed_optimum(program, x)
+        return at.x, highs.least_in_turn(program, [program.cost])[0].objective + program.constant
+
+    def restorable_kwh(self, kw: float, x: FloatArray) -> float:
+        """Return the most energy that the rest can give back to the cells (to absorb: take out).
+
+        Args:
+            kw: what is promised.
+            x: a solution of the program that keeps as much, shape (n + 2,); its integers are kept.
+        """
+        battery = self.formulation.battery
+        if battery is None:
+            return 0.0
+        sign = -self.problem.direction
+        cost = np.zeros(self.program.n_columns)
+        cost[battery.energy[end_of_margin(self.problem)]] = sign
+        cost[battery.energy[-1]] = -sign
+        return max(-highs.fixed_optimum(self._of(kw), x, cost).objective, 0.0)
 
     def _of(self, kw: float) -> Program:
         lower, upper = self.program.lower.copy(), self.program.upper.copy()
@@ -143,8 +161,7 @@ def promise(
         formulate(with_target(one, kw), instants_s=instants_s) for kw in (1.0, 2.0, 3.0)
     )
     slope = _slope(own.program, twice.program, thrice.program)
-    program = _without_credit(own.program, slope)
-    program = _with_promise(program, slope, most_kw=_highest_kw(one))
+    program = _with_promise(own.program, slope, most_kw=_highest_kw(one))
     program = _with_repeats(program, one, own, calls)
     return Promise(problem=one, formulation=own, program=program, calls=calls)
 
@@ -172,34 +189,6 @@ def _slope(own: Program, twice: Program, thrice: Program) -> FloatArray:
     if np.abs(lower - upper)[both].max(initial=0.0) > AFFINE:
         raise ValueError("the two sides of a row move apart with the target")
     return np.asarray(np.where(np.isfinite(own.row_upper), upper, lower))
-
-
-def _without_credit(program: Program, slope: FloatArray) -> Program:
-    """Return the program whose margins take no credit for what is given beyond the promise.
-
-    A converter holds the draw that it is told, so energy given beyond the promise is gone when an
-    error comes: the power held is all carried by the battery, ``v_t <= s_t``.
-    """
-    if "margin_carried" not in program.ranges:
-        return program
-    rows = program.row_range("margin_carried")
-    margin = [program.ranges["margin_held"], program.ranges["margin_carried"]]
-    row = np.repeat(np.arange(program.n_rows), np.diff(program.row_start))
-    of_margin = np.any(
-        [(program.entry_column >= c.start) & (program.entry_column < c.stop) for c in margin],
-        axis=0,
-    )
-    keep = (row < rows.start) | (row >= rows.stop) | of_margin
-    row_upper = program.row_upper.copy()
-    row_upper[rows] = 0.0
-    slope[rows] = 0.0
-    return replace(
-        program,
-        row_upper=row_upper,
-        row_start=np.searchsorted(row[keep], np.arange(program.n_rows + 1)).astype(np.int64),
-        entry_column=program.entry_column[keep],
-        entry_value=program.entry_value[keep],
-    )
 
 
 def _with_promise(program: Program, slope: FloatArray, *, most_kw: float) -> Program:

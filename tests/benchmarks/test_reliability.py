@@ -6,7 +6,15 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks import reliability
-from benchmarks.reliability import SCENARIOS, Outcome, at_most, is_kept, simulate, subjects
+from benchmarks.reliability import (
+    SCENARIOS,
+    Outcome,
+    at_most,
+    is_kept,
+    simulate,
+    subjects,
+    together,
+)
 
 CALLS = 60
 NAMES = [s.name for s in subjects()]
@@ -54,4 +62,14 @@ def test_the_page_says_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None
     ]
     page = reliability.page(outcomes)
     assert page.count("### Errors: ") == len(SCENARIOS)
-    assert "| 90 % | 180 of 200 | +0.00 | <= 2 | yes |" in page
+    assert "| normal, 90 % | 180 of 200 | yes | +0.00 | <= 2 | yes |" in page
+
+
+def test_a_deficit_of_all_promises_together_is_found() -> None:
+    """Four points too seldom: no promise of some hundred calls shows it alone."""
+    outcomes = [
+        Outcome(name, 0.9, "normal", 417, round(0.86 * 417), 0.9, 1.0, True) for name in NAMES
+    ]
+    assert all(o.is_often_enough(24) for o in outcomes)
+    pooled = next(t for t in together(outcomes) if (t.scenario, t.confidence) == ("normal", 0.9))
+    assert not pooled.is_often_enough

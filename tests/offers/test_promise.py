@@ -110,9 +110,9 @@ def test_the_plan_behind_a_promise_is_checked_and_misses_nothing(
     assert max(abs(step.target_kw) for step in plan.steps) == pytest.approx(kept.kw)
     assert plan.shortfall_kwh < 1e-5
     assert plan.cost.get("reserve", 0.0) < 1e-3
+    # the energy of the margin is not asked for: how surely it is kept is worked out from the plan
     assert plan.margin is not None
     assert plan.margin.missing_kw < 1e-3
-    assert plan.margin.missing_kwh < 1e-4
     assert kept.kw <= bound_kw + 1e-6
 
 
