@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -214,6 +215,13 @@ def test_a_drift_that_goes_back_is_named_again() -> None:
     assert second.before == first.after
     assert "told before" in second.words
     assert tracked.applied == pytest.approx((1.0, 1.0), abs=0.02)
+
+
+def test_a_first_drift_is_against_the_model_whatever_its_shares_round_to() -> None:
+    row = (0.3, math.nextafter(0.7, 0.0))
+    assert sum(row) != 1.0
+    _, (drift,) = blocks(POWER, [1.08] * 30, row, POWER.begin())
+    assert drift.words.startswith("pool p draws more: 8.0 % against what its model says")
 
 
 def test_what_a_battery_loses_is_named() -> None:

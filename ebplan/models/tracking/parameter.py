@@ -174,16 +174,17 @@ class Parameter:
             since=cusum.since,
             at=at,
             evidence=cusum.highest / self.threshold,
-            words=self.words(before, after, pool)
+            # compared as numbers: a sum of shares that should be 1 is so only to rounding
+            words=self.words(before, after, pool, as_fitted=named == self.prior.mean)
             + f", since {cusum.since.isoformat(timespec='seconds')}",
         )
 
-    def words(self, before: float, after: float, pool: str | None) -> str:
-        """Say how a value differs from another."""
+    def words(self, before: float, after: float, pool: str | None, *, as_fitted: bool) -> str:
+        """Say how a value differs from what was told before, or from the model as fitted."""
         who = "the battery" if pool is None else f"pool {pool}"
         which = self.more if after > before else self.less
         percent = 100.0 * abs(after / before - 1.0)
-        against = "its model says" if before == 1.0 else f"told before ({before:.3f})"
+        against = "its model says" if as_fitted else f"told before ({before:.3f})"
         return f"{who} {which}: {percent:.1f} % against what {against}"
 
     def _entries(
