@@ -28,6 +28,35 @@ from ebplan.site import Site
 from ebplan.state import PoolCorrection, PoolState, State
 
 
+RELEASED_S = 60.0
+"""Caps that come back sooner than this go on with the same use."""
+
+
+@dataclass
+class CapUses:
+    """Tells the uses of a pool's caps apart: from the command to the release."""
+
+    _released: datetime | None = None
+    """Since when no cap has been in force; None while one is, or where nobody has looked yet."""
+    _begun: bool = False
+    """Whether a use has begun that nothing was said of yet."""
+
+    def see(self, at: datetime, *, capped: bool) -> None:
+        """Take in whether a cap is in force."""
+        if capped:
+            if self._released is not None:
+                released_s = (at - self._released).total_seconds()
+                self._begun = self._begun or released_s >= RELEASED_S
+            self._released = None
+        elif self._released is None:
+            self._released = at
+
+    def first_word(self) -> bool:
+        """Return whether what is said now is the first of its use."""
+        begun, self._begun = self._begun, False
+        return begun
+
+
 @dataclass
 class _PoolReadings:
     """Readings of one pool that are being gathered."""
@@ -35,6 +64,7 @@ class _PoolReadings:
     power: Block = field(default_factory=lambda: Block(assumed.POWER.block_s))
     capacity: Block = field(default_factory=lambda: Block(assumed.CAPACITY.block_s))
     cap: Block = field(default_factory=lambda: Block(assumed.CAP_BLOCK_S))
+    uses: CapUses = field(default_factory=CapUses)
     counts: tuple[int, ...] = ()
     since: datetime | None = None
     """Since when the counts are as they are; None where they have not changed yet."""
@@ -73,6 +103,9 @@ class Tracking:
             self._plan = plan
             self._watches = {p.name: Watch(p, plan.pools[p.name]) for p in problem.pools}
         elapsed_s = (measured.at - plan.start).total_seconds()
+        for name, watch in self._watches.items():
+            if name in self._pools:
+                self._pools[name].uses.see(measured.at, capped=watch.capped(elapsed_s))
         for name, told in measured.pools.items():
             if name in self._pools and name in self._watches and told.power_kw is not None:
                 steady_s = self._pools[name].steady_s(told, measured.at)
@@ -94,7 +127,9 @@ class Tracking:
         if reading.cap is not None:
             share, sd = reading.cap
             if (full := blocks.cap.add(at, (sd,), share)) is not None:
-                self.known = learn_caps(self.known, name, full[1], full[0][0], at)
+                self.known = learn_caps(
+                    self.known, name, full[1], full[0][0], at, new_use=blocks.uses.first_word()
+                )
 
     def corrected(self, measured: State) -> State:
         """Return a state with what is known of the models, where it does not say so itself."""

@@ -31,7 +31,7 @@ def lived() -> SiteKnown:
     for n in range(30):
         known = learn_power(known, "a", ROW, 1.0 if n < 15 else 1.08, at(10.0 * n))
         known = learn_capacity(known, "b", 0.9, at(10.0 * n))
-    known = learn_caps(known, "a", 0.8, 0.03, at(400.0))
+    known = learn_caps(known, "a", 0.8, 0.03, at(400.0), new_use=True)
     return learn_battery(known, 0.97, at(500.0))
 
 

@@ -96,10 +96,21 @@ def learn_capacity(known: SiteKnown, pool: str, value: float, at: datetime) -> S
     return _with(known, pool, changed, drift, entries)
 
 
-def learn_caps(known: SiteKnown, pool: str, share: float, sd: float, at: datetime) -> SiteKnown:
-    """Learn what share of the power that caps were meant to take they took."""
+def learn_caps(
+    known: SiteKnown, pool: str, share: float, sd: float, at: datetime, *, new_use: bool
+) -> SiteKnown:
+    """Learn what share of the power that caps were meant to take they took.
+
+    Args:
+        known: what was known.
+        pool: the pool.
+        share: taken over meant to be taken.
+        sd: standard deviation of that.
+        at: when.
+        new_use: whether it is the first that is seen of a use of the caps.
+    """
     before = known.pool(pool)
-    caps, what = observed(before.caps, share, sd)
+    caps, what = observed(before.caps, share, sd, new_use=new_use)
     changed = before.model_copy(update={"caps": caps})
     entries: tuple[Entry, ...] = ()
     if what is not None:
@@ -112,7 +123,7 @@ def learn_caps(known: SiteKnown, pool: str, share: float, sd: float, at: datetim
                 old=before.caps.share,
                 new=caps.share,
                 reason=what,
-                words=words if what == "de-rated" else f"{words}, again and again",
+                words=words if what == "de-rated" else f"{words}, in one use after another",
             ),
         )
     return _with(known, pool, changed, None, entries)
