@@ -151,6 +151,8 @@ class State(Document):
     cells_kw: float | None = None
     """Power that leaves the energy stored in the cells, by their battery management system:
     open-circuit voltage times current; > 0 discharges. None where it was not read."""
+    battery_energy_gain: float = Field(default=1.0, ge=0.5, le=1.1)
+    """What tracking found of the energy that the battery holds, as a multiple of the site's."""
     battery_efficiency_gain: float = Field(default=1.0, ge=0.7, le=1.2)
     """What tracking found of the battery's one-way efficiency, as a multiple of the site's."""
     pools: dict[str, PoolState]

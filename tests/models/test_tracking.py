@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebplan.models.tracking.assumed import BATTERY, CAPACITY, POWER
+from ebplan.models.tracking.assumed import CAPACITY, POWER
 from ebplan.models.tracking.belief import Prior, surprise
 from ebplan.models.tracking.block import Block
 from ebplan.models.tracking.cusum import Cusum, add, average_run, long_run_sd, threshold_for
@@ -222,12 +222,6 @@ def test_a_first_drift_is_against_the_model_whatever_its_shares_round_to() -> No
     assert sum(row) != 1.0
     _, (drift,) = blocks(POWER, [1.08] * 30, row, POWER.begin())
     assert drift.words.startswith("pool p draws more: 8.0 % against what its model says")
-
-
-def test_what_a_battery_loses_is_named() -> None:
-    _, drifts = blocks(BATTERY, [1.0] * 5 + [0.969] * 5, (1.0,), BATTERY.begin())
-    (drift,) = drifts
-    assert drift.after == pytest.approx(0.969, abs=0.004)
 
 
 def test_what_is_kept_over_a_restart_goes_on_alike() -> None:

@@ -17,7 +17,7 @@ from ebplan.planner.tracking import Tracking, explained_kw
 from ebplan.pose import pose
 from ebplan.state import PoolCorrection, State
 from ebplan.twin import FluidPlant, LoadNoise, MeterModel
-from ebplan.twin.disturbances import Disturbance, PoolDrift
+from ebplan.twin.disturbances import BatteryDrift, Disturbance, PoolDrift
 
 POOL = "llama70b"
 
@@ -55,6 +55,7 @@ def live(
     *upsets: Disturbance,
     events: tuple[Event, ...] = (),
     silent: bool = False,
+    cells: bool = False,
 ) -> Iterator[Cycle]:
     meter = MeterModel(dropouts_per_h=1e9, dropout_s=1e9) if silent else None
     plant = FluidPlant(
@@ -63,6 +64,7 @@ def live(
         load_noise=LoadNoise(std=0.03),
         meter=MeterModel(noise_kw=0.01),
         pool_meter=meter or MeterModel(noise_share=0.005, dropouts_per_h=2.0),
+        cells_meter=MeterModel(noise_share=0.005) if cells else None,
         disturbances=upsets,
         seed=3,
     )
@@ -188,6 +190,36 @@ def test_a_cap_that_comes_back_within_a_minute_goes_on_with_its_use(
         again.tracking = Tracking(case.site, again.tracking.known)
         again.live(100, 430.0)
     assert again.share == 0.8
+
+
+@pytest.mark.parametrize("cells", [False, True])
+def test_a_battery_that_fades_is_named_so_and_never_planned_lossless(
+    planner: Planner, case: Case, cells: bool
+) -> None:
+    fade = BatteryDrift(at_s=30.0, number="energy", factor=0.94)
+    gives = curtailment(case, 20.0, kw=-4.0).model_copy(update={"duration_s": 600.0})
+    takes = gives.model_copy(
+        update={
+            "id": "surplus",
+            "type": "renewable_surplus",
+            "start": case.state.at + timedelta(seconds=700.0),
+            "target": Target(delta_kw=4.0),
+        }
+    )
+    assert case.site.battery is not None
+    most = case.site.battery.highest_efficiency
+    for cycle in live(planner, case, 1400.0, fade, events=(gives, takes), cells=cells):
+        assert cycle.plan.check.ok
+        assert planner._followed is not None
+        of = planner._followed.problem.battery
+        assert of is not None
+        assert of.cell_efficiency <= most < 1.0
+    named = [e.parameter for e in planner.known.history if e.reason == "drift"]
+    assert "battery_energy_gain" in named
+    assert "battery_efficiency_gain" not in named
+    assert planner.known.battery_energy_gain == pytest.approx(0.94, abs=0.012)
+    assert planner.known.battery_efficiency_gain == pytest.approx(1.0, abs=0.012)
+    assert [doubt for doubt in planner.doubts if "has faded" in doubt]
 
 
 def test_a_restart_forgets_nothing(planner: Planner, case: Case) -> None:
