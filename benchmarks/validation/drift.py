@@ -2,7 +2,8 @@
 
 The whole loop runs: the planner is asked each second with what was measured (loads that wander by
 3 %, a class 0.5 meter at each pool, a noisy one at the connection point, silences), and what is
-named is read off what tracking knows.
+named is read off what tracking knows. It searches by the clock of work, so that the page does not
+depend on how busy the machine is.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def found_after_s(injected: Injected, seed: int) -> float | None:
         events.append(_event(case, kw, starts_s, seconds))
         starts_s += seconds + 2.0 * RECOVERY_S
     plant = _plant(case, seed, (*injected.also, drift), cells=injected.cells)
-    with Planner(case.site) as planner:
+    with Planner(case.site, clock="work") as planner:
         planner.start(wait_s=30.0)
         for cycle in ClosedLoop(planner, plant, events).run(begins_s + LASTS_S):
             if cycle.at_s <= begins_s:
@@ -188,7 +189,7 @@ def _event(case: Case, kw: float, starts_s: float, seconds: float) -> Event:
 
 def named_in(day: Day) -> list[Entry]:
     """Return what is named in a day without drift; nothing should be."""
-    with Planner(day.case.site) as planner:
+    with Planner(day.case.site, clock="work") as planner:
         planner.start(wait_s=30.0)
         for _ in ClosedLoop(planner, day.plant(), day.events).run(HOURS * 3600.0):
             pass

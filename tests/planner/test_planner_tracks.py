@@ -22,6 +22,13 @@ from ebplan.twin.disturbances import BatteryDrift, Disturbance, PoolDrift
 POOL = "llama70b"
 
 
+@pytest.fixture
+def planner(case: Case) -> Iterator[Planner]:
+    """Return a planner whose plans are the same however busy the machine is."""
+    with Planner(case.site, clock="work") as one:
+        yield one.start(wait_s=30.0)
+
+
 def drift(number: str, factor: float, at_s: float) -> PoolDrift:
     return PoolDrift.model_validate(
         {"at_s": at_s, "pool": POOL, "number": number, "factor": factor}
