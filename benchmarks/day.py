@@ -48,6 +48,7 @@ class Day:
     pool_meter: MeterModel
     disturbances: tuple[Disturbance, ...]
     seed: int
+    cells_meter: MeterModel | None = None
 
     def plant(self) -> FluidPlant:
         """Return a plant on which it happens."""
@@ -58,6 +59,7 @@ class Day:
             load_noise=self.load_noise,
             meter=self.meter,
             pool_meter=self.pool_meter,
+            cells_meter=self.cells_meter,
             disturbances=self.disturbances,
             seed=self.seed,
         )

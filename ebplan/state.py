@@ -148,6 +148,11 @@ class State(Document):
     """Whether the battery's converter answers; without, the site has no battery for now."""
     battery_kw: float = 0.0
     """Battery power when the meter was read, at the connection point; > 0 discharges."""
+    cells_kw: float | None = None
+    """Power that leaves the energy stored in the cells, by their battery management system:
+    open-circuit voltage times current; > 0 discharges. None where it was not read."""
+    battery_energy_gain: float = Field(default=1.0, ge=0.5, le=1.1)
+    """What tracking found of the energy that the battery holds, as a multiple of the site's."""
     battery_efficiency_gain: float = Field(default=1.0, ge=0.7, le=1.2)
     """What tracking found of the battery's one-way efficiency, as a multiple of the site's."""
     pools: dict[str, PoolState]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ebplan.document import Part, Positive
+from ebplan.document import FieldFault, Part, Positive
 from ebplan.models.curves import FloatArray
 from ebplan.models.laws import LawName
 
@@ -18,6 +18,8 @@ WEIGHT_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "mxfp4": 0.53
 """Bytes of one weight, scales of the 4-bit formats included (MXFP4: 32 values share one byte)."""
 PRECISIONS = tuple(WEIGHT_BYTES)
 
+LEAST_ACTIVE_OF_DENSE = 0.8
+"""A dense model uses all its parameters for a token, but for embeddings that some leave out."""
 REFERENCE_LIMIT_W = 700.0
 REFERENCE_BANDWIDTH = 3.35
 REFERENCE_ACTIVE = 10.0
@@ -26,8 +28,8 @@ REFERENCE_TOKENS = 700.0
 """An H100 SXM board, and a model in the middle of the known ones: descriptors are 0 there."""
 
 
-class Configuration(Part):
-    """One model on one kind of hardware, in one layout, for one workload."""
+class DescribedConfiguration(Part):
+    """A configuration as somebody describes it: a table may say the tokens of its requests."""
 
     name: str
     """Its name in the artefact."""
@@ -49,12 +51,32 @@ class Configuration(Part):
     """Parameters of the model in billions."""
     active_parameters: float = Field(gt=0.0, le=100_000.0)
     """Parameters that one token uses, in billions; all of them in a dense model."""
-    tokens_out: Positive
-    """Mean output tokens of a request."""
+    tokens_out: Positive | None = None
+    """Mean output tokens of a request; the median of the table's column where absent."""
     tensor_parallel: bool = False
     """Whether layers are split over the GPUs (else experts or whole replicas are)."""
     multimodal: bool = False
     """Whether requests carry images or video."""
+
+    @model_validator(mode="after")
+    def _active_are_some_of_all(self) -> Self:
+        least = LEAST_ACTIVE_OF_DENSE * self.parameters if self.architecture == "dense" else 0.0
+        if not least <= self.active_parameters <= self.parameters:
+            raise FieldFault(
+                field="active_parameters",
+                value=self.active_parameters,
+                allowed=f"{least:g} to {self.parameters:g}, the parameters of a "
+                f"{self.architecture} model (a dense one uses all of them)",
+                remedy="correct parameters, active_parameters or architecture",
+            )
+        return self
+
+
+class Configuration(DescribedConfiguration):
+    """One model on one kind of hardware, in one layout, for one workload."""
+
+    tokens_out: Positive
+    """Mean output tokens of a request."""
 
     def family(self) -> str:
         """Return the model without what its name says of its precision."""

@@ -14,6 +14,7 @@ which no readiness is worth.
 from __future__ import annotations
 
 from ebplan.event import Event, ResponseShape, Target
+from ebplan.pose.corrections import battery_as_found
 from ebplan.site import Battery, Site
 from ebplan.state import State
 
@@ -49,7 +50,7 @@ def standing_event(
     # where more is drawn already nobody is asked to draw less: battery alone acts between events
     limit_kw = contract_kw if limit_kw is None else min(max(limit_kw, draw_kw), contract_kw)
     restore_soc = None
-    battery = site.battery
+    battery = None if site.battery is None else battery_as_found(site.battery, measured)
     if battery is not None and measured.soc is not None and measured.converter_available:
         soc = min(max(measured.soc, battery.soc_min), battery.soc_max)
         wanted = soc if ready_soc is None else ready_soc

@@ -7,7 +7,7 @@ planned from. A pool whose meter says nothing is planned as fitted, or as was le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,12 +20,41 @@ from ebplan.models.tracking.known import (
     learn_caps,
     learn_power,
 )
+from ebplan.models.tracking.storage import Way
 from ebplan.plan import Plan
 from ebplan.planner.cells import CellsWatch
 from ebplan.planner.watch import Reading, Watch
 from ebplan.problem import PoolProblem, Problem
-from ebplan.site import Site
+from ebplan.site import Battery, Site
 from ebplan.state import PoolCorrection, PoolState, State
+
+RELEASED_S = 60.0
+"""Caps that come back sooner than this go on with the same use."""
+
+
+@dataclass
+class CapUses:
+    """Tells the uses of a pool's caps apart: from the command to the release."""
+
+    _released: datetime | None = None
+    """Since when no cap has been in force; None while one is, or where nobody has looked yet."""
+    _begun: bool = False
+    """Whether a use has begun that nothing was said of yet."""
+
+    def see(self, at: datetime, *, capped: bool) -> None:
+        """Take in whether a cap is in force."""
+        if capped:
+            if self._released is not None:
+                released_s = (at - self._released).total_seconds()
+                self._begun = self._begun or released_s >= RELEASED_S
+            self._released = None
+        elif self._released is None:
+            self._released = at
+
+    def first_word(self) -> bool:
+        """Return whether what is said now is the first of its use."""
+        begun, self._begun = self._begun, False
+        return begun
 
 
 @dataclass
@@ -35,6 +64,7 @@ class _PoolReadings:
     power: Block = field(default_factory=lambda: Block(assumed.POWER.block_s))
     capacity: Block = field(default_factory=lambda: Block(assumed.CAPACITY.block_s))
     cap: Block = field(default_factory=lambda: Block(assumed.CAP_BLOCK_S))
+    uses: CapUses = field(default_factory=CapUses)
     counts: tuple[int, ...] = ()
     since: datetime | None = None
     """Since when the counts are as they are; None where they have not changed yet."""
@@ -48,6 +78,25 @@ class _PoolReadings:
         return float("inf") if self.since is None else (at - self.since).total_seconds()
 
 
+class _BatteryReadings:
+    """Readings of the battery that are being gathered."""
+
+    def __init__(self, battery: Battery) -> None:
+        self.storage = assumed.storage(battery.cell_efficiency, battery.highest_efficiency)
+        self._cells = CellsWatch(battery)
+        self._block = Block(assumed.BY_CELLS.block_s)
+
+    def see(self, measured: State) -> Iterator[tuple[Way, float]]:
+        """Take a reading in; yield what is said by it and those before."""
+        said = self._cells.see(measured)
+        if said.stretch is not None:
+            yield said.stretch
+        if said.efficiency is not None:
+            full = self._block.add(measured.at, (0.0, 1.0), said.efficiency)
+            if full is not None:
+                yield "cells", full[1]
+
+
 class Tracking:
     """What is known of the models of a site, and how it is learnt.
 
@@ -59,7 +108,7 @@ class Tracking:
     def __init__(self, site: Site, known: SiteKnown | None = None) -> None:
         self.known = known or SiteKnown()
         self._pools = {name: _PoolReadings() for name in site.pools}
-        self._cells = None if site.battery is None else CellsWatch(site.battery)
+        self._battery = None if site.battery is None else _BatteryReadings(site.battery)
         self._plan: Plan | None = None
         self._at: datetime | None = None
         self._watches: dict[str, Watch] = {}
@@ -73,13 +122,19 @@ class Tracking:
             self._plan = plan
             self._watches = {p.name: Watch(p, plan.pools[p.name]) for p in problem.pools}
         elapsed_s = (measured.at - plan.start).total_seconds()
+        for name, watch in self._watches.items():
+            if name in self._pools:
+                self._pools[name].uses.see(measured.at, capped=watch.capped(elapsed_s))
         for name, told in measured.pools.items():
             if name in self._pools and name in self._watches and told.power_kw is not None:
                 steady_s = self._pools[name].steady_s(told, measured.at)
                 reading = self._watches[name].read(told, elapsed_s, steady_s)
                 self._learn(name, reading, measured.at)
-        if self._cells is not None and (gain := self._cells.see(measured)) is not None:
-            self.known = learn_battery(self.known, gain, measured.at)
+        if self._battery is not None:
+            for way, value in self._battery.see(measured):
+                self.known = learn_battery(
+                    self.known, self._battery.storage, way, value, measured.at
+                )
 
     def _learn(self, name: str, reading: Reading, at: datetime) -> None:
         blocks = self._pools[name]
@@ -94,7 +149,9 @@ class Tracking:
         if reading.cap is not None:
             share, sd = reading.cap
             if (full := blocks.cap.add(at, (sd,), share)) is not None:
-                self.known = learn_caps(self.known, name, full[1], full[0][0], at)
+                self.known = learn_caps(
+                    self.known, name, full[1], full[0][0], at, new_use=blocks.uses.first_word()
+                )
 
     def corrected(self, measured: State) -> State:
         """Return a state with what is known of the models, where it does not say so itself."""
@@ -105,8 +162,9 @@ class Tracking:
                 if by is not None:
                     pools[name] = pools[name].model_copy(update={"correction": by})
         changes: dict[str, object] = {"pools": pools}
-        if measured.battery_efficiency_gain == 1.0:
-            changes["battery_efficiency_gain"] = self.known.battery_gain
+        if measured.battery_energy_gain == measured.battery_efficiency_gain == 1.0:
+            changes["battery_energy_gain"] = self.known.battery_energy_gain
+            changes["battery_efficiency_gain"] = self.known.battery_efficiency_gain
         return measured.model_copy(update=changes)
 
 

@@ -61,6 +61,13 @@ class Watch:
         self._starts_s = [epoch.t_s for epoch in epochs]
         self._moving = tuple(_moving(pool, epochs))
 
+    def capped(self, elapsed_s: float) -> bool:
+        """Tell whether a cap is in force."""
+        return self._epoch(elapsed_s).cap_w_per_gpu is not None
+
+    def _epoch(self, elapsed_s: float) -> PoolEpoch:
+        return self._epochs[max(bisect_right(self._starts_s, elapsed_s) - 1, 0)]
+
     def read(self, told: PoolState, elapsed_s: float, steady_s: float) -> Reading:
         """Return what a reading says.
 
@@ -75,7 +82,7 @@ class Watch:
             return NOTHING
         if any(from_s <= elapsed_s < to_s for from_s, to_s in self._moving):
             return NOTHING
-        epoch = self._epochs[max(bisect_right(self._starts_s, elapsed_s) - 1, 0)]
+        epoch = self._epoch(elapsed_s)
         if _in_other_ways(told, epoch):
             return NOTHING
         work = self._work(told, epoch)

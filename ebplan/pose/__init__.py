@@ -14,6 +14,7 @@ from ebplan.event import Event
 from ebplan.models.kernel import settling_at_start_kw
 from ebplan.pose.asked import Asked, FloatArray, target_steps, what_is_asked, without_effect
 from ebplan.pose.battery import pose_battery
+from ebplan.pose.corrections import battery_as_found, battery_caveats
 from ebplan.pose.margins import margin_caveats, pose_margins
 from ebplan.pose.pools import check_pools_match, pose_pool
 from ebplan.pose.prices import pose_prices
@@ -125,12 +126,13 @@ def pose(
         handoff_kw=handoff_kw,
         pools=pools,
         battery=battery,
-        restore_kwh=_restore_kwh(event, site),
+        restore_kwh=_restore_kwh(event, site, state),
         prices=pose_prices(event, site, pools, battery, edges - start_s, margins),
         margins=margins,
         caveats=(
             *without_effect(event, asked),
             *margin_caveats(site, asked),
+            *battery_caveats(site.battery, state),
             *(caveat for p in posed for caveat in p.caveats),
         ),
     )
@@ -207,7 +209,7 @@ def _import_limit_steps(
     return limit_kw
 
 
-def _restore_kwh(event: Event, site: Site) -> float | None:
+def _restore_kwh(event: Event, site: Site, state: State) -> float | None:
     """Return the energy to be restored by the end of the recovery, where that is asked."""
     soc, battery = event.response.restore_soc, site.battery
     if soc is None:
@@ -221,7 +223,7 @@ def _restore_kwh(event: Event, site: Site) -> float | None:
             else f"{battery.soc_min} to {battery.soc_max} (soc_min to soc_max of the site)",
             remedy="ask for a state of charge that the battery can have, or leave it out",
         )
-    return soc * battery.energy_kwh
+    return soc * battery_as_found(battery, state).energy_kwh
 
 
 def _other_load_kw(

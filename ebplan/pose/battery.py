@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ebplan.errors import InputError
-from ebplan.pose.wear import pose_wear
+from ebplan.pose.corrections import battery_as_found
+from ebplan.pose.wear import PosedWear, pose_wear
 from ebplan.problem import BatteryProblem, ValueSegment
 from ebplan.site import Battery
 from ebplan.state import State
+from ebplan.wear import DepthSegment
 
 
 def pose_battery(
@@ -38,8 +42,12 @@ def pose_battery(
             allowed=f"{battery.soc_min} to {battery.soc_max} (soc_min to soc_max of the site)",
             remedy="correct the reading or the limits",
         )
-    energy = battery.energy_kwh
-    wear = pose_wear(battery, horizon_s, currency=currency)
+    found = battery_as_found(battery, state)
+    energy = found.energy_kwh
+    gain = state.battery_energy_gain
+    # what has faded is cycled as deep in less time
+    posed = pose_wear(battery, horizon_s / gain, currency=currency)
+    wear = _of_faded(posed, battery, gain)
     ends = [0.0, *(min(s.up_to_soc, 1.0) for s in battery.terminal_value)]
     return BatteryProblem(
         energy_kwh=energy,
@@ -53,7 +61,7 @@ def pose_battery(
         rated_kw=battery.converter_rated_kw,
         loss_linear=battery.converter_loss_linear,
         loss_quadratic=battery.converter_loss_quadratic,
-        cell_efficiency=min(battery.cell_efficiency * state.battery_efficiency_gain, 1.0),
+        cell_efficiency=found.cell_efficiency,
         delay_s=battery.converter_delay_s,
         wear_per_kwh=wear.wear_per_kwh,
         depth_segments=wear.depth_segments,
@@ -61,5 +69,27 @@ def pose_battery(
         terminal=tuple(
             ValueSegment(width_kwh=(high - low) * energy, price_per_kwh=segment.price_per_kwh)
             for low, high, segment in zip(ends[:-1], ends[1:], battery.terminal_value, strict=True)
+        ),
+    )
+
+
+def _of_faded(wear: PosedWear, battery: Battery, gain: float) -> PosedWear:
+    """Return the wear of cells that hold this many times what their site says.
+
+    A share of the cells is then so many times the kWh, and costs the same: new ones are bought by
+    what the site says. A price that the site gives by the kWh stays as it is.
+    """
+    if gain == 1.0 or battery.wear is None:
+        return wear
+    return replace(
+        wear,
+        wear_per_kwh=wear.wear_per_kwh / gain,
+        depth_segments=tuple(
+            DepthSegment(from_kwh=s.from_kwh * gain, price_per_kwh=s.price_per_kwh / gain)
+            for s in wear.depth_segments
+        ),
+        calendar=tuple(
+            line.model_copy(update={"price_per_kwh_h": line.price_per_kwh_h / gain})
+            for line in wear.calendar
         ),
     )

@@ -1,4 +1,4 @@
-"""What tracking found of a pool's models, put into its problem.
+"""What tracking found of the models of pools and battery, put into a problem.
 
 The ranges of the fitted models are asked of the models as fitted; the corrected curves are what the
 plan is made with. A cap that takes only a share ``d`` of what it is meant to take loses the
@@ -20,12 +20,52 @@ from pydantic import ValidationError
 from ebplan.models.curves import CapCurve, FloatArray, LoadCurve
 from ebplan.models.fleet import FleetModel
 from ebplan.problem import PoolProblem
-from ebplan.state import PoolCorrection
+from ebplan.site import Battery
+from ebplan.state import PoolCorrection, State
 
+LOWEST_EFFICIENCY = 0.55
+"""Lowest one-way efficiency that is planned with, where the site's is not lower."""
+WORTH_SAYING = 0.002
+"""Share by which the battery differs from what its site says before a plan says so."""
 STEEPEST = 4.0
 """Highest elasticity that a cap curve may have."""
 LOADS = 60
 """Loads at which the limits that de-rated caps need are looked at."""
+
+
+def battery_as_found(battery: Battery, state: State) -> Battery:
+    """Return a battery that holds and loses what tracking found, within what is physical."""
+    lowest = min(LOWEST_EFFICIENCY, battery.cell_efficiency)
+    efficiency = battery.cell_efficiency * state.battery_efficiency_gain
+    return battery.model_copy(
+        update={
+            "energy_kwh": battery.energy_kwh * state.battery_energy_gain,
+            "cell_efficiency": min(max(efficiency, lowest), battery.highest_efficiency),
+        }
+    )
+
+
+def battery_caveats(battery: Battery | None, state: State) -> tuple[str, ...]:
+    """Say what a plan reckons with instead of what the site says of its battery."""
+    if battery is None:
+        return ()
+    found, said = battery_as_found(battery, state), []
+    if _differs(found.energy_kwh, battery.energy_kwh):
+        said.append(
+            f"The battery is planned to hold what was measured, {found.energy_kwh:.3g} kWh of "
+            f"{battery.energy_kwh:g} kWh."
+        )
+    if _differs(found.cell_efficiency, battery.cell_efficiency):
+        said.append(
+            "The battery is planned with the one-way efficiency that was measured, "
+            f"{found.cell_efficiency:.1%} where its site says {battery.cell_efficiency:.1%}."
+        )
+    return tuple(said)
+
+
+def _differs(found: float, said: float) -> bool:
+    """Tell whether a difference is worth a sentence."""
+    return abs(found / said - 1.0) >= WORTH_SAYING
 
 
 def with_capacity(fleet: FleetModel, by: PoolCorrection | None) -> FleetModel:

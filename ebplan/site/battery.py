@@ -51,6 +51,14 @@ class Battery(Part):
     terminal_value: tuple[TerminalValue, ...] = Field(min_length=1)
     """Value of the energy left at the end, falling with SoC (concave)."""
 
+    @property
+    def highest_efficiency(self) -> float:
+        """One-way efficiency of the cells above which a measurement is not believed.
+
+        They lose at least half of what the site says: cells grow old, never lossless.
+        """
+        return 1.0 - 0.5 * (1.0 - self.cell_efficiency)
+
     @model_validator(mode="after")
     def _reserve_lies_within(self) -> Battery:
         if not self.soc_min <= self.reserve_soc <= self.soc_max:

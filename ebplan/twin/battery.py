@@ -50,14 +50,28 @@ class Cells:
         self._quadratic = battery.converter_loss_quadratic / battery.converter_rated_kw
         self._efficiency = battery.cell_efficiency
         self.energy_kws = soc * self._capacity_kws
+        self._began_kws, self._vanished_kws = self.energy_kws, 0.0
         self.out_kws = 0.0
         """Given since the plant began, at the AC side."""
         self.in_kws = 0.0
         """Taken since the plant began, at the AC side."""
 
-    def drift(self, factor: float) -> None:
-        """Let the one-way efficiency be this many times what it was, 1 at most."""
-        self._efficiency = min(self._efficiency * factor, 1.0)
+    def drift(self, number: str, factor: float) -> None:
+        """Let a number be this many times what it was (``disturbances.BatteryDrift``)."""
+        if number == "efficiency":
+            self._efficiency = min(self._efficiency * factor, 1.0)
+            return
+        # as full as before, of less
+        self._capacity_kws *= factor
+        self._min_kws *= factor
+        self._max_kws *= factor
+        before_kws, self.energy_kws = self.energy_kws, self.energy_kws * factor
+        self._vanished_kws += before_kws - self.energy_kws
+
+    @property
+    def left_kws(self) -> float:
+        """What has left the energy stored since the plant began, less what has entered it."""
+        return self._began_kws - self.energy_kws - self._vanished_kws
 
     @property
     def soc(self) -> float:

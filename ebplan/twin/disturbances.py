@@ -89,10 +89,13 @@ class PoolDrift(Part):
 
 
 class BatteryDrift(Part):
-    """From now on the one-way efficiency of the cells is this many times what it was."""
+    """From now on a number of the cells is this many times what it was, at once."""
 
     what: Literal["battery_drift"] = "battery_drift"
     at_s: NonNegative
+    number: Literal["efficiency", "energy"] = "efficiency"
+    """``efficiency``: one-way, 1 at most; ``energy``: what they hold between states of charge 0 and
+    1, the state of charge staying as it is."""
     factor: Positive
 
 

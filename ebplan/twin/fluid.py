@@ -42,6 +42,8 @@ class FluidPlant:
         droop: what the converter does with an armed reserve; without, it only keeps it free.
         meter: the meter at the connection point.
         pool_meter: the meter of each pool.
+        cells_meter: of the power that leaves the energy stored in the cells; without, it is not
+            measured.
 
     Raises:
         InputError: site and state do not fit, or the models leave the range of their parameters.
@@ -60,6 +62,7 @@ class FluidPlant:
         droop: Droop | None = None,
         meter: MeterModel | None = None,
         pool_meter: MeterModel | None = None,
+        cells_meter: MeterModel | None = None,
     ) -> None:
         bias = bias or Bias()
         check_fit(site, state)
@@ -91,6 +94,9 @@ class FluidPlant:
             name: Meter(pool_meter or MeterModel(), seed, 1 + i)
             for i, name in enumerate(self._pools)
         }
+        self._cells_meter = None
+        if cells_meter is not None and self._converter is not None:
+            self._cells_meter = Meter(cells_meter, seed, 1 + len(self._pools))
         self._upsets = sorted(
             (d for d in disturbances if not isinstance(d, upset.FrequencyContingency)),
             key=lambda d: -d.at_s,
@@ -169,7 +175,7 @@ class FluidPlant:
                     self._converter.tripped = isinstance(d, upset.ConverterTrip)
             case upset.BatteryDrift():
                 if self._converter is not None:
-                    self._converter.cells.drift(d.factor)
+                    self._converter.cells.drift(d.number, d.factor)
             case upset.PoolDrift():
                 self._pool(d.pool).drift(d.number, d.factor, self._now_s)
             case upset.LoadStep() | upset.InstanceLost() | upset.InstanceReturned():
@@ -261,6 +267,9 @@ class FluidPlant:
             battery_meter_kw=self._battery_meter.read(self._now_s, net_kws) or 0.0
             if dt_s > 0.0
             else 0.0,
+            cells_meter_kw=None
+            if converter is None or self._cells_meter is None or dt_s == 0.0
+            else self._cells_meter.read(self._now_s, converter.cells.left_kws),
             soc=None if converter is None else converter.cells.soc,
             frequency_hz=self._frequency.at(self._now_s).hz,
             converter=None if converter is None else converter.standing,

@@ -129,6 +129,9 @@ class Measurements:
     """Energy counted."""
     refused: tuple[Refusal, ...] = ()
     """Commands of this step that could not be carried out in full."""
+    cells_meter_kw: float | None = None
+    """Reading of the power that leaves the energy stored in the cells; None where it is not
+    measured, and while its meter is silent."""
 
     @property
     def lost(self) -> dict[str, int]:
@@ -148,6 +151,7 @@ class Measurements:
             soc=self.soc,
             grid=grid,
             battery_kw=self.battery_meter_kw,
+            cells_kw=self.cells_meter_kw,
             converter_available=self.converter != "tripped",
             pools={
                 name: _pool_state(pool, self.at_s, self.dt_s, self.pool_meter_kw[name])

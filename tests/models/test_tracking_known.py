@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ebplan.errors import InputError
+from ebplan.models.tracking.assumed import storage
 from ebplan.models.tracking.history import MOST_ENTRIES, Entry, appended, json_lines, rows
 from ebplan.models.tracking.known import (
     SiteKnown,
@@ -20,6 +21,7 @@ from ebplan.state import PoolCorrection
 
 BEGAN = datetime(2026, 6, 1, tzinfo=UTC)
 ROW = (0.25, 0.75)
+STORAGE = storage(0.975, 0.9875)
 
 
 def at(seconds: float) -> datetime:
@@ -31,8 +33,8 @@ def lived() -> SiteKnown:
     for n in range(30):
         known = learn_power(known, "a", ROW, 1.0 if n < 15 else 1.08, at(10.0 * n))
         known = learn_capacity(known, "b", 0.9, at(10.0 * n))
-    known = learn_caps(known, "a", 0.8, 0.03, at(400.0))
-    return learn_battery(known, 0.97, at(500.0))
+    known = learn_caps(known, "a", 0.8, 0.03, at(400.0), new_use=True)
+    return learn_battery(known, STORAGE, "cells", 0.97, at(500.0))
 
 
 def test_what_differs_from_the_models_is_what_plans_are_made_with() -> None:
@@ -83,6 +85,19 @@ def test_what_is_saved_is_read_again() -> None:
     assert after == learn_power(known, "a", ROW, 1.02, at(1000.0))
     with pytest.raises(InputError, match="kind"):
         SiteKnown.parse({"kind": "state"})
+
+
+def test_a_drift_of_both_goes_once_they_are_told_apart() -> None:
+    known = SiteKnown()
+    for n in range(4):
+        known = learn_battery(known, STORAGE, "giving", 0.94, at(300.0 * n))
+    assert [d.parameter for d in known.drifts] == ["battery"]
+    assert any("tell apart" in words for words in known.told())
+    known = learn_battery(known, STORAGE, "taking", 0.94, at(2000.0))
+    assert [d.parameter for d in known.drifts] == ["battery_energy"]
+    assert any("has faded" in words for words in known.told())
+    assert known.battery_energy_gain == pytest.approx(0.94, abs=0.006)
+    assert known.battery_efficiency_gain == pytest.approx(1.0, abs=0.006)
 
 
 def test_the_history_is_rows_in_order() -> None:

@@ -9,6 +9,7 @@ import pytest
 from ebplan.adapters.commands import HoldConnectionPoint
 from ebplan.case import Case
 from ebplan.models.tracking.assumed import MOVED_SOC
+from ebplan.models.tracking.storage import Way
 from ebplan.plan import Plan, PoolEpoch
 from ebplan.planner import Planner
 from ebplan.planner.cells import CellsWatch
@@ -16,11 +17,12 @@ from ebplan.planner.watch import NOTHING, Watch
 from ebplan.pose import pose
 from ebplan.problem import PoolProblem, Problem
 from ebplan.state import PoolState, Settling, State, TierState
-from ebplan.twin import FluidPlant
+from ebplan.twin import FluidPlant, MeterModel
 from ebplan.twin.disturbances import BatteryDrift
 
 POOL = "llama70b"
 LONG_S = 1e6
+Said = tuple[list[tuple[Way, float]], list[float]]
 
 
 @pytest.fixture
@@ -134,26 +136,67 @@ def test_while_something_moves_nothing_is_concluded(
 # --- the battery ----------------------------------------------------------------------------
 
 
-def moved(case: Case, grid_kw: float, efficiency: float, seconds: int) -> list[float]:
-    """Hold a draw, and return what is said of the efficiency."""
+def moved(case: Case, grid_kw: float, *drifts: BatteryDrift, cells: bool = False) -> Said:
+    """Hold a draw, and return what is said of the cells."""
     plant = FluidPlant(
-        case.site, case.state, disturbances=(BatteryDrift(at_s=0.0, factor=efficiency),)
+        case.site,
+        case.state,
+        disturbances=drifts,
+        cells_meter=MeterModel() if cells else None,
     )
     plant.step([HoldConnectionPoint(at_s=0.0, grid_kw=grid_kw)], 5.0)
     assert case.site.battery is not None
     watch = CellsWatch(case.site.battery)
-    said = [watch.see(plant.step((), 1.0).state()) for _ in range(seconds)]
-    return [gain for gain in said if gain is not None]
+    said = [watch.see(plant.step((), 1.0).state()) for _ in range(400)]
+    stretches = [one.stretch for one in said if one.stretch is not None]
+    return stretches, [one.efficiency for one in said if one.efficiency is not None]
+
+
+EFFICIENCY = BatteryDrift(at_s=0.0, factor=0.97)
+FADE = BatteryDrift(at_s=0.0, number="energy", factor=0.94)
+
+
+@pytest.mark.parametrize(
+    ("drifts", "energy", "efficiency"),
+    [((), 1.0, 1.0), ((EFFICIENCY,), 1.0, 0.97), ((FADE,), 0.94, 1.0)],
+)
+@pytest.mark.parametrize(("grid_kw", "way"), [(1.0, "giving"), (9.0, "taking")])
+def test_what_moves_one_way_says_energy_and_efficiency_together(
+    case: Case,
+    grid_kw: float,
+    way: Way,
+    drifts: tuple[BatteryDrift, ...],
+    energy: float,
+    efficiency: float,
+) -> None:
+    stretches, by_cells = moved(case, grid_kw, *drifts)
+    assert len(stretches) >= 2
+    assert by_cells == []
+    together = energy * efficiency if way == "giving" else energy / efficiency
+    for said, value in stretches:
+        assert said == way
+        assert value == pytest.approx(together, rel=1e-6)
 
 
 @pytest.mark.parametrize("grid_kw", [1.0, 9.0])
-@pytest.mark.parametrize("efficiency", [1.0, 0.97])
-def test_what_moves_one_way_says_the_efficiency(
-    case: Case, grid_kw: float, efficiency: float
-) -> None:
-    said = moved(case, grid_kw, efficiency, 400)
-    assert len(said) >= 2
-    assert said == pytest.approx([efficiency] * len(said), rel=1e-6)
+def test_where_cells_are_measured_each_is_said_by_itself(case: Case, grid_kw: float) -> None:
+    stretches, by_cells = moved(case, grid_kw, EFFICIENCY, FADE, cells=True)
+    assert len(stretches) >= 2
+    for said, value in stretches:
+        assert said == "counted"
+        assert value == pytest.approx(0.94, rel=1e-6)
+    assert len(by_cells) > 300
+    assert by_cells == pytest.approx([0.97] * len(by_cells), rel=1e-6)
+
+
+def test_a_reading_of_the_cells_that_cannot_be_is_left_out(case: Case) -> None:
+    assert case.site.battery is not None
+    watch, told = CellsWatch(case.site.battery), states(case, 7.0, 7.0)
+    model_kw = (7.0 + 0.008 * 7.0 + 0.02 * 49.0 / 8.0) / 0.975
+    for kw, said in ((model_kw, 1.0), (1000.0 * model_kw, None), (-model_kw, None)):
+        watch.see(told[0])
+        found = watch.see(told[1].model_copy(update={"cells_kw": kw})).efficiency
+        assert found == (None if said is None else pytest.approx(said))
 
 
 def states(case: Case, *kw: float, every_s: float = 1.0) -> list[State]:
@@ -170,7 +213,7 @@ def states(case: Case, *kw: float, every_s: float = 1.0) -> list[State]:
 def says(case: Case, told: list[State]) -> bool:
     assert case.site.battery is not None
     watch = CellsWatch(case.site.battery)
-    return any(watch.see(state) is not None for state in told)
+    return any(watch.see(state).stretch is not None for state in told)
 
 
 def test_a_power_that_jumps_or_an_unseen_minute_begins_a_stretch_anew(case: Case) -> None:

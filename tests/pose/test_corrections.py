@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from ebplan import Case, Planner, check_plan, load_case
 from ebplan.errors import InputError
 from ebplan.pose import pose
+from ebplan.pose.battery import pose_battery
 from ebplan.problem import PoolProblem, Problem
 from ebplan.state import PoolCorrection, State
+from ebplan.wear import Wear
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POOL = "llama70b"
@@ -128,10 +130,67 @@ def test_the_efficiency_of_the_battery_is_what_was_measured(case: Case) -> None:
     assert plain is not None
     assert one is not None
     assert one.cell_efficiency == pytest.approx(0.97 * plain.cell_efficiency)
+    # a battery that loses nothing is a meter that errs: half of the site's loss is left
     most = case.state.model_copy(update={"battery_efficiency_gain": 1.2})
     most_of = pose(case.event, case.site, most).battery
     assert most_of is not None
-    assert most_of.cell_efficiency == 1.0
+    assert most_of.cell_efficiency == pytest.approx(1.0 - 0.5 * (1.0 - plain.cell_efficiency))
+    least = case.state.model_copy(update={"battery_efficiency_gain": 0.7})
+    low = case.site.model_copy(
+        update={"battery": case.site.battery.model_copy(update={"cell_efficiency": 0.6})}
+        if case.site.battery
+        else {}
+    )
+    assert pose(case.event, low, least).battery is not None
+
+
+def test_a_battery_that_has_faded_holds_less(case: Case) -> None:
+    assert case.site.battery is not None
+    faded = case.state.model_copy(update={"battery_energy_gain": 0.94})
+    event = case.event.model_copy(
+        update={"response": case.event.response.model_copy(update={"restore_soc": 0.6})}
+    )
+    plain, problem = (pose(event, case.site, state) for state in (case.state, faded))
+    one = problem.battery
+    assert plain.battery is not None
+    assert one is not None
+    for field in ("energy_kwh", "start_kwh", "min_kwh", "max_kwh", "reserve_kwh"):
+        assert getattr(one, field) == pytest.approx(0.94 * getattr(plain.battery, field))
+    assert problem.restore_kwh == pytest.approx(0.94 * 0.6 * case.site.battery.energy_kwh)
+    assert one.cell_efficiency == plain.battery.cell_efficiency
+    assert sum(s.width_kwh for s in one.terminal) == pytest.approx(one.energy_kwh)
+    assert any("planned to hold what was measured, 9.4 kWh" in c for c in problem.caveats)
+    assert not any("planned to hold" in caveat for caveat in plain.caveats)
+
+
+def test_a_share_of_faded_cells_costs_what_it_did(case: Case) -> None:
+    assert case.site.battery is not None
+    wear = {
+        "replacement_per_kwh": 30000.0,
+        "temperature_c": 25.0,
+        "depth_stress": {"coefficient": 1e-4, "exponent": 1.5},
+        "calendar": [
+            {"soc": 0.1, "loss_per_year": 0.01},
+            {"soc": 0.95, "loss_per_year": 0.03},
+        ],
+        "segments": 4,
+    }
+    battery = case.site.battery.model_copy(update={"wear_per_kwh": None, "wear": Wear.parse(wear)})
+    horizon_s = 4.0 * 3600.0
+    faded = case.state.model_copy(update={"battery_energy_gain": 0.9})
+    plain, one = (
+        pose_battery(battery, state, horizon_s, currency="JPY") for state in (case.state, faded)
+    )
+    assert len(one.depth_segments) == len(plain.depth_segments) == 4
+    for before, after in zip(plain.depth_segments, one.depth_segments, strict=True):
+        assert after.from_kwh == pytest.approx(0.9 * before.from_kwh)
+        assert after.price_per_kwh == pytest.approx(before.price_per_kwh / 0.9)
+    (line,), (before_line,) = one.calendar, plain.calendar
+    full, was_full = (
+        line.price_per_kwh_h * one.max_kwh + line.price_per_h,
+        before_line.price_per_kwh_h * plain.max_kwh + before_line.price_per_h,
+    )
+    assert full == pytest.approx(was_full)
 
 
 gains = st.floats(0.5, 2.0)

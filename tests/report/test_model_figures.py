@@ -188,7 +188,8 @@ def test_the_library_is_drawn_but_for_what_no_fit_writes(name: str) -> None:
 
 
 def test_a_prior_alone_does_not_squeeze_what_was_measured(tmp_path: Path) -> None:
-    both = [{"name": "bf16", **SERVED}, {"name": "guess", **SERVED, "parameters": 70.0}]
+    large = {**SERVED, "parameters": 70.0, "active_parameters": 70.0}
+    both = [{"name": "bf16", **SERVED}, {"name": "guess", **large}]
     table = {**serving(), "configuration": ["bf16"] * 6}
     model = fitted(tmp_path, "serving", table=table, options={"configurations": both})
     figure = draw_model(model)

@@ -77,6 +77,38 @@ def test_cells_lose_more() -> None:
     assert lost(0.97) == pytest.approx(lost(1.0) / 0.97, rel=1e-6)
 
 
+def test_cells_hold_less_and_stay_as_full() -> None:
+    def lost(factor: float) -> float:
+        one = plant(BatteryDrift(at_s=1.0, number="energy", factor=factor))
+        before, began = one.step((), 0.5), one.step((), 0.5)
+        assert before.soc is not None
+        assert began.soc == pytest.approx(before.soc)
+        m = one.step([HoldConnectionPoint(at_s=0.0, grid_kw=1.0)], 100.0)
+        assert m.soc is not None
+        return (before.soc - m.soc) / m.registers.battery_out_kwh
+
+    assert lost(0.94) == pytest.approx(lost(1.0) / 0.94, rel=1e-6)
+
+
+@pytest.mark.parametrize("grid_kw", [1.0, 9.0])
+def test_what_leaves_the_cells_is_measured_where_there_is_a_meter(grid_kw: float) -> None:
+    of = case("under_frequency")
+    assert of.site.battery is not None
+    fade = BatteryDrift(at_s=10.0, number="energy", factor=0.9)
+    one = FluidPlant(of.site, of.state, disturbances=(fade,), cells_meter=MeterModel(), seed=5)
+    one.step([HoldConnectionPoint(at_s=0.0, grid_kw=grid_kw)], 9.5)
+    before, after = one.step((), 1.0), one.step((), 1.0)
+    # energy that fades leaves no cells
+    assert before.cells_meter_kw == pytest.approx(after.cells_meter_kw or 0.0, rel=1e-3)
+    last = one.step((), 1.0)
+    assert after.soc is not None
+    assert last.soc is not None
+    held_kwh = 0.9 * of.site.battery.energy_kwh
+    assert last.cells_meter_kw == pytest.approx((after.soc - last.soc) * held_kwh * 3600.0)
+    assert last.state().cells_kw == last.cells_meter_kw
+    assert plant().step((), 1.0).state().cells_kw is None
+
+
 def test_a_pool_has_its_own_meter() -> None:
     meter = MeterModel(noise_share=0.01)
     noisy, true = plant(meter=meter), plant()

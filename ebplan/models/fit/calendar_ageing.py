@@ -22,6 +22,7 @@ from ebplan.models.fit.ageing_law import FittedRates, RateLaw, fit_rates, leave_
 from ebplan.models.fit.build import rounded
 from ebplan.models.fit.conditions import Condition, read_conditions, stress_arrays
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_test_time
 from ebplan.models.wear import SECONDS_PER_YEAR
 
 STRESSES = ("temperature", "soc")
@@ -54,6 +55,7 @@ def fit_calendar_ageing(data: Measurements, options: CalendarOptions) -> Calenda
         InputError: a condition is not one condition, there are too few, or temperature or state of
             charge do not vary enough to tell their effect.
     """
+    check_test_time(data.quantity("elapsed"), data.file)
     conditions, data = read_conditions(data, STRESSES, "elapsed")
     fitted = fit_rates(_law(options), conditions, data.file)
     log_k, energy, cubic = fitted.theta

@@ -9,7 +9,7 @@ from ebplan.errors import InputError
 from ebplan.models.cap import CapModel
 from ebplan.models.card import Finding, ModelCard, ValidRange
 from ebplan.models.fit.board import FittedBoard, Readings
-from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.sweep import (
     MOST_ELASTICITY,
     SweepOptions,
@@ -47,6 +47,7 @@ class CapSweepOptions(SweepOptions):
     has to do for the whole range, so a range that ends higher is planned with a gentler one."""
 
 
+@names_the_table
 def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
     """Fit a cap model to a sweep.
 

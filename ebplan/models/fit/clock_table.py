@@ -10,7 +10,7 @@ from ebplan.models.board import BoardLaw, log_power
 from ebplan.models.card import Finding, ModelCard, ValidRange
 from ebplan.models.clock import ClockModel
 from ebplan.models.estimate import CONFIDENCE
-from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.sweep import (
     MOST_ELASTICITY,
     SweepOptions,
@@ -41,6 +41,7 @@ class ClockTableOptions(SweepOptions):
     """Lowest clock that the planner may use; the lowest measured where absent."""
 
 
+@names_the_table
 def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockModel:
     """Fit a clock model to a sweep.
 

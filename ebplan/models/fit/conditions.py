@@ -21,6 +21,7 @@ from scipy.optimize import minimize_scalar
 from ebplan.errors import InputError
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_capacity_left, check_cells
 from ebplan.models.fit.robust import MAD_TO_SIGMA, OUTLIER_SPREADS
 
 TOLERANCE = {"temperature": 1.0, "soc": 0.02, "depth": 0.02, "c_rate": 0.05}
@@ -76,6 +77,9 @@ def read_conditions(
         InputError: a stress moves within a condition, a first check-up is not near 100 %, or a
             condition has fewer than two check-ups later than its first.
     """
+    check_capacity_left(data.quantity("capacity"), data.file)
+    if "temperature" in data.values:
+        check_cells(data.quantity("temperature"), data.file)
     loss = 1.0 - data.quantity("capacity") - (0.0 if fade is None else fade)
     found, off = [], np.zeros(len(data), dtype=bool)
     labels = data.label("condition")

@@ -193,7 +193,7 @@ def _card(
         assumptions=ageing_law.given(fitted.law, ("1", "1", "1/C"), (1.0, 1.0, 1.0)),
         findings=(
             *ageing_law.findings(fitted, needed, "full cycles"),
-            _about_rest(calendar, taken),
+            _about_rest(data, calendar, taken),
             *_about_temperature(temperature),
         ),
         not_for=(
@@ -204,12 +204,16 @@ def _card(
     )
 
 
-def _about_rest(calendar: CalendarAgeing | None, taken: TakenOff | None) -> Finding:
+def _about_rest(
+    data: Measurements, calendar: CalendarAgeing | None, taken: TakenOff | None
+) -> Finding:
     if calendar is None or taken is None:
+        unread = [name for name in ("elapsed", "soc") if name in data.values]
         return Finding(
             title="Loss at rest is inside",
             text="No model of rest was given: what the cells lost by the time that the test took "
-            "counts as lost by cycling. Together with a model of rest it is counted twice.",
+            "counts as lost by cycling. Together with a model of rest it is counted twice."
+            + (f" Not used without it: {', '.join(unread)}." if unread else ""),
         )
     return rest_taken_off.finding(taken, calendar)
 

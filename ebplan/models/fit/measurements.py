@@ -7,13 +7,14 @@ neighbours') takes the row out, by line and with the reason, and goes onto the m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import wraps
 from itertools import pairwise
 from math import isfinite, nan
 from pathlib import Path
-from typing import TypeAlias
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +148,30 @@ class Measurements:
             sha256=self.sha256,
             source=self.source,
         )
+
+
+P = ParamSpec("P")
+Made = TypeVar("Made")
+
+
+def names_the_table(
+    fit: Callable[Concatenate[Measurements, P], Made],
+) -> Callable[Concatenate[Measurements, P], Made]:
+    """Let a fit's errors name the file of its measurements, where they name none.
+
+    What is wrong with an option does not stand in that file: the caller knows where it does.
+    """
+
+    @wraps(fit)
+    def with_file(data: Measurements, /, *args: P.args, **kwargs: P.kwargs) -> Made:
+        try:
+            return fit(data, *args, **kwargs)
+        except InputError as error:
+            if error.field.startswith("options."):
+                raise
+            raise error.in_file(data.file) from None
+
+    return with_file
 
 
 def read_measurements(
@@ -336,7 +361,8 @@ def _without_impossible(data: Measurements) -> Measurements:
                 field=f"columns.{name}",
                 value="no number in any row" if np.isnan(value).all() else f"{value[0]:g}",
                 allowed=quantity.allowed(),
-                remedy="correct the column, its unit, or the mapping"
+                remedy="correct the column, its unit "
+                f"({', '.join(quantity.factors)}) or the mapping"
                 + ("; numbers have a decimal point" if np.isnan(value).all() else ""),
                 file=data.file,
             )

@@ -15,7 +15,7 @@ from ebplan.models.card import Assumption, ModelCard, Provenance, Statistic, Val
 from ebplan.models.curve import Curve
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.build import rounded
-from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.robust import fit_robust
 from ebplan.models.fit.serving import ServingOptions, fit_serving
 from ebplan.models.fleet import FleetModel, SmoothRoof, WorkloadModel
@@ -45,6 +45,7 @@ class FleetOptions(ServingOptions):
     """Instances of the fleet; a row of the table is one instance."""
 
 
+@names_the_table
 def fit_fleet(data: Measurements, options: FleetOptions) -> FleetModel:
     """Return the fleet model of the first configuration of a table; see ``fit_serving``.
 
@@ -189,7 +190,7 @@ def _card(
             "validity": tuple(
                 ValidRange(name=v.name, low=v.low, high=v.high, unit=v.unit)
                 for v in card.validity
-                if served.configuration.name in v.name
+                if v.name.endswith(f", {served.configuration.name}")
             ),
             "assumptions": (
                 Assumption(

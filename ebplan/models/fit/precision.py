@@ -8,15 +8,15 @@ readings are interpolated between its neighbours (in logarithms), never beyond t
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ebplan.document import NonNegative, Part, Positive
+from ebplan.document import FieldFault, NonNegative, Part, Positive
 from ebplan.errors import InputError
 from ebplan.models.card import Assumption, Finding, ModelCard, Provenance, Statistic, ValidRange
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
-from ebplan.models.fit.measurements import Measurements
-from ebplan.models.fit.plausible import check_gpu_power
+from ebplan.models.fit.measurements import Measurements, names_the_table
+from ebplan.models.fit.plausible import GPU_KW, check_gpu_power
 from ebplan.models.intervals import student_quantile
 from ebplan.models.points import Points
 from ebplan.models.tier import TierModel
@@ -55,6 +55,25 @@ class PrecisionOptions(Part):
     repeatability: float = Field(default=0.02, gt=0.0, le=0.2)
     """How well a ratio repeats, as a share; counts as 4 pairs of the spread."""
 
+    @model_validator(mode="after")
+    def _can_be(self) -> PrecisionOptions:
+        if self.lower == self.base:
+            raise FieldFault(
+                field="lower",
+                value=self.lower,
+                allowed=f"another precision than base = {self.base!r}",
+                remedy="name the precision that is compared with it",
+            )
+        low, high = GPU_KW
+        if self.idle_kw_per_gpu and not low <= self.idle_kw_per_gpu <= high:
+            raise FieldFault(
+                field="idle_kw_per_gpu",
+                value=self.idle_kw_per_gpu,
+                allowed=f"0, or {low:g} to {high:g} kW per GPU",
+                remedy="check its unit (W or kW?)",
+            )
+        return self
+
 
 def throughput_ratio(base: FloatArray | float, lower: FloatArray | float) -> FloatArray:
     """Return the throughput of the lower precision relative to the base."""
@@ -68,6 +87,7 @@ def busy_power_ratio(
     return np.asarray((np.asarray(lower_kw) - idle_kw) / (np.asarray(base_kw) - idle_kw))
 
 
+@names_the_table
 def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
     """Fit a tier model to a pair.
 
@@ -87,11 +107,10 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
     for field, precision in (("base", options.base), ("lower", options.lower)):
         if not (labels == precision).any():
             raise InputError(
-                field=field,
+                field=f"options.{field}",
                 value=precision,
                 allowed=", ".join(sorted(set(labels.tolist()))),
                 remedy="name a precision of the table",
-                file=data.file,
             )
     if np.ptp(gpus[chosen]) > 0.0:
         raise InputError(
@@ -105,11 +124,10 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
     idle_kw = options.idle_kw_per_gpu * float(gpus[chosen][0])
     if data.quantity("power")[chosen].min() <= idle_kw:
         raise InputError(
-            field="idle_kw_per_gpu",
+            field="options.idle_kw_per_gpu",
             value=options.idle_kw_per_gpu,
-            allowed="below every power of the table, per GPU",
-            remedy="correct it, or `gpus`",
-            file=data.file,
+            allowed="below every power of the table, per GPU, in kW",
+            remedy="correct it (W or kW?), or options.gpus_per_row",
         )
     load, gains, draws = _pairs(data, options, idle_kw)
     gain = _interval(gains, options.repeatability)

@@ -26,7 +26,7 @@ from ebplan.errors import InputError
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.measurements import Measurements
-from ebplan.models.fit.plausible import check_time_base
+from ebplan.models.fit.plausible import check_gpu_power, check_of_cap, check_time_base
 from ebplan.models.fit.robust import RobustFit, fit_robust
 from ebplan.models.fit.series import WITHIN, correlation_time, dips
 from ebplan.models.intervals import student_quantile
@@ -61,6 +61,8 @@ class RampOptions(Part):
     sensor_window_s: NonNegative = 0.0
     """Averaging window of the power sensor in s; 1 for ``nvmlDeviceGetPowerUsage`` on Ampere and
     later. Nothing faster is claimed."""
+    gpus_per_row: int = Field(default=1, ge=1)
+    """GPUs whose power a row sums up; a row metered behind the converter may hold anything."""
     least_step: float = Field(default=0.05, gt=0.0, lt=1.0)
     """A command that moves power by less than this share of the level is no step."""
 
@@ -130,6 +132,7 @@ def find_steps(data: Measurements, options: RampOptions) -> Series:
             file=data.file,
         )
     check_time_base(time, data.file)
+    _check_powers(data, options)
     low = dips(time, power, starts)
     interval = float(np.median(np.diff(time)))
     steps, none = [], []
@@ -160,6 +163,24 @@ def find_steps(data: Measurements, options: RampOptions) -> Series:
             )
         )
     return Series(tuple(steps), low, tuple(none))
+
+
+def _check_powers(data: Measurements, options: RampOptions) -> None:
+    """Refuse powers that are not those of GPUs, or not those under their caps."""
+    if data.measurement_point not in ("gpu", "node"):
+        return  # converters and whole sites are of any size
+    power, command = data.quantity("power") / options.gpus_per_row, data.quantity("command")
+    check_gpu_power(power, data.file)
+    # a node draws more than its boards, and a set-point of another kind holds no power
+    set_ = command > 0.0
+    if data.measurement_point == "gpu" and "cap" in options.mechanism and set_.any():
+        check_of_cap(
+            power[set_],
+            command[set_],
+            data.file,
+            field="command",
+            rows_of=options.gpus_per_row,
+        )
 
 
 def _made(share: FloatArray) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from ebplan.errors import InputError
 from ebplan.models.card import Excluded, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.curves import FloatArray
-from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.plausible import check_settling
 from ebplan.models.fit.ramp import RampOptions, Series, Step, find_steps, fit_side
 from ebplan.models.fit.series import (
@@ -28,6 +28,7 @@ SHOWN_BEFORE = 0.25
 """And before it, as a share of that."""
 
 
+@names_the_table
 def fit_ramp(data: Measurements, options: RampOptions) -> RampModel:
     """Fit a ramp model to a time series.
 

@@ -29,6 +29,7 @@ from ebplan.models.estimate import CONFIDENCE
 from ebplan.models.fit.ageing_law import FittedRates
 from ebplan.models.fit.conditions import Condition, stress_arrays
 from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.plausible import check_cycling_time, check_test_time
 from ebplan.models.intervals import gradient, student_quantile
 
 CLOCK = "full_cycles"
@@ -61,6 +62,9 @@ def loss_at_rest(data: Measurements, calendar: CalendarAgeing) -> FloatArray:
         InputError: a column is not mapped.
         RangeError: a row lies outside what ``calendar`` was measured over.
     """
+    elapsed = data.quantity("elapsed")
+    check_test_time(elapsed, data.file)
+    check_cycling_time(elapsed, data.quantity(CLOCK), data.quantity("c_rate"), data.file)
     columns = [data.quantity(name).tolist() for name in COLUMNS.values()]
     lost = []
     for line, *at in zip(data.lines.tolist(), *columns, strict=True):

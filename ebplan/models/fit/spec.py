@@ -20,7 +20,7 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -59,6 +59,8 @@ class Fit(NamedTuple):
     """Makes the artefact."""
     what: str
     """What comes out, in words."""
+    columns: tuple[str, ...]
+    """Quantities and labels that it reads."""
     points: tuple[MeasurementPoint, ...] = MEASUREMENT_POINTS
     """Where its powers may be metered."""
     artefacts: tuple[str, ...] = ()
@@ -82,25 +84,76 @@ BATTERY_POINTS: tuple[MeasurementPoint, ...] = ("ac", "connection_point")
 """A battery stands behind its converter: no GPU and no node meters it."""
 
 
+SERVING = (
+    "concurrency", "power", "throughput", "itl", "ttft", "tokens_out", "tokens_in", "configuration",
+)  # fmt: skip
+SWEEP = ("cap", "clock", "power", "throughput", "gpus", "workload")
 FITS = {
-    "serving": Fit(ServingOptions, fit_serving, "power, throughput and latency against load"),
-    "fleet": Fit(FleetOptions, fit_fleet, "the same of one configuration, as the planner uses it"),
-    "caps": Fit(CapSweepOptions, fit_cap_sweep, "throughput and power under power caps"),
-    "clocks": Fit(ClockTableOptions, fit_clock_table, "throughput and power under locked clocks"),
-    "precision": Fit(PrecisionOptions, fit_precision, "a lower precision against the base one"),
-    "ramp": Fit(RampOptions, fit_ramp, "delay and time constants, down and up apart"),
-    "standby": Fit(StandbyOptions, fit_standby, "power idle, loaded idle and asleep"),
+    "serving": Fit(
+        ServingOptions, fit_serving, "power, throughput and latency against load", SERVING
+    ),
+    "fleet": Fit(
+        FleetOptions, fit_fleet, "the same of one configuration, as the planner uses it", SERVING
+    ),
+    "caps": Fit(CapSweepOptions, fit_cap_sweep, "throughput and power under power caps", SWEEP),
+    "clocks": Fit(
+        ClockTableOptions, fit_clock_table, "throughput and power under locked clocks", SWEEP
+    ),
+    "precision": Fit(
+        PrecisionOptions,
+        fit_precision,
+        "a lower precision against the base one",
+        ("concurrency", "power", "throughput", "gpus", "precision"),
+    ),
+    "ramp": Fit(
+        RampOptions,
+        fit_ramp,
+        "delay and time constants, down and up apart",
+        ("time", "power", "command"),
+    ),
+    "standby": Fit(
+        StandbyOptions,
+        fit_standby,
+        "power idle, loaded idle and asleep",
+        ("power", "gpus", "mode"),
+    ),
     "battery_series": Fit(
-        BatteryOptions, fit_battery_series, "battery energy and losses, series", BATTERY_POINTS
+        BatteryOptions,
+        fit_battery_series,
+        "battery energy and losses, series",
+        ("time", "battery_power", "soc"),
+        BATTERY_POINTS,
     ),
     "battery_cycles": Fit(
-        BatteryOptions, fit_battery_cycles, "battery energy and losses, cycles", BATTERY_POINTS
+        BatteryOptions,
+        fit_battery_cycles,
+        "battery energy and losses, cycles",
+        ("energy_in", "energy_out", "depth", "power"),
+        BATTERY_POINTS,
     ),
     "calendar_ageing": Fit(
-        CalendarOptions, fit_calendar_ageing, "capacity lost at rest", BATTERY_POINTS
+        CalendarOptions,
+        fit_calendar_ageing,
+        "capacity lost at rest",
+        ("temperature", "soc", "elapsed", "capacity", "condition"),
+        BATTERY_POINTS,
     ),
     "cycle_ageing": Fit(
-        CycleOptions, fit_cycle_ageing, "capacity lost by cycling", BATTERY_POINTS, ("calendar",)
+        CycleOptions,
+        fit_cycle_ageing,
+        "capacity lost by cycling",
+        (
+            "c_rate",
+            "depth",
+            "full_cycles",
+            "capacity",
+            "temperature",
+            "soc",
+            "elapsed",
+            "condition",
+        ),
+        BATTERY_POINTS,
+        ("calendar",),
     ),
 }
 """What ``ebplan fit`` fits to a table, by name."""
@@ -130,7 +183,7 @@ class FitSpec(Document):
     """What is fitted."""
     data: str
     """CSV or Parquet file, relative to this one."""
-    source: str
+    source: str = Field(min_length=1)
     """Who measured."""
     measurement_point: MeasurementPoint
     """Where powers are metered."""
@@ -185,7 +238,7 @@ def _check_name(said: dict[str, Any]) -> None:
             field="fit",
             value=said["fit"],
             allowed=", ".join(names),
-            remedy="choose one of these",
+            remedy=_meant(str(said["fit"]), names) or "choose one of these",
         )
 
 
@@ -209,14 +262,16 @@ def _fit(said: dict[str, Any], path: Path, data: Path | None) -> Artefact:
     options = fit.options.parse(
         beside(spec.options, fit.artefacts, path.parent), file=str(path), at="options"
     )
-    _check_columns(spec, str(path))
     _check_point(spec, fit, str(path))
+    _check_columns(spec, fit, str(path))
+    columns = {
+        name: Column(c) if isinstance(c, str) else Column(c.column, c.unit)
+        for name, c in spec.columns.items()
+    }
+    _check_sources(columns, str(path))
     measured = read_measurements(
         data or path.parent / spec.data,
-        {
-            name: Column(c) if isinstance(c, str) else Column(c.column, c.unit)
-            for name, c in spec.columns.items()
-        },
+        columns,
         source=spec.source,
         measurement_point=spec.measurement_point,
         measurement_note=spec.measurement_note,
@@ -226,22 +281,50 @@ def _fit(said: dict[str, Any], path: Path, data: Path | None) -> Artefact:
     try:
         return fit.run(measured, options)
     except InputError as error:
-        # what is said of an option stands in the spec, what is said of readings in the table
-        said_in_spec = error.field.startswith("options.") or error.field == "measurement_point"
-        raise error.in_file(str(path) if said_in_spec else measured.file) from None
+        # what is said of an option stands in the spec, whatever file the error names
+        if error.field.startswith("options") or error.field == "measurement_point":
+            error.file = str(path)
+        raise error.in_file(measured.file) from None
 
 
-def _check_columns(spec: FitSpec, file: str) -> None:
-    """Refuse names that no fit asks for: a slip would be read as a text column and ignored."""
-    allowed = (*QUANTITIES, *LABELS)
+def _check_columns(spec: FitSpec, fit: Fit, file: str) -> None:
+    """Refuse what the fit does not read: it would be ignored, and nobody would know."""
     for name in spec.columns:
-        if name not in allowed:
-            near = get_close_matches(name, allowed, 1)
+        if name not in fit.columns:
             raise InputError(
                 field=f"columns.{name}",
                 value=name,
-                allowed=", ".join(allowed),
-                remedy=f"did you mean {near[0]}?" if near else "choose one of these",
+                allowed=f"what fit = {spec.fit!r} reads: {', '.join(fit.columns)}",
+                remedy=_about_column(name, fit),
+                file=file,
+            )
+
+
+def _about_column(name: str, fit: Fit) -> str:
+    """Say what to do about a name that a fit does not read."""
+    if name in (*QUANTITIES, *LABELS):
+        readers = [other for other, one in FITS.items() if name in one.columns]
+        others = f"; read by fit = {', '.join(map(repr, readers))}" if readers else ""
+        return f"remove the line: nothing is fitted to it here{others}"
+    return _meant(name, fit.columns) or "choose one of these, or remove the line"
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    """Ask whether the nearest of some names was meant; nothing where none is near."""
+    near = get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _check_sources(columns: Mapping[str, Column], file: str) -> None:
+    """Refuse one column for two quantities: one of them is then not what was measured."""
+    first: dict[str, str] = {}
+    for name, column in columns.items():
+        if name in QUANTITIES and first.setdefault(column.column, name) != name:
+            raise InputError(
+                field=f"columns.{name}",
+                value=column.column,
+                allowed=f"a column of its own: {first[column.column]} is read from this one",
+                remedy="correct one of the two",
                 file=file,
             )
 

@@ -16,7 +16,7 @@ from ebplan.errors import InputError
 from ebplan.models.card import Finding, ModelCard, Statistic
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
-from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.plausible import check_gpu_power
 from ebplan.models.fit.series import correlation_time
 from ebplan.models.intervals import student_quantile
@@ -44,6 +44,7 @@ class StandbyOptions(Part):
     """GPUs whose power a row sums up; a column ``gpus`` goes before."""
 
 
+@names_the_table
 def fit_standby(data: Measurements, options: StandbyOptions) -> StandbyModel:
     """Fit a standby model.
 
@@ -71,7 +72,8 @@ def fit_standby(data: Measurements, options: StandbyOptions) -> StandbyModel:
         for mode in MODES
         if (modes == mode).any()
     }
-    check_gpu_power(power, data.file)
+    for mode in found:  # a mode of its own unit would hide in the median of all
+        check_gpu_power(power[modes == mode], data.file)
     _check_order(found, data.file)
     return StandbyModel(
         name=options.name,

@@ -23,14 +23,12 @@ from ebplan.models.fit.board import (
     fit_board,
     not_binding,
 )
-from ebplan.models.fit.measurements import Measurements
-from ebplan.models.fit.plausible import check_gpu_power
+from ebplan.models.fit.measurements import Measurements, names_the_table
+from ebplan.models.fit.plausible import check_gpu_power, check_of_cap
 from ebplan.models.points import Points
 
 Kind = Literal["inside", "end", "free"]
 """A reading held out lies between others, or is the lowest or highest; or its cap does nothing."""
-MOST_OF_CAP = 1.1
-"""A board draws no more than its cap but for a few percent."""
 NEAR_FULL = 0.995
 """Shares of the full power above this are not asked for an elasticity: 0 over 0 at 1."""
 LEAST_ELASTICITY = 1e-3
@@ -114,15 +112,8 @@ def sweep_readings(
     check_gpu_power(power, data.file)
     cap = data.values.get("cap", np.full(len(data), np.inf))
     clock = data.values.get("clock")
-    held = float(np.median(power / cap))
-    if held > MOST_OF_CAP:
-        raise InputError(
-            field="columns.power",
-            value=f"{held:.2f} times the cap in the median",
-            allowed=f"at most {MOST_OF_CAP:g} times: boards hold their caps",
-            remedy="check the units, and gpus_per_row: a row may sum up several GPUs",
-            file=data.file,
-        )
+    if "cap" in data.values:
+        check_of_cap(power, cap, data.file)
     found = {}
     for name in dict.fromkeys(names.tolist()):
         rows = np.flatnonzero(names == name)
@@ -233,6 +224,7 @@ def _columns(readings: Readings, fitted: FittedBoard) -> dict[str, FloatArray]:
     return columns
 
 
+@names_the_table
 def fit_workloads(
     data: Measurements, options: SweepOptions
 ) -> tuple[Measurements, Mapping[str, tuple[Readings, FittedBoard]]]:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from ebplan.errors import InputError
@@ -87,7 +88,9 @@ def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> Tabl
             field="(file)",
             value=reason,
             allowed="a readable UTF-8 CSV file",
-            remedy="check the path",
+            remedy="check the path"
+            if isinstance(error, OSError)
+            else "save the table as CSV in UTF-8, or as Parquet",
             file=str(path),
         ) from None
     return parse_table(text, columns, file=path.name, delimiter=delimiter)
@@ -132,4 +135,7 @@ def _about_header(head: Sequence[str], missing: str) -> str:
         if missing in [cell.strip() for name in head for cell in name.split(delimiter)]:
             written = json.dumps(delimiter)
             return f"the cells stand between {written}: add  delimiter = {written}  to the spec"
-    return f"add the column {missing}"
+    lower = {name.lower(): name for name in head}
+    near = get_close_matches(missing.lower(), lower, 1)
+    meant = f"; did you mean {lower[near[0]]!r}? Then correct the spec" if near else ""
+    return f"add the column {missing}{meant}"

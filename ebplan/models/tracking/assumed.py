@@ -7,8 +7,12 @@ shows as drift, which is what it is to a plan.
 
 from __future__ import annotations
 
+from functools import cache
+from math import log
+
 from ebplan.models.tracking.belief import Prior
-from ebplan.models.tracking.parameter import DAY_S, Parameter
+from ebplan.models.tracking.parameter import DAY_S, Parameter, Sensing
+from ebplan.models.tracking.storage import Storage
 
 RUN_DAYS = 365.0
 """Days of readings until noise alone names a drift, on average."""
@@ -54,14 +58,9 @@ SOC_SD = 0.0002
 """Standard deviation of a difference of two readings of the state of charge: the battery counts
 charge to this share."""
 MOVED_SOC = 0.02
-"""Share of the battery's energy that is moved one way for one observation of its efficiency."""
-
-BATTERY = Parameter(
-    name="battery_efficiency",
-    numbers=("battery_efficiency_gain",),
-    more="loses less",
-    less="loses more",
-    prior=Prior.of_gains(1, apart=0.0, together=0.05, bounds=(0.7, 1.2), memory_s=30.0 * DAY_S),
+"""Share of the battery's energy that is moved one way for one observation by its state of charge.
+"""
+BY_CHARGE = Sensing(
     white_sd=SOC_SD / MOVED_SOC,
     correlated_sd=0.0,
     correlation_s=1.0,
@@ -70,7 +69,42 @@ BATTERY = Parameter(
     smallest=0.03,
     run_days=RUN_DAYS,
 )
-"""One-way efficiency of the battery, over the site's."""
+"""What a state of charge says of the energy of the cells, in logarithms."""
+BY_CELLS = Sensing(
+    # readings of ten seconds: class 0.5 sensors on both sides of the converter
+    white_sd=0.003,
+    # the open-circuit voltage is a table over the state of charge, and the cells lag behind it
+    correlated_sd=0.002,
+    correlation_s=300.0,
+    block_s=10.0,
+    smallest=0.03,
+    run_days=RUN_DAYS,
+)
+"""What the power that leaves the cells says of their efficiency, in logarithms."""
+
+
+@cache
+def storage(cell_efficiency: float, highest_efficiency: float) -> Storage:
+    """Return what is assumed of a battery.
+
+    Args:
+        cell_efficiency: one-way, by its site.
+        highest_efficiency: that is physical.
+    """
+    # cells fade to 0.8 in a life; a loss that doubles is old age too
+    energy_sd, efficiency_sd = 0.05, 0.03
+    return Storage(
+        by_charge=BY_CHARGE,
+        by_cells=BY_CELLS,
+        prior=Prior(
+            mean=(0.0, 0.0),
+            covariance=((energy_sd**2, 0.0), (0.0, efficiency_sd**2)),
+            low=(log(0.5), log(0.7)),
+            high=(log(1.1), log(highest_efficiency / cell_efficiency)),
+            memory_s=30.0 * DAY_S,
+        ),
+    )
+
 
 CAP_BLOCK_S = 5.0
 """Readings of a cap are gathered for so long: it is to be de-rated at once."""

@@ -2,8 +2,10 @@
 
 An observation is the share of the power meant to be moved that was moved. One that falls below
 what is believed by more than its error de-rates the mechanism at once: the next plan reckons with
-no more than what came. It is trusted again only after a number of uses in a row that delivered
-more, and then with the least of them. Time alone restores nothing.
+no more than what came. It is trusted again only after a number of uses in a row each of which
+delivered more in all of its observations, and then with the least of them. However long one use
+lasts it is one confirmation; the use in which a mechanism fell short is none. Time alone restores
+nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from ebplan.document import Part, Positive
 
 CERTAIN = 3.0
 """Standard deviations by which an observation has to fall short."""
-CONFIRMATIONS = 6
+CONFIRMATIONS = 3
 """Uses in a row that restore a mechanism."""
 LEAST = 0.3
 """A mechanism that delivers less than this is reckoned with so much: what is left of it may be
@@ -27,11 +29,11 @@ class Delivery(Part):
     share: Positive = 1.0
     """Share of what its model says that plans reckon with, at most 1."""
     confirming: tuple[float, ...] = ()
-    """Shares delivered by uses since, each beyond what is believed."""
+    """Least share delivered in each use since, all beyond what is believed."""
 
 
 def observed(
-    before: Delivery, share: float, sd: float
+    before: Delivery, share: float, sd: float, *, new_use: bool
 ) -> tuple[Delivery, Literal["de-rated", "restored"] | None]:
     """Take an observation in.
 
@@ -39,6 +41,7 @@ def observed(
         before: what was believed.
         share: moved over meant to be moved.
         sd: standard deviation of that.
+        new_use: whether it is the first observation of a use.
 
     Returns:
         What is believed then, and what was changed, where something was.
@@ -50,7 +53,11 @@ def observed(
     better = min(CERTAIN * sd, 0.5 * (1.0 - before.share))
     if share <= before.share + better:
         return Delivery(share=before.share), None  # no better than believed: counting begins anew
-    confirming = (*before.confirming, share)
+    confirming = before.confirming
+    if new_use:
+        confirming = (*confirming, share)
+    elif confirming:
+        confirming = (*confirming[:-1], min(confirming[-1], share))
     if len(confirming) < CONFIRMATIONS:
         return Delivery(share=before.share, confirming=confirming), None
     least = min(confirming)

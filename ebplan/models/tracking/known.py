@@ -9,11 +9,12 @@ from typing import Literal
 from pydantic import Field
 
 from ebplan.document import Document, Part
-from ebplan.models.tracking.assumed import BATTERY, CAPACITY, POWER
+from ebplan.models.tracking.assumed import CAPACITY, POWER
 from ebplan.models.tracking.belief import Numbers
 from ebplan.models.tracking.delivery import Delivery, observed
 from ebplan.models.tracking.history import Entry, History, appended
 from ebplan.models.tracking.parameter import Drift, Tracked
+from ebplan.models.tracking.storage import BOTH, Storage, Stored, Way
 from ebplan.state import PoolCorrection
 
 AS_FITTED = 0.01
@@ -45,8 +46,8 @@ class SiteKnown(Document):
 
     kind: Literal["tracking"] = "tracking"
     pools: dict[str, PoolKnown] = Field(default_factory=dict)
-    battery: Tracked = Field(default_factory=BATTERY.begin)
-    """One-way efficiency over the site's."""
+    battery: Stored = Stored()
+    """Energy and one-way efficiency over the site's."""
     drifts: tuple[Drift, ...] = ()
     """What was named last of each parameter."""
     history: History = ()
@@ -57,9 +58,14 @@ class SiteKnown(Document):
         return self.pools.get(name) or PoolKnown()
 
     @property
-    def battery_gain(self) -> float:
-        """One-way efficiency that plans are made with, over the site's."""
+    def battery_energy_gain(self) -> float:
+        """Energy of the battery that plans are made with, over the site's."""
         return self.battery.applied[0]
+
+    @property
+    def battery_efficiency_gain(self) -> float:
+        """One-way efficiency that plans are made with, over the site's."""
+        return self.battery.applied[1]
 
     def told(self) -> tuple[str, ...]:
         """Return a sentence for each drift that lasts and each mechanism that is de-rated."""
@@ -96,10 +102,21 @@ def learn_capacity(known: SiteKnown, pool: str, value: float, at: datetime) -> S
     return _with(known, pool, changed, drift, entries)
 
 
-def learn_caps(known: SiteKnown, pool: str, share: float, sd: float, at: datetime) -> SiteKnown:
-    """Learn what share of the power that caps were meant to take they took."""
+def learn_caps(
+    known: SiteKnown, pool: str, share: float, sd: float, at: datetime, *, new_use: bool
+) -> SiteKnown:
+    """Learn what share of the power that caps were meant to take they took.
+
+    Args:
+        known: what was known.
+        pool: the pool.
+        share: taken over meant to be taken.
+        sd: standard deviation of that.
+        at: when.
+        new_use: whether it is the first that is seen of a use of the caps.
+    """
     before = known.pool(pool)
-    caps, what = observed(before.caps, share, sd)
+    caps, what = observed(before.caps, share, sd, new_use=new_use)
     changed = before.model_copy(update={"caps": caps})
     entries: tuple[Entry, ...] = ()
     if what is not None:
@@ -112,19 +129,33 @@ def learn_caps(known: SiteKnown, pool: str, share: float, sd: float, at: datetim
                 old=before.caps.share,
                 new=caps.share,
                 reason=what,
-                words=words if what == "de-rated" else f"{words}, again and again",
+                words=words if what == "de-rated" else f"{words}, in one use after another",
             ),
         )
     return _with(known, pool, changed, None, entries)
 
 
-def learn_battery(known: SiteKnown, value: float, at: datetime) -> SiteKnown:
-    """Learn from the one-way efficiency that the battery showed, over the site's."""
-    tracked, drift, entries = BATTERY.learn(known.battery, (1.0,), value, at, None)
+def learn_battery(
+    known: SiteKnown, storage: Storage, way: Way, value: float, at: datetime
+) -> SiteKnown:
+    """Learn from what the battery showed of its energy and its efficiency.
+
+    Args:
+        known: what was known.
+        storage: what is assumed of the battery.
+        way: what was read.
+        value: the reading, over what its site says.
+        at: when.
+    """
+    stored, drifts, entries = storage.learn(known.battery, way, value, at)
+    named = {drift.parameter for drift in drifts}
+    if stored.pending is None:
+        named.add(BOTH)
+    kept = (d for d in known.drifts if d.pool is not None or d.parameter not in named)
     return known.model_copy(
         update={
-            "battery": tracked,
-            "drifts": _drifts(known, drift),
+            "battery": stored,
+            "drifts": (*kept, *drifts),
             "history": appended(known.history, entries),
         }
     )

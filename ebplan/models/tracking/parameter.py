@@ -25,6 +25,8 @@ GATE = 4.0
 so a few blocks later."""
 REMEMBERED = 60
 """Blocks kept to learn anew from once a drift is named."""
+STEP = 0.005
+"""Change that is applied at least."""
 DAY_S = 86400.0
 
 
@@ -72,18 +74,9 @@ class Tracked(Part):
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """What is assumed of a parameter before it is tracked."""
+class Sensing:
+    """How blocks of readings err, and what is to be found in them."""
 
-    name: str
-    """What drifts and histories call it."""
-    numbers: tuple[str, ...]
-    """Names of its numbers."""
-    more: str
-    """Words for a value that rises, of the subject: ``draws more power``."""
-    less: str
-    """Words for a value that falls."""
-    prior: Prior
     white_sd: float
     """Standard deviation of a block that is new in each."""
     correlated_sd: float
@@ -97,8 +90,6 @@ class Parameter:
     """Smallest drift that is to be found; half of it is never named."""
     run_days: float
     """Days of readings until noise alone names a drift, on average."""
-    step: float = 0.005
-    """Change that is applied at least."""
 
     @cached_property
     def sd(self) -> float:
@@ -116,13 +107,28 @@ class Parameter:
         """What a cumulative sum has to exceed."""
         return threshold_for(self.reference, self.run_days * DAY_S / self.block_s)
 
+
+@dataclass(frozen=True)
+class Parameter(Sensing):
+    """What is assumed of a parameter of a pool before it is tracked."""
+
+    name: str
+    """What drifts and histories call it."""
+    numbers: tuple[str, ...]
+    """Names of its numbers."""
+    more: str
+    """Words for a value that rises, of the subject: ``draws more power``."""
+    less: str
+    """Words for a value that falls."""
+    prior: Prior
+
     def begin(self) -> Tracked:
         """Return what is known before anything was read."""
         mean = self.prior.mean
         return Tracked(belief=self.prior.begin(), applied=mean, named=mean)
 
     def learn(
-        self, tracked: Tracked, row: Numbers, value: float, at: Timestamp, pool: str | None
+        self, tracked: Tracked, row: Numbers, value: float, at: Timestamp, pool: str
     ) -> tuple[Tracked, Drift | None, tuple[Entry, ...]]:
         """Learn from a block of readings.
 
@@ -154,7 +160,7 @@ class Parameter:
         elif abs(surprise(belief, row, value, self.sd)) <= GATE:
             belief = self.prior.learn(belief, row, value, self.sd)
         moved = max(abs(m - a) for m, a in zip(belief.mean, tracked.applied, strict=True))
-        applied = belief.mean if drift or moved > self.step else tracked.applied
+        applied = belief.mean if drift or moved > STEP else tracked.applied
         known = Tracked(
             belief=belief, applied=applied, named=named, cusum=cusum, recent=seen, at=at
         )
@@ -162,7 +168,7 @@ class Parameter:
 
     def _drift(
         self, named: Numbers, found: Numbers, row: Numbers, cusum: Cusum, at: Timestamp,
-        pool: str | None,
+        pool: str,
     ) -> Drift:  # fmt: skip
         before, after = predicted(named, row), predicted(found, row)
         assert cusum.since is not None, "a sum above its threshold has begun"
@@ -174,20 +180,20 @@ class Parameter:
             since=cusum.since,
             at=at,
             evidence=cusum.highest / self.threshold,
-            words=self.words(before, after, pool)
+            # compared as numbers: a sum of shares that should be 1 is so only to rounding
+            words=self.words(before, after, pool, as_fitted=named == self.prior.mean)
             + f", since {cusum.since.isoformat(timespec='seconds')}",
         )
 
-    def words(self, before: float, after: float, pool: str | None) -> str:
-        """Say how a value differs from another."""
-        who = "the battery" if pool is None else f"pool {pool}"
+    def words(self, before: float, after: float, pool: str, *, as_fitted: bool) -> str:
+        """Say how a value differs from what was told before, or from the model as fitted."""
         which = self.more if after > before else self.less
         percent = 100.0 * abs(after / before - 1.0)
-        against = "its model says" if before == 1.0 else f"told before ({before:.3f})"
-        return f"{who} {which}: {percent:.1f} % against what {against}"
+        against = "its model says" if as_fitted else f"told before ({before:.3f})"
+        return f"pool {pool} {which}: {percent:.1f} % against what {against}"
 
     def _entries(
-        self, old: Numbers, new: Numbers, drift: Drift | None, at: Timestamp, pool: str | None
+        self, old: Numbers, new: Numbers, drift: Drift | None, at: Timestamp, pool: str
     ) -> tuple[Entry, ...]:
         return tuple(
             Entry(
