@@ -108,10 +108,11 @@ def _curve(point: OfferPoint, currency: str) -> Table:
     absorbs = point.direction == "absorb"
     names = least_impact_first(n for level in point.curve for n in level.mechanisms)
     table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"):
-        table.add_column(header, justify="right")
-    for name in names:
-        table.add_column(mechanism_words(name, absorbs=absorbs), justify="right")
+    headers = ["kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"]
+    headers += [mechanism_words(name, absorbs=absorbs) for name in names]
+    for header in headers:
+        # a header folds between its words, never inside one
+        table.add_column(header, justify="right", min_width=max(map(len, header.split())))
     digits = min(decimals_for(point.kw), 3)
     for level in point.curve:
         row = [number_words(level.kw, digits), *map(_money, (level.money, level.per_kw))]

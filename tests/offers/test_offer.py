@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ebplan.errors import InputError
-from ebplan.offers import Offer, OfferPoint, OfferRequest, load_request
+from ebplan.offers import Asked, Offer, OfferPoint, OfferRequest, load_request
 from ebplan.offers import offer as make_offer
 from ebplan.offers.errors import errors_of, fitted_spread
 from ebplan.offers.firm import Firm
 from ebplan.offers.levers import MOVES
+from ebplan.offers.question import Question, questions
 from ebplan.offers.request import Calls, StartForecast, state_at
 from ebplan.services import load_service
 from ebplan.site import Uncertainty
 from tests.offers.asked_offers import EXAMPLES, NO_ERRORS, SITE, STATE, asked, with_battery
 
 FILE = EXAMPLES / "offers" / "phase_a.json"
+
+
+def make_questions(read: Asked) -> Iterator[Question]:
+    errors = errors_of(read.request, read.site)
+    return questions(read.request, read.site, read.state, errors, read.services)
 
 
 def small(**request: Any) -> Offer:
@@ -246,6 +253,13 @@ def test_a_question_without_its_site_or_state_is_refused(missing: str, tmp_path:
     file.write_text(json.dumps(data))
     with pytest.raises(InputError, match=rf"question.json: {missing}: got nothing"):
         load_request(file)
+
+
+@pytest.mark.parametrize("file", sorted(FILE.parent.iterdir()), ids=lambda file: file.name)
+def test_the_examples_are_questions(file: Path) -> None:
+    read = load_request(file)
+    assert read.request.load_forecast_std is not None
+    assert list(make_questions(read))
 
 
 def test_an_event_file_asks_the_default_question() -> None:
