@@ -14,6 +14,8 @@ from ebplan.report.legible import HEAD_RULE, Legible
 from ebplan.report.words import decimals_for, number_words, power_words, time_words
 
 MOST_LEVERS = 4
+WIDE = 96
+"""From this width on a cost table has room between its columns."""
 
 
 def print_offer(offer: Offer, console: Console) -> None:
@@ -22,7 +24,9 @@ def print_offer(offer: Offer, console: Console) -> None:
     parts: list[RenderableType] = [_headline(offer)]
     for group in _groups(offer.points):
         parts += ["", _promises(group, offer)]
-        parts += [part for point in group if point.curve for part in ("", *_detail(point, offer))]
+        parts += [
+            part for point in group if point.curve for part in ("", *_detail(point, offer, width))
+        ]
         nothing = [p for p in group if p.kw == 0.0 and p.limits]
         parts += [f"{time_words(p.duration_s)} at {_percent(p)}: {p.limits[0]}." for p in nothing]
     parts += ["", *(Text(note, style="dim") for note in offer.notes)]
@@ -91,7 +95,7 @@ def _bid_cells(point: OfferPoint) -> list[str]:
     return [number_words(sized.kw, 0 if sized.kw >= 100 else 2), f"{sized.why}{sites}"]
 
 
-def _detail(point: OfferPoint, offer: Offer) -> list[RenderableType]:
+def _detail(point: OfferPoint, offer: Offer, width: int) -> list[RenderableType]:
     """Return costs, limits and levers of a promise."""
     currency = offer.currency
     head = Text.assemble(
@@ -101,26 +105,31 @@ def _detail(point: OfferPoint, offer: Offer) -> list[RenderableType]:
             "dim",
         ),
     )
-    return [head, _curve(point, currency), *_reasons(point)]
+    return [head, _curve(point, currency, width), *_reasons(point)]
 
 
-def _curve(point: OfferPoint, currency: str) -> Table:
+def _curve(point: OfferPoint, currency: str, width: int) -> Table:
     absorbs = point.direction == "absorb"
     names = least_impact_first(n for level in point.curve for n in level.mechanisms)
-    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    gap = 2 if width >= WIDE else 1
+    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     headers = ["kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"]
     headers += [mechanism_words(name, absorbs=absorbs) for name in names]
-    for header in headers:
-        # a header folds between its words, never inside one
-        table.add_column(header, justify="right", min_width=max(map(len, header.split())))
     digits = min(decimals_for(point.kw), 3)
+    rows = []
     for level in point.curve:
-        row = [number_words(level.kw, digits), *map(_money, (level.money, level.per_kw))]
-        row.append(_money(level.per_kwh))
+        row = [number_words(level.kw, digits)]
+        row += map(_money, (level.money, level.per_kw, level.per_kwh))
         row += [
             number_words(level.mechanisms[n], digits) if n in level.mechanisms else "-"
             for n in names
         ]
+        rows.append(row)
+    for i, header in enumerate(headers):
+        # a header folds between its words, never inside one
+        needed = [*header.split(), *(row[i] for row in rows)]
+        table.add_column(header, justify="right", width=max(map(len, needed)))
+    for row in rows:
         table.add_row(*row)
     return table
 
