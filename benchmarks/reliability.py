@@ -71,13 +71,13 @@ that is promised.
 With errors of the *models* the plant draws by a power law that is off by the fitted law's own
 spread ({spread:.1%}, normal), on top of the forecast's error and the response's.
 
-*Computed* is the probability that the offer itself states for that law. *At least as often* is a
-one-sided test at {one_sided:.0%}: of all calls of a confidence together, and of each promise, where
-the {one_sided:.0%} are those of its table: if each were kept as often as stated, one of them would
-be kept so seldom once in a hundred tables. The *excess* is how much more
-often it is kept than stated, in points; where the margin is continuous (energy or converter power
-limit the promise) it is to stay within {points:g} points under normal errors. Where a contract
-limits the promise, little that errs in the battery or the load can break it.
+*Computed* is the probability that the offer itself states for that law. *At least as often* is a one-sided test at {one_sided:.0%}: of the promises of a confidence with a
+continuous margin together, and of each promise, where the {one_sided:.0%} are those of its table: if
+each were kept as often as stated, one of them would be kept so seldom once in a hundred tables. The
+*excess* is how much more often promises are kept than stated, in points; where the margin is
+continuous (energy or converter power limit the promise) it is to stay within {points:g} points under
+normal errors. Where a contract limits the promise, little that errs in the battery or the load can
+break it.
 """
 
 
@@ -370,7 +370,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
         one_sided=ONE_SIDED,
         points=CONTINUOUS_POINTS,
     )
-    parts = [head, "### All promises of a confidence together\n", *_together(outcomes), ""]
+    parts = [head, "### Promises with a continuous margin together\n", *_together(outcomes), ""]
     for scenario in SCENARIOS:
         own = [o for o in outcomes if o.scenario == scenario.name]
         parts += [f"### Errors: {scenario.name}\n", *_cells(own), ""]
@@ -397,14 +397,12 @@ def _cells(outcomes: Sequence[Outcome]) -> list[str]:
 
 @dataclass(frozen=True)
 class Together:
-    """The promises of one confidence in one scenario, taken together."""
+    """The promises of one confidence with a continuous margin in one scenario, taken together."""
 
     scenario: str
     confidence: float
     calls: int
     kept: int
-    continuous_calls: int
-    continuous_kept: int
 
     @property
     def is_often_enough(self) -> bool:
@@ -413,27 +411,20 @@ class Together:
 
     @property
     def excess_points(self) -> float:
-        """How much more often than stated those with a continuous margin are kept, in points."""
-        return 100.0 * (self.continuous_kept / self.continuous_calls - self.confidence)
+        """How much more often than stated they are kept, in points."""
+        return 100.0 * (self.kept / self.calls - self.confidence)
 
 
 def together(outcomes: Sequence[Outcome]) -> list[Together]:
-    """Return the promises of each scenario and confidence together."""
+    """Return the promises of each scenario and confidence together; none where there are none."""
     found = []
     for scenario in SCENARIOS:
         for confidence in CONFIDENCES:
-            own = [o for o in outcomes if (o.scenario, o.confidence) == (scenario.name, confidence)]
-            continuous = [o for o in own if o.continuous]
-            found.append(
-                Together(
-                    scenario.name,
-                    confidence,
-                    sum(o.calls for o in own),
-                    sum(o.kept for o in own),
-                    sum(o.calls for o in continuous),
-                    sum(o.kept for o in continuous),
-                )
-            )
+            cell = (scenario.name, confidence, True)
+            own = [o for o in outcomes if (o.scenario, o.confidence, o.continuous) == cell]
+            if own:
+                calls, kept = sum(o.calls for o in own), sum(o.kept for o in own)
+                found.append(Together(scenario.name, confidence, calls, kept))
     return found
 
 
