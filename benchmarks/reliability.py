@@ -71,13 +71,13 @@ that is promised.
 With errors of the *models* the plant draws by a power law that is off by the fitted law's own
 spread ({spread:.1%}, normal), on top of the forecast's error and the response's.
 
-*Computed* is the probability that the offer itself states for that law. *At least as often* is a one-sided test at {one_sided:.0%}: of the promises of a confidence with a
-continuous margin together, and of each promise, where the {one_sided:.0%} are those of its table: if
-each were kept as often as stated, one of them would be kept so seldom once in a hundred tables. The
-*excess* is how much more often promises are kept than stated, in points; where the margin is
-continuous (energy or converter power limit the promise) it is to stay within {points:g} points under
-normal errors. Where a contract limits the promise, little that errs in the battery or the load can
-break it.
+*Computed* is the probability that the offer itself states for that law. *At least as often* is a
+one-sided test at {one_sided:.0%}: of the promises of a confidence with a continuous margin
+together, and of each promise, where the {one_sided:.0%} are those of its table: if each were kept
+as often as stated, one of them would be kept so seldom once in a hundred tables. The *excess* is
+how much more often promises are kept than stated, in points; where the margin is continuous (energy
+or converter power limit the promise) it is to stay within {points:g} points under normal errors.
+Where a contract limits the promise, little that errs in the battery or the load can break it.
 """
 
 
