@@ -10,7 +10,12 @@ import numpy as np
 from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.configuration import Architecture, Configuration
 from ebplan.models.fit.build import dataset, rounded
-from ebplan.models.fit.held_out import HeldOut, leave_groups_out, leave_points_out
+from ebplan.models.fit.held_out import (
+    HeldOut,
+    leave_groups_out,
+    leave_points_out,
+    without_groups,
+)
 from ebplan.models.fit.pooling import Readings, law_prior, learn
 from ebplan.models.fit.serving_runs import SOURCE
 from ebplan.models.fit.table import Row, Table, read_table
@@ -73,11 +78,10 @@ def build_fleet_prior(path: Path) -> FleetPrior:
     points: dict[LawName, HeldOut] = {}
     models: dict[LawName, dict[int, HeldOut]] = {}
     for law, readings in found.items():
-        learnt = learn(law, readings)
-        points[law] = leave_points_out(law, readings, learnt)
-        models[law] = leave_groups_out(law, readings, learnt, family)
+        points[law] = leave_points_out(without_groups(law, readings, name_of), readings)
+        models[law] = leave_groups_out(without_groups(law, readings, family), readings, family)
         calibration = [(k, rounded(held.factor())) for k, held in models[law].items()]
-        laws[law] = _rounded(law_prior(law, readings, learnt, calibration))
+        laws[law] = _rounded(law_prior(law, readings, learn(law, readings), calibration))
     return FleetPrior(
         name=PRIOR_NAME,
         measurement_point="gpu",
@@ -90,6 +94,11 @@ def build_fleet_prior(path: Path) -> FleetPrior:
 def family(readings: Readings) -> str:
     """Return the model that a configuration serves, in whatever precision."""
     return readings.configuration.family()
+
+
+def name_of(readings: Readings) -> str:
+    """Return the name of a configuration."""
+    return readings.configuration.name
 
 
 def _configuration(rows: Sequence[Row]) -> Configuration:
@@ -239,6 +248,8 @@ _METHOD = (
     "power limit, the weights over the memory's bandwidth) plus slopes on nine descriptors plus "
     "a term of the GPU, of the model, and of the configuration, each normal with its own spread; "
     "the spreads make the readings most likely (empirical Bayes). The law's misfit is a smooth "
-    "Gaussian process. Standard deviations are multiplied by a factor found on models that were "
-    "held out; the coverage stated is that of intervals calibrated on the other models only."
+    "Gaussian process. Where a point, or a model, is left out, spreads and prior are learnt anew, "
+    "from nothing, without its configuration, or without the model. Standard deviations are "
+    "multiplied by a factor found on models that were held out; the coverage stated is that of "
+    "intervals calibrated on the other configurations, or models, only."
 )
