@@ -117,15 +117,22 @@ def unbroken_s(step: Step) -> float:
     return float(step.since_s[gaps[0]] if len(gaps) else step.since_s[-1])
 
 
-def alternate_errors(step: Step, window_s: float) -> tuple[float, float]:
+def alternate_errors(
+    step: Step, window_s: float, *, within_s: float | None = None
+) -> tuple[float, float]:
     """Return the error on the readings of either half that a fit to the other half makes.
 
     Every second reading is one half. Neighbouring readings are alike: this shows that the fit does
     not follow single readings, not that the next step will look the same.
+
+    Args:
+        step: the step.
+        window_s: averaging window of the sensor.
+        within_s: readings until this long after the command; until the first dip where absent.
     """
     even = np.arange(len(step.since_s)) % 2 == 0
     halves = step.where(even), step.where(~even)
-    within = unbroken_s(step)
+    within = unbroken_s(step) if within_s is None else within_s
     one, other = (
         error_of(fit_side([a], window_s), b, window_s, within_s=within)
         for a, b in (halves, halves[::-1])
