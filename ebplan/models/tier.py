@@ -1,7 +1,8 @@
 """A lower precision on the same GPUs: how much more a saturated instance serves, at what draw.
 
 A lower precision does not make a saturated GPU draw much less; it makes it serve more. Both ratios
-are intervals and the planner is given the cautious end of each. Nothing here says that the answers
+are intervals (the span of the readings in the library's model, the interval of another reading in
+fitted ones) and the planner is given the cautious end of each. Nothing here says that the answers
 are as good: quality is verified by class and stands in the site.
 """
 
@@ -32,13 +33,13 @@ class TierModel(WithPoints):
     model: str
     """Model it was measured with, in words."""
     capacity_factor_low: float = Field(ge=1.0)
-    """Throughput of a saturated instance relative to the base precision, lowest reading."""
+    """Throughput of a saturated instance relative to the base precision, lower end."""
     capacity_factor_high: float = Field(ge=1.0)
-    """The same, highest reading."""
+    """The same, upper end."""
     power_ratio_low: Positive
-    """Power above idle at saturation relative to the base precision, lowest reading."""
+    """Power above idle at saturation relative to the base precision, lower end."""
     power_ratio_high: Positive
-    """The same, highest reading."""
+    """The same, upper end."""
     measurement_point: MeasurementPoint
     """Where the powers are metered."""
     card: ModelCard
