@@ -16,7 +16,11 @@ from ebplan.document import Positive, require_ordered
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import LoadCurve, LoadTerm
 from ebplan.models.points import WithPoints
+from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint, Name
+
+ROUNDING = 1e-9
+"""Share by which a number of requests may miss the range: it is the inverse of an inverse."""
 
 
 class TierModel(WithPoints):
@@ -40,6 +44,9 @@ class TierModel(WithPoints):
     """Power above idle at saturation relative to the base precision, lower end."""
     power_ratio_high: Positive
     """The same, upper end."""
+    concurrency: tuple[Positive, Positive] | None = None
+    """Fewest and most requests in flight at which the two were compared; not enforced where absent,
+    in artefacts that were made without it."""
     measurement_point: MeasurementPoint
     """Where the powers are metered."""
     card: ModelCard
@@ -59,11 +66,24 @@ class TierModel(WithPoints):
         """The cautious end: what a saturated instance serves at least."""
         return self.capacity_factor_low
 
-    def load_curve(self, base: LoadCurve) -> LoadCurve:
+    def load_curve(self, base: LoadCurve, *, allow_extrapolation: bool = False) -> LoadCurve:
         """Return the uncapped power of an instance in this precision, at the cautious end.
 
         The busy part of the base precision's curve is scaled; idle is idle.
+
+        Args:
+            base: load curve in the base precision.
+            allow_extrapolation: accept an instance that is saturated at another number of requests
+                in flight than were compared.
+
+        Raises:
+            RangeError: it is saturated at fewer or more.
         """
+        if self.concurrency is not None and not allow_extrapolation:
+            low, high = self.concurrency
+            within = (low * (1.0 - ROUNDING), high * (1.0 + ROUNDING))
+            full = 1.0 / base.one_request_utilisation
+            check_ranges([("requests in flight at saturation", full, within, "requests")])
         return base.model_copy(
             update={
                 "terms": tuple(

@@ -149,6 +149,7 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
         capacity_factor_high=gain[2],
         power_ratio_low=draw[0],
         power_ratio_high=draw[2],
+        concurrency=(float(load[0]), float(load[-1])),
         measurement_point=data.measurement_point,
         points=(
             Points.of(

@@ -62,6 +62,7 @@ def fit_ramp(data: Measurements, options: RampOptions) -> RampModel:
         mechanism=options.mechanism,
         down=sides.get("down"),
         up=sides.get("up"),
+        step_kw=_heights_kw(series.steps),
         measurement_point=data.measurement_point,
         points=tuple(
             _points(data, options, series, step, sides[step.direction]) for step in series.steps
@@ -223,6 +224,12 @@ def _farthest(side: RampSide, step: Step) -> tuple[float, float]:
     return float(step.since_s[i]), float(off[i])
 
 
+def _heights_kw(steps: Sequence[Step]) -> tuple[float, float]:
+    """Return the smallest and the largest step, down or up."""
+    heights = [abs(step.height_kw) for step in steps]
+    return min(heights), max(heights)
+
+
 def _excluded(series: Series, total: int) -> tuple[Excluded, ...]:
     """Name the dips as one entry."""
     count = int(series.in_dips.sum())
@@ -242,7 +249,7 @@ def _excluded(series: Series, total: int) -> tuple[Excluded, ...]:
 def _card(data: Measurements, options: RampOptions, series: Series, sides: Sides) -> ModelCard:
     """Return the card of a ramp model."""
     steps: Sequence[Step] = series.steps
-    heights = [abs(step.height_kw) for step in steps]
+    low_kw, high_kw = _heights_kw(steps)
     return ModelCard(
         title=options.title,
         summary=f"How power follows a {options.mechanism}: delay and time constant, down and up "
@@ -259,7 +266,7 @@ def _card(data: Measurements, options: RampOptions, series: Series, sides: Sides
         residuals=tuple(_statistics(sides)),
         leave_one_out=tuple(_held_out(series, options.sensor_window_s)),
         excluded=(*data.excluded, *_excluded(series, len(data))),
-        validity=(ValidRange(name="step", low=min(heights), high=max(heights), unit="kW"),),
+        validity=(ValidRange(name="step", low=low_kw, high=high_kw, unit="kW"),),
         measurement_point=data.measurement_point,
         measurement_note=data.measurement_note,
         findings=tuple(_findings(series, sides)),
