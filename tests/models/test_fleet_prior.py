@@ -25,7 +25,7 @@ from ebplan.models.library import load_fleet_prior
 TABLE = Path(__file__).parents[3] / "shared" / "data" / "gpu_power" / SERVING_TABLE
 DOCS = Path(__file__).parents[2] / "docs" / "models"
 PRIOR: FleetPrior = load_fleet_prior(PRIOR_NAME)
-LAWS: tuple[LawName, ...] = ("power", "throughput")
+LAWS: tuple[LawName, ...] = ("power", "throughput", "pace")
 
 
 def published(law: LawName) -> list[Readings]:

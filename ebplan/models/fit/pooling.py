@@ -51,6 +51,7 @@ _STARTS: dict[LawName, tuple[FloatArray, tuple[Triple, Triple]]] = {
         ((-4.0, 7.0, 0.0), (3.0, 3.0, 1.0)),
     ),
 }
+_STARTS["pace"] = _STARTS["throughput"]
 """Where the search begins first: logarithms of the spreads (descriptors, models, own, each by
 parameter; noise, misfit, misfit length), then centre and spread of the common mean."""
 
@@ -64,7 +65,7 @@ class Readings:
     concurrency: FloatArray
     """Requests in flight, shape (N,)."""
     measured: FloatArray
-    """Power in kW or throughput in tokens/s of the instance, shape (N,)."""
+    """What the law gives of the instance: power in kW, throughput or pace in tokens/s; (N,)."""
 
     def where(self, keep: NDArray[np.bool_]) -> Readings:
         """Return the points that ``keep`` marks."""
