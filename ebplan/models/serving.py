@@ -11,6 +11,7 @@ where it was not, the prior gives an interval of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,9 @@ from ebplan.site import MeasurementPoint
 
 Evidence = Literal["prior", "prior and points", "measured"]
 
+ALIKE = 0.05
+"""Loads that differ by less than this share are one: a repeat does not determine a law."""
+
 
 class Served(Part):
     """One configuration."""
@@ -48,11 +52,11 @@ class Served(Part):
 
     @property
     def evidence(self) -> Evidence:
-        """What it rests on: measured only where it has more points than a law has parameters."""
-        points = min(len(self.power.concurrency), len(self.throughput.concurrency))
-        if not points:
+        """What it rests on: measured only where it has more loads than a law has parameters."""
+        loads = min(distinct_loads(c.concurrency) for c in (self.power, self.throughput))
+        if not loads:
             return "prior"
-        return "measured" if points > len(PARAMETERS["power"]) else "prior and points"
+        return "measured" if loads > len(PARAMETERS["power"]) else "prior and points"
 
 
 class ServingModel(WithPoints):
@@ -167,6 +171,15 @@ class ServingModel(WithPoints):
         pace = served.pace.estimate(at, confidence)
         mean = None if pace.mean is None else at / pace.mean
         return Estimate(mean=mean, low=at / pace.high, high=at / pace.low, confidence=confidence)
+
+
+def distinct_loads(concurrency: Sequence[float]) -> int:
+    """Return how many different loads a configuration was measured at."""
+    count, last = 0, 0.0
+    for load in sorted(concurrency):
+        if load > (1.0 + ALIKE) * last:
+            count, last = count + 1, load
+    return count
 
 
 def _within_limit(served: Served, power: Estimate) -> Estimate:

@@ -147,6 +147,14 @@ def test_as_many_points_as_parameters_are_no_fit(tmp_path: Path) -> None:
     assert fitted(tmp_path, rows=rows).configuration("a").evidence == "prior and points"
 
 
+def test_repeats_of_three_loads_are_no_fit(tmp_path: Path) -> None:
+    """Five rows, but 4 and 4.1 as well as 128 and 127 in flight are repeats."""
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in (4, 4.1, 32, 127, 128)]
+    model = fitted(tmp_path, rows=rows)
+    assert model.configuration("a").evidence == "prior and points"
+    assert "no more loads than" in model.card.findings[0].text
+
+
 def test_a_point_that_is_off_is_named_with_weight_zero(tmp_path: Path) -> None:
     rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
     rows[3] = f"a,32,{0.6 * power_w(32)},{tokens_per_s(32)}"

@@ -407,7 +407,7 @@ def _statistics(what: str, law: LawName, one: _Fitted) -> tuple[Statistic, ...]:
 _EVIDENCE = {
     "prior": "No point was measured: only an interval is given, from what is known of other "
     "models. Two runs, at either end of the load, narrow it most.",
-    "prior and points": "It has no more points than a law has parameters: the points move the "
-    "prior, they do not replace it.",
-    "measured": "It has more points than a law has parameters.",
+    "prior and points": "It was measured at no more loads than a law has parameters: the points "
+    "move the prior, they do not replace it.",
+    "measured": "It was measured at more loads than a law has parameters.",
 }
