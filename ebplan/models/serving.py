@@ -197,6 +197,8 @@ def _within_limit(served: Served, power: Estimate) -> Estimate:
 
 def _covered(served: Served, concurrency: float | FloatArray, anyway: bool) -> FloatArray:
     at = np.atleast_1d(np.asarray(concurrency, dtype=float))
-    lowest, highest = (0.0, np.inf) if anyway else served.concurrency
-    check_ranges(("concurrency", float(c), (lowest, highest), "requests in flight") for c in at)
+    if not anyway:
+        check_ranges(
+            ("concurrency", float(c), served.concurrency, "requests in flight") for c in at
+        )
     return at

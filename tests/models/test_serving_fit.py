@@ -155,6 +155,20 @@ def test_repeats_of_three_loads_are_no_fit(tmp_path: Path) -> None:
     assert "no more loads than" in model.card.findings[0].text
 
 
+@pytest.mark.parametrize("load", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_load_that_cannot_be_is_refused_even_where_extrapolated(
+    tmp_path: Path, load: float
+) -> None:
+    model: ServingModel = fitted(tmp_path)
+    for ask in (model.power_kw, model.tokens_per_s, model.itl_s, model.itl_p50_s):
+        with pytest.raises(RangeError, match="concurrency"):
+            ask("a", load, allow_extrapolation=True)
+    curve = model.configuration("a").power
+    for of_curve in (curve.estimate, curve.centre):
+        with pytest.raises(RangeError, match="concurrency"):
+            of_curve(np.array([8.0, load]))
+
+
 def test_a_point_that_is_off_is_named_with_weight_zero(tmp_path: Path) -> None:
     rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
     rows[3] = f"a,32,{0.6 * power_w(32)},{tokens_per_s(32)}"
