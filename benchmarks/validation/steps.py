@@ -25,6 +25,9 @@ GOAL = 0.07
 OPTIONS = RampOptions(name="v100-cap", title="Power cap on a V100", hardware="one NVIDIA V100")
 PUBLISHED_UP_S = (0.35, 0.5)
 """What is said of the step up elsewhere (design notes), from the same record."""
+RAMP_S = PUBLISHED_UP_S[1]
+"""The ramp: by then the step is made. Readings on the level after it are predicted well by any
+ramp, and would hide how badly this one does."""
 
 
 def read_step(folder: Path) -> Measurements:
@@ -59,20 +62,23 @@ def run_step(folder: Path) -> Iterator[Line | str]:
     ramp_up, ramp_down = model.up, model.down
     assert ramp_up is not None  # the record has a step each way
     assert ramp_down is not None
-    first, second = alternate_errors(up, OPTIONS.sensor_window_s)
     clean_s = unbroken_s(up)
-    worst = max(first, second)
-    yield Line(
-        what=f"step up 200 -> 280 W: every second reading from a ramp fitted to the others, from "
-        f"the command to the first dip ({clean_s:.2f} s), root mean square",
-        value=f"{first:.1%} and {second:.1%} of the step",
-        goal=f"<= {GOAL:.0%}",
-        reached=worst <= GOAL,
-    )
+    for within_s, told in (
+        (RAMP_S, f"over the ramp alone ({RAMP_S:g} s)"),
+        (clean_s, f"to the first dip ({clean_s:.2f} s, most of it after the ramp)"),
+    ):
+        first, second = alternate_errors(up, OPTIONS.sensor_window_s, within_s=within_s)
+        yield Line(
+            what="step up 200 -> 280 W: every second reading from a ramp fitted to the others, "
+            f"from the command {told}, root mean square",
+            value=f"{first:.1%} and {second:.1%} of the step",
+            goal=f"<= {GOAL:.0%}",
+            reached=max(first, second) <= GOAL,
+        )
     # The level after the step from what the board drew under the same cap before the step down.
     blind = replace(up, after_kw=down.before_kw)
     for within_s, told in (
-        (0.5, "first 0.5 s, the ramp alone"),
+        (RAMP_S, f"first {RAMP_S:g} s, the ramp alone"),
         (clean_s, f"until the first dip, {clean_s:.2f} s"),
         (float(up.since_s[-1]), "all readings outside dips until the record ends"),
     ):
@@ -82,7 +88,7 @@ def run_step(folder: Path) -> Iterator[Line | str]:
             f"before under the same cap: {told}",
             value=f"{error:.1%}",
         )
-    told_kw = model.step(up.before_kw, down.before_kw, up.since_s)
+    told_kw = model.step(up.before_kw, down.before_kw, up.since_s, allow_extrapolation=True)
     inside = told_kw.holds(up.power_kw).astype(bool)
     ramp = (up.since_s > 0.0) & (up.since_s <= clean_s)
     yield Line(
@@ -109,7 +115,9 @@ def run_step(folder: Path) -> Iterator[Line | str]:
         "very step; what is held out is every second reading, whose neighbours are alike, and the "
         "levels. That another step looks the same is not shown. The rise is not first order: it "
         f"rests at about {_plateau_kw(up) * 1e3:.0f} W from 0.15 to 0.28 s, while the SM clock "
-        "rests at 1,462 MHz."
+        "rests at 1,462 MHz. That rest is what a ramp of two constants misses over the ramp alone; "
+        "one record does not show whether it belongs to the board or to this step, so it is not "
+        "modelled."
     )
     yield (
         f"Dips: {series.in_dips.mean():.0%} of {len(data):,} readings are left out by the rule for "

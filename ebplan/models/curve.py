@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from ebplan.document import NonNegative, Part, Positive
+from ebplan.errors import RangeError
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.laws import LAWS, LawName
@@ -101,8 +102,11 @@ class Curve(Part):
 
         Returns:
             Mean and interval, shape (N,); no mean where no point was measured.
+
+        Raises:
+            RangeError: a load that is not above 0, or not finite.
         """
-        ln_y, deviation = self.logarithm(np.log(np.asarray(concurrency, dtype=float)))
+        ln_y, deviation = self.logarithm(_ln(concurrency))
         wide = NormalDist().inv_cdf(0.5 + 0.5 * confidence) * self.calibration * deviation
         return Estimate(
             mean=np.exp(ln_y) if self.concurrency else None,
@@ -113,7 +117,7 @@ class Curve(Part):
 
     def centre(self, concurrency: FloatArray) -> FloatArray:
         """Return the middle of the interval, measured or not, shape of ``concurrency``."""
-        return np.exp(self.logarithm(np.log(np.asarray(concurrency, dtype=float)))[0])
+        return np.exp(self.logarithm(_ln(concurrency))[0])
 
     def logarithm(self, ln_c: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation (uncalibrated) of ln y of a new reading, (N,) each."""
@@ -142,3 +146,16 @@ class Curve(Part):
         left = ln_y - here + gradient @ (theta - np.array(self.prior_mean))
         prior = np.array(self.prior_covariance)
         return left, gradient, gradient @ prior @ gradient.T + self.spreads.covariance(at)
+
+
+def _ln(concurrency: FloatArray) -> FloatArray:
+    """Return the logarithm of loads; the laws know none without requests and none without end."""
+    at = np.asarray(concurrency, dtype=float)
+    for load in at[~((at > 0.0) & np.isfinite(at))].ravel()[:1]:
+        raise RangeError(
+            field="concurrency",
+            value=float(load),
+            allowed="> 0 requests in flight, finite",
+            remedy="ask for a load; power without load comes from readings of its own (standby)",
+        )
+    return np.asarray(np.log(at))

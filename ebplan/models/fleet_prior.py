@@ -168,6 +168,9 @@ class FleetPrior(Document):
     """Power of an instance in kW."""
     throughput: LawPrior
     """Output tokens of an instance per second."""
+    pace: LawPrior | None = None
+    """Requests in flight over the median time between two tokens, per second; absent in priors that
+    were learnt without it."""
     card: ModelCard
     """What it was made from."""
 

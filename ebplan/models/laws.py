@@ -13,7 +13,13 @@ because in a mixture of experts more experts wake as ``c`` grows:
 
     throughput  x(c) = ((c / t_w)^-q + x_roof^-q)^(-1/q)      (q = 1 for the step time above)
 
-With ``q`` and ``tau = t_w`` this is the smooth roof of a fleet model. Everything is in logarithms:
+With ``q`` and ``tau = t_w`` this is the smooth roof of a fleet model. Throughput counts the time
+that prompts take between the steps; a median time between tokens does not. That time has the same
+law, as the pace of the steps: requests in flight over the median time between two tokens,
+
+    pace        c / itl(c)
+
+and lies above throughput by as much as prompts stretch the mean. Everything is in logarithms:
 parameters, ``ln c`` and the results, so that errors are relative.
 """
 
@@ -26,12 +32,13 @@ import numpy as np
 
 from ebplan.models.curves import FloatArray
 
-LawName = Literal["power", "throughput"]
+LawName = Literal["power", "throughput", "pace"]
 Law = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 PARAMETERS: dict[LawName, tuple[str, str, str]] = {
     "power": ("ln power with few requests", "ln rise to many requests", "ln requests half way"),
     "throughput": ("ln step time", "ln roof", "ln sharpness"),
+    "pace": ("ln step time", "ln roof", "ln sharpness"),
 }
 """Names of the three parameters of each law."""
 
@@ -73,5 +80,9 @@ def throughput_law(theta: FloatArray, ln_c: FloatArray) -> tuple[FloatArray, Flo
     return -both / q, np.stack([-w, 1.0 - w, by_q], axis=1)
 
 
-LAWS: dict[LawName, Law] = {"power": power_law, "throughput": throughput_law}
+LAWS: dict[LawName, Law] = {
+    "power": power_law,
+    "throughput": throughput_law,
+    "pace": throughput_law,
+}
 """The laws by name."""

@@ -18,6 +18,7 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE, Estimate
 from ebplan.models.intervals import student_quantile
 from ebplan.models.points import WithPoints
+from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint, Response
 
 TO_NINETY_PERCENT = float(np.log(10.0))
@@ -109,6 +110,9 @@ class RampModel(WithPoints):
     """The ramp to less power; absent where no step went there."""
     up: RampSide | None = None
     """The ramp to more power; absent where no step went there."""
+    step_kw: tuple[Positive, Positive] | None = None
+    """Smallest and largest step measured, down or up; not enforced where absent, in artefacts that
+    were made without it."""
     measurement_point: MeasurementPoint
     """Where power was metered."""
     card: ModelCard
@@ -132,7 +136,14 @@ class RampModel(WithPoints):
         """
         return self._side("up").response
 
-    def step(self, before_kw: float, after_kw: float, since_s: FloatArray) -> Estimate:
+    def step(
+        self,
+        before_kw: float,
+        after_kw: float,
+        since_s: FloatArray,
+        *,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
         """Return the power after a command, readings' noise included.
 
         The interval lies between the fastest and the slowest ramp of the parameters' intervals and
@@ -142,12 +153,16 @@ class RampModel(WithPoints):
             before_kw: settled power before the command in kW.
             after_kw: settled power after it in kW.
             since_s: times since the command in s, shape (M,).
+            allow_extrapolation: accept smaller and larger steps than were measured.
 
         Raises:
             InputError: no step in this direction was measured.
+            RangeError: a smaller or larger step than was measured.
         """
         side = self._side("down" if after_kw < before_kw else "up")
         height = after_kw - before_kw
+        if self.step_kw is not None and not allow_extrapolation:
+            check_ranges([("after_kw - before_kw", abs(height), self.step_kw, "kW either way")])
         noise = student_quantile(CONFIDENCE, side.degrees) * side.spread * abs(height)
         middle, slow, fast = (
             before_kw + height * reached(since_s, delay, constant)

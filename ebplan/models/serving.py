@@ -3,12 +3,15 @@
 Each configuration carries the prior it began from and the points measured, so that it answers with
 an interval whether it was measured much, a little, or not at all.
 
-Latency follows from throughput: with ``c`` requests in flight and ``x`` output tokens per second,
-Little's law gives the mean time between two tokens of a request as ``c / x``.
+Latency is two things. With ``c`` requests in flight and ``x`` output tokens per second, Little's
+law gives the mean time between two tokens, over a request, as ``c / x``: it is no percentile, and
+prompts that are worked on between the steps are in it. The median is fitted where it was measured;
+where it was not, the prior gives an interval of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -28,6 +31,9 @@ from ebplan.site import MeasurementPoint
 
 Evidence = Literal["prior", "prior and points", "measured"]
 
+ALIKE = 0.05
+"""Loads that differ by less than this share are one: a repeat does not determine a law."""
+
 
 class Served(Part):
     """One configuration."""
@@ -38,16 +44,19 @@ class Served(Part):
     """Power of an instance in kW."""
     throughput: Curve
     """Output tokens of an instance per second."""
+    pace: Curve | None = None
+    """Requests in flight over the median time between two tokens, per second; absent in models that
+    were fitted without it."""
     concurrency: tuple[Positive, Positive]
     """Fewest and most requests in flight covered: by the points, or by the prior without any."""
 
     @property
     def evidence(self) -> Evidence:
-        """What it rests on: measured only where it has more points than a law has parameters."""
-        points = min(len(self.power.concurrency), len(self.throughput.concurrency))
-        if not points:
+        """What it rests on: measured only where it has more loads than a law has parameters."""
+        loads = min(distinct_loads(c.concurrency) for c in (self.power, self.throughput))
+        if not loads:
             return "prior"
-        return "measured" if points > len(PARAMETERS["power"]) else "prior and points"
+        return "measured" if loads > len(PARAMETERS["power"]) else "prior and points"
 
 
 class ServingModel(WithPoints):
@@ -125,12 +134,52 @@ class ServingModel(WithPoints):
         confidence: float = CONFIDENCE,
         allow_extrapolation: bool = False,
     ) -> Estimate:
-        """Return the mean time between two tokens of a request in s; arguments: ``power_kw``."""
+        """Return the mean time between two tokens, over a request, in s; arguments: ``power_kw``.
+
+        By Little's law from throughput, with throughput's interval: not a percentile.
+        """
         served = self.configuration(name)
         at = _covered(served, concurrency, allow_extrapolation)
         x = served.throughput.estimate(at, confidence)
         mean = None if x.mean is None else at / x.mean
         return Estimate(mean=mean, low=at / x.high, high=at / x.low, confidence=confidence)
+
+    def itl_p50_s(
+        self,
+        name: str,
+        concurrency: float | FloatArray,
+        *,
+        confidence: float = CONFIDENCE,
+        allow_extrapolation: bool = False,
+    ) -> Estimate:
+        """Return the median time between two tokens in s; for arguments see ``power_kw``.
+
+        Without a mean where it was not measured: the prior gives the interval alone.
+
+        Raises:
+            InputError: the model was fitted without it.
+        """
+        served = self.configuration(name)
+        if served.pace is None:
+            raise InputError(
+                field="pace",
+                value=None,
+                allowed="a model with the median time between two tokens",
+                remedy="fit it again, with a column itl; itl_s gives the mean over a request",
+            )
+        at = _covered(served, concurrency, allow_extrapolation)
+        pace = served.pace.estimate(at, confidence)
+        mean = None if pace.mean is None else at / pace.mean
+        return Estimate(mean=mean, low=at / pace.high, high=at / pace.low, confidence=confidence)
+
+
+def distinct_loads(concurrency: Sequence[float]) -> int:
+    """Return how many different loads a configuration was measured at."""
+    count, last = 0, 0.0
+    for load in sorted(concurrency):
+        if load > (1.0 + ALIKE) * last:
+            count, last = count + 1, load
+    return count
 
 
 def _within_limit(served: Served, power: Estimate) -> Estimate:
@@ -148,6 +197,8 @@ def _within_limit(served: Served, power: Estimate) -> Estimate:
 
 def _covered(served: Served, concurrency: float | FloatArray, anyway: bool) -> FloatArray:
     at = np.atleast_1d(np.asarray(concurrency, dtype=float))
-    lowest, highest = (0.0, np.inf) if anyway else served.concurrency
-    check_ranges(("concurrency", float(c), (lowest, highest), "requests in flight") for c in at)
+    if not anyway:
+        check_ranges(
+            ("concurrency", float(c), served.concurrency, "requests in flight") for c in at
+        )
     return at

@@ -1,7 +1,8 @@
 """A lower precision on the same GPUs: how much more a saturated instance serves, at what draw.
 
 A lower precision does not make a saturated GPU draw much less; it makes it serve more. Both ratios
-are intervals and the planner is given the cautious end of each. Nothing here says that the answers
+are intervals (the span of the readings in the library's model, the interval of another reading in
+fitted ones) and the planner is given the cautious end of each. Nothing here says that the answers
 are as good: quality is verified by class and stands in the site.
 """
 
@@ -15,7 +16,11 @@ from ebplan.document import Positive, require_ordered
 from ebplan.models.card import ModelCard
 from ebplan.models.curves import LoadCurve, LoadTerm
 from ebplan.models.points import WithPoints
+from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint, Name
+
+ROUNDING = 1e-9
+"""Share by which a number of requests may miss the range: it is the inverse of an inverse."""
 
 
 class TierModel(WithPoints):
@@ -32,13 +37,16 @@ class TierModel(WithPoints):
     model: str
     """Model it was measured with, in words."""
     capacity_factor_low: float = Field(ge=1.0)
-    """Throughput of a saturated instance relative to the base precision, lowest reading."""
+    """Throughput of a saturated instance relative to the base precision, lower end."""
     capacity_factor_high: float = Field(ge=1.0)
-    """The same, highest reading."""
+    """The same, upper end."""
     power_ratio_low: Positive
-    """Power above idle at saturation relative to the base precision, lowest reading."""
+    """Power above idle at saturation relative to the base precision, lower end."""
     power_ratio_high: Positive
-    """The same, highest reading."""
+    """The same, upper end."""
+    concurrency: tuple[Positive, Positive] | None = None
+    """Fewest and most requests in flight at which the two were compared; not enforced where absent,
+    in artefacts that were made without it."""
     measurement_point: MeasurementPoint
     """Where the powers are metered."""
     card: ModelCard
@@ -58,11 +66,24 @@ class TierModel(WithPoints):
         """The cautious end: what a saturated instance serves at least."""
         return self.capacity_factor_low
 
-    def load_curve(self, base: LoadCurve) -> LoadCurve:
+    def load_curve(self, base: LoadCurve, *, allow_extrapolation: bool = False) -> LoadCurve:
         """Return the uncapped power of an instance in this precision, at the cautious end.
 
         The busy part of the base precision's curve is scaled; idle is idle.
+
+        Args:
+            base: load curve in the base precision.
+            allow_extrapolation: accept an instance that is saturated at another number of requests
+                in flight than were compared.
+
+        Raises:
+            RangeError: it is saturated at fewer or more.
         """
+        if self.concurrency is not None and not allow_extrapolation:
+            low, high = self.concurrency
+            within = (low * (1.0 - ROUNDING), high * (1.0 + ROUNDING))
+            full = 1.0 / base.one_request_utilisation
+            check_ranges([("requests in flight at saturation", full, within, "requests")])
         return base.model_copy(
             update={
                 "terms": tuple(

@@ -153,7 +153,8 @@ def pose_tier(
     if model is None or pool.tier is None:
         return None
     _same_point("tier.tier_model", model.name, model.measurement_point, fleet)
-    lowered = model.load_curve(curve)
+    # a site may name the tier model of a larger instance, whose range in requests is another one
+    lowered = model.load_curve(curve, allow_extrapolation=True)
     check_cap_reach(pool, fleet, cap, lowered, model.precision)
     capped = cap.curve(
         float(lowered.power_kw(pool.max_utilisation)),

@@ -153,7 +153,9 @@ class PoolTruth:
         if self._clock is not None:
             locked = self._way(curve, self._clock.elasticity_high)
         if self._tier is not None:
-            lowered = self._drifted(self._tier.load_curve(at_model).scaled(factor))
+            # as the plan has it (pose)
+            lowered = self._tier.load_curve(at_model, allow_extrapolation=True)
+            lowered = self._drifted(lowered.scaled(factor))
             tier = self._way(lowered, self._cap.elasticity_high)
         return Ways(own=self._way(curve, self._cap.elasticity_high), locked=locked, tier=tier)
 

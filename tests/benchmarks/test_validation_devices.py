@@ -11,20 +11,22 @@ import pytest
 from benchmarks.validation import caps, steps
 from benchmarks.validation.line import Line, Section
 from ebplan.models.fit.board import not_binding
-from ebplan.models.fit.ramp_table import error_of, unbroken_s
+from ebplan.models.fit.ramp_table import alternate_errors, error_of, unbroken_s
 
 DATA = Path(os.environ.get("EBPLAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 QUICK = (*caps.SECTIONS[:2], *steps.SECTIONS)
 
 
 @pytest.mark.parametrize("section", QUICK, ids=lambda section: section.title)
-def test_every_goal_is_reached_on_the_published_records(section: Section) -> None:
+def test_goals_are_reached_on_the_published_records_but_for_the_ramp(section: Section) -> None:
     _skip_without(section.files)
     said = list(section.run(DATA))
     lines = [line for line in said if isinstance(line, Line)]
     assert lines
     assert any(isinstance(line, str) for line in said)
-    assert [line.what for line in lines if line.reached is False] == []
+    assert [line.what for line in lines if line.reached is False] == [
+        line.what for line in lines if "over the ramp alone" in line.what
+    ]
     for line in lines:
         assert bool(line.goal) == (line.reached is not None)
 
@@ -58,6 +60,18 @@ def test_the_record_has_one_step_each_way_and_the_dips_are_the_workloads() -> No
     assert 0.35 < model.up.settle_s < 0.5
     up = steps.one(series, "up")
     assert error_of(model.up, up, 0.0, within_s=unbroken_s(up)) <= steps.GOAL
+
+
+def test_a_ramp_is_not_judged_by_the_level_after_it() -> None:
+    """The longer the window, the more of the level is in it, and the smaller the error."""
+    _skip_without((steps.STEP,))
+    up = steps.one(steps.fitted(DATA)[1], "up")
+    ramp, clean = (
+        max(alternate_errors(up, 0.0, within_s=within_s))
+        for within_s in (steps.RAMP_S, unbroken_s(up))
+    )
+    assert up.made_s < steps.RAMP_S
+    assert ramp > steps.GOAL > clean
 
 
 def test_the_figures_are_drawn(tmp_path: Path) -> None:

@@ -54,6 +54,19 @@ def test_a_lower_precision_changes_the_busy_power_alone() -> None:
     assert lower.full_kw == pytest.approx(base.idle_kw + TIER.power_ratio_high * busy_kw)
 
 
+def test_a_precision_is_not_scaled_to_loads_at_which_nobody_compared() -> None:
+    assert TIER.concurrency is not None
+    low, high = TIER.concurrency
+    base = load_fleet("h100-qwen3-235b-bf16-ep8").load_curve({"chat": 1.0})
+    for in_flight in (0.5 * low, 2.0 * high):
+        other = base.model_copy(update={"one_request_utilisation": 1.0 / in_flight})
+        with pytest.raises(RangeError, match="requests in flight at saturation"):
+            TIER.load_curve(other)
+        assert TIER.load_curve(other, allow_extrapolation=True).full_kw > base.idle_kw
+        old = {k: v for k, v in TIER.model_dump(mode="json").items() if k != "concurrency"}
+        assert TierModel.parse(old).load_curve(other).full_kw > base.idle_kw
+
+
 @pytest.mark.parametrize(
     ("model", "low", "high"),
     [

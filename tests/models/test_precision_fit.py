@@ -73,6 +73,20 @@ def test_loads_that_differ_are_interpolated_between_and_never_beyond(tmp_path: P
     assert model.capacity_factor_low <= GAIN <= model.capacity_factor_high
 
 
+def test_interpolated_loads_are_no_readings_of_their_own(tmp_path: Path) -> None:
+    """Two loads of one precision beside eight of the other are two pairs, not ten."""
+    many = (64.0, 72.0, 80.0, 88.0, 96.0, 104.0, 112.0, 128.0)
+    rows = pair(np.random.default_rng(2), many, (64.0, 128.0))
+    few = fit_precision(measured(tmp_path, rows), OPTIONS)
+    assert "from 8 loads (2 independent)" in few.card.findings[0].text
+    all_of_them = fit_precision(
+        measured(tmp_path, pair(np.random.default_rng(2), many, many)), OPTIONS
+    )
+    assert "from 8 loads (8 independent)" in all_of_them.card.findings[0].text
+    widths = [np.log(m.capacity_factor_high / m.capacity_factor_low) for m in (few, all_of_them)]
+    assert widths[0] > 1.15 * widths[1]
+
+
 def test_one_pair_gives_a_wide_interval_not_a_point(tmp_path: Path) -> None:
     rows = pair(np.random.default_rng(3), (128.0,), (128.0,))
     model = fit_precision(measured(tmp_path, rows), OPTIONS)

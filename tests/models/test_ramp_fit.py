@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import measured
 
-from ebplan.errors import InputError
+from ebplan.errors import InputError, RangeError
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.ramp import RampOptions, find_steps
 from ebplan.models.fit.ramp_table import fit_ramp
@@ -77,10 +77,24 @@ def test_a_step_of_another_record_lies_in_the_interval(tmp_path: Path) -> None:
     model = fit_ramp(series(tmp_path, seed=1), OPTIONS)
     new = find_steps(series(tmp_path, seed=2), OPTIONS).steps
     for step in new:
-        told = model.step(step.before_kw, step.after_kw, step.since_s)
+        told = model.step(step.before_kw, step.after_kw, step.since_s, allow_extrapolation=True)
         assert told.holds(step.power_kw).mean() >= 0.85
         assert (told.low <= told.mean).all()
         assert (told.mean <= told.high).all()
+
+
+def test_a_step_that_nobody_measured_is_refused(tmp_path: Path) -> None:
+    model = fit_ramp(series(tmp_path), OPTIONS)
+    assert model.step_kw is not None
+    low_kw, high_kw = model.step_kw
+    since_s = np.array([0.0, 1.0])
+    assert model.step(1.0, 1.0 + 0.5 * (low_kw + high_kw), since_s).mean is not None
+    for height_kw in (0.5 * low_kw, 2.0 * high_kw, float("nan")):
+        with pytest.raises(RangeError, match="kW either way"):
+            model.step(1.0, 1.0 + height_kw, since_s)
+    assert model.step(1.0, 1.0 + 2.0 * high_kw, since_s, allow_extrapolation=True)
+    old = {k: v for k, v in model.model_dump(mode="json").items() if k != "step_kw"}
+    assert RampModel.parse(old).step(1.0, 1.0 + 2.0 * high_kw, since_s)
 
 
 @pytest.mark.parametrize(("delay_s", "constant_s"), [(0.0, 0.02), (0.5, 0.01), (0.1, 0.2)])

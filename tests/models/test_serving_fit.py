@@ -41,6 +41,7 @@ configuration = "w"
 name = "mine"
 title = "Mine"
 """
+ITL = 'itl = { column = "t", unit = "ms" }\n'
 LOADS = (4, 8, 16, 32, 64, 128)
 
 
@@ -59,13 +60,18 @@ def fitted(
     fit: str = "serving",
     point: str = "gpu",
     names: tuple[str, ...] = ("a",),
+    itl: bool = False,
 ) -> Any:
     if rows is None:
         rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
-    (tmp_path / "runs.csv").write_text("w,c,p,x\n" + "\n".join(rows) + "\n")
+    head = "w,c,p,x,t" if itl else "w,c,p,x"
+    (tmp_path / "runs.csv").write_text(head + "\n" + "\n".join(rows) + "\n")
     described = "".join(CONFIGURATION.format(name=n, model=f"model-{n}") for n in names)
     spec = tmp_path / "fit.toml"
-    spec.write_text(SPEC.format(fit=fit, point=point) + described)
+    text = SPEC.format(fit=fit, point=point)
+    if itl:
+        text = text.replace("[options]", ITL + "[options]")
+    spec.write_text(text + described)
     return run_spec(spec)
 
 
@@ -85,6 +91,48 @@ def test_a_known_law_is_found_between_its_points(tmp_path: Path) -> None:
     np.testing.assert_allclose(itl.mean * tokens.mean, at)
 
 
+def itl_ms(c: float) -> float:
+    """Return a median that lies below the mean by what prompts take between the steps."""
+    return 8.0 + 0.08 * c
+
+
+def test_the_median_time_between_tokens_is_fitted_where_it_was_measured(tmp_path: Path) -> None:
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)},{itl_ms(c)}" for c in LOADS]
+    model: ServingModel = fitted(tmp_path, rows=rows, itl=True, names=("a", "b"))
+    at = np.array([6.0, 24.0, 96.0])
+    true_s = np.array([itl_ms(c) for c in at]) / 1000.0
+    median, mean = model.itl_p50_s("a", at), model.itl_s("a", at)
+    assert median.mean is not None
+    assert mean.mean is not None
+    np.testing.assert_allclose(median.mean, true_s, rtol=0.02)
+    assert median.holds(true_s).all()
+    assert median.low[2] < mean.mean[2]
+    assert not mean.holds(true_s)[2]
+    assert any(s.name.startswith("a, median time between") for s in model.card.leave_one_out)
+    assert [f.title for f in model.card.findings if "is a mean" in f.title] == [
+        "b: the time between tokens is a mean"
+    ]
+
+
+def test_a_median_that_nobody_measured_is_an_interval(tmp_path: Path) -> None:
+    model: ServingModel = fitted(tmp_path)
+    said = model.itl_p50_s("a", 32.0)
+    assert said.mean is None
+    assert said.low[0] < itl_ms(32) / 1000.0 < said.high[0]
+    assert any("not a percentile" in f.text for f in model.card.findings)
+
+
+def test_models_fitted_without_the_median_still_load(tmp_path: Path) -> None:
+    model: ServingModel = fitted(tmp_path)
+    old = model.model_dump(mode="json")
+    for served in old["configurations"]:
+        del served["pace"]
+    again = ServingModel.parse(old)
+    assert again.itl_s("a", 32.0).mean is not None
+    with pytest.raises(InputError, match="with a column itl"):
+        again.itl_p50_s("a", 32.0)
+
+
 def test_what_has_no_rows_is_given_by_the_prior_as_an_interval(tmp_path: Path) -> None:
     model: ServingModel = fitted(tmp_path, names=("a", "b"))
     power = model.power_kw("b", 32.0)
@@ -97,6 +145,28 @@ def test_what_has_no_rows_is_given_by_the_prior_as_an_interval(tmp_path: Path) -
 def test_as_many_points_as_parameters_are_no_fit(tmp_path: Path) -> None:
     rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in (4, 32, 128)]
     assert fitted(tmp_path, rows=rows).configuration("a").evidence == "prior and points"
+
+
+def test_repeats_of_three_loads_are_no_fit(tmp_path: Path) -> None:
+    """Five rows, but 4 and 4.1 as well as 128 and 127 in flight are repeats."""
+    rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in (4, 4.1, 32, 127, 128)]
+    model = fitted(tmp_path, rows=rows)
+    assert model.configuration("a").evidence == "prior and points"
+    assert "no more loads than" in model.card.findings[0].text
+
+
+@pytest.mark.parametrize("load", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_load_that_cannot_be_is_refused_even_where_extrapolated(
+    tmp_path: Path, load: float
+) -> None:
+    model: ServingModel = fitted(tmp_path)
+    for ask in (model.power_kw, model.tokens_per_s, model.itl_s, model.itl_p50_s):
+        with pytest.raises(RangeError, match="concurrency"):
+            ask("a", load, allow_extrapolation=True)
+    curve = model.configuration("a").power
+    for of_curve in (curve.estimate, curve.centre):
+        with pytest.raises(RangeError, match="concurrency"):
+            of_curve(np.array([8.0, load]))
 
 
 def test_a_point_that_is_off_is_named_with_weight_zero(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
         "models made from them stay as they are",
     )
     parser.add_argument(
-        "--prior", type=Path, help="the same folder: learn the prior of serving anew (a minute)"
+        "--prior", type=Path, help="the same folder: learn the prior of serving anew (some minutes)"
     )
     options = parser.parse_args(arguments)
     outside: tuple[Artefact, ...] = ()

@@ -9,8 +9,14 @@ import numpy as np
 
 from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.configuration import Architecture, Configuration
+from ebplan.models.curves import FloatArray
 from ebplan.models.fit.build import dataset, rounded
-from ebplan.models.fit.held_out import HeldOut, leave_groups_out, leave_points_out
+from ebplan.models.fit.held_out import (
+    HeldOut,
+    leave_groups_out,
+    leave_points_out,
+    without_groups,
+)
 from ebplan.models.fit.pooling import Readings, law_prior, learn
 from ebplan.models.fit.serving_runs import SOURCE
 from ebplan.models.fit.table import Row, Table, read_table
@@ -27,10 +33,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "Mamba-Transformer Hybrid": "hybrid",
 }
 PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "mxfp4": "mxfp4"}
-LAW_COLUMNS: tuple[tuple[LawName, str], ...] = (
-    ("power", "avg_power_w"),
-    ("throughput", "out_tok_per_s"),
-)
 KEY = ("task", "model", "gpu", "num_gpus", "tp", "dp", "ep", "weight_precision")
 COLUMNS = (
     *KEY,
@@ -44,6 +46,7 @@ COLUMNS = (
     "itl_p50_ms",
 )
 W_PER_KW = 1000.0
+MS_PER_S = 1000.0
 
 
 def read_configurations(
@@ -54,15 +57,22 @@ def read_configurations(
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in table.rows:
         groups.setdefault(tuple(row.text(c) for c in KEY), []).append(row)
-    found: dict[LawName, list[Readings]] = {"power": [], "throughput": []}
+    found: dict[LawName, list[Readings]] = {"power": [], "throughput": [], "pace": []}
     for _, rows in sorted(groups.items()):
         rows.sort(key=lambda row: row.positive("avg_batch_size"))
         configuration = _configuration(rows)
         concurrency = np.array([row.positive("avg_batch_size") for row in rows])
-        for law, column in LAW_COLUMNS:
-            unit = W_PER_KW if law == "power" else 1.0
-            measured = np.array([row.positive(column) for row in rows]) / unit
-            found[law].append(Readings(configuration, concurrency, measured))
+        power_w, tokens_per_s, itl_ms = (
+            np.array([row.positive(column) for row in rows])
+            for column in ("avg_power_w", "out_tok_per_s", "itl_p50_ms")
+        )
+        measured: dict[LawName, FloatArray] = {
+            "power": power_w / W_PER_KW,
+            "throughput": tokens_per_s,
+            "pace": concurrency / itl_ms * MS_PER_S,
+        }
+        for law, of_law in measured.items():
+            found[law].append(Readings(configuration, concurrency, of_law))
     return found, table
 
 
@@ -73,23 +83,28 @@ def build_fleet_prior(path: Path) -> FleetPrior:
     points: dict[LawName, HeldOut] = {}
     models: dict[LawName, dict[int, HeldOut]] = {}
     for law, readings in found.items():
-        learnt = learn(law, readings)
-        points[law] = leave_points_out(law, readings, learnt)
-        models[law] = leave_groups_out(law, readings, learnt, family)
+        points[law] = leave_points_out(without_groups(law, readings, name_of), readings)
+        models[law] = leave_groups_out(without_groups(law, readings, family), readings, family)
         calibration = [(k, rounded(held.factor())) for k, held in models[law].items()]
-        laws[law] = _rounded(law_prior(law, readings, learnt, calibration))
+        laws[law] = _rounded(law_prior(law, readings, learn(law, readings), calibration))
     return FleetPrior(
         name=PRIOR_NAME,
         measurement_point="gpu",
         power=laws["power"],
         throughput=laws["throughput"],
-        card=_card(found["power"], table, laws, points, models),
+        pace=laws["pace"],
+        card=_card(found, table, laws, points, models),
     )
 
 
 def family(readings: Readings) -> str:
     """Return the model that a configuration serves, in whatever precision."""
     return readings.configuration.family()
+
+
+def name_of(readings: Readings) -> str:
+    """Return the name of a configuration."""
+    return readings.configuration.name
 
 
 def _configuration(rows: Sequence[Row]) -> Configuration:
@@ -133,20 +148,33 @@ def _rounded(prior: LawPrior) -> LawPrior:
     return LawPrior.model_validate(walk(prior.model_dump()))
 
 
+def mean_over_median(found: dict[LawName, list[Readings]]) -> FloatArray:
+    """Return the mean time between tokens by Little's law over the measured median, (N,)."""
+    return np.concatenate(
+        [
+            pace.measured / throughput.measured
+            for pace, throughput in zip(found["pace"], found["throughput"], strict=True)
+        ]
+    )
+
+
 def _card(
-    readings: Sequence[Readings],
+    found: dict[LawName, list[Readings]],
     table: Table,
     laws: dict[LawName, LawPrior],
     points: dict[LawName, HeldOut],
     models: dict[LawName, dict[int, HeldOut]],
 ) -> ModelCard:
+    readings = found["power"]
+    stretch = mean_over_median(found)
     concurrency = np.concatenate([r.concurrency for r in readings])
     families = {family(r) for r in readings}
     return ModelCard(
         title="Serving of language models: what is known before measuring",
         summary=(
-            f"Prior of power and throughput against requests in flight, from {len(concurrency)} "
-            f"published runs of {len(readings)} configurations of {len(families)} models."
+            "Prior of power, throughput and median time between tokens against requests in flight, "
+            f"from {len(concurrency)} published runs of {len(readings)} configurations of "
+            f"{len(families)} models."
         ),
         data=(dataset(table, SOURCE),),
         method=_METHOD,
@@ -210,6 +238,15 @@ def _card(
                 f"{_median(models['throughput'][2])}. Two runs, one at either end of the load, "
                 "are worth more than everything known of other models.",
             ),
+            Finding(
+                title="Mean and median time between tokens are two things",
+                text="By Little's law the mean over a request is requests in flight over tokens "
+                f"per second: {np.median(stretch):.2f} times the measured median in the middle of "
+                f"the runs, and {np.quantile(stretch, 0.05):.2f} to "
+                f"{np.quantile(stretch, 0.95):.2f} times in nine of ten, because prompts are "
+                "worked on between the steps. The median is fitted to measured medians (pace); "
+                "the mean follows from throughput.",
+            ),
         ),
         not_for=(
             "power without load or asleep: no run constrains it",
@@ -235,10 +272,13 @@ def _median(held: HeldOut) -> str:
 _METHOD = (
     "Power `p_few (1 + (rise - 1) c / (c + c_half))` and throughput "
     "`((c / t_w)^-q + x_roof^-q)^(-1/q)` of an instance with c requests in flight, three "
-    "parameters each, in logarithms. They are pooled partially: what physics says (the boards' "
-    "power limit, the weights over the memory's bandwidth) plus slopes on nine descriptors plus "
-    "a term of the GPU, of the model, and of the configuration, each normal with its own spread; "
-    "the spreads make the readings most likely (empirical Bayes). The law's misfit is a smooth "
-    "Gaussian process. Standard deviations are multiplied by a factor found on models that were "
-    "held out; the coverage stated is that of intervals calibrated on the other models only."
+    "parameters each, in logarithms; pace, c over the median time between two tokens, has the law "
+    "of throughput with parameters of its own. They are pooled partially: what physics says (the "
+    "boards' power limit, the weights over the memory's bandwidth) plus slopes on nine descriptors "
+    "plus a term of the GPU, of the model, and of the configuration, each normal with its own "
+    "spread; the spreads make the readings most likely (empirical Bayes). The law's misfit is a "
+    "smooth Gaussian process. Where a point, or a model, is left out, spreads and prior are learnt "
+    "anew, from nothing, without its configuration, or without the model. Standard deviations are "
+    "multiplied by a factor found on models that were held out; the coverage stated is that of "
+    "intervals calibrated on the other configurations, or models, only."
 )

@@ -3,12 +3,13 @@
 A group of configurations (all those of one model, say) is taken out, spreads and prior are learnt
 anew from the rest, and each configuration of the group is given back ``k`` points, spread evenly
 over its logarithmic range with both ends in, as someone would who may measure only so many. The
-other points are predicted.
+other points are predicted. Learning anew begins from nothing: where several sets of spreads are
+likely, a search that began from those of all readings would stay with what the group itself said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import NormalDist
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from ebplan.models.curve import Curve
 from ebplan.models.curves import FloatArray
-from ebplan.models.fit.pooling import Learnt, Readings, law_prior, learn
+from ebplan.models.fit.pooling import Readings, law_prior, learn
+from ebplan.models.fleet_prior import LawPrior
 from ebplan.models.laws import LawName
 
 GIVEN = (0, 2, 5)
@@ -28,6 +30,8 @@ CALIBRATED_AT = 0.9
 _LEAST_FACTOR = 0.5
 
 GroupOf = Callable[[Readings], str]
+_Missed = tuple[str, FloatArray, FloatArray]
+"""Group, ln of prediction over measurement, and the standard deviation stated, of some points."""
 
 
 @dataclass(frozen=True)
@@ -86,68 +90,91 @@ def at_random(seed: int) -> Callable[[int, int], NDArray[np.intp]]:
     return lambda count, given: np.sort(random.permutation(count)[:given])
 
 
-def leave_groups_out(
+def without_groups(
     law: LawName,
     readings: Sequence[Readings],
-    learnt: Learnt,
+    group_of: GroupOf,
+    *,
+    only: Iterable[str] | None = None,
+) -> dict[str, LawPrior]:
+    """Return, by group, the prior learnt from all configurations outside it.
+
+    Args:
+        law: which law.
+        readings: points by configuration, in order of concurrency.
+        group_of: names the group of a configuration.
+        only: groups to take out; each in turn where absent.
+    """
+    priors = {}
+    for group in sorted({group_of(r) for r in readings} if only is None else only):
+        others = [r for r in readings if group_of(r) != group]
+        priors[group] = law_prior(law, others, learn(law, others))
+    return priors
+
+
+def leave_groups_out(
+    priors: Mapping[str, LawPrior],
+    readings: Sequence[Readings],
     group_of: GroupOf,
     *,
     given: Iterable[int] = GIVEN,
     choose: Callable[[int, int], NDArray[np.intp]] = spread_evenly,
     draws: int = 1,
-    only: Iterable[str] | None = None,
 ) -> dict[int, HeldOut]:
     """Predict each group from the others and from a few points of its own.
 
     Args:
-        law: which law.
+        priors: what the others teach, by group (``without_groups``).
         readings: points by configuration, in order of concurrency.
-        learnt: what was learnt from all, where the search for the rest begins.
         group_of: names the group of a configuration.
         given: numbers of points given back.
         choose: picks the points given back.
         draws: how often, where the choice is by chance.
-        only: groups to take out; each in turn where absent.
     """
-    found: dict[int, list[tuple[str, FloatArray, FloatArray]]] = {k: [] for k in given}
-    for group in sorted({group_of(r) for r in readings} if only is None else only):
-        rest = [i for i, r in enumerate(readings) if group_of(r) != group]
-        others = [readings[i] for i in rest]
-        again = learn(law, others, start=Learnt(learnt.pooling, learnt.theta[rest]), rounds=2)
-        prior = law_prior(law, others, again)
-        for r in (r for r in readings if group_of(r) == group):
-            mean, covariance = prior.curves([r.configuration])
-            for k, into in found.items():
-                count = len(r.concurrency)
-                if count <= k:
-                    continue
-                for _ in range(draws if k else 1):
-                    keep = np.isin(np.arange(count), choose(count, k))
-                    curve = prior.conditioned(
-                        mean,
-                        covariance,
-                        r.concurrency[keep].tolist(),
-                        r.measured[keep].tolist(),
-                    )
-                    into.append((group, *_miss(curve, r.where(~keep))))
+    found: dict[int, list[_Missed]] = {k: [] for k in given}
+    for r in readings:
+        group = group_of(r)
+        if group not in priors:
+            continue
+        count, predict = len(r.concurrency), _predictor(priors[group], r)
+        for k, into in found.items():
+            if count <= k:
+                continue
+            for _ in range(draws if k else 1):
+                into.append((group, *predict(np.isin(np.arange(count), choose(count, k)))))
     return {k: _gathered(parts) for k, parts in found.items() if parts}
 
 
-def leave_points_out(law: LawName, readings: Sequence[Readings], learnt: Learnt) -> HeldOut:
-    """Predict each point from the others of its configuration and all other configurations."""
-    parts = []
-    for i, r in enumerate(readings):
-        others = [*readings[:i], *readings[i + 1 :]]
-        rest = Learnt(learnt.pooling, np.delete(learnt.theta, i, axis=0))
-        prior = law_prior(law, others, rest)
-        mean, covariance = prior.curves([r.configuration])
-        for j in range(len(r.concurrency)):
-            keep = np.arange(len(r.concurrency)) != j
-            curve = prior.conditioned(
-                mean, covariance, r.concurrency[keep].tolist(), r.measured[keep].tolist()
-            )
-            parts.append((r.configuration.name, *_miss(curve, r.where(~keep))))
+def leave_points_out(priors: Mapping[str, LawPrior], readings: Sequence[Readings]) -> HeldOut:
+    """Predict each point from the others of its configuration and all other configurations.
+
+    Args:
+        priors: what the others teach, by name of the configuration (``without_groups``): its own
+            points enter no spread.
+        readings: points by configuration, in order of concurrency.
+    """
+    parts: list[_Missed] = []
+    for r in readings:
+        name = r.configuration.name
+        predict = _predictor(priors[name], r)
+        which = np.arange(len(r.concurrency))
+        parts.extend((name, *predict(which != j)) for j in which)
     return _gathered(parts)
+
+
+def _predictor(
+    prior: LawPrior, r: Readings
+) -> Callable[[NDArray[np.bool_]], tuple[FloatArray, FloatArray]]:
+    """Return what predicts a configuration from those of its points that are kept."""
+    mean, covariance = prior.curves([r.configuration])
+
+    def predict(keep: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        curve = prior.conditioned(
+            mean, covariance, r.concurrency[keep].tolist(), r.measured[keep].tolist()
+        )
+        return _miss(curve, r.where(~keep))
+
+    return predict
 
 
 def _miss(curve: Curve, r: Readings) -> tuple[FloatArray, FloatArray]:
@@ -156,7 +183,7 @@ def _miss(curve: Curve, r: Readings) -> tuple[FloatArray, FloatArray]:
     return ln_y - np.log(r.measured), deviation
 
 
-def _gathered(parts: Sequence[tuple[str, FloatArray, FloatArray]]) -> HeldOut:
+def _gathered(parts: Sequence[_Missed]) -> HeldOut:
     return HeldOut(
         group=np.array([group for group, off, _ in parts for _ in off], dtype=str),
         off=np.concatenate([off for _, off, _ in parts]),

@@ -7,16 +7,19 @@ With the laws linear about the most likely parameters, all readings are jointly 
 ``K`` the pooled covariance of the parameters and ``W`` that of misfit and noise. The spreads are
 those that make the readings most likely, each with a weak normal prior on its logarithm, because a
 few dozen configurations say little about some of them. Linearising and finding spreads take turns.
+With few configurations several sets of spreads are likely, depending on whether descriptors or
+models are taken to explain what differs: the search begins from either view, and the likelier end
+is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
 from ebplan.models.configuration import Configuration
@@ -26,13 +29,18 @@ from ebplan.models.fleet_prior import Known, LawPrior, P, Pooling, Triple, simil
 from ebplan.models.laws import LAWS, LawName
 
 ROUNDS = 8
-"""Turns of linearising and finding spreads when nothing is known: after six nothing moves."""
+"""Most turns of linearising and finding spreads: after six nothing moves."""
+_SETTLED = 1e-3
+"""Spreads that move by less than this share from one turn to the next have settled."""
 _MEDIANS = np.log([*[0.2] * 9, 0.01, 0.03, 1.5])
 """Medians of the weak priors of the spreads (in the order of ``_STARTS``),"""
 _LOG_SPREADS = np.array([*[1.5] * 9, 0.7, 1e3, 0.7])
 """and the standard deviations of their logarithms: about the misfit nothing is said."""
+_LOG_BOUNDS = (float(np.log(1e-5)), float(np.log(1e2)))
+"""Where the search for a spread stays: beyond, no reading could tell it from none or from any."""
 _STEPS, _STEP = 12, 0.7
 _EVALUATIONS = 100
+_LITTLE, _MUCH = np.log(0.05), np.log(0.3)
 _STARTS: dict[LawName, tuple[FloatArray, tuple[Triple, Triple]]] = {
     "power": (
         np.log([0.15, 0.2, 0.4, 0.05, 0.1, 0.4, 0.05, 0.1, 0.4, 0.01, 0.03, 1.5]),
@@ -43,8 +51,9 @@ _STARTS: dict[LawName, tuple[FloatArray, tuple[Triple, Triple]]] = {
         ((-4.0, 7.0, 0.0), (3.0, 3.0, 1.0)),
     ),
 }
-"""Where the search begins: logarithms of the spreads (descriptors, models, own, each by parameter;
-noise, misfit, misfit length), then centre and spread of the common mean."""
+_STARTS["pace"] = _STARTS["throughput"]
+"""Where the search begins first: logarithms of the spreads (descriptors, models, own, each by
+parameter; noise, misfit, misfit length), then centre and spread of the common mean."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Readings:
     concurrency: FloatArray
     """Requests in flight, shape (N,)."""
     measured: FloatArray
-    """Power in kW or throughput in tokens/s of the instance, shape (N,)."""
+    """What the law gives of the instance: power in kW, throughput or pace in tokens/s; (N,)."""
 
     def where(self, keep: NDArray[np.bool_]) -> Readings:
         """Return the points that ``keep`` marks."""
@@ -81,17 +90,55 @@ def learn(
     Args:
         law: which law.
         readings: points by configuration, each at least one.
-        start: an earlier answer for the same configurations, to begin from.
-        rounds: turns to take.
+        start: where to begin; from nothing but the readings, in two ways, where absent.
+        rounds: most turns to take.
     """
-    logs, (mean, mean_spread) = _STARTS[law]
-    theta = np.array([_first_guess(law, r) for r in readings])
     if start is not None:
-        logs, theta = _logarithms(start.pooling), start.theta
+        return _settled(law, readings, _logarithms(start.pooling), start.theta, rounds)
+    theta = np.array([_first_guess(law, r) for r in readings])
+    ends = [_settled(law, readings, logs, theta, rounds) for logs in _views(law)]
+    return min(ends, key=lambda end: unlikelihood(law, readings, end))
+
+
+def unlikelihood(law: LawName, readings: Sequence[Readings], learnt: Learnt) -> float:
+    """Return -ln of how likely readings and spreads are, parameters integrated out.
+
+    Up to a constant, with the law linear about the most likely parameters (Laplace's method).
+    """
+    configurations = [r.configuration for r in readings]
+    centre = learnt.pooling.centre(law, configurations).reshape(-1, P)
+    left, jacobian = _linear(law, readings, learnt.theta, centre)
+    covariance = learnt.pooling.covariance(configurations, configurations)
+    lower = np.linalg.cholesky(
+        jacobian @ covariance @ jacobian.T + _about_law(readings, learnt.pooling.spreads)
+    )
+    apart = solve_triangular(lower, left, lower=True)
+    weak = (_logarithms(learnt.pooling) - _MEDIANS) / _LOG_SPREADS
+    return float(0.5 * (apart @ apart + weak @ weak) + np.log(np.diag(lower)).sum())
+
+
+def _views(law: LawName) -> Iterator[FloatArray]:
+    """Yield spreads to begin from: usual ones, then as if descriptors explained next to nothing."""
+    usual = _STARTS[law][0]
+    yield usual
+    yield np.concatenate([P * [_LITTLE], 2 * P * [_MUCH], usual[3 * P :]])
+
+
+def _settled(
+    law: LawName,
+    readings: Sequence[Readings],
+    logs: FloatArray,
+    theta: FloatArray,
+    rounds: int,
+) -> Learnt:
+    """Take turns from the logarithms of spreads, (12,), and parameters, (N, 3)."""
+    _, (mean, mean_spread) = _STARTS[law]
     for _ in range(rounds):
         pooling = _pooling(logs, mean, mean_spread)
         theta = most_likely(law, readings, pooling, theta)
-        logs = _likeliest_spreads(law, readings, theta, pooling)
+        before, logs = logs, _likeliest_spreads(law, readings, theta, pooling)
+        if np.abs(logs - before).max() < _SETTLED:
+            break
     pooling = _pooling(logs, mean, mean_spread)
     return Learnt(pooling, most_likely(law, readings, pooling, theta))
 
@@ -196,6 +243,7 @@ def _likeliest_spreads(
         _logarithms(pooling),
         jac=True,
         method="L-BFGS-B",
+        bounds=[_LOG_BOUNDS] * len(_MEDIANS),
         options={"maxiter": _EVALUATIONS},
     )
     return np.asarray(found.x)

@@ -129,9 +129,9 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
             allowed="below every power of the table, per GPU, in kW",
             remedy="correct it (W or kW?), or options.gpus_per_row",
         )
-    load, gains, draws = _pairs(data, options, idle_kw)
-    gain = _interval(gains, options.repeatability)
-    draw = _interval(draws, options.repeatability)
+    load, gains, draws, independent = _pairs(data, options, idle_kw)
+    gain = _interval(gains, options.repeatability, independent)
+    draw = _interval(draws, options.repeatability, independent)
     if gain[2] < 1.0:
         raise InputError(
             field="columns.throughput",
@@ -149,6 +149,7 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
         capacity_factor_high=gain[2],
         power_ratio_low=draw[0],
         power_ratio_high=draw[2],
+        concurrency=(float(load[0]), float(load[-1])),
         measurement_point=data.measurement_point,
         points=(
             Points.of(
@@ -156,14 +157,18 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
                 {"in_flight": load, "throughput_ratio": gains, "busy_power_ratio": draws},
             ),
         ),
-        card=_card(data, options, (load, gains, draws), gain, draw),
+        card=_card(data, options, (load, gains, draws), gain, draw, independent),
     )
 
 
 def _pairs(
     data: Measurements, options: PrecisionOptions, idle_kw: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return loads, ratios of throughput and ratios of busy power where both are known."""
+) -> tuple[FloatArray, FloatArray, FloatArray, int]:
+    """Return loads, ratios of throughput and ratios of busy power where both are known.
+
+    With them how many pairs that makes: between the same two readings of one precision all ratios
+    are of the same readings, so there are no more pairs than loads at which either was measured.
+    """
     labels = data.label("precision")
     readings = []
     for precision in (options.base, options.lower):
@@ -197,17 +202,26 @@ def _pairs(
         np.exp(at),
         throughput_ratio(base_rate, lower_rate),
         busy_power_ratio(base_kw, lower_kw, idle_kw),
+        max(1, min(int(np.isin(at, measured[0]).sum()) for measured in readings)),
     )
 
 
-def _interval(ratios: FloatArray, repeatability: float) -> tuple[float, float, float]:
-    """Return lower end, mean and upper end of the ratio that another load would show."""
+def _interval(
+    ratios: FloatArray, repeatability: float, independent: int
+) -> tuple[float, float, float]:
+    """Return lower end, mean and upper end of the ratio that another load would show.
+
+    Args:
+        ratios: by load, shape (N,).
+        repeatability: how well a ratio repeats, as a share.
+        independent: pairs that the ratios are worth, at most N.
+    """
     logs = np.log(ratios)
-    count, known = len(logs), WEIGHT_OF_REPEATABILITY
-    degrees = count + known - 1
-    off = float(((logs - logs.mean()) ** 2).sum())
+    known = WEIGHT_OF_REPEATABILITY
+    degrees = independent + known - 1
+    off = independent * float(logs.var())
     spread = np.sqrt((off + known * repeatability**2) / degrees)
-    half = student_quantile(CONFIDENCE, degrees) * spread * np.sqrt(1.0 + 1.0 / count)
+    half = student_quantile(CONFIDENCE, degrees) * spread * np.sqrt(1.0 + 1.0 / independent)
     middle = float(logs.mean())
     return float(np.exp(middle - half)), float(np.exp(middle)), float(np.exp(middle + half))
 
@@ -218,6 +232,7 @@ def _card(
     pairs: tuple[FloatArray, FloatArray, FloatArray],
     gain: tuple[float, float, float],
     draw: tuple[float, float, float],
+    independent: int,
 ) -> ModelCard:
     """Return the card of a tier model."""
     load, gains, draws = pairs
@@ -271,7 +286,7 @@ def _card(
                 title="What it gives",
                 text=f"{gain[1]:.2f} times as much ({gain[0]:.2f} to {gain[2]:.2f}) at "
                 f"{draw[1]:.2f} times the busy power ({draw[0]:.2f} to {draw[2]:.2f}), from "
-                f"{len(load)} loads.",
+                f"{len(load)} loads ({independent} independent).",
             ),
             Finding(
                 title="Quality is not in these runs",

@@ -61,6 +61,7 @@ def build_tier(path: Path) -> TierModel:
         capacity_factor_high=rounded(max(gains)),
         power_ratio_low=rounded(min(draws)),
         power_ratio_high=rounded(max(draws)),
+        concurrency=_compared(busy),
         measurement_point="gpu",
         points=(
             Points.of(
@@ -87,6 +88,11 @@ def _draw(pair: Pair) -> float:
     one, other = pair
     idle_kw = IDLE_W_PER_GPU * GPUS / W_PER_KW
     return float(busy_power_ratio(one.power_kw, other.power_kw, idle_kw))
+
+
+def _compared(busy: list[Pair]) -> tuple[float, float]:
+    """Return the fewest and the most requests in flight of the base precision."""
+    return min(one.concurrency for one, _ in busy), max(one.concurrency for one, _ in busy)
 
 
 def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelCard:
@@ -123,8 +129,8 @@ def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelC
         validity=(
             ValidRange(
                 name="requests in flight",
-                low=min(one.concurrency for one, _ in busy),
-                high=max(one.concurrency for one, _ in busy),
+                low=_compared(busy)[0],
+                high=_compared(busy)[1],
                 unit="requests",
             ),
         ),

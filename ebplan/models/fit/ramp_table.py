@@ -62,6 +62,7 @@ def fit_ramp(data: Measurements, options: RampOptions) -> RampModel:
         mechanism=options.mechanism,
         down=sides.get("down"),
         up=sides.get("up"),
+        step_kw=_heights_kw(series.steps),
         measurement_point=data.measurement_point,
         points=tuple(
             _points(data, options, series, step, sides[step.direction]) for step in series.steps
@@ -117,15 +118,22 @@ def unbroken_s(step: Step) -> float:
     return float(step.since_s[gaps[0]] if len(gaps) else step.since_s[-1])
 
 
-def alternate_errors(step: Step, window_s: float) -> tuple[float, float]:
+def alternate_errors(
+    step: Step, window_s: float, *, within_s: float | None = None
+) -> tuple[float, float]:
     """Return the error on the readings of either half that a fit to the other half makes.
 
     Every second reading is one half. Neighbouring readings are alike: this shows that the fit does
     not follow single readings, not that the next step will look the same.
+
+    Args:
+        step: the step.
+        window_s: averaging window of the sensor.
+        within_s: readings until this long after the command; until the first dip where absent.
     """
     even = np.arange(len(step.since_s)) % 2 == 0
     halves = step.where(even), step.where(~even)
-    within = unbroken_s(step)
+    within = unbroken_s(step) if within_s is None else within_s
     one, other = (
         error_of(fit_side([a], window_s), b, window_s, within_s=within)
         for a, b in (halves, halves[::-1])
@@ -216,6 +224,12 @@ def _farthest(side: RampSide, step: Step) -> tuple[float, float]:
     return float(step.since_s[i]), float(off[i])
 
 
+def _heights_kw(steps: Sequence[Step]) -> tuple[float, float]:
+    """Return the smallest and the largest step, down or up."""
+    heights = [abs(step.height_kw) for step in steps]
+    return min(heights), max(heights)
+
+
 def _excluded(series: Series, total: int) -> tuple[Excluded, ...]:
     """Name the dips as one entry."""
     count = int(series.in_dips.sum())
@@ -235,7 +249,7 @@ def _excluded(series: Series, total: int) -> tuple[Excluded, ...]:
 def _card(data: Measurements, options: RampOptions, series: Series, sides: Sides) -> ModelCard:
     """Return the card of a ramp model."""
     steps: Sequence[Step] = series.steps
-    heights = [abs(step.height_kw) for step in steps]
+    low_kw, high_kw = _heights_kw(steps)
     return ModelCard(
         title=options.title,
         summary=f"How power follows a {options.mechanism}: delay and time constant, down and up "
@@ -252,7 +266,7 @@ def _card(data: Measurements, options: RampOptions, series: Series, sides: Sides
         residuals=tuple(_statistics(sides)),
         leave_one_out=tuple(_held_out(series, options.sensor_window_s)),
         excluded=(*data.excluded, *_excluded(series, len(data))),
-        validity=(ValidRange(name="step", low=min(heights), high=max(heights), unit="kW"),),
+        validity=(ValidRange(name="step", low=low_kw, high=high_kw, unit="kW"),),
         measurement_point=data.measurement_point,
         measurement_note=data.measurement_note,
         findings=tuple(_findings(series, sides)),

@@ -1,4 +1,4 @@
-"""Fit serving configurations from steady runs: power and throughput against requests in flight.
+"""Fit serving configurations from steady runs: power, throughput and latency against load.
 
 Every configuration begins from the library's prior, and from what the table's other configurations
 say; its points then speak for themselves. A point that all the others put far outside its interval
@@ -42,9 +42,18 @@ percent, and no loaded board draws so little (published runs have 0.47 and more)
 of eight GPUs, taken for that of all, lies below."""
 FEWEST_TO_JUDGE = 4
 """With fewer points nobody can say which of them is off."""
-UNITS: dict[LawName, str] = {"power": "power_kw", "throughput": "tokens_per_s"}
+UNITS: dict[LawName, str] = {
+    "power": "power_kw",
+    "throughput": "tokens_per_s",
+    "pace": "pace_per_s",
+}
 """What a law's value is called where its readings are kept."""
-LAW_QUANTITIES: tuple[tuple[LawName, str], ...] = (("power", "power"), ("throughput", "throughput"))
+WORDS: dict[LawName, str] = {
+    "power": "power",
+    "throughput": "throughput",
+    "pace": "median time between tokens",
+}
+"""What is measured of each law."""
 
 
 class ServingOptions(Part):
@@ -94,10 +103,11 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
 
     Args:
         data: ``concurrency``, ``power`` (of the whole instance) and ``throughput`` (output tokens
-            per second of the instance), one steady run a row; the label ``configuration`` where
-            there are several. ``itl`` and ``ttft``, where given, are held against these: both
-            follow from load and throughput. ``tokens_out`` and ``tokens_in``, where given, say
-            which workload it is.
+            per second of the instance), one steady run a row; ``itl`` (median time between two
+            tokens) where measured; the label ``configuration`` where there are several. ``itl``
+            and ``ttft``, where given, are held against load and throughput, from which both
+            follow but for a factor. ``tokens_out`` and ``tokens_in``, where given, say which
+            workload it is.
         options: what the table does not say.
 
     Raises:
@@ -119,9 +129,9 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         if rows[c.name].any():
             _check_draw(data, c, rows[c.name])
             _check_pace(data.where(rows[c.name]), c)
-    fitted: dict[LawName, dict[str, _Fitted]] = {
-        law: _fit_law(getattr(prior, law), _readings(data, configurations, rows, quantity))
-        for law, quantity in LAW_QUANTITIES
+    fitted = {
+        law: _fit_law(of_law, _readings(data, configurations, rows, law))
+        for law, of_law in _laws(prior).items()
     }
     served = tuple(_served(c, prior, fitted) for c in configurations)
     return ServingModel(
@@ -131,6 +141,12 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         points=_left_out_points(fitted),
         card=_card(data, options, prior, served, fitted, rows),
     )
+
+
+def _laws(prior: FleetPrior) -> dict[LawName, LawPrior]:
+    """Return the laws of a prior."""
+    laws: dict[LawName, LawPrior] = {"power": prior.power, "throughput": prior.throughput}
+    return laws if prior.pace is None else {**laws, "pace": prior.pace}
 
 
 def _rows(data: Measurements, options: ServingOptions) -> dict[str, NDArray[np.bool_]]:
@@ -176,13 +192,22 @@ def _check_pace(data: Measurements, c: Configuration) -> None:
 
 
 def _readings(
-    data: Measurements, configurations: Sequence[Configuration], rows: Rows, quantity: str
+    data: Measurements, configurations: Sequence[Configuration], rows: Rows, law: LawName
 ) -> dict[str, tuple[Readings, NDArray[np.intp]]]:
-    """Return points and their lines by configuration, least concurrency first."""
-    concurrency, measured = data.quantity("concurrency"), data.quantity(quantity)
+    """Return points and their lines by configuration, least concurrency first.
+
+    None of the pace where no time between tokens was measured.
+    """
+    concurrency = data.quantity("concurrency")
+    if law != "pace":
+        measured = data.quantity(law)
+    elif "itl" in data.values:
+        measured = concurrency / data.quantity("itl")
+    else:
+        measured = concurrency[:0]
     found = {}
     for c in configurations:
-        order = np.flatnonzero(rows[c.name])
+        order = np.flatnonzero(rows[c.name] & (len(measured) > 0))
         order = order[np.argsort(concurrency[order], kind="stable")]
         found[c.name] = (Readings(c, concurrency[order], measured[order]), data.lines[order])
     return found
@@ -233,8 +258,9 @@ def _fit_one(prior: LawPrior, readings: Readings, lines: NDArray[np.intp]) -> _F
             Excluded(
                 run=f"line {lines[at]}",
                 weight=0.0,
-                reason=f"{prior.law} at {used.concurrency[worst]:g} requests in flight: "
-                f"predicted from the other points it is {np.expm1(missed[worst]):+.1%} off, "
+                reason=f"{WORDS[prior.law]} at {used.concurrency[worst]:g} requests in flight: "
+                "predicted from the other points it is "
+                f"{_over(prior.law, missed[worst]):+.1%} off, "
                 f"{abs(missed[worst]) / deviations[worst]:.0f} standard deviations",
             )
         )
@@ -288,6 +314,7 @@ def _served(
         configuration=configuration,
         power=one["power"].curve,
         throughput=one["throughput"].curve,
+        pace=one["pace"].curve if "pace" in one else None,
         concurrency=covered,
     )
 
@@ -314,7 +341,7 @@ def _card(
             for law, fits in fitted.items()
             for name, one in fits.items()
             if len(one.left_out)
-            for statistic in _statistics(f"{name}, {law}", one)
+            for statistic in _statistics(f"{name}, {WORDS[law]}", law, one)
         ),
         excluded=(
             *data.excluded,
@@ -348,6 +375,12 @@ def _card(
 def _findings(served: Served) -> Iterator[Finding]:
     name = served.configuration.name
     yield Finding(title=f"{name}: {served.evidence}", text=_EVIDENCE[served.evidence])
+    if served.pace is not None and not served.pace.concurrency:
+        yield Finding(
+            title=f"{name}: the time between tokens is a mean",
+            text="No median was measured (column `itl`). `itl_s` is the mean over a request by "
+            "Little's law, not a percentile; of the median only the prior's interval is given.",
+        )
     low, high = (float(kw) for kw in served.power.centre(np.array(served.concurrency)))
     if served.evidence != "prior" and high < low:
         yield Finding(
@@ -357,8 +390,13 @@ def _findings(served: Served) -> Iterator[Finding]:
         )
 
 
-def _statistics(what: str, one: _Fitted) -> tuple[Statistic, ...]:
-    share = np.abs(np.expm1(one.left_out))
+def _over(law: LawName, missed: float) -> float:
+    """Return prediction over measurement, less 1: of the time where the law is one of pace."""
+    return float(np.expm1(-missed if law == "pace" else missed))
+
+
+def _statistics(what: str, law: LawName, one: _Fitted) -> tuple[Statistic, ...]:
+    share = np.abs([_over(law, missed) for missed in one.left_out])
     return (
         Statistic(name=f"{what}: median error", value=float(np.median(share)), unit="share"),
         Statistic(name=f"{what}: largest error", value=float(share.max()), unit="share"),
@@ -369,7 +407,7 @@ def _statistics(what: str, one: _Fitted) -> tuple[Statistic, ...]:
 _EVIDENCE = {
     "prior": "No point was measured: only an interval is given, from what is known of other "
     "models. Two runs, at either end of the load, narrow it most.",
-    "prior and points": "It has no more points than a law has parameters: the points move the "
-    "prior, they do not replace it.",
-    "measured": "It has more points than a law has parameters.",
+    "prior and points": "It was measured at no more loads than a law has parameters: the points "
+    "move the prior, they do not replace it.",
+    "measured": "It was measured at more loads than a law has parameters.",
 }

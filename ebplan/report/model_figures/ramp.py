@@ -57,7 +57,7 @@ def _draw(ax: Axes, model: RampModel, direction: str, side: RampSide, number: in
     colour, after_s = frame.colour_of(number), _until_s(side, points)
     at = np.linspace(0.0, after_s, 4 * frame.CURVE_POINTS)
     before, after = (1.0, 0.0) if direction == "down" else (0.0, 1.0)
-    step = model.step(before, after, at)
+    step = model.step(before, after, at, allow_extrapolation=True)
     # going down, what is left to draw is turned into what is there of the step
     ends = [frame.PERCENT * np.abs(v - before) * np.sign((v - before) * (after - before))
             for v in (step.low, step.middle, step.high)]  # fmt: skip
