@@ -11,6 +11,7 @@ from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.settlement.backtest import backtest, like_windows
 from ebplan.settlement.baselines import Baseline, Fixed, Rule
+from ebplan.settlement.day_calendar import DayCalendar
 from ebplan.settlement.meter_file import MeterColumn, MeterMap, read_meter
 from ebplan.settlement.reference import QUIET_S, Reference, reference
 from ebplan.settlement.rules import parse_rule
@@ -38,6 +39,7 @@ def by_rule(
     event: Event,
     rule_name: str,
     *,
+    calendar: DayCalendar | None = None,
     notice_s: float = 0.0,
     confidence: float = 0.9,
     accuracy: float = 0.0,
@@ -52,6 +54,8 @@ def by_rule(
         meter: the part of it that tells of the event.
         event: the event.
         rule_name: e.g. ``high_4_of_5``, ``last_value:10``, ``fixed:93.5``.
+        calendar: holidays, and the days of this event and of others, from which no baseline is
+            made; the event's own days where absent.
         notice_s: the site heard of the event this long before its start.
         confidence: of every interval.
         accuracy: standard error of the meter's gain, as a share.
@@ -59,7 +63,8 @@ def by_rule(
     Raises:
         InputError: no such rule, or it has no baseline.
     """
-    rule = parse_rule(rule_name, history)
+    days = calendar or DayCalendar.of_event(event.start, event.duration_s)
+    rule = parse_rule(rule_name, history, days)
     start_s = meter.seconds(event.start)
     window = Window(
         start=event.start,
@@ -77,17 +82,19 @@ def by_rule(
         accuracy=accuracy,
         confidence=confidence,
     )
-    level_kw = _level_error_kw(history, rule, window)
+    level_kw = _level_error_kw(history, rule, window, days)
     if level_kw is None:
         return settled
     return settled.with_level_error(max(level_kw, settled.errors.lasting_kw))
 
 
-def _level_error_kw(history: MeterSeries, rule: Rule, window: Window) -> float | None:
+def _level_error_kw(
+    history: MeterSeries, rule: Rule, window: Window, days: DayCalendar
+) -> float | None:
     """Return the error of a rule's level on like days; None where there are none."""
     try:
         alone = Window(window.start, window.duration_s, window.notice)
-        like = like_windows(history, alone)
+        like = like_windows(history, alone, days)
         return backtest(history, rule, like).level_rmse_kw if like else None
     except InputError:
         return None
@@ -119,6 +126,7 @@ def baseline_of(
     given: str | None,
     *,
     folder: Path | None = None,
+    calendar: DayCalendar | None = None,
     error_kw: float | None = None,
     notice_s: float = 0.0,
     confidence: float = 0.9,
@@ -132,6 +140,8 @@ def baseline_of(
         event: the event.
         given: a rule, or the path of a CSV file; the event's own where absent.
         folder: where a relative path counts from.
+        calendar: holidays, and the days of this event and of others, from which no baseline is
+            made; the event's own days where absent.
         error_kw: standard error of the level, where it is known.
         notice_s: the site heard of the event this long before its start.
         confidence: of every interval.
@@ -155,6 +165,7 @@ def baseline_of(
                 meter,
                 event,
                 name,
+                calendar=calendar,
                 notice_s=notice_s,
                 confidence=confidence,
                 accuracy=accuracy,
