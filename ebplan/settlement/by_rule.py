@@ -46,8 +46,9 @@ def by_rule(
 ) -> Reference:
     """Return the baseline of a rule on the intervals of a series.
 
-    The error that lasts is that of the rule's level on like days without an event, where the
-    history has any, and never less than the quiet stretch before the event leaves open.
+    The error that lasts is that of the rule's level on like days without an event, and never less
+    than the quiet stretch before the event leaves open. Where the history has no like day that the
+    rule can settle it is not known, which the baseline then says.
 
     Args:
         history: everything that the rule may look at.
@@ -83,21 +84,20 @@ def by_rule(
         confidence=confidence,
     )
     level_kw = _level_error_kw(history, rule, window, days)
-    if level_kw is None:
-        return settled
+    if isinstance(level_kw, str):
+        return settled.without_level_error(level_kw)
     return settled.with_level_error(max(level_kw, settled.errors.lasting_kw))
 
 
 def _level_error_kw(
     history: MeterSeries, rule: Rule, window: Window, days: DayCalendar
-) -> float | None:
-    """Return the error of a rule's level on like days; None where there are none."""
+) -> float | str:
+    """Return the error of a rule's level on like days, or why it is not known."""
+    alone = Window(window.start, window.duration_s, window.notice)
     try:
-        alone = Window(window.start, window.duration_s, window.notice)
-        like = like_windows(history, alone, days)
-        return backtest(history, rule, like).level_rmse_kw if like else None
-    except InputError:
-        return None
+        return backtest(history, rule, like_windows(history, alone, days)).level_rmse_kw
+    except InputError as fault:
+        return f"{rule.name} can be tested on no like day without an event ({fault.value})"
 
 
 def from_file(path: Path, meter: MeterSeries) -> FloatArray:
@@ -150,34 +150,41 @@ def baseline_of(
     Raises:
         InputError: no such rule, or the file does not fit.
     """
-    start_s = meter.seconds(event.start)
+    about = {"accuracy": accuracy, "confidence": confidence}
     if given is not None and given.endswith(".csv"):
         path = (folder or Path()) / given
-        level, rule, known = from_file(path, meter), path.name, error_kw
+        found = _at_level(meter, event, path.name, from_file(path, meter), **about)
+        found = found.without_level_error("the file does not tell it")
     elif given is None and event.baseline.rule == "last_value":
-        level, rule, known = None, "mean before the event", error_kw
+        found = _at_level(meter, event, "mean before the event", None, **about)
     else:
         name = given or f"fixed:{event.baseline.kw}"
         agreed = parse_rule(name, history)
-        if not isinstance(agreed, Fixed):
+        if isinstance(agreed, Fixed):
+            found = _at_level(meter, event, name, np.full(len(meter), agreed.kw), **about)
+            # what was agreed is what is settled: it has no error, unless one is given
+            found = found.with_level_error(0.0)
+        else:
             found = by_rule(
-                history,
-                meter,
-                event,
-                name,
-                calendar=calendar,
-                notice_s=notice_s,
-                confidence=confidence,
-                accuracy=accuracy,
+                history, meter, event, name, calendar=calendar, notice_s=notice_s, **about
             )
-            return found if error_kw is None else found.with_level_error(error_kw)
-        # what was agreed is what is settled: it has no error, unless one is given
-        level, rule, known = np.full(len(meter), agreed.kw), name, error_kw or 0.0
+    return found if error_kw is None else found.with_level_error(error_kw)
+
+
+def _at_level(
+    meter: MeterSeries,
+    event: Event,
+    rule: str,
+    kw: FloatArray | None,
+    *,
+    accuracy: float,
+    confidence: float,
+) -> Reference:
+    """Return a baseline that is known; the mean before the event where it is None."""
     return reference(
         meter,
-        start_s,
-        baseline_kw=level,
-        error_kw=known,
+        meter.seconds(event.start),
+        baseline_kw=kw,
         rule=rule,
         accuracy=accuracy,
         confidence=confidence,
