@@ -81,6 +81,7 @@ def _numbers(found: Delivery) -> Table:
         ("initial delay", found.initial_delay_s, "s"),
         ("time to 90 %", found.response_s, "s"),
         ("time to tolerance", found.full_s, "s"),
+        ("held within tolerance", found.held_s, "s"),
         ("depth", found.depth_kw, "kW"),
         ("delivered", found.energy_kwh, "kWh"),
         ("of what was asked", found.share, "share"),

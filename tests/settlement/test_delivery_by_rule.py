@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from made_histories import TOKYO, days, on
+from responses import product
 
 from ebplan.event import Event
 from ebplan.services import load_service
 from ebplan.settlement.by_rule import around, baseline_of
 from ebplan.settlement.day_calendar import DayCalendar
+from ebplan.settlement.delivery import Delivery, measure_delivery
 from ebplan.settlement.pack_spec import PackSpec, event_of_test
 from ebplan.settlement.series import FloatArray, MeterSeries
 
@@ -122,3 +125,44 @@ def test_runs_of_a_pack_leave_one_another_out(tmp_path: Path) -> None:
     known = spec.calendar(event, tmp_path)
     assert known.left_out == {date(2026, 6, 2), *named(*EVENT_DAYS, LAST)}
     assert known.holidays == {date(2026, 6, 3)}
+
+
+def noisy(day: int, hour: FloatArray) -> FloatArray:
+    """Return days that lie apart by some kW, each quiet in itself."""
+    rng = np.random.default_rng(day)
+    return 100.0 + rng.normal(0.0, 6.0) + rng.normal(0.0, 0.3, hour.shape)
+
+
+def settled(count: int, **other: Any) -> Delivery:
+    history, event = days(count, noisy, interval_s=60.0), called(count - 1)
+    part = around(history, event)
+    base = baseline_of(history, part, event, "high_4_of_5_unadjusted", **other)
+    return measure_delivery(part, event, base, service=product(sustain_s=6600.0))
+
+
+def test_an_unknown_error_of_the_level_is_said_and_makes_nothing_certain() -> None:
+    few, many = settled(8), settled(30)
+    assert few.baseline_error_kw < 0.1
+    assert many.baseline_error_kw > 3.0
+    assert any("level is not known" in note for note in few.notes)
+    assert not any("level is not known" in note for note in many.notes)
+    assert few.criteria
+    assert not any(c.certain for c in few.criteria)
+    assert any(c.certain for c in many.criteria)
+
+
+def test_an_error_that_is_given_is_known() -> None:
+    given = settled(8, error_kw=2.0)
+    assert given.baseline_error_kw == 2.0
+    assert not any("level is not known" in note for note in given.notes)
+    assert any(c.certain for c in given.criteria)
+
+
+def test_a_baseline_from_a_file_does_not_tell_its_error(tmp_path: Path) -> None:
+    history, event = days(3, noisy, interval_s=60.0), called(1)
+    rows = [f"{on(day, 0.0).isoformat()},100.0" for day in range(4)]
+    (tmp_path / "base.csv").write_text("\n".join(["begins_at,baseline_kw", *rows]) + "\n")
+    part = around(history, event)
+    base = baseline_of(history, part, event, "base.csv", folder=tmp_path)
+    found = measure_delivery(part, event, base)
+    assert any("the file does not tell it" in note for note in found.notes)
