@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_settle.inputs import FILE, calendar_of, calendar_options
 
 if TYPE_CHECKING:
     from ebplan.settlement.baseline_report import BaselineReport
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ebplan.settlement.series import MeterSeries
     from ebplan.settlement.window import Window
 
-FILE = click.Path(path_type=Path)
 SHOWN_BEFORE_S, SHOWN_AFTER_S = 4 * 3600.0, 3600.0
 """How much of the day a figure shows around the event."""
 
@@ -51,15 +51,7 @@ SHOWN_BEFORE_S, SHOWN_AFTER_S = 4 * 3600.0, 3600.0
     "power if absent.",
 )
 @click.option("--map", "map_file", type=FILE, help="What stands where in HISTORY (TOML).")
-@click.option("--holidays", type=FILE, help="Days that count as weekends, one YYYY-MM-DD a line.")
-@click.option(
-    "--exclude-day",
-    "left_out",
-    metavar="DAY",
-    multiple=True,
-    help="A day of another event, YYYY-MM-DD; may be given more than once.",
-)
-@click.option("--zone", help="Whose days are meant: Asia/Tokyo or +09:00; the event's if absent.")
+@calendar_options
 @click.option(
     "--around",
     type=click.FloatRange(min=0.0),
@@ -106,7 +98,7 @@ def baseline(
         check_suffix(plot)
     window = _window(event_file, start, duration, notice, around)
     series = read_meter(history, read_map(map_file) if map_file else None)
-    days = _calendar(window, holidays, left_out, zone)
+    days = calendar_of(window.start, window.duration_s, holidays, left_out, zone)
     rules = _rules(rule_names, series, days, columns)
     like = like_windows(series, window, days)
     report = settle_baseline(series, window, rules, like)
@@ -177,21 +169,6 @@ def _moment(text: str) -> datetime:
             allowed="a time with its offset, e.g. 2026-06-01T12:00:00+09:00",
             remedy="write it in ISO 8601",
         ) from None
-
-
-def _calendar(
-    window: Window, holidays: Path | None, left_out: tuple[str, ...], zone: str | None
-) -> DayCalendar:
-    from ebplan.settlement.day_calendar import DayCalendar, parse_day, parse_zone, read_days
-
-    clock = parse_zone(zone) if zone else None
-    own_day = window.start.astimezone(clock or window.start.tzinfo).date()
-    named = (parse_day(day, field="--exclude-day") for day in left_out)
-    return DayCalendar(
-        holidays=read_days(holidays) if holidays else frozenset(),
-        left_out=frozenset([own_day, *named]),
-        zone=clock,
-    )
 
 
 def _rules(

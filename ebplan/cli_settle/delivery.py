@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_settle.inputs import (
+    FILE,
+    calendar_of,
+    calendar_options,
+    event_of,
+    moment,
+    plan_of,
+    service_of,
+)
 
 if TYPE_CHECKING:
     from ebplan.event import Event
     from ebplan.plan import Plan
     from ebplan.services.definition import ServiceDefinition
     from ebplan.settlement.series import MeterSeries
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command()
@@ -71,6 +78,7 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="Share of intervals that hold the truth.",
 )
+@calendar_options
 @click.option("--map", "map_file", type=FILE, help="What stands where in METER (TOML).")
 @click.option("--start", metavar="TIME", help="Time 0 of METER, where its times are seconds.")
 @click.option("--simulated", is_flag=True, help="Say that METER comes from the bench.")
@@ -90,6 +98,9 @@ def delivery(
     notice: float,
     accuracy: float,
     confidence: float,
+    holidays: Path | None,
+    left_out: tuple[str, ...],
+    zone: str | None,
     map_file: Path | None,
     start: str | None,
     simulated: bool,
@@ -102,9 +113,49 @@ def delivery(
     With --event the response is held against what was asked, and with --service against the
     product's tolerance. Without, the event is found in the series itself.
     """
-    from ebplan.cli_settle.inputs import event_of, moment, plan_of, service_of
-    from ebplan.document import check_writable, write_atomically
+    from ebplan.document import write_atomically
     from ebplan.settlement.meter_file import read_map, read_meter
+
+    _check_writable(output, plot)
+    if settings and service_name is None:
+        raise click.UsageError("--set supplies facts of a product: name it with --service.")
+    columns = read_map(map_file) if map_file else None
+    since = moment("--start", start) if start else None
+    meter = read_meter(meter_file, columns, start=since, simulated=simulated)
+    if event_file is None:
+        _refuse_without_event(
+            {
+                "--plan": plan_file,
+                "--service": service_name,
+                "--baseline": baseline_name,
+                "--history": history_file,
+                "--holidays": holidays,
+                "--exclude-day": left_out,
+                "--zone": zone,
+            }
+        )
+        text = _extract(meter, confidence, as_json, plot)
+    else:
+        event = event_of(event_file)
+        about: dict[str, object] = {
+            "given": baseline_name,
+            "calendar": calendar_of(event.start, event.duration_s, holidays, left_out, zone),
+            "error_kw": error_kw,
+            "notice_s": 60.0 * notice,
+            "confidence": confidence,
+            "accuracy": accuracy,
+        }
+        history = meter if history_file is None else read_meter(history_file, columns, start=since)
+        service = service_of(service_name, settings)
+        plan = None if plan_file is None else plan_of(plan_file)
+        text = _measure(meter, history, event, service, plan, about, as_json, plot)
+    if output:
+        write_atomically(output, text)
+
+
+def _check_writable(output: Path | None, plot: Path | None) -> None:
+    """Refuse files that cannot be written, before anything is worked out."""
+    from ebplan.document import check_writable
 
     for path in (output, plot):
         if path:
@@ -113,44 +164,12 @@ def delivery(
         from ebplan.report.canvas import check_suffix
 
         check_suffix(plot)
-    needs_event = {
-        "--plan": plan_file,
-        "--service": service_name,
-        "--baseline": baseline_name,
-        "--history": history_file,
-    }
-    if event_file is None and (ignored := [name for name, value in needs_event.items() if value]):
+
+
+def _refuse_without_event(options: dict[str, object]) -> None:
+    """Refuse options that mean nothing where the event is extracted."""
+    if ignored := [name for name, value in options.items() if value]:
         raise click.UsageError(f"{ignored[0]} needs --event: without one the event is extracted.")
-    if settings and service_name is None:
-        raise click.UsageError("--set supplies facts of a product: name it with --service.")
-    columns = read_map(map_file) if map_file else None
-    since = moment("--start", start) if start else None
-    meter = read_meter(meter_file, columns, start=since, simulated=simulated)
-    if event_file is None:
-        text = _extract(meter, confidence, as_json, plot)
-    else:
-        event = event_of(event_file)
-        service = service_of(service_name, settings)
-        plan = None if plan_file is None else plan_of(plan_file)
-        history = meter if history_file is None else read_meter(history_file, columns, start=since)
-        text = _measure(
-            meter,
-            history,
-            event,
-            service,
-            plan,
-            {
-                "given": baseline_name,
-                "error_kw": error_kw,
-                "notice_s": 60.0 * notice,
-                "confidence": confidence,
-                "accuracy": accuracy,
-            },
-            as_json,
-            plot,
-        )
-    if output:
-        write_atomically(output, text)
 
 
 def _extract(meter: MeterSeries, confidence: float, as_json: bool, plot: Path | None) -> str:

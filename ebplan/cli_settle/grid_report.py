@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_settle.inputs import (
+    FILE,
+    calendar_of,
+    calendar_options,
+    event_of,
+    moment,
+    plan_of,
+    state_of,
+)
 
 if TYPE_CHECKING:
+    from ebplan.event import Event
     from ebplan.plan import Plan
+    from ebplan.settlement.day_calendar import DayCalendar
     from ebplan.settlement.grid_report import Available
     from ebplan.settlement.reference import Reference
     from ebplan.settlement.series import MeterSeries
     from ebplan.state import State
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command()
@@ -33,6 +42,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--event", "event_file", type=FILE, help="The event; needed with METER.")
 @click.option("--baseline", "baseline_name", metavar="RULE|FILE", help="As in settle delivery.")
+@calendar_options
 @click.option("--map", "map_file", type=FILE, help="What stands where in METER (TOML).")
 @click.option("--start", metavar="TIME", help="Time 0 of METER, where its times are seconds.")
 @click.option("--plan", "plan_file", type=FILE, help="The plan: what is to come, with its charge.")
@@ -55,6 +65,9 @@ def report(
     interval_s: float,
     event_file: Path | None,
     baseline_name: str | None,
+    holidays: Path | None,
+    left_out: tuple[str, ...],
+    zone: str | None,
     map_file: Path | None,
     start: str | None,
     plan_file: Path | None,
@@ -67,7 +80,6 @@ def report(
 ) -> None:
     """Report what was metered and what is planned: baseline, available, delivered, stored."""
     from ebplan.case import load_site
-    from ebplan.cli_settle.inputs import moment, plan_of, state_of
     from ebplan.document import check_writable, write_atomically
     from ebplan.settlement.grid_report import build_report
 
@@ -75,7 +87,11 @@ def report(
         check_writable(output)
     if meter_file is not None and event_file is None:
         raise click.UsageError("METER needs --event: its baseline is that of an event.")
-    meter, base = _metered(meter_file, event_file, baseline_name, map_file, start)
+    meter = base = None
+    if meter_file is not None and event_file is not None:
+        event = event_of(event_file)
+        days = calendar_of(event.start, event.duration_s, holidays, left_out, zone)
+        meter, base = _metered(meter_file, event, baseline_name, days, map_file, start)
     plan = None if plan_file is None else plan_of(plan_file)
     state = None if state_file is None else state_of(state_file)
     battery = None if site_name is None else load_site(site_name).battery
@@ -100,24 +116,21 @@ def report(
 
 
 def _metered(
-    meter_file: Path | None,
-    event_file: Path | None,
+    meter_file: Path,
+    event: Event,
     baseline_name: str | None,
+    days: DayCalendar,
     map_file: Path | None,
     start: str | None,
-) -> tuple[MeterSeries | None, Reference | None]:
+) -> tuple[MeterSeries, Reference]:
     """Return the part of a series that tells of its event, with its baseline."""
-    from ebplan.cli_settle.inputs import event_of, moment
     from ebplan.settlement.by_rule import around, baseline_of
     from ebplan.settlement.meter_file import read_map, read_meter
 
-    if meter_file is None or event_file is None:
-        return None, None
-    event = event_of(event_file)
     since = moment("--start", start) if start else None
     whole = read_meter(meter_file, read_map(map_file) if map_file else None, start=since)
     part = around(whole, event)
-    return part, baseline_of(whole, part, event, baseline_name)
+    return part, baseline_of(whole, part, event, baseline_name, calendar=days)
 
 
 def _latest(meter: MeterSeries | None, plan: Plan | None, state: State | None) -> datetime:

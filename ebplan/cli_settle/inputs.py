@@ -2,15 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     from ebplan.event import Event
     from ebplan.plan import Plan
     from ebplan.services import ServiceDefinition
+    from ebplan.settlement.day_calendar import DayCalendar
     from ebplan.state import State
+
+FILE = click.Path(path_type=Path)
+
+
+def calendar_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say which days are alike."""
+    options = (
+        click.option(
+            "--holidays", type=FILE, help="Days that count as weekends, one YYYY-MM-DD a line."
+        ),
+        click.option(
+            "--exclude-day",
+            "left_out",
+            metavar="DAY",
+            multiple=True,
+            help="A day of another event, YYYY-MM-DD; may be given more than once.",
+        ),
+        click.option(
+            "--zone", help="Whose days are meant: Asia/Tokyo or +09:00; the event's if absent."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def calendar_of(
+    start: datetime,
+    duration_s: float,
+    holidays: Path | None,
+    left_out: tuple[str, ...],
+    zone: str | None,
+) -> DayCalendar:
+    """Return the calendar of an event from what the options say.
+
+    Raises:
+        InputError: a day or the zone is none.
+    """
+    from ebplan.settlement.day_calendar import DayCalendar, parse_day, parse_zone, read_days
+
+    return DayCalendar.of_event(
+        start,
+        duration_s,
+        holidays=read_days(holidays) if holidays else (),
+        others=[parse_day(day, field="--exclude-day") for day in left_out],
+        zone=parse_zone(zone) if zone else None,
+    )
 
 
 def moment(option: str, text: str) -> datetime:

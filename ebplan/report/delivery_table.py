@@ -15,7 +15,14 @@ from ebplan.settlement.number import Number
 from ebplan.settlement.verdict import Criterion
 
 WIDEST = 110
-HOW = {"metered": "own meter", "rest": "the rest", "attributed": "attributed by the plan"}
+HOW = {
+    "metered": "own meter",
+    "rest": "the rest",
+    "pool_meter": "own meter, in compute",
+    "attributed": "attributed by the plan",
+}
+INSET = ("pool_meter", "attributed")
+"""What is a part of compute."""
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", None: "bold yellow"}
 
 
@@ -74,6 +81,7 @@ def _numbers(found: Delivery) -> Table:
         ("initial delay", found.initial_delay_s, "s"),
         ("time to 90 %", found.response_s, "s"),
         ("time to tolerance", found.full_s, "s"),
+        ("held within tolerance", found.held_s, "s"),
         ("depth", found.depth_kw, "kW"),
         ("delivered", found.energy_kwh, "kWh"),
         ("of what was asked", found.share, "share"),
@@ -113,7 +121,7 @@ def _shares(found: Delivery) -> RenderableType | None:
         mean = "" if share.mean_kw is None else interval_words(share.mean_kw, "kW")[0]
         name = mechanism_words(share.name, absorbs=absorbs)
         energy = interval_words(share.energy_kwh, "kWh")
-        inset = "  " if share.how == "attributed" else ""
+        inset = "  " if share.how in INSET else ""
         table.add_row(f"{inset}{given(name)}", *energy, mean, HOW[share.how])
     return titled("Who delivered", table)
 

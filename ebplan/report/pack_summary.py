@@ -95,7 +95,7 @@ def _run(run: PackRun) -> str:
         lines.append("A verdict with ? lies within the errors of measurement.")
     if found.shares:
         shares = [
-            f"{s.name.replace('_', ' ')} {interval_words(s.energy_kwh, 'kWh')[0]} ({s.how})"
+            f"{s.name} {interval_words(s.energy_kwh, 'kWh')[0]} ({s.how})".replace("_", " ")
             for s in found.shares
         ]
         lines.append(f"Delivered by: {', '.join(shares)}.")

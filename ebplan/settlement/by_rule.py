@@ -11,6 +11,7 @@ from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.settlement.backtest import backtest, like_windows
 from ebplan.settlement.baselines import Baseline, Fixed, Rule
+from ebplan.settlement.day_calendar import DayCalendar
 from ebplan.settlement.meter_file import MeterColumn, MeterMap, read_meter
 from ebplan.settlement.reference import QUIET_S, Reference, reference
 from ebplan.settlement.rules import parse_rule
@@ -38,20 +39,24 @@ def by_rule(
     event: Event,
     rule_name: str,
     *,
+    calendar: DayCalendar | None = None,
     notice_s: float = 0.0,
     confidence: float = 0.9,
     accuracy: float = 0.0,
 ) -> Reference:
     """Return the baseline of a rule on the intervals of a series.
 
-    The error that lasts is that of the rule's level on like days without an event, where the
-    history has any, and never less than the quiet stretch before the event leaves open.
+    The error that lasts is that of the rule's level on like days without an event, and never less
+    than the quiet stretch before the event leaves open. Where the history has no like day that the
+    rule can settle it is not known, which the baseline then says.
 
     Args:
         history: everything that the rule may look at.
         meter: the part of it that tells of the event.
         event: the event.
         rule_name: e.g. ``high_4_of_5``, ``last_value:10``, ``fixed:93.5``.
+        calendar: holidays, and the days of this event and of others, from which no baseline is
+            made; the event's own days where absent.
         notice_s: the site heard of the event this long before its start.
         confidence: of every interval.
         accuracy: standard error of the meter's gain, as a share.
@@ -59,7 +64,8 @@ def by_rule(
     Raises:
         InputError: no such rule, or it has no baseline.
     """
-    rule = parse_rule(rule_name, history)
+    days = calendar or DayCalendar.of_event(event.start, event.duration_s)
+    rule = parse_rule(rule_name, history, days)
     start_s = meter.seconds(event.start)
     window = Window(
         start=event.start,
@@ -77,20 +83,21 @@ def by_rule(
         accuracy=accuracy,
         confidence=confidence,
     )
-    level_kw = _level_error_kw(history, rule, window)
-    if level_kw is None:
-        return settled
+    level_kw = _level_error_kw(history, rule, window, days)
+    if isinstance(level_kw, str):
+        return settled.without_level_error(level_kw)
     return settled.with_level_error(max(level_kw, settled.errors.lasting_kw))
 
 
-def _level_error_kw(history: MeterSeries, rule: Rule, window: Window) -> float | None:
-    """Return the error of a rule's level on like days; None where there are none."""
+def _level_error_kw(
+    history: MeterSeries, rule: Rule, window: Window, days: DayCalendar
+) -> float | str:
+    """Return the error of a rule's level on like days, or why it is not known."""
+    alone = Window(window.start, window.duration_s, window.notice)
     try:
-        alone = Window(window.start, window.duration_s, window.notice)
-        like = like_windows(history, alone)
-        return backtest(history, rule, like).level_rmse_kw if like else None
-    except InputError:
-        return None
+        return backtest(history, rule, like_windows(history, alone, days)).level_rmse_kw
+    except InputError as fault:
+        return f"{rule.name} can be tested on no like day without an event ({fault.value})"
 
 
 def from_file(path: Path, meter: MeterSeries) -> FloatArray:
@@ -119,6 +126,7 @@ def baseline_of(
     given: str | None,
     *,
     folder: Path | None = None,
+    calendar: DayCalendar | None = None,
     error_kw: float | None = None,
     notice_s: float = 0.0,
     confidence: float = 0.9,
@@ -132,6 +140,8 @@ def baseline_of(
         event: the event.
         given: a rule, or the path of a CSV file; the event's own where absent.
         folder: where a relative path counts from.
+        calendar: holidays, and the days of this event and of others, from which no baseline is
+            made; the event's own days where absent.
         error_kw: standard error of the level, where it is known.
         notice_s: the site heard of the event this long before its start.
         confidence: of every interval.
@@ -140,33 +150,41 @@ def baseline_of(
     Raises:
         InputError: no such rule, or the file does not fit.
     """
-    start_s = meter.seconds(event.start)
+    about = {"accuracy": accuracy, "confidence": confidence}
     if given is not None and given.endswith(".csv"):
         path = (folder or Path()) / given
-        level, rule, known = from_file(path, meter), path.name, error_kw
+        found = _at_level(meter, event, path.name, from_file(path, meter), **about)
+        found = found.without_level_error("the file does not tell it")
     elif given is None and event.baseline.rule == "last_value":
-        level, rule, known = None, "mean before the event", error_kw
+        found = _at_level(meter, event, "mean before the event", None, **about)
     else:
         name = given or f"fixed:{event.baseline.kw}"
         agreed = parse_rule(name, history)
-        if not isinstance(agreed, Fixed):
+        if isinstance(agreed, Fixed):
+            found = _at_level(meter, event, name, np.full(len(meter), agreed.kw), **about)
+            # what was agreed is what is settled: it has no error, unless one is given
+            found = found.with_level_error(0.0)
+        else:
             found = by_rule(
-                history,
-                meter,
-                event,
-                name,
-                notice_s=notice_s,
-                confidence=confidence,
-                accuracy=accuracy,
+                history, meter, event, name, calendar=calendar, notice_s=notice_s, **about
             )
-            return found if error_kw is None else found.with_level_error(error_kw)
-        # what was agreed is what is settled: it has no error, unless one is given
-        level, rule, known = np.full(len(meter), agreed.kw), name, error_kw or 0.0
+    return found if error_kw is None else found.with_level_error(error_kw)
+
+
+def _at_level(
+    meter: MeterSeries,
+    event: Event,
+    rule: str,
+    kw: FloatArray | None,
+    *,
+    accuracy: float,
+    confidence: float,
+) -> Reference:
+    """Return a baseline that is known; the mean before the event where it is None."""
     return reference(
         meter,
-        start_s,
-        baseline_kw=level,
-        error_kw=known,
+        meter.seconds(event.start),
+        baseline_kw=kw,
         rule=rule,
         accuracy=accuracy,
         confidence=confidence,

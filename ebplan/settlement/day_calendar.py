@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -30,6 +31,32 @@ class DayCalendar:
     """Days of other events, and others that no baseline may be made from."""
     zone: tzinfo | None = None
     """Whose days they are; the zone of the event where absent."""
+
+    @classmethod
+    def of_event(
+        cls,
+        start: datetime,
+        duration_s: float,
+        *,
+        holidays: Iterable[date] = (),
+        others: Iterable[date] = (),
+        zone: tzinfo | None = None,
+    ) -> DayCalendar:
+        """Return the calendar of an event: no baseline is made from the days that it touches.
+
+        Args:
+            start: its start, with its zone.
+            duration_s: its length, > 0.
+            holidays: days that count as weekends.
+            others: days of other events.
+            zone: whose days they are; the zone of ``start`` where absent.
+        """
+        clock = zone or start.tzinfo
+        # an event that ends at midnight does not touch the day that begins there
+        last = start + timedelta(seconds=duration_s) - timedelta(microseconds=1)
+        first_day, last_day = (moment.astimezone(clock).date() for moment in (start, last))
+        own = (first_day + timedelta(days=i) for i in range((last_day - first_day).days + 1))
+        return cls(frozenset(holidays), frozenset([*own, *others]), zone)
 
     def is_working(self, day: date) -> bool:
         """Whether a day is a working day."""
@@ -86,7 +113,7 @@ def _offset_s(zone: tzinfo, since_s: float) -> float:
     return (offset or timedelta()).total_seconds()
 
 
-def parse_zone(text: str) -> tzinfo:
+def parse_zone(text: str, *, field: str = "--zone") -> tzinfo:
     """Return a zone from its name (``Asia/Tokyo``) or its offset (``+09:00``).
 
     Raises:
@@ -99,7 +126,7 @@ def parse_zone(text: str) -> tzinfo:
         return ZoneInfo(text)
     except (ValueError, OSError, LookupError):
         raise InputError(
-            field="--zone",
+            field=field,
             value=text,
             allowed="a name like Asia/Tokyo, or an offset like +09:00",
             remedy="correct it; where no zones are installed: pip install tzdata",

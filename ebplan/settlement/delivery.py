@@ -6,7 +6,8 @@ of the event, powers and energies count in the direction asked: > 0 is delivered
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,14 +16,15 @@ from ebplan.event import Event
 from ebplan.plan import Plan
 from ebplan.services.definition import ServiceDefinition
 from ebplan.settlement.asked import Asked, asked
+from ebplan.settlement.hold import Hold, hold
 from ebplan.settlement.number import Number
 from ebplan.settlement.rebound import Rebound, rebound
 from ebplan.settlement.reference import Reference, band_kw
 from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
 from ebplan.settlement.split import Share, split
-from ebplan.settlement.timing import reached
-from ebplan.settlement.tracking import Tracking, track
-from ebplan.settlement.verdict import Criterion, Verdict, judge, overall
+from ebplan.settlement.timing import reached, reached_by_meter
+from ebplan.settlement.tracking import Band, Tracking, band, track
+from ebplan.settlement.verdict import Criterion, Measured, Verdict, judge, overall
 from ebplan.site import MeasurementPoint
 
 NOISE_SPREADS = 3.0
@@ -30,7 +32,7 @@ NOISE_SPREADS = 3.0
 RESPONSE_SHARE = 0.9
 """The response time is that to this share of what is asked."""
 
-LONG_MEMORY = 0.1
+LONG_MEMORY = 0.25
 """Readings before the event that resemble one another for longer than this share of them tell
 too little of their noise."""
 
@@ -78,6 +80,9 @@ class Delivery(Document):
     full_s: Number | None
     """When it reaches the tolerance about the whole response; None where the tolerance is
     unknown."""
+    held_s: Number | None
+    """How long it is within tolerance from then on, not before it is asked, until that is first
+    left; None where the tolerance is unknown, or it follows the frequency."""
     depth_kw: Number | None
     """Mean while the whole response is asked."""
     energy_kwh: Number
@@ -123,67 +128,99 @@ def measure_delivery(
     late_s = 0.0 if service is None else service.full_activation_s or 0.0
     want = asked(meter, event, baseline.kw, late_s=late_s)
     change_kw = meter.grid_kw - baseline.kw
-    under, over = tolerance(service, event, want)
-    tracking = track(
-        want,
-        change_kw,
-        meter.interval_s,
-        baseline.errors,
-        under=under,
-        over=over,
-        averaging_s=None if service is None else service.tolerance.averaging_s,
-    )
-    times = _times(meter, want, change_kw, baseline, under)
-    depth = _depth(want, change_kw, baseline)
-    criteria: tuple[Criterion, ...] = ()
-    if service is not None:
-        criteria = judge(
-            service,
-            meter,
-            follows=want.follows,
-            size_kw=want.size_kw,
-            asked_s=want.end_s - want.full_s,
-            initial_delay_s=times[0],
-            full_s=times[2],
-            depth_kw=depth,
-            tracking=tracking,
-            band_kw=band_kw(baseline.errors, NOISE_SPREADS),
-        )
-    inside = want.inside
+    found = _measured(meter, want, change_kw, baseline, tolerance(service, event, want), service)
     shares = split(meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan)
-    delivered = baseline.errors.energy((want.sense * change_kw)[inside], meter.interval_s)
-    asked_kwh = float((want.sense * want.kw)[inside].sum()) * meter.interval_s / 3600.0
+    criteria = () if service is None else _judged(service, meter, baseline, found)
+    delivered = baseline.errors.energy((want.sense * change_kw)[want.inside], meter.interval_s)
+    asked_kwh = float((want.sense * want.kw)[want.inside].sum()) * meter.interval_s / 3600.0
     return Delivery(
         event_id=event.id,
         service=None if service is None else service.id,
         start=event.start,
         direction=_direction(want),
         size_kw=want.size_kw,
-        measurement_point=meter.measurement_point,
-        simulated=meter.simulated,
-        meter_file=meter.file,
-        meter_sha256=meter.sha256,
-        interval_s=meter.interval_s,
-        missing_s=_missing_s(meter, want),
-        baseline=baseline.rule,
-        baseline_kw=float(baseline.kw[inside].mean()),
-        baseline_error_kw=baseline.errors.lasting_kw,
-        noise_kw=baseline.errors.noise_kw,
-        confidence=baseline.errors.confidence,
-        initial_delay_s=times[0],
-        response_s=times[1],
-        full_s=times[2],
-        depth_kw=depth,
+        **_about_meter(meter, want, baseline),
+        missing_s=found.missing_s,
+        initial_delay_s=found.initial_delay_s,
+        response_s=found.response_s,
+        full_s=found.full_s,
+        held_s=None if found.hold is None else found.hold.lasts_s,
+        depth_kw=found.depth_kw,
         energy_kwh=delivered,
         asked_kwh=asked_kwh,
-        share=delivered.times(1.0 / asked_kwh) if asked_kwh > 0.0 else delivered.times(0.0),
-        tracking=tracking,
+        share=delivered.times(1.0 / asked_kwh if asked_kwh > 0.0 else 0.0),
+        tracking=found.tracking,
         rebound=_rebound(meter, want, change_kw, baseline),
         shares=shares,
         criteria=criteria,
         verdict=overall(criteria),
         notes=_notes(meter, event, want, baseline, service, shares),
     )
+
+
+def _measured(
+    meter: MeterSeries,
+    want: Asked,
+    change_kw: FloatArray,
+    baseline: Reference,
+    shares: tuple[float | None, float | None],
+    service: ServiceDefinition | None,
+) -> Measured:
+    """Return what can be judged; ``shares`` is the tolerance below and above."""
+    under, over = shares
+    within = None
+    if under is not None:
+        within = band(
+            want,
+            change_kw,
+            meter.time_s,
+            meter.interval_s,
+            under=under,
+            over=over,
+            averaging_s=None if service is None else service.tolerance.averaging_s,
+        )
+    times = _times(meter, want, change_kw, baseline, under)
+    return Measured(
+        follows=want.follows,
+        size_kw=want.size_kw,
+        asked_s=want.end_s - want.full_s,
+        event_s=want.end_s,
+        missing_s=_missing_s(meter, want),
+        initial_delay_s=times.begun,
+        response_s=times.most,
+        full_s=times.full,
+        full_by_meter_s=times.full_by_meter,
+        depth_kw=_depth(want, change_kw, baseline),
+        hold=_hold(want, within, times, baseline),
+        tracking=track(want, change_kw, meter.interval_s, baseline.errors, within),
+        band_kw=band_kw(baseline.errors, NOISE_SPREADS),
+    )
+
+
+def _about_meter(meter: MeterSeries, want: Asked, baseline: Reference) -> dict[str, Any]:
+    """Return the fields that say what was metered, and against what."""
+    return {
+        "measurement_point": meter.measurement_point,
+        "simulated": meter.simulated,
+        "meter_file": meter.file,
+        "meter_sha256": meter.sha256,
+        "interval_s": meter.interval_s,
+        "baseline": baseline.rule,
+        "baseline_kw": float(baseline.kw[want.inside].mean()),
+        "baseline_error_kw": baseline.errors.lasting_kw,
+        "noise_kw": baseline.errors.noise_kw,
+        "confidence": baseline.errors.confidence,
+    }
+
+
+def _judged(
+    service: ServiceDefinition, meter: MeterSeries, baseline: Reference, found: Measured
+) -> tuple[Criterion, ...]:
+    """Return the criteria; none is certain while the error of the baseline's level is not known."""
+    criteria = judge(service, meter, found)
+    if not baseline.level_unknown:
+        return criteria
+    return tuple(c.model_copy(update={"certain": False}) for c in criteria)
 
 
 def tolerance(
@@ -211,16 +248,29 @@ def _direction(want: Asked) -> Literal["release", "absorb", "both"]:
     return "release" if want.sense[0] < 0.0 else "absorb"
 
 
+class _Times(NamedTuple):
+    """When a response comes; all None where it follows the frequency."""
+
+    begun: Number | None = None
+    """It leaves the noise band."""
+    most: Number | None = None
+    """It reaches 90 % of what is asked."""
+    full: Number | None = None
+    """It reaches the tolerance; None where that is unknown."""
+    full_by_meter: Number | None = None
+    """The same with the interval that the meter alone leaves open."""
+
+
 def _times(
     meter: MeterSeries,
     want: Asked,
     change_kw: FloatArray,
     baseline: Reference,
     under: float | None,
-) -> tuple[Number | None, Number | None, Number | None]:
+) -> _Times:
     """Return initial delay, time to 90 %, and time to the tolerance."""
     if want.follows:
-        return None, None, None
+        return _Times()
     since_s, errors = meter.time_s - want.start_s, baseline.errors
     # until the end: a recovery is no failure to hold
     during = since_s + meter.interval_s <= want.end_s + SAME_TIME_S
@@ -229,11 +279,29 @@ def _times(
     def at(level_kw: float) -> Number:
         return reached(since_s, kw, level_kw, meter.interval_s, errors)
 
-    band = min(band_kw(errors, NOISE_SPREADS), RESPONSE_SHARE * want.size_kw)
+    noise_kw = min(band_kw(errors, NOISE_SPREADS), RESPONSE_SHARE * want.size_kw)
     # the least that is no rounding, where a meter has no noise at all
-    begun = at(max(band, 1e-3 * want.size_kw))
-    full = None if under is None else at((1.0 - under) * want.size_kw - 1e-9 * want.size_kw)
-    return begun, at(RESPONSE_SHARE * want.size_kw), full
+    begun = at(max(noise_kw, 1e-3 * want.size_kw))
+    most = at(RESPONSE_SHARE * want.size_kw)
+    if under is None:
+        return _Times(begun, most)
+    level_kw = (1.0 - under) * want.size_kw - 1e-9 * want.size_kw
+    by_meter = reached_by_meter(since_s, kw, level_kw, meter.interval_s)
+    return _Times(begun, most, at(level_kw), by_meter)
+
+
+def _hold(want: Asked, within: Band | None, times: _Times, baseline: Reference) -> Hold | None:
+    if within is None or times.full is None or times.full_by_meter is None:
+        return None
+    return hold(
+        within,
+        baseline.errors,
+        full_s=times.full,
+        full_by_meter_s=times.full_by_meter,
+        asked_from_s=want.full_s,
+        end_s=want.end_s,
+        spreads=NOISE_SPREADS,
+    )
 
 
 def _depth(want: Asked, change_kw: FloatArray, baseline: Reference) -> Number | None:
@@ -259,8 +327,11 @@ def _rebound(
 
 
 def _missing_s(meter: MeterSeries, want: Asked) -> float:
-    metered_s = float(want.inside.sum()) * meter.interval_s
-    return max(want.end_s - metered_s, 0.0)
+    """Return how much of the event no reading covers; one across its ends covers a part."""
+    begins_s = meter.time_s - want.start_s
+    ends_s = np.minimum(begins_s + meter.interval_s, want.end_s)
+    missing_s = want.end_s - float(np.maximum(ends_s - np.maximum(begins_s, 0.0), 0.0).sum())
+    return missing_s if missing_s > SAME_TIME_S else 0.0
 
 
 def _notes(
@@ -272,46 +343,62 @@ def _notes(
     shares: tuple[Share, ...],
 ) -> tuple[str, ...]:
     """Say what one should know about the numbers."""
-    notes = []
-    if meter.simulated:
-        notes.append("Simulated: a plant of the bench was metered, no real site.")
-    if meter.measurement_point != "connection_point":
-        notes.append(
-            f"Metered at {meter.measurement_point}: losses on the way to the connection point are "
-            "not in it, so there is no verdict."
-        )
-    if not want.follows and meter.interval_s > max(want.full_s, 1.0):
-        notes.append(
-            f"Readings of {meter.interval_s:g} s cannot tell whether a response that is asked "
-            f"within {want.full_s:g} s came in time."
-        )
-    if any(share.how == "attributed" for share in shares):
-        notes.append(
-            "Mechanisms of compute are attributed by the plan's shares, not metered; their "
-            "intervals hold the errors of the meters alone."
-        )
-    if meter.battery_kw is None:
-        notes.append(
-            "The battery has no meter of its own here: battery and compute are not told "
-            "apart by measurement."
-        )
-    if meter.excluded:
-        notes.append(
-            f"{len(meter.excluded)} rows were left out, the first {meter.excluded[0].run}: "
-            f"{meter.excluded[0].reason}."
-        )
-    if np.isclose(baseline.errors.noise_kw, 0.0):
-        notes.append("The draw before the event did not move at all: intervals are of no width.")
-    quiet, alike = int(baseline.quiet.sum()), baseline.errors.correlation
-    if alike > LONG_MEMORY * quiet:
-        notes.append(
-            f"The draw before the event remembers for {alike * meter.interval_s:.0f} s, long "
-            f"against the {quiet * meter.interval_s:.0f} s that tell its noise: intervals may be "
-            "too narrow."
-        )
+    notes = [*_meter_notes(meter, want), *_share_notes(meter, shares)]
+    notes += _baseline_notes(meter, baseline)
     response = None if event.target is None else event.target.frequency
     if service is not None and response is not None and response.curve != service.curve:
         notes.append("Judged by the event's own curve, which is not that of the product.")
     if service is None:
         notes.append("No product is named: nothing is judged.")
     return tuple(notes)
+
+
+def _meter_notes(meter: MeterSeries, want: Asked) -> Iterator[str]:
+    if meter.simulated:
+        yield "Simulated: a plant of the bench was metered, no real site."
+    if meter.measurement_point != "connection_point":
+        yield (
+            f"Metered at {meter.measurement_point}: losses on the way to the connection point are "
+            "not in it, so there is no verdict."
+        )
+    if not want.follows and meter.interval_s > max(want.full_s, 1.0):
+        yield (
+            f"Readings of {meter.interval_s:g} s cannot tell whether a response that is asked "
+            f"within {want.full_s:g} s came in time."
+        )
+    if meter.excluded:
+        yield (
+            f"{len(meter.excluded)} rows were left out, the first {meter.excluded[0].run}: "
+            f"{meter.excluded[0].reason}."
+        )
+
+
+def _share_notes(meter: MeterSeries, shares: tuple[Share, ...]) -> Iterator[str]:
+    if any(share.how == "attributed" for share in shares):
+        yield (
+            "Mechanisms of compute are attributed by the plan's shares, not metered; their "
+            "intervals hold the errors of the meters alone."
+        )
+    if meter.battery_kw is None:
+        yield (
+            "The battery has no meter of its own here: battery and compute are not told "
+            "apart by measurement."
+        )
+
+
+def _baseline_notes(meter: MeterSeries, baseline: Reference) -> Iterator[str]:
+    if baseline.level_unknown:
+        yield (
+            f"The error of the baseline's level is not known: {baseline.level_unknown}. Only the "
+            "noise before the event is in the intervals, which may be far too narrow, and no "
+            "verdict is certain; --baseline-error gives it."
+        )
+    if np.isclose(baseline.errors.noise_kw, 0.0):
+        yield "The draw before the event did not move at all: intervals are of no width."
+    quiet, alike = int(baseline.quiet.sum()), baseline.errors.correlation
+    if alike > LONG_MEMORY * quiet:
+        yield (
+            f"The draw before the event remembers for {alike * meter.interval_s:.0f} s, long "
+            f"against the {quiet * meter.interval_s:.0f} s that tell its noise: intervals may be "
+            "too narrow."
+        )

@@ -27,6 +27,8 @@ TELL_SPREADS = 5.0
 off than this is a dip or a peak."""
 SETTLED = 0.05
 """The draw has settled within this share of the depth ..."""
+SETTLED_HALVES = 2.0
+"""... or, where readings are noisy, within so many half-widths of one ..."""
 STAYS = 3
 """... for this many readings in a row."""
 
@@ -84,7 +86,8 @@ class Extracted(Document):
     """Mean rate of the ramp; < 0 releases."""
     settled_s: Number
     """When the draw has settled on the hold, in seconds after the ramp begins: three readings in a
-    row lie within 5 % of the depth of it. A ramp is a straight line in the fit only."""
+    row lie within 5 % of the depth of it, or within twice the half-width of a reading where that is
+    more. A ramp is a straight line in the fit only."""
     hold_kw: Number
     """Mean draw during the hold."""
     hold_kw_per_h: Number
@@ -126,30 +129,23 @@ def extract(
     Raises:
         InputError: too few readings, or none that tell an event.
     """
-    if len(meter) < FEWEST:
-        raise _no_event(meter, f"{len(meter)} readings", f"{FEWEST} or more")
-    fit = fit_trapezoid(meter.time_s, meter.interval_s, meter.grid_kw)
-    depth_kw = fit.of("begin") - 0.5 * (fit.of("hold_from") + fit.of("hold_to"))
-    if not abs(depth_kw) > TELL_SPREADS * fit.spread_kw:
-        told = f"a change of {abs(depth_kw):.3g} kW where readings spread by {fit.spread_kw:.3g} kW"
-        raise _no_event(meter, told, f"a change of {TELL_SPREADS:g} times that")
-    sign = float(np.sign(depth_kw))
+    fit, sign = _fit(meter)
+    half_s = 0.5 * meter.interval_s
+    wide = student_quantile(confidence, fit.degrees)
 
-    def number(law: Callable[[dict[str, float]], float], wide: float = 0.0) -> Number:
-        """Return a number of the parameters; ``wide`` is what the meter's interval adds."""
+    def number(law: Callable[[dict[str, float]], float], hidden: float = 0.0) -> Number:
+        """Return a number of the parameters; ``hidden`` is what the meter's interval adds."""
 
         def of_theta(theta: FloatArray) -> float:
             return law(dict(zip(NAMES, theta.tolist(), strict=True)))
 
-        value = of_theta(fit.theta)
-        half = student_quantile(confidence, fit.degrees) * fit.error(of_theta) + wide
+        value, half = of_theta(fit.theta), wide * fit.error(of_theta) + hidden
         return Number(value=value, low=value - half, high=value + half)
 
-    half_s = 0.5 * meter.interval_s
-    wide = student_quantile(confidence, fit.degrees)
+    depth_kw = sign * (fit.of("begin") - 0.5 * (fit.of("hold_from") + fit.of("hold_to")))
     settled = (
-        _settled(meter, fit, ("t1", "d1"), fit.of("t3"), abs(depth_kw), wide),
-        _settled(meter, fit, ("t3", "d3"), meter.end_s, abs(depth_kw), wide),
+        _settled(meter, fit, ("t1", "d1"), fit.of("t3"), depth_kw, wide),
+        _settled(meter, fit, ("t3", "d3"), meter.end_s, depth_kw, wide),
     )
     return Extracted(
         meter_file=meter.file,
@@ -158,32 +154,59 @@ def extract(
         interval_s=meter.interval_s,
         measurement_point=meter.measurement_point,
         simulated=meter.simulated,
-        direction="release" if depth_kw > 0.0 else "absorb",
+        direction="release" if sign > 0.0 else "absorb",
         confidence=confidence,
         spread_kw=fit.spread_kw,
-        baseline_kw=number(lambda p: 0.5 * (p["before"] + p["begin"])),
-        baseline_at_start_kw=number(lambda p: p["begin"]),
-        baseline_kw_per_h=number(lambda p: 3600.0 * (p["begin"] - p["before"]) / p["t1"]),
+        **_levels(number, sign),
         ramp_begins_s=_from_zero(number(lambda p: p["t1"], half_s)),
         ramp_s=_from_zero(number(lambda p: p["d1"], half_s)),
         ramp_kw_per_min=_rate(number, fit, meter, ("d1", "begin", "hold_from")),
         settled_s=settled[0],
-        hold_kw=number(_hold),
-        hold_kw_per_h=number(
-            lambda p: 3600.0 * (p["hold_to"] - p["hold_from"]) / (p["t3"] - p["t1"] - p["d1"])
-        ),
         hold_s=_from_zero(number(lambda p: p["t3"] - p["t1"] - p["d1"], half_s)),
-        depth_kw=number(lambda p: sign * (p["begin"] - _hold(p))),
-        depth_share=number(lambda p: sign * (1.0 - _hold(p) / p["begin"])),
         return_begins_s=number(lambda p: p["t3"], half_s),
         return_s=_from_zero(number(lambda p: p["d3"], half_s)),
         return_kw_per_min=_rate(number, fit, meter, ("d3", "hold_to", "back")),
         return_settled_s=settled[1],
-        returned_kw=number(lambda p: 0.5 * (p["back"] + p["after"])),
-        returned_share=number(lambda p: (p["back"] - p["hold_to"]) / (p["begin"] - p["hold_to"])),
         excursions=_excursions(meter, fit, settled),
         notes=(*notes, *_notes(meter, fit)),
     )
+
+
+def _fit(meter: MeterSeries) -> tuple[Trapezoid, float]:
+    """Return the fit of a series and the sign of its depth, > 0 for a release.
+
+    Raises:
+        InputError: too few readings, or none that tell an event.
+    """
+    if len(meter) < FEWEST:
+        raise _no_event(meter, f"{len(meter)} readings", f"{FEWEST} or more")
+    fit = fit_trapezoid(meter.time_s, meter.interval_s, meter.grid_kw)
+    depth_kw = fit.of("begin") - 0.5 * (fit.of("hold_from") + fit.of("hold_to"))
+    if not abs(depth_kw) > TELL_SPREADS * fit.spread_kw:
+        told = f"a change of {abs(depth_kw):.3g} kW where readings spread by {fit.spread_kw:.3g} kW"
+        raise _no_event(meter, told, f"a change of {TELL_SPREADS:g} times that")
+    return fit, float(np.sign(depth_kw))
+
+
+def _levels(
+    number: Callable[[Callable[[dict[str, float]], float]], Number], sign: float
+) -> dict[str, Number]:
+    """Return what is told of levels: before, held and after, with the depth between them."""
+    return {
+        "baseline_kw": number(lambda p: 0.5 * (p["before"] + p["begin"])),
+        "baseline_at_start_kw": number(lambda p: p["begin"]),
+        "baseline_kw_per_h": number(lambda p: 3600.0 * (p["begin"] - p["before"]) / p["t1"]),
+        "hold_kw": number(_hold),
+        "hold_kw_per_h": number(
+            lambda p: 3600.0 * (p["hold_to"] - p["hold_from"]) / (p["t3"] - p["t1"] - p["d1"])
+        ),
+        "depth_kw": number(lambda p: sign * (p["begin"] - _hold(p))),
+        "depth_share": number(lambda p: sign * (1.0 - _hold(p) / p["begin"])),
+        "returned_kw": number(lambda p: 0.5 * (p["back"] + p["after"])),
+        "returned_share": number(
+            lambda p: (p["back"] - p["hold_to"]) / (p["begin"] - p["hold_to"])
+        ),
+    }
 
 
 def fitted_kw(meter: MeterSeries) -> FloatArray:
@@ -236,7 +259,7 @@ def _settled(
         first = np.flatnonzero(stays)
         return float(meter.time_s[first[0]] - begin_s) if len(first) else None
 
-    near_kw = max(SETTLED * depth_kw, 2.0 * wide * fit.spread_kw)
+    near_kw = max(SETTLED * depth_kw, SETTLED_HALVES * wide * fit.spread_kw)
     early, late = (at(near_kw + sign * wide * fit.spread_kw) for sign in (1.0, -1.0))
     return Number(
         value=at(near_kw),

@@ -233,7 +233,7 @@ def _interval(
     end = start + timedelta(seconds=interval_s)
     flags: list[Flag] = []
     base_kw = grid_kw = delivered_kw = planned_kw = None
-    if meter is not None and baseline is not None and end <= meter.end + timedelta(seconds=1e-6):
+    if meter is not None and baseline is not None:
         base_kw, grid_kw = _metered(meter, baseline, start, interval_s, flags)
         delivered_kw = None if grid_kw is None or base_kw is None else grid_kw - base_kw
     soc = _soc_at(end, plan, state)

@@ -166,6 +166,11 @@ def key_of(
     else:
         run = job.test.runs[job.number - 1]
         named = [run.meter, run.map, run.plan, job.test.baseline]
+        if job.test.baseline is not None:
+            # a rule looks at other days, and those of other runs are left out
+            named.append(spec.holidays)
+            starts = [run.start.isoformat() for test in spec.tests for run in test.runs]
+            about["days"] = [starts, sorted(map(str, spec.exclude_days)), spec.zone]
         for name in named:
             path = folder / (name or "")
             if name and path.is_file():
@@ -216,6 +221,7 @@ def make_run(
         event,
         job.test.baseline,
         folder=folder,
+        calendar=spec.calendar(event, folder),
         confidence=spec.confidence,
         accuracy=spec.accuracy,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.services import ServiceDefinition, event_of, load_service, with_values
 from ebplan.services.definition import Direction
+from ebplan.settlement.day_calendar import DayCalendar, parse_zone, read_days
 from ebplan.state import State
 
 TestKind = Literal["ramp", "endurance"]
@@ -92,6 +93,12 @@ class PackSpec(Document):
     """Share of intervals that hold the truth."""
     accuracy: Fraction = 0.0
     """Standard error of the meter's gain, as a share."""
+    holidays: str | None = None
+    """File of days that count as weekends, one YYYY-MM-DD a line."""
+    exclude_days: tuple[date, ...] = ()
+    """Days of other events, from which no baseline is made; those of the runs are left out too."""
+    zone: str | None = None
+    """Whose days are meant: ``Asia/Tokyo`` or ``+09:00``; that of each start where absent."""
     simulate: SimulatedRuns | None = None
     """How tests are run on the bench; needed for ``--simulate``."""
     tests: tuple[PackTest, ...] = Field(min_length=1)
@@ -119,6 +126,27 @@ class PackSpec(Document):
         file = folder / self.service
         name = str(file) if file.is_file() else self.service
         return with_values(load_service(name), self.facts)
+
+    def calendar(self, event: Event, folder: Path) -> DayCalendar:
+        """Return the calendar of a run: its own day, those of all other runs, and what is named.
+
+        Args:
+            event: the event of the run.
+            folder: where paths count from.
+
+        Raises:
+            InputError: the holidays cannot be read, or the zone is none.
+        """
+        zone = parse_zone(self.zone, field="zone") if self.zone else None
+        clock = zone or event.start.tzinfo
+        runs = [run.start.astimezone(clock).date() for test in self.tests for run in test.runs]
+        return DayCalendar.of_event(
+            event.start,
+            event.duration_s,
+            holidays=read_days(folder / self.holidays) if self.holidays else (),
+            others=[*self.exclude_days, *runs],
+            zone=zone,
+        )
 
 
 def read_spec(path: Path) -> PackSpec:

@@ -19,6 +19,8 @@ QUIET_READINGS = 8
 """With fewer readings the noise is unknown."""
 OFF_SPREADS = 6.0
 """A reading farther from the others, in robust standard deviations, is an outlier and no noise."""
+FEWEST_INDEPENDENT = 2
+"""A quiet stretch counts as this many independent readings at least."""
 MAD_TO_SIGMA = 1.4826
 """Median absolute deviation of a normal distribution, turned into its standard deviation."""
 
@@ -35,10 +37,17 @@ class Reference:
     """How wrong a draw less this is."""
     quiet: NDArray[np.bool_]
     """Intervals before the event from which the noise was found, shape (n,)."""
+    level_unknown: str = ""
+    """Why the error of its level is not known, so that only that of the quiet stretch's mean is in
+    ``errors``; empty where it is known."""
 
     def with_level_error(self, kw: float) -> Reference:
-        """Return the same baseline with another standard error of its level."""
-        return replace(self, errors=replace(self.errors, lasting_kw=kw))
+        """Return the same baseline with a standard error of its level that is known."""
+        return replace(self, errors=replace(self.errors, lasting_kw=kw), level_unknown="")
+
+    def without_level_error(self, why: str) -> Reference:
+        """Return the same baseline, said to be of a level whose error is not known."""
+        return replace(self, level_unknown=why)
 
 
 def quiet_before(meter: MeterSeries, start_s: float, quiet_s: float = QUIET_S) -> NDArray[np.bool_]:
@@ -118,18 +127,39 @@ def noise_of(off_kw: FloatArray, accuracy: float = 0.0, confidence: float = 0.9)
     away = np.abs(off_kw - np.median(off_kw))
     spread = MAD_TO_SIGMA * float(np.median(away))
     usual = off_kw[away <= OFF_SPREADS * spread] if spread > 0.0 else off_kw
-    noise_kw = float(usual.std(ddof=1)) if len(usual) > 1 else 0.0
+    spread_kw = float(usual.std()) if len(usual) > 1 else 0.0
     # what does not move at all is one level, known exactly
-    correlation = correlation_time(usual) if noise_kw > 0.0 else 1.0
-    independent = max(len(usual) / correlation, 2.0)
+    correlation = readings_alike(usual) if spread_kw > 0.0 else 1.0
+    independent = max(len(usual) / correlation, FEWEST_INDEPENDENT)
+    # about its own mean a stretch spreads by less than about its true level
+    noise_kw = spread_kw / sqrt(1.0 - 1.0 / independent)
     return Errors(
         lasting_kw=noise_kw / sqrt(independent),
         noise_kw=noise_kw,
         correlation=correlation,
-        degrees=max(int(independent) - 1, 1),
+        degrees=max(round(independent) - 1, 1),
         accuracy=accuracy,
         confidence=confidence,
     )
+
+
+def readings_alike(off_kw: FloatArray) -> float:
+    """Return how many readings in a row say as much as one, from 1 to half of them.
+
+    The sum of the autocorrelations (``correlation_time``) comes out too small where noise remembers
+    for as long as the stretch lasts, for it is taken about the stretch's own mean. So does the
+    autocorrelation ``rho`` from one reading to the next, but by a known amount, of a first-order
+    autoregression about ``(1 + 4 rho) / n``; its correlation time is ``(1 + rho) / (1 - rho)``. The
+    larger of the two counts.
+
+    Args:
+        off_kw: draw less baseline in the quiet stretch, not all the same, shape (n,).
+    """
+    count, off = len(off_kw), off_kw - off_kw.mean()
+    rho = float(off[1:] @ off[:-1]) / float(off @ off)
+    rho = min(max(rho + (1.0 + 4.0 * rho) / count, 0.0), 1.0 - 1.0 / count)
+    alike = max((1.0 + rho) / (1.0 - rho), correlation_time(off_kw))
+    return max(min(alike, count / FEWEST_INDEPENDENT), 1.0)
 
 
 def band_kw(errors: Errors, spreads: float) -> float:

@@ -1,8 +1,9 @@
 """Who delivered: the battery by its own meter, compute as the rest, mechanisms by the plan.
 
-The rest is metered too. What each mechanism of compute did is not: the plan's contributions are
-taken, and what compute did beyond or short of their sum is spread over them in proportion to their
-size. That is an attribution, and is called one; its interval holds the errors of the meters alone.
+The rest is metered too, and within it each pool that has a meter. What each mechanism of compute
+did is not: the plan's contributions are taken, and what compute did beyond or short of their sum is
+spread over them in proportion to their size. That is an attribution, and is called one; its
+interval holds the errors of the meters alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ebplan.settlement.number import Errors, Number
 from ebplan.settlement.reference import noise_of
 from ebplan.settlement.series import FloatArray, MeterSeries
 
+How = Literal["metered", "rest", "pool_meter", "attributed"]
 NOTHING_KW = 1e-6
 """A plan in which compute moves less than this says nothing of who moved it."""
 
@@ -29,9 +31,11 @@ class Share(Part):
     """What one carried; positive in the direction asked."""
 
     name: str
-    """``battery``, ``compute``, a mechanism, or ``unattributed``."""
-    how: Literal["metered", "rest", "attributed"]
-    """By its own meter; what is left of the whole; by the shares of the plan."""
+    """``battery``, ``compute``, ``pool NAME``, a mechanism, or ``unattributed``."""
+    how: How
+    """By its own meter; what is left of the whole; by the meter of a pool, which is a part of
+    compute; by the shares of the plan. Metered and rest add up to the whole, and so do the
+    attributed to compute; pools do not where compute has losses or loads without a meter."""
     energy_kwh: Number
     """Delivered inside the event."""
     mean_kw: Number | None
@@ -47,9 +51,10 @@ def split(
     quiet: NDArray[np.bool_],
     plan: Plan | None = None,
 ) -> tuple[Share, ...]:
-    """Return who delivered what; battery and compute, and the attributed mechanisms of a plan.
+    """Return who delivered what: battery and compute, pools, the attributed mechanisms of a plan.
 
-    The battery is measured against what it gave in the quiet stretch, which is in the baseline.
+    Battery and pools are measured against what they gave and drew in the quiet stretch, which is in
+    the baseline.
 
     Args:
         meter: the series.
@@ -75,7 +80,21 @@ def split(
             _share("compute", "rest", meter, asked, compute_kw, compute_errors, ones),
         ]
         planned.pop("battery", None)
+    shares += _pools(meter, asked, errors, quiet)
     return (*shares, *_attributed(planned, meter, asked, compute_kw, compute_errors))
+
+
+def _pools(
+    meter: MeterSeries, asked: Asked, errors: Errors, quiet: NDArray[np.bool_]
+) -> list[Share]:
+    """Return what each pool with a meter delivered; its own noise tells how sure that is."""
+    found, ones = [], np.ones(len(meter))
+    for name, kw in meter.pools_kw.items():
+        usual = kw[quiet]
+        mine = noise_of(usual, errors.accuracy, errors.confidence)
+        change_kw = kw - usual.mean()
+        found.append(_share(f"pool {name}", "pool_meter", meter, asked, change_kw, mine, ones))
+    return found
 
 
 def contributions(plan: Plan, meter: MeterSeries, asked: Asked) -> dict[str, FloatArray]:
@@ -133,7 +152,7 @@ def _attributed(
 
 def _share(
     name: str,
-    how: Literal["metered", "rest", "attributed"],
+    how: How,
     meter: MeterSeries,
     asked: Asked,
     change_kw: FloatArray,

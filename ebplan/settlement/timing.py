@@ -1,9 +1,12 @@
 """When a response begins, is there, and is gone again, from means over intervals.
 
 Between the middles of intervals the power is taken to run straight. A level counts as reached when
-the next interval holds it as well. The interval of a time comes from the response moved up and down
-by the half-width of one reading, and is half an interval of the meter wider on either side, for a
-mean does not say when within it the power moved.
+the next interval holds it as well.
+
+What the meter hides: of a power that rises, the last mean below a level says that it was not there
+when that interval began, and the first mean above that it was there when this one ended. A step may
+lie anywhere in these two intervals. The interval of a time reaches from one to the other, with the
+response moved up and down by the half-width of one reading.
 """
 
 from __future__ import annotations
@@ -33,32 +36,43 @@ def reached(
         interval_s: length of an interval.
         errors: of the power.
     """
-    half_kw, half_s = errors.half_kw(level_kw), 0.5 * interval_s
-    at = first_time(since_s, kw, level_kw, interval_s)
-    early = first_time(since_s, kw + half_kw, level_kw, interval_s)
-    late = first_time(since_s, kw - half_kw, level_kw, interval_s)
+    half_kw = errors.half_kw(level_kw)
+    early = reached_by_meter(since_s, kw + half_kw, level_kw, interval_s)
+    late = reached_by_meter(since_s, kw - half_kw, level_kw, interval_s)
+    at = reached_by_meter(since_s, kw, level_kw, interval_s)
+    return Number(value=at.value, low=early.low, high=late.high)
+
+
+def reached_by_meter(
+    since_s: FloatArray, kw: FloatArray, level_kw: float, interval_s: float
+) -> Number:
+    """Return the same with the interval that the meter alone leaves open, all >= 0.
+
+    None of the three is known where the level is never held.
+    """
+    i = _first_held(since_s, kw, level_kw)
+    if i is None:
+        return Number(value=None, low=None, high=None)
+    if i == 0 or kw[i - 1] >= level_kw:
+        at_s, low_s = since_s[i], since_s[i] - interval_s
+    else:
+        middle_s = since_s + 0.5 * interval_s
+        share = (level_kw - kw[i - 1]) / (kw[i] - kw[i - 1])
+        at_s = middle_s[i - 1] + share * (middle_s[i] - middle_s[i - 1])
+        low_s = since_s[i - 1]
     return Number(
-        value=at,
-        low=None if early is None else max(early - half_s, 0.0),
-        high=None if late is None else late + half_s,
+        value=max(float(at_s), 0.0),
+        low=max(float(low_s), 0.0),
+        high=float(since_s[i] + interval_s),
     )
 
 
-def first_time(
-    since_s: FloatArray, kw: FloatArray, level_kw: float, interval_s: float
-) -> float | None:
-    """Return the first time at which a power reaches a level and holds it, >= 0; None if never."""
+def _first_held(since_s: FloatArray, kw: FloatArray, level_kw: float) -> int | None:
+    """Return the first interval after the start from which a level is held; None if never."""
     above = kw >= level_kw
     held = above.copy()
     for ahead in range(1, HELD):
         # the last intervals have nothing after them that could tell otherwise
         held &= np.r_[above[ahead:], np.ones(min(ahead, len(above)), dtype=bool)]
     after = np.flatnonzero(held & (since_s > -1e-6))
-    if not len(after):
-        return None
-    i = int(after[0])
-    middle_s = since_s + 0.5 * interval_s
-    if i == 0 or kw[i - 1] >= level_kw:
-        return max(float(since_s[i]), 0.0)
-    share = (level_kw - kw[i - 1]) / (kw[i] - kw[i - 1])
-    return max(float(middle_s[i - 1] + share * (middle_s[i] - middle_s[i - 1])), 0.0)
+    return int(after[0]) if len(after) else None

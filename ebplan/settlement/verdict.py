@@ -6,15 +6,19 @@ supply is named, and the measured number stands all the same.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from ebplan.document import Part
 from ebplan.services.definition import ServiceDefinition
+from ebplan.settlement.hold import Hold
 from ebplan.settlement.number import Number
 from ebplan.settlement.series import MeterSeries
 from ebplan.settlement.tracking import Tracking
 
 Verdict = Literal["pass", "fail"]
+JUST_S, JUST_SHARE = 1e-6, 1e-9
+"""A time, or a share, that exceeds its limit by no more than a rounding does not exceed it."""
 
 
 class Criterion(Part):
@@ -40,65 +44,56 @@ class Criterion(Part):
     """Why there is none, or what is in the limit."""
 
 
-def judge(
-    service: ServiceDefinition,
-    meter: MeterSeries,
-    *,
-    follows: bool,
-    size_kw: float,
-    asked_s: float,
-    initial_delay_s: Number | None,
-    full_s: Number | None,
-    depth_kw: Number | None,
-    tracking: Tracking,
-    band_kw: float,
-) -> tuple[Criterion, ...]:
+@dataclass(frozen=True)
+class Measured:
+    """What is judged of a response."""
+
+    follows: bool
+    """Whether it follows the frequency."""
+    size_kw: float
+    """Size asked, > 0."""
+    asked_s: float
+    """How long the whole response was asked."""
+    event_s: float
+    """Length of the event."""
+    missing_s: float
+    """Time of the event without readings."""
+    initial_delay_s: Number | None
+    """When it left the noise; None where it follows the frequency."""
+    response_s: Number | None
+    """When it reached 90 % of what was asked; None where it follows the frequency."""
+    full_s: Number | None
+    """When it came to stand within tolerance; None where the tolerance is unknown."""
+    full_by_meter_s: Number | None
+    """The same with the interval that the meter alone leaves open."""
+    depth_kw: Number | None
+    """Mean while the whole response is asked; None where it follows the frequency."""
+    hold: Hold | None
+    """How long it was held; None where the tolerance is unknown, or it follows the frequency."""
+    tracking: Tracking
+    """Its errors."""
+    band_kw: float
+    """Half the noise band, within which no response is told from the baseline."""
+
+
+def judge(service: ServiceDefinition, meter: MeterSeries, found: Measured) -> tuple[Criterion, ...]:
     """Return the criteria of a product and whether each is met.
 
     Args:
         service: the product.
         meter: the series that was measured.
-        follows: whether the response follows the frequency.
-        size_kw: size asked, > 0.
-        asked_s: how long the whole response was asked.
-        initial_delay_s: when it left the noise.
-        full_s: when it came to stand within tolerance.
-        depth_kw: mean while the whole response is asked.
-        tracking: its errors.
-        band_kw: half the noise band, within which no response is told from the baseline.
+        found: what was measured.
     """
-    under = service.tolerance.under
-    found = []
-    if not follows:
-        assert initial_delay_s is not None, "timed unless it follows"
-        assert depth_kw is not None, "has a depth unless it follows"
-        hidden_s = _hidden_s(service, meter, band_kw / size_kw)
-        found.append(
-            _at_most(
-                service,
-                "initial_delay_s",
-                "initial delay",
-                initial_delay_s,
-                meter,
-                hidden_s=hidden_s,
-            )
-        )
-        reached = full_s or Number(value=None, low=None, high=None)
-        found.append(
-            _at_most(
-                service,
-                "full_activation_s",
-                "full activation",
-                reached,
-                meter,
-                also="tolerance.under",
-            )
-        )
-        depth = depth_kw.times(1.0 / size_kw)
-        found.append(_depth(service, depth, under, meter))
-        found.append(_sustained(service, asked_s, meter))
-    found.append(_outside(service, tracking, meter))
-    return tuple(c for c in found if c is not None)
+    criteria: list[Criterion | None] = [_outside(service, meter, found)]
+    if not found.follows:
+        criteria = [
+            _initial_delay(service, meter, found),
+            _full_activation(service, meter, found),
+            _depth(service, meter, found),
+            _sustained(service, meter, found),
+            *criteria,
+        ]
+    return tuple(c for c in criteria if c is not None)
 
 
 def overall(criteria: tuple[Criterion, ...]) -> Verdict | None:
@@ -133,47 +128,95 @@ def _supplied(
     return None
 
 
+def _initial_delay(
+    service: ServiceDefinition, meter: MeterSeries, found: Measured
+) -> Criterion | None:
+    """Judge when the response begins; what hides it is added to the limit."""
+    assert found.initial_delay_s is not None, "timed unless it follows"
+    hidden_s = _hidden_s(service, meter, found.band_kw / found.size_kw)
+    limit_s = service.initial_delay_s
+    judged = _at_most(
+        service,
+        meter,
+        "initial delay",
+        found.initial_delay_s,
+        None if limit_s is None else limit_s + hidden_s,
+        facts=("initial_delay_s",),
+    )
+    if judged is None or judged.verdict is None:
+        return judged
+    return judged.model_copy(update={"why": f"{hidden_s:.2g} s of it for what the meter hides"})
+
+
+def _full_activation(
+    service: ServiceDefinition, meter: MeterSeries, found: Measured
+) -> Criterion | None:
+    """Judge when the whole response is there; no verdict where the meter alone leaves it open."""
+    nowhere = Number(value=None, low=None, high=None)
+    limit_s = service.full_activation_s
+    judged = _at_most(
+        service,
+        meter,
+        "full activation",
+        found.full_s or nowhere,
+        limit_s,
+        facts=("full_activation_s", "tolerance.under"),
+    )
+    if judged is None or judged.verdict is None or limit_s is None:
+        return judged
+    by_meter = found.full_by_meter_s or nowhere
+    # a mean below the level from the limit on is late: only a limit in between is left open
+    if by_meter.low is None or not by_meter.low + JUST_S < limit_s < _ends(by_meter)[2] - JUST_S:
+        return judged
+    return _left_open(judged, by_meter, meter)
+
+
+def _left_open(judged: Criterion, by_meter_s: Number, meter: MeterSeries) -> Criterion:
+    """Return a judged time without its verdict, which the meter alone leaves open."""
+    low_s, _, high_s = _ends(by_meter_s)
+    why = f"readings of {meter.interval_s:g} s leave it open between {low_s:g} s and {high_s:g} s"
+    return judged.model_copy(
+        update={"verdict": None, "certain": False, "supply": "meter_interval_s", "why": why}
+    )
+
+
 def _at_most(
     service: ServiceDefinition,
-    fact: str,
+    meter: MeterSeries,
     name: str,
     measured: Number,
-    meter: MeterSeries,
+    limit_s: float | None,
     *,
-    also: str | None = None,
-    hidden_s: float = 0.0,
+    facts: tuple[str, ...],
 ) -> Criterion | None:
-    """Judge a time that may not exceed a fact of the definition, and what the meter hides of it."""
-    told = service.facts()[fact]
-    limit = None if told is None else told + hidden_s
-    if limit is None and not _unknown(service, fact):
+    """Judge a time that may not exceed a limit, which the first of the facts gives."""
+    if limit_s is None and not _unknown(service, facts[0]):
         return None  # the product names no such limit
-    missing = _supplied(service, meter, (fact,) if also is None else (fact, also))
-    if missing is not None or limit is None:
-        supply, why = missing or (fact, "the definition does not say")
+    missing = _supplied(service, meter, facts)
+    if missing is not None or limit_s is None:
+        supply, why = missing or (facts[0], "the definition does not say")
         return Criterion(
             name=name,
             unit="s",
             measured=measured,
-            at_most=limit,
+            at_most=limit_s,
             verdict=None,
             supply=supply,
             why=why,
         )
-    late = measured.value is None or measured.value > limit + 1e-6
+    late = measured.value is None or measured.value > limit_s + JUST_S
     certain = (
-        measured.low is None or measured.low > limit
+        measured.low is None or measured.low > limit_s
         if late
-        else measured.high is not None and measured.high <= limit + 1e-6
+        else measured.high is not None and measured.high <= limit_s + JUST_S
     )
     return Criterion(
         name=name,
         unit="s",
         measured=measured,
-        at_most=limit,
+        at_most=limit_s,
         verdict="fail" if late else "pass",
         certain=certain,
-        why=f"{hidden_s:.2g} s of it for what the meter hides" if hidden_s > 0.0 else "",
     )
 
 
@@ -189,10 +232,10 @@ def _hidden_s(service: ServiceDefinition, meter: MeterSeries, band_share: float)
     return min(band_share, 1.0) * rise_s + 0.5 * meter.interval_s
 
 
-def _depth(
-    service: ServiceDefinition, depth: Number, under: float | None, meter: MeterSeries
-) -> Criterion:
+def _depth(service: ServiceDefinition, meter: MeterSeries, found: Measured) -> Criterion:
     """Judge the mean depth as a share of what is asked."""
+    assert found.depth_kw is not None, "has a depth unless it follows"
+    depth, under = found.depth_kw.times(1.0 / found.size_kw), service.tolerance.under
     assert depth.value is not None and depth.low is not None and depth.high is not None  # noqa: PT018
     missing = _supplied(service, meter, ("tolerance.under",))
     if missing is not None or under is None:
@@ -231,51 +274,77 @@ def _depth(
     )
 
 
-def _sustained(service: ServiceDefinition, asked_s: float, meter: MeterSeries) -> Criterion | None:
-    """Judge whether the event asked for the whole response as long as the product does."""
-    exact = Number(value=asked_s, low=asked_s, high=asked_s)
-    missing = _supplied(service, meter, ("sustain_s",))
-    if missing is not None:
-        supply, why = missing
+def _sustained(service: ServiceDefinition, meter: MeterSeries, found: Measured) -> Criterion:
+    """Judge how long the whole response was held within tolerance."""
+    held, least_s = found.hold, service.sustain_s
+
+    def judged(verdict: Verdict | None, *, certain: bool = False, **more: str) -> Criterion:
+        unknown = Number(value=None, low=0.0, high=found.asked_s)
         return Criterion(
-            name="sustained", unit="s", measured=exact, verdict=None, supply=supply, why=why
+            name="sustained",
+            unit="s",
+            measured=unknown if held is None else held.lasts_s,
+            at_least=least_s,
+            verdict=verdict,
+            certain=certain,
+            **more,
         )
-    least, short = service.sustain_s or 0.0, asked_s < (service.sustain_s or 0.0) - 1e-6
-    return Criterion(
-        name="sustained",
-        unit="s",
-        measured=exact,
-        at_least=least,
-        verdict=None if short else "pass",
-        certain=not short,
-        supply="event.duration_s" if short else None,
-        why="the event did not ask for it as long as the product does" if short else "",
-    )
+
+    missing = _supplied(service, meter, ("sustain_s", "tolerance.under"))
+    if missing is not None or held is None or least_s is None:
+        supply, why = missing or ("sustain_s", "the definition does not say")
+        return judged(None, supply=supply, why=why)
+    low_s, value_s, high_s = _ends(held.lasts_s)
+    # a response as late as the product allows must still have the time
+    room_s = found.event_s - (service.full_activation_s or 0.0)
+    shown_s = found.asked_s if value_s >= least_s - JUST_S else min(found.asked_s, room_s)
+    if shown_s < least_s - JUST_S and not held.left:
+        why = "the event did not ask for it as long as the product does"
+        return judged(None, supply="event.duration_s", why=why)
+    if high_s < least_s - JUST_S:
+        return judged("fail", certain=True)
+    if found.missing_s > 0.0:
+        why = f"readings missing: {found.missing_s:g} s of the event were not metered"
+        return judged(None, supply="readings", why=why)
+    short = value_s < least_s - JUST_S
+    told = judged("fail" if short else "pass", certain=low_s >= least_s - JUST_S)
+    least_by_meter_s, _, most_by_meter_s = _ends(held.by_meter_s)
+    if least_by_meter_s < least_s - JUST_S <= most_by_meter_s:
+        return _left_open(told, held.by_meter_s, meter)
+    return told
 
 
-def _outside(service: ServiceDefinition, tracking: Tracking, meter: MeterSeries) -> Criterion:
-    """Judge the share of the time outside tolerance."""
-    allowed = service.tolerance.share_outside
-    measured = tracking.share_outside or Number(value=None, low=None, high=None)
-    missing = _supplied(service, meter, ("tolerance.under", "tolerance.share_outside"))
-    if missing is not None or allowed is None or measured.value is None:
-        supply, why = missing or ("tolerance.share_outside", "the definition does not say")
+def _ends(number: Number) -> tuple[float, float, float]:
+    """Return low end, best guess and high end of a number that is known."""
+    assert number.low is not None and number.value is not None and number.high is not None  # noqa: PT018
+    return number.low, number.value, number.high
+
+
+def _outside(service: ServiceDefinition, meter: MeterSeries, found: Measured) -> Criterion:
+    """Judge the share of the time outside tolerance; what was not metered may be on either side."""
+    allowed, measured = service.tolerance.share_outside, found.tracking.share_outside
+
+    def judged(verdict: Verdict | None, *, certain: bool = False, **more: str) -> Criterion:
         return Criterion(
             name="time outside tolerance",
             unit="share",
-            measured=measured,
+            measured=measured or Number(value=None, low=None, high=None),
             at_most=allowed,
-            verdict=None,
-            supply=supply,
-            why=why,
+            verdict=verdict,
+            certain=certain,
+            **more,
         )
-    much = measured.value > allowed + 1e-9
-    ends = (measured.low or 0.0, measured.high or 0.0)
-    return Criterion(
-        name="time outside tolerance",
-        unit="share",
-        measured=measured,
-        at_most=allowed,
-        verdict="fail" if much else "pass",
-        certain=ends[0] > allowed if much else ends[1] <= allowed + 1e-9,
-    )
+
+    missing = _supplied(service, meter, ("tolerance.under", "tolerance.share_outside"))
+    if missing is not None or allowed is None or measured is None:
+        supply, why = missing or ("tolerance.share_outside", "the definition does not say")
+        return judged(None, supply=supply, why=why)
+    unmetered = found.missing_s / found.event_s
+    low, value, high = ((1.0 - unmetered) * end for end in _ends(measured))
+    much = value > allowed + JUST_SHARE
+    if not much and value + unmetered > allowed + JUST_SHARE:
+        why = f"readings missing: {found.missing_s:g} s of the event were not metered"
+        return judged(None, supply="readings", why=why)
+    if much:
+        return judged("fail", certain=low > allowed)
+    return judged("pass", certain=high + unmetered <= allowed + JUST_SHARE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,52 @@ def test_a_baseline_is_a_rule_or_a_file(tmp_path: Path) -> None:
     assert from_file.baseline_kw == pytest.approx(4.9)
 
 
+def history(folder: Path) -> tuple[Path, Path]:
+    """Write twelve days of 111 kW with 40 kW less from 17:00 to 19:00 on the last five workdays."""
+    start, rows = datetime.fromisoformat("2026-06-01T00:00:00+09:00"), ["begins_at,grid_kw"]
+    for i in range(12 * 48):
+        at = start + timedelta(minutes=30 * i)
+        called = at.day >= 8 and at.hour in (17, 18)
+        rows.append(f"{at.isoformat()},{71.0 if called else 111.0 + 0.01 * (i % 2)}")
+    (folder / "days.csv").write_text("\n".join(rows) + "\n")
+    event = {
+        "id": "friday",
+        "type": "demand_response",
+        "start": "2026-06-12T17:00:00+09:00",
+        "duration_s": 7200.0,
+        "target": {"delta_kw": -40.0},
+    }
+    (folder / "friday.json").write_text(json.dumps(event))
+    return folder / "days.csv", folder / "friday.json"
+
+
+def test_days_of_other_events_and_holidays_are_named(tmp_path: Path) -> None:
+    meter, event = history(tmp_path)
+    # readings of half an hour: the noise comes from the minutes that a finer file has
+    fine = tmp_path / "fine.csv"
+    rows = ["begins_at,grid_kw"]
+    start = datetime.fromisoformat("2026-06-12T15:00:00+09:00")
+    for i in range(60):
+        at = start + timedelta(minutes=5 * i)
+        rows.append(f"{at.isoformat()},{71.0 if at.hour in (17, 18) else 111.0 + 0.01 * (i % 2)}")
+    fine.write_text("\n".join(rows) + "\n")
+    asked = ("delivery", fine, "--event", event, "--history", meter, "--baseline", "high_4_of_5")
+
+    def found(*more: object) -> float:
+        return Delivery.parse(settle(*asked, "--json", *more).stdout.encode()).baseline_kw
+
+    assert found() == pytest.approx(81.0, abs=0.1)
+    gone = [part for day in (8, 9, 10, 11) for part in ("--exclude-day", f"2026-06-{day:02d}")]
+    assert found(*gone) == pytest.approx(111.0, abs=0.1)
+    (tmp_path / "off.txt").write_text("".join(f"2026-06-{day:02d}\n" for day in (8, 9, 10, 11)))
+    assert found("--holidays", tmp_path / "off.txt") == pytest.approx(111.0, abs=0.1)
+    told = settle(
+        *("report", meter, "--event", event, "--resource", "x", "--baseline", "last_value"),
+        *("--exclude-day", "yesterday"),
+    )
+    assert "--exclude-day: got 'yesterday'" in told.output
+
+
 def test_without_an_event_it_is_extracted() -> None:
     done = settle("delivery", METER, "--simulated", "--plot", "found.png")
     assert done.exit_code == 0, done.output
@@ -98,6 +145,7 @@ def test_without_an_event_it_is_extracted() -> None:
     ("arguments", "told"),
     [
         (("--plan", PLAN), "--plan needs --event"),
+        (("--exclude-day", "2026-06-01"), "--exclude-day needs --event"),
         (("--set", "sustain_s=3"), "name it with --service"),
         (("--event", EVENT, "--service", "nowhere"), "a built-in service"),
         (("--event", EVENT, "--baseline", "weather"), "weather"),

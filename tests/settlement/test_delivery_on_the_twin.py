@@ -20,6 +20,8 @@ from ebplan.settlement.series import MeterSeries
 from ebplan.settlement.simulate import metered, simulate
 from ebplan.twin import FluidPlant, LoadNoise
 
+WHOLE = ("metered", "rest")
+"""What adds up to the whole; pools and mechanisms are parts of compute."""
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -61,7 +63,7 @@ def test_what_is_settled_is_what_the_plant_did(name: str) -> None:
 @pytest.mark.parametrize("name", ["under_frequency", "surplus_absorb"])
 def test_shares_add_up_to_the_whole(name: str) -> None:
     found = settled(name)
-    metered_kwh = [s.energy_kwh.value or 0.0 for s in found.shares if s.how != "attributed"]
+    metered_kwh = [s.energy_kwh.value or 0.0 for s in found.shares if s.how in WHOLE]
     assert sum(metered_kwh) == pytest.approx(found.energy_kwh.value, abs=1e-9)
     attributed = [s.energy_kwh.value or 0.0 for s in found.shares if s.how == "attributed"]
     compute = next(s for s in found.shares if s.name == "compute")
@@ -87,7 +89,7 @@ def test_whatever_was_planned_shares_add_up(kws: list[float], battery: bool) -> 
             values=columns,
         )
     found = measure_delivery(meter, event, baseline_of(meter, meter, event, None), plan=other)
-    by_meter = [s.energy_kwh.value or 0.0 for s in found.shares if s.how != "attributed"]
+    by_meter = [s.energy_kwh.value or 0.0 for s in found.shares if s.how in WHOLE]
     by_plan = [s.energy_kwh.value or 0.0 for s in found.shares if s.how == "attributed"]
     whole = found.energy_kwh.value or 0.0
     if battery:
@@ -101,7 +103,19 @@ def test_without_a_plan_nothing_is_attributed() -> None:
     assert [s.name for s in settled("under_frequency", with_plan=False).shares] == [
         "battery",
         "compute",
+        "pool llama70b",
     ]
+
+
+def test_a_pool_with_a_meter_has_a_share_of_its_own() -> None:
+    meter, _, event = simulated("under_frequency")
+    found = settled("under_frequency")
+    pool = next(s for s in found.shares if s.how == "pool_meter")
+    inside = (meter.time_s >= 120.0) & (meter.time_s < 120.0 + event.duration_s - 1e-6)
+    usual_kw = meter.pools_kw["llama70b"][meter.time_s < 120.0].mean()
+    saved_kwh = (usual_kw - meter.pools_kw["llama70b"][inside]).sum() / 3600.0
+    assert saved_kwh > 0.01
+    assert pool.energy_kwh.value == pytest.approx(saved_kwh, rel=1e-6)
 
 
 def test_without_a_battery_meter_the_plan_tells_the_battery_too() -> None:

@@ -76,6 +76,15 @@ def test_dips_move_nothing_and_are_told() -> None:
     assert found.excursions[1].energy_kwh == pytest.approx(-15.0 * 0.1, rel=0.05)
 
 
+def test_noisy_readings_settle_within_twice_their_half_width() -> None:
+    """Readings of 3 kW lie within 5 % of 25 kW, 1.25 kW, too seldom to be three in a row there."""
+    rng = np.random.default_rng(8)
+    kw = shape() + rng.normal(0.0, 3.0, len(shape()))
+    found = extract(metered(kw))
+    assert found.settled_s.value is not None
+    assert found.settled_s.value <= RAMP_S + 240.0
+
+
 def test_a_ramp_faster_than_the_meter_gives_a_bound() -> None:
     rng = np.random.default_rng(5)
     kw = shape(ramp_s=1.0)

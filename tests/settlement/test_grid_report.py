@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from responses import BASE_KW, BEFORE_S, START, response
 
 from ebplan import Plan, Planner, load_case
@@ -35,15 +36,15 @@ def plan_and_state() -> tuple[Plan, State]:
     return Planner(case.site).plan(case.event, case.state), case.state
 
 
-def metered(*, without: slice | None = None, **other: object) -> GridReport:
+def metered(*, without: slice | NDArray[np.intp] | None = None, **other: object) -> GridReport:
     meter = response()
     if without is not None:
         keep = np.ones(len(meter), dtype=bool)
         keep[without] = False
         meter = MeterSeries(
-            start=meter.start,
+            start=meter.moment(float(meter.time_s[keep][0])),
             interval_s=1.0,
-            time_s=meter.time_s[keep],
+            time_s=meter.time_s[keep] - meter.time_s[keep][0],
             values={"grid_kw": meter.grid_kw[keep]},
         )
     return build_report(
@@ -51,7 +52,7 @@ def metered(*, without: slice | None = None, **other: object) -> GridReport:
         at=START,
         interval_s=300.0,
         meter=meter,
-        baseline=reference(meter, BEFORE_S),
+        baseline=reference(meter, meter.seconds(START)),
         **other,  # type: ignore[arg-type]
     )
 
@@ -82,6 +83,14 @@ def test_what_was_not_metered_is_flagged() -> None:
         ("metered",),
     ]
     assert report.intervals[3].delivered_kw is None
+
+
+def test_an_interval_that_the_series_begins_or_ends_in_is_partly_metered() -> None:
+    end = len(response())
+    report = metered(without=np.r_[0:100, end - 100 : end])
+    flags = [i.flags for i in report.intervals]
+    assert flags == [("partly_metered",), *[("metered",)] * 6, ("partly_metered",)]
+    assert report.intervals[-1].grid_kw == pytest.approx(BASE_KW)
 
 
 def test_what_is_available_counts_from_the_report_on() -> None:
