@@ -118,6 +118,10 @@ def offer(
         from ebplan.report.canvas import check_suffix
 
         check_suffix(plot)
+    if settings and not services:
+        raise click.UsageError("--set tells what a --service does not say: name the service.")
+    if rest is not None and calls is None:
+        raise click.UsageError("--rest lies between several --calls: say how many.")
     asked = load_request(
         file,
         settings=parse_settings(settings),
@@ -127,7 +131,7 @@ def offer(
         curve_at=_curve_at(confidences),
         calls=None
         if calls is None and rest is None
-        else {"per_day": calls or 2, **({} if rest is None else {"rest_s": rest})},
+        else {"per_day": calls, **({} if rest is None else {"rest_s": rest})},
         notice_s=notice_s,
         services=list(services) or None,
         load_forecast_std=load_forecast_std,

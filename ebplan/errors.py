@@ -40,6 +40,10 @@ class InputError(EbplanError):
         self.file = file
         super().__init__(self.line())
 
+    def __reduce__(self) -> tuple[object, tuple[dict[str, object], type[Self]]]:
+        """Let it cross from one process to another, its fields with it."""
+        return _again, (dict(vars(self)), type(self))
+
     def line(self) -> str:
         """Return the error as the one line a person reads."""
         where = ": ".join(part for part in (self.file, self.field) if part)
@@ -78,3 +82,11 @@ class NoPlanError(EbplanError):
     def __init__(self, message: str, *, plan: object = None) -> None:
         self.plan = plan
         super().__init__(message)
+
+
+def _again(fields: dict[str, object], kind: type[InputError]) -> InputError:
+    """Return an input error as it was in another process."""
+    error = kind.__new__(kind)
+    error.__dict__.update(fields)
+    error.args = (error.line(),)
+    return error

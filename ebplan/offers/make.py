@@ -24,6 +24,8 @@ from ebplan.services import ServiceDefinition, bid, needed
 from ebplan.site import Site
 from ebplan.state import State
 
+COMPUTE_ANSWERS_S = 1.0
+"""Nothing but a battery answers within this."""
 LEAST_RAISED_KW = 1e-3
 """A lever that adds less than a watt is not told."""
 
@@ -97,7 +99,7 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
         why = (
             "nothing at all can be promised here"
             if kept is None
-            else (f"the margins: {kept.kw:.3g} kW could be promised if nothing erred")
+            else f"the margins: {kept.kw:.3g} kW could be promised if nothing erred"
         )
         return OfferPoint(
             direction=question.direction,
@@ -108,7 +110,8 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
             bound_kw=0.0 if kept is None else bound_kw,
             probability={},
             bid=_bid(question, 0.0),
-            limits=(why,),
+            limits=(why, *_limits(firm), *_too_fast(question)),
+            raised_by=_levers(question, confidence, 0.0, 0.0) if in_detail else (),
         )
     kept = sure.kept
     margin = kept.plan.margin
@@ -124,7 +127,7 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
         energy_kwh=_delivered_kwh(kept),
         bid=_bid(question, kept.kw),
         limits=_limits(sure.firm),
-        raised_by=_levers(question, confidence, sure) if in_detail else (),
+        raised_by=_levers(question, confidence, _z(kept), sure.bound_kw) if in_detail else (),
         curve=_curve(sure, request.levels) if in_detail else (),
         problem_hash=kept.plan.problem_hash,
     )
@@ -153,7 +156,8 @@ def _curve(sure: Sure, count: int) -> tuple[CostLevel, ...]:
     found = [
         kept
         for kw in levels(sure.kept.kw, count)[:-1]
-        if (kept := sure.firm.cheapest(kw)) is not None
+        # a level that just cannot be kept whole is told a little lower
+        if (kept := sure.firm.cheapest(kw) or sure.firm.cheapest(0.99 * kw)) is not None
     ]
     resting = _resting_money(sure.firm)
     before_kw, before_money, before_kwh, curve = 0.0, 0.0, 0.0, []
@@ -194,15 +198,30 @@ def _mean_kw(kept: Kept) -> dict[str, float]:
     return {name: kw for name, kw in means.items() if abs(kw) > 1e-4}
 
 
-def _levers(question: Question, confidence: float, sure: Sure) -> tuple[Lever, ...]:
+def _z(kept: Kept) -> float:
+    margins = kept.problem.margins
+    return 0.0 if margins is None else margins.z
+
+
+def _too_fast(question: Question) -> tuple[str, ...]:
+    """Say where a response is asked before anything of the site can answer."""
+    battery, speed = question.site.battery, question.speed
+    answers_s = COMPUTE_ANSWERS_S if battery is None else battery.converter_delay_s
+    if speed.initial_delay_s >= answers_s and speed.full_activation_s > 0.0:
+        return ()
+    return (
+        f"its speed: asked from {speed.initial_delay_s:g} s on and whole at "
+        f"{speed.full_activation_s:g} s, where the site answers from {answers_s:g} s on",
+    )
+
+
+def _levers(question: Question, confidence: float, z: float, most_kw: float) -> tuple[Lever, ...]:
     """Return what each change adds at the same margins, most first; small ones are left out."""
-    margins = sure.kept.problem.margins
-    z = 0.0 if margins is None else margins.z
     found = []
     for move in MOVES:
-        most_kw = _moved_kw(question, confidence, move, z)
-        if most_kw is not None and most_kw - sure.bound_kw > LEAST_RAISED_KW:
-            found.append(Lever(words=move.words, kind=move.kind, kw=most_kw - sure.bound_kw))
+        moved_kw = _moved_kw(question, confidence, move, z)
+        if moved_kw is not None and moved_kw - most_kw > LEAST_RAISED_KW:
+            found.append(Lever(words=move.words, kind=move.kind, kw=moved_kw - most_kw))
     return tuple(sorted(found, key=lambda lever: -lever.kw))
 
 

@@ -99,6 +99,8 @@ class GridReport(Document):
     """How the baseline is found."""
     energy_capacity_kwh: NonNegative | None = None
     """What the battery can store; None without one."""
+    available: tuple[Available, ...] = ()
+    """What can be promised from ``at`` on, whether or not an interval below reaches that far."""
     intervals: tuple[ReportInterval, ...] = Field(min_length=1)
     """In the order of time, without a gap."""
     assumed: tuple[str, ...] = ()
@@ -185,6 +187,7 @@ def build_report(
         measurement_point=point,
         baseline_rule=rule,
         energy_capacity_kwh=capacity_kwh,
+        available=tuple(available),
         intervals=tuple(rows),
         assumed=tuple(told),
     )
