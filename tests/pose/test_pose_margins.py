@@ -113,7 +113,7 @@ def test_margins_lie_between_the_mechanisms_and_the_reserve(
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("confidence", 0.5, "> 0.5"),
+        ("confidence", 0.4, ">= 0.5"),
         ("confidence", 1.0, "< 1"),
         ("load_std", -0.1, ">= 0"),
         ("response_std", 0.4, "half of what compute moves"),
