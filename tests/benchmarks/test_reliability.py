@@ -5,16 +5,11 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binom
 
-from benchmarks import reliability
-from benchmarks.reliability import (
-    SCENARIOS,
-    Outcome,
-    at_most,
-    is_kept,
-    simulate,
-    subjects,
-    together,
-)
+from benchmarks.reliability.calls import is_kept
+from benchmarks.reliability.outcomes import Outcome, at_most, together
+from benchmarks.reliability.page import page
+from benchmarks.reliability.promises import CONFIDENCES, SCENARIOS, promised, subjects
+from benchmarks.reliability.simulation import simulate
 
 CALLS = 60
 NAMES = [s.name for s in subjects()]
@@ -36,7 +31,7 @@ def test_a_promise_is_kept_at_least_as_often_as_stated(name: str, scenario: str)
 
 def test_a_promise_breaks_where_errors_are_large_and_not_where_there_are_none() -> None:
     subject = next(s for s in subjects() if s.name == "release 3 h")
-    sure = reliability._sure("release 3 h", 0.9)
+    sure = promised("release 3 h", 0.9)
     assert is_kept(subject, sure, 0.0, 0.0)
     assert is_kept(subject, sure, -0.05, 0.0)
     assert not is_kept(subject, sure, 0.1, 0.0)
@@ -58,11 +53,11 @@ def test_the_page_says_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None
         )
         for scenario in SCENARIOS
         for name in NAMES[:2]
-        for confidence in reliability.CONFIDENCES
+        for confidence in CONFIDENCES
     ]
-    page = reliability.page(outcomes)
-    assert page.count("### Errors: ") == len(SCENARIOS)
-    assert "| normal, 90 % | 180 of 200 | yes | +0.00 | <= 2 | yes |" in page
+    text = page(outcomes)
+    assert text.count("### Errors: ") == len(SCENARIOS)
+    assert "| normal, 90 % | 180 of 200 | yes | +0.00 | <= 2 | yes |" in text
 
 
 def test_a_deficit_of_all_promises_together_is_found() -> None:

@@ -1,0 +1,1 @@
+"""Promises carried out on the fluid plant: are they kept as often as stated?"""
