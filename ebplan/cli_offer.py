@@ -59,6 +59,8 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--calls", type=click.IntRange(1, 48), help="Calls a day.")
 @click.option("--rest", type=Duration(), help="Least time between two calls, e.g. 1h.")
+@click.option("--delay", type=Duration(), help="Nothing is asked before this, e.g. 1s.")
+@click.option("--activation", type=Duration(), help="The whole is asked from here on, e.g. 10s.")
 @click.option("--notice", "notice_s", type=Duration(), help="Time between call and start.")
 @click.option(
     "--service",
@@ -95,6 +97,8 @@ def offer(
     confidences: tuple[float, ...],
     calls: int | None,
     rest: float | None,
+    delay: float | None,
+    activation: float | None,
     notice_s: float | None,
     services: tuple[str, ...],
     settings: tuple[str, ...],
@@ -105,7 +109,10 @@ def offer(
     output: Path | None,
     plot: Path | None,
 ) -> None:
-    """Say what the site in FILE can promise (an offer's question, or an event file)."""
+    """Say what the site in FILE can promise.
+
+    FILE is an offer's question; of an event file only the site and its state are taken.
+    """
     from ebplan.document import check_writable, write_atomically
     from ebplan.offers.door import load_request
     from ebplan.offers.make import offer as make_offer
@@ -118,6 +125,8 @@ def offer(
         from ebplan.report.canvas import check_suffix
 
         check_suffix(plot)
+    if output is not None and output.suffix != ".json":
+        raise click.UsageError("-o writes JSON: name a file that ends in .json.")
     if settings and not services:
         raise click.UsageError("--set tells what a --service does not say: name the service.")
     if rest is not None and calls is None:
@@ -129,9 +138,8 @@ def offer(
         durations_s=list(durations_s) or None,
         confidences=list(confidences) or None,
         curve_at=_curve_at(confidences),
-        calls=None
-        if calls is None and rest is None
-        else {"per_day": calls, **({} if rest is None else {"rest_s": rest})},
+        calls=_given(per_day=calls, rest_s=rest),
+        speed=_given(initial_delay_s=delay, full_activation_s=activation),
         notice_s=notice_s,
         services=list(services) or None,
         load_forecast_std=load_forecast_std,
@@ -152,6 +160,11 @@ def offer(
         from ebplan.report.offer_figure import save_offer
 
         save_offer(made, plot)
+
+
+def _given(**fields: float | None) -> dict[str, float] | None:
+    """Return the fields that were given; None where none was."""
+    return {name: value for name, value in fields.items() if value is not None} or None
 
 
 def _curve_at(confidences: tuple[float, ...]) -> float | None:

@@ -72,7 +72,9 @@ def errors_of(request: OfferRequest, site: Site) -> Errors:
 
 
 def fitted_spread(site: Site) -> float | None:
-    """Return the largest relative spread of power among the site's workloads; None without one.
+    """Return the largest relative spread of power among the site's workloads.
+
+    None where one of them has none, or too few degrees of freedom for a standard deviation.
 
     A spread with nu degrees of freedom is one of a Student law, whose standard deviation is
     sqrt(nu / (nu - 2)) times it.
@@ -82,8 +84,9 @@ def fitted_spread(site: Site) -> float | None:
         model = load_fleet(pool.fleet_model)
         for name in {c.workload for c in pool.classes.values()}:
             workload = model.workloads.get(name)
-            if workload is None or workload.power_spread is None:
+            degrees = None if workload is None else workload.spread_degrees
+            if workload is None or workload.power_spread is None or (degrees or 0) < LEAST_DEGREES:
                 return None
-            degrees = max(workload.spread_degrees or LEAST_DEGREES, LEAST_DEGREES)
+            assert degrees is not None
             found.append(workload.power_spread * math.sqrt(degrees / (degrees - 2)))
     return max(found, default=None)

@@ -17,12 +17,12 @@ from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.promise import Promise, promise
-from ebplan.solvers.search import gap_of, peaks_to_watch, settle
+from ebplan.solvers.search import gap_of, objective, peaks_to_watch, settle
 
 SMALLEST_KW = 1e-3
 """A promise below a watt is none."""
 ROUNDS = 8
-"""Rounds of watching further instants and holding further losses; two are usual."""
+"""Rounds of watching further instants, and of lowering a promise; two are usual."""
 FINE = 1e-3
 """Share to which a promise is found where the relaxation promises more than can be kept."""
 UNTOLD_KW = 1e-4
@@ -176,7 +176,12 @@ def _just_kept(problem: Problem, formulation: Formulation, x: FloatArray) -> Flo
 
 
 def _plan(problem: Problem, formulation: Formulation, x: FloatArray, bound: float | None) -> Plan:
-    """Return the checked plan of a settled point."""
+    """Return the checked plan of a settled point.
+
+    A battery that answers no more than is promised may cost less than the program's least, which
+    holds margins to the last watt: the bound of the plan is no higher than the plan.
+    """
+    bound = None if bound is None else min(bound, objective(formulation, x))
     gap = gap_of(formulation, x, bound)
     proven = gap is not None and gap <= OPTIMAL_GAP
     status: PlanStatus = "optimal" if proven else "gap"

@@ -27,6 +27,12 @@ class Move:
     """Returns site and state with the change; None where there is nothing to change."""
     notice_s: float = 0.0
     """Notice that the change adds."""
+    absorbing: str = ""
+    """Its words to absorb, where they differ."""
+
+    def words_to(self, direction: Direction) -> str:
+        """Return its words in a direction."""
+        return self.absorbing if self.absorbing and direction == "absorb" else self.words
 
 
 def _battery(**factors: float) -> Change:
@@ -130,13 +136,21 @@ MOVES = (
     ),
     Move("no reserve kept in the battery", "battery", _no_reserve),
     Move(
-        "the battery full ahead of a release, empty ahead of an absorb", "posture", _charged_ahead
+        "the battery full at its start",
+        "posture",
+        _charged_ahead,
+        absorbing="the battery emptied to its reserve at its start",
     ),
     Move("one more instance drained ahead of it", "posture", _pools(_one_drained)),
     Move("one more instance active ahead of it", "posture", _pools(_one_active)),
     Move("10 % less load", "headroom", _pools(_less_load)),
     Move("caches warm at its start", "pre-warm", _warm),
-    Move("a wider connection, by 10 % of the import limit", "connection", _connection),
+    Move(
+        "feed-in of 10 % of the import limit more",
+        "connection",
+        _connection,
+        absorbing="10 % more import limit",
+    ),
     Move("a minute's notice", "notice", _unchanged, notice_s=A_MINUTE_S),
 )
 """What a promise may be raised by; a new lever is one entry."""

@@ -32,7 +32,11 @@ ROWS: tuple[Words, ...] = (
         "energy: what the battery holds beyond its reserve and margins",
         "room in the battery, up to full, with its margins",
     ),
-    ("reserve", "energy: what the battery holds beyond its reserve", "energy kept as a reserve"),
+    (
+        "reserve",
+        "energy: what the battery holds beyond its reserve",
+        "room in the battery, up to full",
+    ),
     ("converter_limit", "converter power, with its margins", "converter power, with its margins"),
     (
         "handoff",

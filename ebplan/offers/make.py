@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from multiprocessing import get_context
 
-import numpy as np
-
 from ebplan.errors import EbplanError
 from ebplan.offers.errors import errors_of
 from ebplan.offers.firm import Firm, Kept, levels
@@ -19,7 +17,8 @@ from ebplan.offers.levers import MOVES, Move
 from ebplan.offers.limits import limits
 from ebplan.offers.offer_document import BidSize, CostLevel, Lever, Offer, OfferPoint
 from ebplan.offers.question import LONGEST_REST_S, Question, questions
-from ebplan.offers.request import OfferRequest
+from ebplan.offers.request import DIRECTIONS, OfferRequest
+from ebplan.problem import Problem
 from ebplan.services import ServiceDefinition, bid, needed
 from ebplan.site import Site
 from ebplan.state import State
@@ -65,8 +64,8 @@ def offer(
         currency=site.currency,
         request=request,
         errors=errors,
-        points=tuple(points),
-        notes=_notes(request),
+        points=_with_symmetric_bids(points, services),
+        notes=(*_notes(request), *_not_bought(request, services)),
     )
 
 
@@ -111,7 +110,7 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
             probability={},
             bid=_bid(question, 0.0),
             limits=(why, *_limits(firm), *_too_fast(question)),
-            raised_by=_levers(question, confidence, 0.0, 0.0) if in_detail else (),
+            raised_by=_levers(question, confidence, problem, 0.0) if in_detail else (),
         )
     kept = sure.kept
     margin = kept.plan.margin
@@ -127,7 +126,7 @@ def _point(question: Question, confidence: float, *, in_detail: bool) -> OfferPo
         energy_kwh=_delivered_kwh(kept),
         bid=_bid(question, kept.kw),
         limits=_limits(sure.firm),
-        raised_by=_levers(question, confidence, _z(kept), sure.bound_kw) if in_detail else (),
+        raised_by=_levers(question, confidence, kept.problem, sure.bound_kw) if in_detail else (),
         curve=_curve(sure, request.levels) if in_detail else (),
         problem_hash=kept.plan.problem_hash,
     )
@@ -147,6 +146,41 @@ def _bid(question: Question, kw: float) -> BidSize | None:
     return BidSize(service=service.id, kw=sized.kw, sites=sites, why=sized.reason)
 
 
+def _with_symmetric_bids(
+    points: Sequence[OfferPoint], services: Sequence[ServiceDefinition]
+) -> tuple[OfferPoint, ...]:
+    """Return the points; where a product is symmetric its bid is that of the smaller direction."""
+    symmetric = {service.id for service in services if service.symmetric}
+    found = []
+    for point in points:
+        if point.bid is None or point.bid.service not in symmetric:
+            found.append(point)
+            continue
+        like = [
+            other.bid.kw
+            for other in points
+            if other.bid is not None
+            and (other.bid.service, other.start, other.confidence)
+            == (point.bid.service, point.start, point.confidence)
+        ]
+        kw, why = min(like), "symmetric: the smaller of both directions is bid"
+        if len(like) < len(DIRECTIONS):
+            kw, why = 0.0, "symmetric: the other direction has to be promised as well"
+        why = "; ".join(part for part in (point.bid.why, why) if part)
+        bid_size = point.bid.model_copy(update={"kw": kw, "why": why})
+        found.append(point.model_copy(update={"bid": bid_size}))
+    return tuple(found)
+
+
+def _not_bought(request: OfferRequest, services: Sequence[ServiceDefinition]) -> Iterator[str]:
+    """Say which products are not bid for in a direction that was asked for."""
+    for service in services:
+        bought = " and ".join(service.directions)
+        for direction in request.directions:
+            if direction not in service.directions:
+                yield f"{service.id} buys {bought} only: nothing is bid to {direction}."
+
+
 def _delivered_kwh(kept: Kept) -> float:
     return sum(abs(s.target_kw) * s.duration_s / 3600.0 for s in kept.plan.steps)
 
@@ -156,8 +190,7 @@ def _curve(sure: Sure, count: int) -> tuple[CostLevel, ...]:
     found = [
         kept
         for kw in levels(sure.kept.kw, count)[:-1]
-        # a level that just cannot be kept whole is told a little lower
-        if (kept := sure.firm.cheapest(kw) or sure.firm.cheapest(0.99 * kw)) is not None
+        if (kept := sure.firm.cheapest(kw)) is not None
     ]
     resting = _resting_money(sure.firm)
     before_kw, before_money, before_kwh, curve = 0.0, 0.0, 0.0, []
@@ -170,11 +203,17 @@ def _curve(sure: Sure, count: int) -> tuple[CostLevel, ...]:
                 per_kw=(money - before_money) / (kept.kw - before_kw),
                 per_kwh=(money - before_money) / (kwh - before_kwh),
                 mechanisms=_mean_kw(kept),
+                requests_lost=_lost(kept),
                 gap=kept.plan.gap,
             )
         )
         before_kw, before_money, before_kwh = kept.kw, money, kwh
     return tuple(curve)
+
+
+def _lost(kept: Kept) -> float:
+    service = kept.plan.service
+    return sum(one.rejected for classes in service.values() for one in classes.values())
 
 
 def _resting_money(firm: Firm) -> float:
@@ -198,11 +237,6 @@ def _mean_kw(kept: Kept) -> dict[str, float]:
     return {name: kw for name, kw in means.items() if abs(kw) > 1e-4}
 
 
-def _z(kept: Kept) -> float:
-    margins = kept.problem.margins
-    return 0.0 if margins is None else margins.z
-
-
 def _too_fast(question: Question) -> tuple[str, ...]:
     """Say where a response is asked before anything of the site can answer."""
     battery, speed = question.site.battery, question.speed
@@ -215,17 +249,20 @@ def _too_fast(question: Question) -> tuple[str, ...]:
     )
 
 
-def _levers(question: Question, confidence: float, z: float, most_kw: float) -> tuple[Lever, ...]:
-    """Return what each change adds at the same margins, most first; small ones are left out."""
+def _levers(
+    question: Question, confidence: float, like: Problem, most_kw: float
+) -> tuple[Lever, ...]:
+    """Return what each change adds at the margins of a problem, most first; small ones left out."""
     found = []
     for move in MOVES:
-        moved_kw = _moved_kw(question, confidence, move, z)
+        moved_kw = _moved_kw(question, confidence, move, like)
         if moved_kw is not None and moved_kw - most_kw > LEAST_RAISED_KW:
-            found.append(Lever(words=move.words, kind=move.kind, kw=moved_kw - most_kw))
+            words = move.words_to(question.direction)
+            found.append(Lever(words=words, kind=move.kind, kw=moved_kw - most_kw))
     return tuple(sorted(found, key=lambda lever: -lever.kw))
 
 
-def _moved_kw(question: Question, confidence: float, move: Move, z: float) -> float | None:
+def _moved_kw(question: Question, confidence: float, move: Move, like: Problem) -> float | None:
     """Return the largest promise after a change; None where it cannot be made."""
     changed = move.change(question.site, question.state, question.direction)
     if changed is None:
@@ -234,13 +271,13 @@ def _moved_kw(question: Question, confidence: float, move: Move, z: float) -> fl
     try:
         other = replace(question, site=site, state=state)
         problem = other.problem(confidence, notice_s=move.notice_s)
-        if problem.margins is not None:
-            margins = problem.margins.model_copy(update={"z": z})
+        if problem.margins is not None and like.margins is not None:
+            margins = problem.margins.model_copy(update={"z": like.margins.z})
             problem = problem.model_copy(update={"margins": margins})
         solution = Firm(problem, question.request.calls.per_day).stated().most()
     except EbplanError:
         return None  # the change asks for more than the site's models cover
-    return float(np.max(-(solution.bound or solution.objective)))
+    return -(solution.objective if solution.bound is None else solution.bound)
 
 
 def _notes(request: OfferRequest) -> tuple[str, ...]:
@@ -248,11 +285,14 @@ def _notes(request: OfferRequest) -> tuple[str, ...]:
         "A promise is what the site answers from the state expected at its start, the battery's "
         "reserve untouched; each call is kept with at least the confidence stated, under errors "
         "with normal and with heavy tails (Student's t, 4 degrees of freedom).",
-        "Costs are those of one call over doing nothing; energy not drawn is counted as saved.",
+        "Costs are those of one call over doing nothing; energy not drawn is counted as saved. The "
+        "margin for errors is part of the plan, so a promise costs more than an event of its size.",
     ]
     if request.calls.per_day > 1:
         notes.append(
             f"{request.calls.per_day} calls a day: what the battery gives back in the rests, "
-            f"{LONGEST_REST_S / 3600.0:g} h of each at most, is part of the plan."
+            f"{LONGEST_REST_S / 3600.0:g} h of each at most, is part of the plan; in a rest the "
+            f"site draws at most {request.rebound_limit_kw:g} kW above the baseline "
+            "(rebound_limit_kw), and what the battery cannot take back so, compute carries."
         )
     return tuple(notes)

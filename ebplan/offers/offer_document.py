@@ -23,6 +23,8 @@ class CostLevel(Part):
     """The same for each kWh more delivered."""
     mechanisms: dict[str, float]
     """Mean kW of each mechanism while the whole is asked, > 0 in the direction asked."""
+    requests_lost: NonNegative = 0.0
+    """Requests turned away in the call and its recovery."""
     gap: NonNegative | None
     """Proven distance of the money from the least, as a share; None without a proof."""
 

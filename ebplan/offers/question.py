@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from ebplan.errors import InputError
 from ebplan.event import Event, ResponseShape, Target
 from ebplan.offers.offer_document import Errors
 from ebplan.offers.request import (
@@ -65,6 +66,7 @@ class Question:
                 initial_delay_s=self.speed.initial_delay_s,
                 full_activation_s=self.speed.full_activation_s,
                 recovery_s=recovery_s,
+                rebound_limit_kw=request.rebound_limit_kw,
             ),
             handoff=request.handoff,
         )
@@ -93,9 +95,18 @@ def questions(
     """Yield each promise to find, in the order of the offer.
 
     Raises:
-        InputError: a product does not say how fast or how long it is called.
+        InputError: a product does not say how fast or how long it is called, or a start lies
+            before the state.
     """
     starts = request.starts or (StartForecast(at=state.at, soc=state.soc),)
+    early = [start.at for start in request.starts if start.at < state.at]
+    if early:
+        raise InputError(
+            field="starts.at",
+            value=early[0].isoformat(),
+            allowed=f"from state.at = {state.at.isoformat()} on",
+            remedy="give a later start, or the state as it was before it",
+        )
     for direction in request.directions:
         for start in starts:
             then = state if not request.starts else state_at(state, start, site)

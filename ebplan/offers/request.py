@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,6 +21,7 @@ from ebplan.site import Site
 from ebplan.state import PoolState, State
 
 Direction = Literal["release", "absorb"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 DAY_S = 86_400.0
 SHORTEST_S, LONGEST_S = 1.0, 6.0 * 3600.0
 
@@ -81,6 +81,9 @@ class OfferRequest(Document):
     """How fast the response comes."""
     calls: Calls = Calls()
     """How often it may be called."""
+    rebound_limit_kw: NonNegative = 0.5
+    """How far above the baseline the site may draw after a call: what a battery takes back in a
+    rest is held to it (as ``ResponseShape.rebound_limit_kw``)."""
     handoff: HandOff | None = None
     """When compute should have taken over; none where the battery may carry the whole."""
     starts: tuple[StartForecast, ...] = ()
@@ -175,8 +178,3 @@ def state_at(state: State, start: StartForecast, site: Site) -> State:
 def _scaled(pool: PoolState, factor: float) -> PoolState:
     loads = {name: factor * load for name, load in pool.load_req_per_s.items()}
     return pool.model_copy(update={"load_req_per_s": loads, "power_kw": None, "settling": ()})
-
-
-def later(state: State, seconds: float) -> Timestamp:
-    """Return the time so many seconds after a state."""
-    return state.at + timedelta(seconds=seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,9 +65,9 @@ def _against_duration(axes: Axes, points: Sequence[OfferPoint]) -> None:
         )
     durations = sorted({p.duration_s for p in points})
     axes.set_xscale("log")
-    # neighbours closer than this on the axis would write over each other
-    told = [s for s, last in zip(durations, [0.0, *durations], strict=False) if s > 1.7 * last]
-    axes.set_xticks(durations, [time_words(s) if s in told else "" for s in durations])
+    axes.set_xticks(durations, [time_words(s) for s in durations])
+    if any(later < 1.7 * earlier for earlier, later in pairwise(durations)):
+        axes.tick_params(axis="x", rotation=45)  # neighbours would write over each other
     axes.minorticks_off()
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel("how long it holds")
@@ -129,7 +130,7 @@ def _merit_order(axes: Axes, points: Sequence[OfferPoint], currency: str) -> Non
         ticks.append((0.5 * (begin + at - 1.0), time_words(point.duration_s)))
         at += 1.0
     axes.set_xticks([x for x, _ in ticks], [words for _, words in ticks])
-    axes.set_ylim(0.0, 1.2 * highest_kw)  # room for the prices
+    axes.set_ylim(0.0, 1.4 * highest_kw)  # room for the prices and, above them, who is who
     axes.set_xlabel("how long it holds; bars from a small promise to the whole")
     axes.set_ylabel("who carries it, kW")
     axes.set_title(
@@ -139,7 +140,7 @@ def _merit_order(axes: Axes, points: Sequence[OfferPoint], currency: str) -> Non
         color=INK,
     )
     if own:
-        axes.legend(fontsize=8, loc="upper right")
+        axes.legend(fontsize=8, loc="upper right", ncols=len(axes.get_legend_handles_labels()[0]))
 
 
 def _price(amount: float) -> str:

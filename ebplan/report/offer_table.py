@@ -27,8 +27,7 @@ def print_offer(offer: Offer, console: Console) -> None:
         parts += [
             part for point in group if point.curve for part in ("", *_detail(point, offer, width))
         ]
-        nothing = [p for p in group if p.kw == 0.0 and p.limits]
-        parts += [f"{time_words(p.duration_s)} at {_percent(p)}: {p.limits[0]}." for p in nothing]
+        parts += [line for point in group if point.kw == 0.0 for line in _nothing(point)]
     parts += ["", *(Text(note, style="dim") for note in offer.notes)]
     console.print(Legible(Group(*parts), width), highlight=False, markup=False)
 
@@ -95,6 +94,12 @@ def _bid_cells(point: OfferPoint) -> list[str]:
     return [number_words(sized.kw, 0 if sized.kw >= 100 else 2), f"{sized.why}{sites}"]
 
 
+def _nothing(point: OfferPoint) -> list[RenderableType]:
+    """Say why nothing can be promised, and what would change that."""
+    why = "; ".join(point.limits)
+    return [f"{time_words(point.duration_s)} at {_percent(point)}: {why}.", *_levers(point)]
+
+
 def _detail(point: OfferPoint, offer: Offer, width: int) -> list[RenderableType]:
     """Return costs, limits and levers of a promise."""
     currency = offer.currency
@@ -115,6 +120,8 @@ def _curve(point: OfferPoint, currency: str, width: int) -> Table:
     table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     headers = ["kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"]
     headers += [mechanism_words(name, absorbs=absorbs) for name in names]
+    loses = any(level.requests_lost >= 1.0 for level in point.curve)
+    headers += ["requests lost"] * loses
     digits = min(decimals_for(point.kw), 3)
     rows = []
     for level in point.curve:
@@ -124,6 +131,7 @@ def _curve(point: OfferPoint, currency: str, width: int) -> Table:
             number_words(level.mechanisms[n], digits) if n in level.mechanisms else "-"
             for n in names
         ]
+        row += [number_words(level.requests_lost, 0)] * loses
         rows.append(row)
     for i, header in enumerate(headers):
         # a header folds between its words, never inside one
@@ -139,12 +147,14 @@ def _money(amount: float) -> str:
 
 
 def _reasons(point: OfferPoint) -> list[RenderableType]:
-    lines: list[RenderableType] = []
-    if point.limits:
-        lines.append(Text.assemble(("Limited by ", "dim"), "; ".join(point.limits), "."))
-    if point.raised_by:
-        told = ", ".join(
-            f"{lever.words} (+{power_words(lever.kw)})" for lever in point.raised_by[:MOST_LEVERS]
-        )
-        lines.append(Text.assemble(("Raised by ", "dim"), told, "."))
-    return lines
+    binds = Text.assemble(("Limited by ", "dim"), "; ".join(point.limits), ".")
+    return [*([binds] if point.limits else []), *_levers(point)]
+
+
+def _levers(point: OfferPoint) -> list[RenderableType]:
+    if not point.raised_by:
+        return []
+    told = ", ".join(
+        f"{lever.words} (+{power_words(lever.kw)})" for lever in point.raised_by[:MOST_LEVERS]
+    )
+    return [Text.assemble(("Raised by, each by itself, ", "dim"), told, ".")]

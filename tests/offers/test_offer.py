@@ -11,13 +11,14 @@ import pytest
 
 from ebplan.errors import InputError
 from ebplan.offers import Asked, Offer, OfferPoint, OfferRequest, load_request
+from ebplan.offers import errors as errors_module
 from ebplan.offers import offer as make_offer
 from ebplan.offers.errors import errors_of, fitted_spread
 from ebplan.offers.firm import Firm
 from ebplan.offers.levers import MOVES
 from ebplan.offers.question import Question, questions
 from ebplan.offers.request import Calls, StartForecast, state_at
-from ebplan.services import load_service
+from ebplan.services import load_service, with_values
 from ebplan.site import Uncertainty
 from tests.offers.asked_offers import EXAMPLES, NO_ERRORS, SITE, STATE, asked, with_battery
 
@@ -92,8 +93,6 @@ def test_an_absorb_is_raised_by_posture() -> None:
 def test_a_lever_adds_what_it_says(hour: OfferPoint) -> None:
     """The promise of the changed site, found for itself."""
     lever = next(one for one in hour.raised_by if one.words.startswith("no reserve"))
-    margins = asked(3600.0).problem(0.9).margins
-    assert margins is not None
     site = with_battery(reserve_soc=0.1)
     request = OfferRequest(
         durations_s=(3600.0,), confidences=(0.9,), load_forecast_std=0.02, levels=2
@@ -270,3 +269,112 @@ def test_an_event_file_asks_the_default_question() -> None:
 def test_a_stated_program_is_kept_until_more_is_watched() -> None:
     firm = Firm(asked(600.0, errors=NO_ERRORS).problem(0.9))
     assert firm.stated() is firm.stated()
+
+
+# --- what trials found --------------------------------------------------------------------------
+
+
+def test_nothing_to_promise_has_its_limit_and_its_levers() -> None:
+    """A battery that is full absorbs nothing: emptied, or with an instance ahead, it would."""
+    state = STATE.model_copy(update={"soc": 0.95})
+    request = OfferRequest(
+        directions=("absorb",), durations_s=(3600.0,), confidences=(0.9,), load_forecast_std=0.02
+    )
+    (point,) = make_offer(request, SITE, state).points
+    assert point.kw == 0.0
+    assert "room in the battery, up to full" in point.limits
+    assert {lever.words for lever in point.raised_by} >= {
+        "the battery emptied to its reserve at its start",
+        "one more instance drained ahead of it",
+    }
+
+
+def test_a_product_too_fast_for_the_site_says_so() -> None:
+    service = with_values(load_service("jp_capacity_dr"), {"step_kw": 1.0})
+    request = OfferRequest(
+        durations_s=(60.0,), confidences=(0.9,), load_forecast_std=0.02, levels=2,
+        services=("jp_capacity_dr",),
+    )  # fmt: skip
+    made = make_offer(request, SITE, STATE, services=(service,))
+    sized = next(point for point in made.points if point.bid is not None)
+    assert sized.kw == 0.0
+    assert any(limit.startswith("its speed: asked from 0 s on") for limit in sized.limits)
+
+
+@pytest.mark.parametrize("directions", [("release",), ("release", "absorb")])
+def test_a_symmetric_product_takes_the_smaller_of_both(directions: tuple[str, ...]) -> None:
+    service = with_values(
+        load_service("ce_fcr"), {"min_bid_kw": 1.0, "step_kw": 0.1, "full_activation_s": 30.0}
+    )
+    request = OfferRequest(
+        directions=directions, durations_s=(60.0,), confidences=(0.9,), load_forecast_std=0.02,
+        levels=2, services=("ce_fcr",),
+    )  # fmt: skip
+    made = make_offer(request, SITE, STATE, services=(service,))
+    sized = [point for point in made.points if point.bid is not None]
+    bids = {point.bid.kw for point in sized if point.bid}
+    if len(directions) == 1:
+        assert bids == {0.0}
+        return
+    smaller = min(point.kw for point in sized)
+    (kw,) = bids
+    assert smaller - 0.1 <= kw <= smaller
+    assert all(point.bid and "symmetric" in point.bid.why for point in sized)
+
+
+def test_a_product_not_bought_in_a_direction_is_told() -> None:
+    request = OfferRequest(
+        durations_s=(60.0,), confidences=(0.9,), load_forecast_std=0.02, levels=2,
+        services=("gb_dc_high",),
+    )  # fmt: skip
+    made = make_offer(request, SITE, STATE, services=(load_service("gb_dc_high"),))
+    assert "gb_dc_high buys absorb only: nothing is bid to release." in made.notes
+
+
+def test_requests_lost_are_those_of_the_plan(hour: OfferPoint) -> None:
+    """The deepest level turns requests away, the shallow ones none."""
+    assert hour.curve[0].requests_lost == 0.0
+    deepest = hour.curve[-1]
+    assert "admission" in deepest.mechanisms
+    # batch requests alone may be turned away: 7 a second for an hour and the recovery
+    assert 0.0 < deepest.requests_lost <= 7.0 * (3600.0 + 600.0)
+
+
+@pytest.mark.parametrize(("per_day", "rest_s"), [(12, 1800.0), (3, 300.0), (3, 1200.0)])
+def test_no_level_of_a_curve_is_missing(per_day: int, rest_s: float) -> None:
+    calls = Calls(per_day=per_day, rest_s=rest_s)
+    (point,) = small(durations_s=(1800.0,), calls=calls, levels=6).points
+    assert len(point.curve) == 6
+
+
+def test_a_freer_rest_makes_repeats_cheaper() -> None:
+    costs = [
+        small(
+            durations_s=(1800.0,),
+            calls=Calls(per_day=3, rest_s=3600.0),
+            rebound_limit_kw=limit_kw,
+        )
+        .points[0]
+        .curve[1]
+        .money
+        for limit_kw in (0.2, 3.0)
+    ]
+    assert costs[1] < costs[0]
+
+
+def test_a_start_before_the_state_is_refused() -> None:
+    early = StartForecast(at=STATE.at.replace(hour=3))
+    with pytest.raises(InputError, match=r"starts\.at"):
+        small(starts=(early,))
+
+
+def test_too_few_degrees_of_freedom_are_no_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = errors_module.load_fleet("h200nvl-llama31-70b-bf16-tp2")
+    workloads = {
+        name: one.model_copy(update={"spread_degrees": 2}) for name, one in model.workloads.items()
+    }
+    few = model.model_copy(update={"workloads": workloads})
+    monkeypatch.setattr(errors_module, "load_fleet", lambda _: few)
+    assert fitted_spread(SITE) is None
+    with pytest.raises(InputError, match="response_std"):
+        errors_of(OfferRequest(load_forecast_std=0.02), SITE)
