@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LEGEND_COLUMNS = 4
+SEEN = 0.005
+"""A smaller share of a bar is not seen, and not named."""
 SHADES = ("#56B4E9", "#0072B2", "#004B76", "#00263C")
 """From the least sure to the surest."""
 
@@ -110,9 +113,9 @@ def _merit_order(axes: Axes, points: Sequence[OfferPoint], currency: str) -> Non
                     bottom=bottom,
                     width=0.86,
                     color=COLOURS.get(name, OTHER_COLOUR),
-                    label=None if words in labelled or kw == 0.0 else words,
+                    label=None if words in labelled or kw < SEEN * level.kw else words,
                 )
-                labelled |= {words} if kw else set()
+                labelled |= {words} if kw >= SEEN * level.kw else set()
                 bottom += kw
             axes.annotate(
                 _price(level.per_kwh),
@@ -140,7 +143,7 @@ def _merit_order(axes: Axes, points: Sequence[OfferPoint], currency: str) -> Non
         color=INK,
     )
     if own:
-        axes.legend(fontsize=8, loc="upper right", ncols=len(axes.get_legend_handles_labels()[0]))
+        axes.legend(fontsize=8, loc="upper right", ncols=LEGEND_COLUMNS)
 
 
 def _price(amount: float) -> str:

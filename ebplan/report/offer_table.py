@@ -114,32 +114,50 @@ def _detail(point: OfferPoint, offer: Offer, width: int) -> list[RenderableType]
 
 
 def _curve(point: OfferPoint, currency: str, width: int) -> Table:
+    """Return a row for each level; where the page is narrow, one column says who carries it."""
     absorbs = point.direction == "absorb"
-    names = least_impact_first(n for level in point.curve for n in level.mechanisms)
+    digits = min(decimals_for(point.kw), 3)
+    carried = [
+        {n: number_words(kw, digits) for n, kw in level.mechanisms.items() if round(kw, digits)}
+        for level in point.curve
+    ]
+    names = least_impact_first(n for kw in carried for n in kw)
+    words = {name: mechanism_words(name, absorbs=absorbs) for name in names}
+    headers = ["kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"]
+    rows = [
+        [number_words(level.kw, digits), *map(_money, (level.money, level.per_kw, level.per_kwh))]
+        for level in point.curve
+    ]
+    if any(level.requests_lost >= 1.0 for level in point.curve):
+        headers.append("requests lost")
+        for row, level in zip(rows, point.curve, strict=True):
+            row.append(number_words(level.requests_lost, 0))
     gap = 2 if width >= WIDE else 1
     table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
-    headers = ["kW", "cost", f"next {currency}/kW", f"next {currency}/kWh"]
-    headers += [mechanism_words(name, absorbs=absorbs) for name in names]
-    loses = any(level.requests_lost >= 1.0 for level in point.curve)
-    headers += ["requests lost"] * loses
-    digits = min(decimals_for(point.kw), 3)
-    rows = []
-    for level in point.curve:
-        row = [number_words(level.kw, digits)]
-        row += map(_money, (level.money, level.per_kw, level.per_kwh))
-        row += [
-            number_words(level.mechanisms[n], digits) if n in level.mechanisms else "-"
-            for n in names
+    wide = [*headers, *words.values()]
+    whole = [
+        [*row, *(kw.get(n, "-") for n in names)] for row, kw in zip(rows, carried, strict=True)
+    ]
+    widths = _widths(wide, whole)
+    if sum(widths) + gap * len(widths) > width:
+        wide, widths = headers, _widths(headers, rows)
+        whole = [
+            [*row, ", ".join(f"{words[n]} {kw[n]}" for n in names if n in kw)]
+            for row, kw in zip(rows, carried, strict=True)
         ]
-        row += [number_words(level.requests_lost, 0)] * loses
-        rows.append(row)
-    for i, header in enumerate(headers):
-        # a header folds between its words, never inside one
-        needed = [*header.split(), *(row[i] for row in rows)]
-        table.add_column(header, justify="right", width=max(map(len, needed)))
-    for row in rows:
-        table.add_row(*row)
+    for header, cells in zip(wide, widths, strict=True):
+        table.add_column(header, justify="right", width=cells)
+    if wide is headers:
+        table.add_column("carried by", overflow="fold")
+    for line in whole:
+        table.add_row(*line)
     return table
+
+
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column: a header folds between its words, never inside one."""
+    columns = zip(headers, *(row[: len(headers)] for row in rows), strict=True)
+    return [max(map(len, [*cells[0].split(), *cells[1:]])) for cells in columns]
 
 
 def _money(amount: float) -> str:

@@ -80,3 +80,36 @@ def test_without_a_forecast_error_it_says_what_to_give(tmp_path: Path) -> None:
     result = run(str(file))
     assert result.exit_code == 2
     assert "--load-forecast-std" in result.output
+
+
+def test_a_table_with_many_mechanisms_is_readable_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    pools = FILE.parents[1] / "mixed_pools.json"
+    result = run(str(pools), *QUICK[2:], "--load-forecast-std", "0.02")
+    assert result.exit_code == 0, result.output
+    assert "carried by" in result.output
+    assert "…" not in result.output
+    assert all(len(line) <= 80 for line in result.output.splitlines())
+
+
+def test_the_speed_may_be_asked_for() -> None:
+    slow = ("--delay", "30s", "--activation", "50s")
+    result = run(str(FILE), *QUICK, "--direction", "release", *slow, "--json")
+    made = Offer.parse(json.loads(result.output))
+    assert (made.request.speed.initial_delay_s, made.request.speed.full_activation_s) == (30, 50)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--set", "step_kw=1"), "name the service"),
+        (("--rest", "1h"), "say how many"),
+        (("-o", "offer.csv"), "ends in .json"),
+    ],
+)
+def test_an_option_that_says_nothing_is_refused(args: tuple[str, ...], told: str) -> None:
+    result = run(str(FILE), *args)
+    assert result.exit_code == 2
+    assert told in result.output
