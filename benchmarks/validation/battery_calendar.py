@@ -14,7 +14,8 @@ from ebplan.models.calendar_ageing import CalendarAgeing
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import Estimate
 from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_ageing
-from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.reading import Column, read_measurements
 
 NAUMANN = "battery_ageing/naumann_lfp_calendar.csv"
 OPTIONS = CalendarOptions(name="naumann-rest", title="Sony/Murata US26650FTC1 at rest")

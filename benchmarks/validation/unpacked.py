@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.reading import Column, read_measurements
 from ebplan.site import MeasurementPoint
 
 Cell = Callable[[Mapping[str, str]], object]

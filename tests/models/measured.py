@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.reading import Column, read_measurements
 
 
 def measured(folder: Path, columns: Mapping[str, Sequence[object]]) -> Measurements:

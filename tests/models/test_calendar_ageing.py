@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ebplan.errors import InputError, RangeError
 from ebplan.models.calendar_ageing import CalendarAgeing, calendar_rates
 from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_ageing
-from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.reading import Column, read_measurements
 from ebplan.models.wear import SECONDS_PER_YEAR
 
 OUTSIDE = Path(__file__).parents[3] / "shared" / "data" / "battery_ageing"

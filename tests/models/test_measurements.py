@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ebplan.errors import InputError
-from ebplan.models.fit.measurements import Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Measurements
+from ebplan.models.fit.reading import Column, read_measurements
 
 RUNS = {
     "power": Column("p_w", "W"),

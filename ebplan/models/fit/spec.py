@@ -37,13 +37,14 @@ from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_agei
 from ebplan.models.fit.cap_sweep import CapSweepOptions, fit_cap_sweep
 from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
-from ebplan.models.fit.measurements import Cell, Column, Measurements, read_measurements
+from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.named import beside
 from ebplan.models.fit.planned_fleet import FleetOptions, fit_fleet
 from ebplan.models.fit.precision import PrecisionOptions, fit_precision
 from ebplan.models.fit.quantities import LABELS, QUANTITIES
 from ebplan.models.fit.ramp import RampOptions
 from ebplan.models.fit.ramp_table import fit_ramp
+from ebplan.models.fit.reading import Cell, Column, read_measurements
 from ebplan.models.fit.serving import ServingOptions, fit_serving
 from ebplan.models.fit.standby import StandbyOptions, fit_standby
 from ebplan.models.library import Artefact
