@@ -22,7 +22,7 @@ from ebplan.models.fit.held_out import (
     without_groups,
 )
 from ebplan.models.fit.pooling import Readings
-from ebplan.models.fit.serving import WORDS
+from ebplan.models.fit.serving_law import WORDS
 from ebplan.models.laws import LawName
 
 MLENERGY = "gpu_power/mlenergy_v3_llm_h100_b200.csv"

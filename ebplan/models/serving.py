@@ -140,9 +140,7 @@ class ServingModel(WithPoints):
         """
         served = self.configuration(name)
         at = _covered(served, concurrency, allow_extrapolation)
-        x = served.throughput.estimate(at, confidence)
-        mean = None if x.mean is None else at / x.mean
-        return Estimate(mean=mean, low=at / x.high, high=at / x.low, confidence=confidence)
+        return _between_tokens(at, served.throughput.estimate(at, confidence))
 
     def itl_p50_s(
         self,
@@ -168,9 +166,7 @@ class ServingModel(WithPoints):
                 remedy="fit it again, with a column itl; itl_s gives the mean over a request",
             )
         at = _covered(served, concurrency, allow_extrapolation)
-        pace = served.pace.estimate(at, confidence)
-        mean = None if pace.mean is None else at / pace.mean
-        return Estimate(mean=mean, low=at / pace.high, high=at / pace.low, confidence=confidence)
+        return _between_tokens(at, served.pace.estimate(at, confidence))
 
 
 def distinct_loads(concurrency: Sequence[float]) -> int:
@@ -180,6 +176,16 @@ def distinct_loads(concurrency: Sequence[float]) -> int:
         if load > (1.0 + ALIKE) * last:
             count, last = count + 1, load
     return count
+
+
+def _between_tokens(concurrency: FloatArray, per_s: Estimate) -> Estimate:
+    """Return the time between two tokens of a request from the tokens per second of all."""
+    return Estimate(
+        mean=None if per_s.mean is None else concurrency / per_s.mean,
+        low=concurrency / per_s.high,
+        high=concurrency / per_s.low,
+        confidence=per_s.confidence,
+    )
 
 
 def _within_limit(served: Served, power: Estimate) -> Estimate:

@@ -99,7 +99,8 @@ def corrected(
         found = _corrected(pool, by, utilisation)
         if by.cap_delivery == 1.0 or _caps_stay_above(found, by, device_kw):
             return found
-    # without caps nothing is de-rated
+    # Without caps nothing is de-rated. Nor is anything restored: what falls so far short is for a
+    # person to put right, and no plan should stake an event on finding out.
     in_full = _corrected(pool, by.model_copy(update={"cap_delivery": 1.0}), utilisation)
     return in_full.model_copy(update={"may_cap": False, "correction": by})
 
@@ -216,7 +217,9 @@ def correction_caveats(name: str, by: PoolCorrection | None, *, may_cap: bool) -
     if by.cap_delivery != 1.0 and not may_cap:
         said.append(
             f"Pool {name}: power caps delivered {by.cap_delivery:.0%}; at light load they would "
-            "have to be set below the lowest limit of the GPUs, so none are planned."
+            "have to be set below the lowest limit of the GPUs, so none are planned, and none can "
+            "show that they deliver again. Once they are put right, give the pool's state a "
+            "correction with cap_delivery = 1."
         )
     elif by.cap_delivery != 1.0:
         said.append(

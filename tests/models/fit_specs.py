@@ -32,7 +32,7 @@ OPTIONS = {
 CONFIGURATION = """
 [[options.configurations]]
 name = "{name}"
-model = "m"
+model = "{model}"
 gpu = "H100"
 gpus = 1
 gpu_limit_w = 700.0
@@ -48,8 +48,8 @@ FLEET += 'idle_provenance = "measured"\ntokens_provenance = "measured"\n'
 DAYS = np.linspace(0.0, 600.0, 8)
 
 
-def described(name: str = "a", tokens: str = "tokens_out = 400.0") -> str:
-    return CONFIGURATION.format(name=name, tokens=tokens)
+def described(name: str = "a", tokens: str = "tokens_out = 400.0", model: str = "m") -> str:
+    return CONFIGURATION.format(name=name, tokens=tokens, model=model)
 
 
 def sweep() -> Table:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fit_specs import described
 
 from ebplan.errors import InputError, RangeError
 from ebplan.models.fit.spec import FITS, run_spec
@@ -12,20 +13,6 @@ from ebplan.models.serving import ServingModel
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "fit" / "h200_decode.toml"
-CONFIGURATION = """
-[[options.configurations]]
-name = "{name}"
-model = "{model}"
-gpu = "H100"
-gpus = 1
-gpu_limit_w = 700.0
-memory_bandwidth_tb_per_s = 3.35
-precision = "bf16"
-architecture = "dense"
-parameters = 8.0
-active_parameters = 8.0
-tokens_out = 400.0
-"""
 SPEC = """
 kind = "fit"
 fit = "{fit}"
@@ -66,12 +53,12 @@ def fitted(
         rows = [f"a,{c},{power_w(c)},{tokens_per_s(c)}" for c in LOADS]
     head = "w,c,p,x,t" if itl else "w,c,p,x"
     (tmp_path / "runs.csv").write_text(head + "\n" + "\n".join(rows) + "\n")
-    described = "".join(CONFIGURATION.format(name=n, model=f"model-{n}") for n in names)
+    configurations = "".join(described(n, model=f"model-{n}") for n in names)
     spec = tmp_path / "fit.toml"
     text = SPEC.format(fit=fit, point=point)
     if itl:
         text = text.replace("[options]", ITL + "[options]")
-    spec.write_text(text + described)
+    spec.write_text(text + configurations)
     return run_spec(spec)
 
 
@@ -217,7 +204,7 @@ def test_a_misspelt_field_is_named_before_what_follows_from_it(
     tmp_path: Path, old: str, new: str, said: str
 ) -> None:
     (tmp_path / "runs.csv").write_text("w,c,p,x\n")
-    text = SPEC.format(fit="serving", point="gpu") + CONFIGURATION.format(name="a", model="m")
+    text = SPEC.format(fit="serving", point="gpu") + described()
     (tmp_path / "fit.toml").write_text(text.replace(old, new, 1))
     with pytest.raises(InputError, match=said):
         run_spec(tmp_path / "fit.toml")
@@ -229,7 +216,7 @@ def test_rows_are_chosen_by_numbers_in_a_spec(tmp_path: Path) -> None:
     text = SPEC.format(fit="serving", point="gpu").replace(
         "[options]", "[where]\nc = [4, 8, 16.0]\n[options]"
     )
-    (tmp_path / "fit.toml").write_text(text + CONFIGURATION.format(name="a", model="m"))
+    (tmp_path / "fit.toml").write_text(text + described())
     assert run_spec(tmp_path / "fit.toml").configuration("a").concurrency == (4.0, 16.0)
 
 
@@ -290,7 +277,7 @@ def with_latency(tmp_path: Path, name: str, unit: str, value_s: float) -> Any:
     (tmp_path / "runs.csv").write_text("w,c,p,x,l\n" + "\n".join(rows) + "\n")
     column = f'{name} = {{ column = "l", unit = "{unit}" }}\n[options]'
     text = SPEC.format(fit="serving", point="gpu").replace("[options]", column)
-    (tmp_path / "fit.toml").write_text(text + CONFIGURATION.format(name="a", model="m"))
+    (tmp_path / "fit.toml").write_text(text + described())
     return run_spec(tmp_path / "fit.toml")
 
 

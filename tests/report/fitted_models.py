@@ -17,7 +17,7 @@ from ebplan.models.fit.spec import run_spec
 from ebplan.models.library import Artefact
 from ebplan.models.ramp import reached
 
-Table = Mapping[str, Sequence[object]]
+Table = Mapping[str, Sequence[object] | np.ndarray]
 LOADS = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 SERVED = {
     "model": "Some-8B",
@@ -51,7 +51,7 @@ def serving() -> Table:
     }
 
 
-def sweep(caps: np.ndarray, clocks: np.ndarray | None) -> dict[str, Sequence[object]]:
+def sweep(caps: np.ndarray, clocks: np.ndarray | None) -> dict[str, np.ndarray]:
     share = np.ones(len(caps)) if clocks is None else clocks / clocks.max()
     theta = np.array([-0.02, 0.0, np.log(12.0), np.log(2.3), -1.2])
     true = np.exp(log_power(theta if clocks is not None else theta[:3], caps / 0.42, share))
@@ -66,7 +66,7 @@ def caps() -> Table:
     """Eight caps, the three highest of which do nothing; one throughput is a third too low."""
     cap = np.array([0.15, 0.2, 0.25, 0.3, 0.35, 0.45, 0.5, 0.6])
     columns = sweep(cap, None)
-    columns["throughput"][2] *= 0.67  # type: ignore[index]
+    columns["throughput"][2] *= 0.67
     return {"cap": cap, **columns}
 
 

@@ -13,10 +13,13 @@ from fitted_models import MADE_UP, SERVED, fitted, serving
 from ebplan.errors import InputError
 from ebplan.models import library
 from ebplan.models.calendar_ageing import CalendarAgeing
+from ebplan.models.cap import CapModel
 from ebplan.models.cycle_ageing import CycleAgeing
 from ebplan.models.fit.spec import COMPOSED, FITS
 from ebplan.models.fitted_wear import wear_model
 from ebplan.models.library import Artefact
+from ebplan.models.points import WithPoints
+from ebplan.models.ramp import RampModel
 from ebplan.report.model_figures import FIGURES, draw_model, frame, plot_model
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the plot extra")
@@ -109,7 +112,9 @@ def test_title_labels_and_readings(fit: str, models: dict[str, Artefact]) -> Non
         assert marks(figure, "readings", "weight-zero") == count
         assert marks(figure, "weight-zero") == crosses
     else:
-        kept = sum(len(p) for p in models[fit].points)  # type: ignore[union-attr]
+        model = models[fit]
+        assert isinstance(model, WithPoints)
+        kept = sum(len(p) for p in model.points)
         assert marks(figure, "readings", "weight-zero") == kept > 0
     if crosses:
         assert frame.WEIGHT_ZERO in note(figure)
@@ -214,7 +219,9 @@ def test_caps_that_do_nothing_are_drawn_open(models: dict[str, Artefact]) -> Non
 
 def test_a_ramp_that_is_only_a_bound_says_so(models: dict[str, Artefact]) -> None:
     model = models["ramp"]
-    bound = model.down.model_copy(update={"upper_bound": True})  # type: ignore[union-attr]
+    assert isinstance(model, RampModel)
+    assert model.down is not None
+    bound = model.down.model_copy(update={"upper_bound": True})
     figure = draw_model(model.model_copy(update={"down": bound}))
     assert "s or less" in figure.get_suptitle()
     assert "slower than the readings" in figure.axes[0].get_legend_handles_labels()[1][0]
@@ -222,14 +229,15 @@ def test_a_ramp_that_is_only_a_bound_says_so(models: dict[str, Artefact]) -> Non
 
 def test_many_conditions_are_thinned_and_that_is_said(models: dict[str, Artefact]) -> None:
     model = models["cycle_ageing"]
-    points = model.points * 4  # type: ignore[union-attr]
-    figure = draw_model(model.model_copy(update={"points": points}))
+    assert isinstance(model, CycleAgeing)
+    figure = draw_model(model.model_copy(update={"points": model.points * 4}))
     assert "18 of 36 conditions are shown." in note(figure)
 
 
 def test_more_workloads_than_colours_are_not_all_drawn(models: dict[str, Artefact]) -> None:
     model = models["caps"]
-    ((name, law),) = model.laws.items()  # type: ignore[union-attr]
+    assert isinstance(model, CapModel)
+    ((name, law),) = model.laws.items()
     many = {f"{name} {i}": law for i in range(20)}
     figure = draw_model(model.model_copy(update={"laws": many}))
     assert len(drawn(figure, "curve")) == 2 * len(frame.COLOURS)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from ebplan.errors import InputError
-from ebplan.models.card import Assumption, ModelCard, Provenance, Statistic, ValidRange
+from ebplan.models.card import Assumption, ModelCard, Provenance, Statistic
 from ebplan.models.curve import Curve
 from ebplan.models.curves import FloatArray
 from ebplan.models.fit.build import rounded
@@ -188,9 +188,7 @@ def _card(
                 Statistic(name="roof off the curve, rms", value=rate_off, unit="share"),
             ),
             "validity": tuple(
-                ValidRange(name=v.name, low=v.low, high=v.high, unit=v.unit)
-                for v in card.validity
-                if v.name.endswith(f", {served.configuration.name}")
+                v for v in card.validity if v.name.endswith(f", {served.configuration.name}")
             ),
             "assumptions": (
                 Assumption(

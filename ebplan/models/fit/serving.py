@@ -1,14 +1,11 @@
 """Fit serving configurations from steady runs: power, throughput and latency against load.
 
-Every configuration begins from the library's prior, and from what the table's other configurations
-say; its points then speak for themselves. A point that all the others put far outside its interval
-is off: it gets weight zero, by name.
+Here the table is held against what is said of its configurations; ``serving_law`` fits each law.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,44 +13,29 @@ from pydantic import Field, model_validator
 
 from ebplan.document import FieldFault, Part
 from ebplan.errors import InputError
-from ebplan.models.card import Excluded, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.configuration import Configuration, DescribedConfiguration
-from ebplan.models.curve import Curve
-from ebplan.models.curves import FloatArray
 from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.plausible import check_itl, check_throughput, check_ttft
-from ebplan.models.fit.pooling import Readings, known
-from ebplan.models.fit.tokens import Rows, token_findings, token_ranges, with_tokens
-from ebplan.models.fleet_prior import FleetPrior, Known, LawPrior
+from ebplan.models.fit.pooling import Readings
+from ebplan.models.fit.serving_card import serving_card
+from ebplan.models.fit.serving_law import FittedLaw, fit_law
+from ebplan.models.fit.tokens import Rows, with_tokens
+from ebplan.models.fleet_prior import FleetPrior, LawPrior
 from ebplan.models.laws import LawName
 from ebplan.models.library import load_fleet_prior
 from ebplan.models.points import Points
 from ebplan.models.serving import Served, ServingModel
 
-OFF = 5.0
-"""A point is off when the others put it this many standard deviations away,"""
-OFF_SHARE = 0.1
-"""and this share of its value."""
-MOST_OFF = 0.25
-"""With a larger share of the points off, the table holds more than one configuration."""
 LEAST_DRAW, MOST_DRAW = 0.14, 1.1
 """Share of the boards' limit that an instance may draw in the median: limits are held within a few
 percent, and no loaded board draws so little (published runs have 0.47 and more). The power of one
 of eight GPUs, taken for that of all, lies below."""
-FEWEST_TO_JUDGE = 4
-"""With fewer points nobody can say which of them is off."""
 UNITS: dict[LawName, str] = {
     "power": "power_kw",
     "throughput": "tokens_per_s",
     "pace": "pace_per_s",
 }
 """What a law's value is called where its readings are kept."""
-WORDS: dict[LawName, str] = {
-    "power": "power",
-    "throughput": "throughput",
-    "pace": "median time between tokens",
-}
-"""What is measured of each law."""
 
 
 class ServingOptions(Part):
@@ -81,20 +63,6 @@ class ServingOptions(Part):
                     remedy="rename or remove one",
                 )
         return self
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """One law of one configuration."""
-
-    curve: Curve
-    used: Readings
-    unused: Readings
-    off: tuple[Excluded, ...]
-    left_out: FloatArray
-    """ln of prediction over measurement of each point used, left out, shape (N,)."""
-    held: FloatArray
-    """1 where it lay in its interval, shape (N,)."""
 
 
 @names_the_table
@@ -130,7 +98,7 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
             _check_draw(data, c, rows[c.name])
             _check_pace(data.where(rows[c.name]), c)
     fitted = {
-        law: _fit_law(of_law, _readings(data, configurations, rows, law))
+        law: fit_law(of_law, _readings(data, configurations, rows, law))
         for law, of_law in _laws(prior).items()
     }
     served = tuple(_served(c, prior, fitted) for c in configurations)
@@ -139,7 +107,7 @@ def fit_serving(data: Measurements, options: ServingOptions) -> ServingModel:
         measurement_point=data.measurement_point,
         configurations=served,
         points=_left_out_points(fitted),
-        card=_card(data, options, prior, served, fitted, rows),
+        card=serving_card(options.title, data, prior, served, fitted, rows),
     )
 
 
@@ -213,79 +181,7 @@ def _readings(
     return found
 
 
-def _fit_law(
-    prior: LawPrior, readings: dict[str, tuple[Readings, NDArray[np.intp]]]
-) -> dict[str, _Fitted]:
-    """Fit one law of every configuration: first apart, then each beside what the others say."""
-    alone = {name: _fit_one(prior, r, lines) for name, (r, lines) in readings.items()}
-    said: dict[str, Known] = {
-        name: known(prior.law, one.used, prior.pooling, one.curve.theta)
-        for name, one in alone.items()
-        if len(one.used.concurrency)
-    }
-    if len(readings) == 1:
-        return alone
-    together = {}
-    for name, (r, lines) in readings.items():
-        others = tuple(one for other, one in said.items() if other != name)
-        wiser = prior.model_copy(update={"known": (*prior.known, *others)})
-        together[name] = _fit_one(wiser, r, lines)
-    return together
-
-
-def _fit_one(prior: LawPrior, readings: Readings, lines: NDArray[np.intp]) -> _Fitted:
-    """Fit one law of one configuration; leave out, one by one, the points that are off."""
-    mean, covariance = prior.curves([readings.configuration])
-    keep = np.ones(len(lines), dtype=bool)
-    off: list[Excluded] = []
-    while True:
-        used = readings.where(keep)
-        missed, deviations, held = _left_out(prior, mean, covariance, used)
-        far = (np.abs(missed) > OFF * deviations) & (np.abs(np.expm1(missed)) > OFF_SHARE)
-        if len(missed) < FEWEST_TO_JUDGE or not far.any():
-            break
-        if len(off) + 1 > MOST_OFF * len(lines):
-            raise InputError(
-                field=f"configuration {readings.configuration.name}",
-                value=f"more than {MOST_OFF:.0%} of {len(lines)} points off the law of {prior.law}",
-                allowed="points of one configuration",
-                remedy="name several configurations by a label, or read fewer rows (where)",
-            )
-        worst = int(np.where(far, np.abs(missed) / deviations, 0.0).argmax())
-        at = np.flatnonzero(keep)[worst]
-        keep[at] = False
-        off.append(
-            Excluded(
-                run=f"line {lines[at]}",
-                weight=0.0,
-                reason=f"{WORDS[prior.law]} at {used.concurrency[worst]:g} requests in flight: "
-                "predicted from the other points it is "
-                f"{_over(prior.law, missed[worst]):+.1%} off, "
-                f"{abs(missed[worst]) / deviations[worst]:.0f} standard deviations",
-            )
-        )
-    curve = prior.conditioned(mean, covariance, used.concurrency.tolist(), used.measured.tolist())
-    return _Fitted(curve, used, readings.where(~keep), tuple(off), missed, held)
-
-
-def _left_out(
-    prior: LawPrior, mean: FloatArray, covariance: FloatArray, r: Readings
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Predict each point from the others; return misses, deviations and what was held, (N,)."""
-    missed, deviations, held = [], [], []
-    for i in range(len(r.concurrency)):
-        others = np.arange(len(r.concurrency)) != i
-        curve = prior.conditioned(
-            mean, covariance, r.concurrency[others].tolist(), r.measured[others].tolist()
-        )
-        ln_y, deviation = curve.logarithm(np.log(r.concurrency[i : i + 1]))
-        missed.append(float(ln_y[0] - np.log(r.measured[i])))
-        deviations.append(float(deviation[0]) * curve.calibration)
-        held.append(float(curve.estimate(r.concurrency[i : i + 1]).holds(r.measured[i : i + 1])[0]))
-    return np.array(missed), np.array(deviations), np.array(held)
-
-
-def _left_out_points(fitted: dict[LawName, dict[str, _Fitted]]) -> tuple[Points, ...]:
+def _left_out_points(fitted: dict[LawName, dict[str, FittedLaw]]) -> tuple[Points, ...]:
     """Return the points off their law, for the figure: the curves keep those that were used."""
     return tuple(
         Points.of(
@@ -300,7 +196,7 @@ def _left_out_points(fitted: dict[LawName, dict[str, _Fitted]]) -> tuple[Points,
 
 
 def _served(
-    configuration: Configuration, prior: FleetPrior, fitted: dict[LawName, dict[str, _Fitted]]
+    configuration: Configuration, prior: FleetPrior, fitted: dict[LawName, dict[str, FittedLaw]]
 ) -> Served:
     one = {law: fits[configuration.name] for law, fits in fitted.items()}
     points = one["power"].used.concurrency
@@ -317,97 +213,3 @@ def _served(
         pace=one["pace"].curve if "pace" in one else None,
         concurrency=covered,
     )
-
-
-def _card(
-    data: Measurements,
-    options: ServingOptions,
-    prior: FleetPrior,
-    served: tuple[Served, ...],
-    fitted: dict[LawName, dict[str, _Fitted]],
-    rows: Rows,
-) -> ModelCard:
-    return ModelCard(
-        title=options.title,
-        summary="Power, throughput and latency against requests in flight, with intervals: "
-        + "; ".join(f"{s.configuration.name} ({s.evidence})" for s in served)
-        + ".",
-        data=(data.dataset(), *prior.card.data),
-        method=f"{prior.card.method} Here each configuration begins from the prior "
-        f"`{prior.name}` and what the other configurations of the table say; a point that the "
-        f"others put {OFF:g} standard deviations and {OFF_SHARE:.0%} away gets weight zero.",
-        leave_one_out=tuple(
-            statistic
-            for law, fits in fitted.items()
-            for name, one in fits.items()
-            if len(one.left_out)
-            for statistic in _statistics(f"{name}, {WORDS[law]}", law, one)
-        ),
-        excluded=(
-            *data.excluded,
-            *(e for fits in fitted.values() for f in fits.values() for e in f.off),
-        ),
-        validity=(
-            *(
-                ValidRange(
-                    name=f"requests in flight, {s.configuration.name}",
-                    low=s.concurrency[0],
-                    high=s.concurrency[1],
-                    unit="requests",
-                )
-                for s in served
-            ),
-            *token_ranges(data, rows),
-        ),
-        measurement_point=data.measurement_point,
-        measurement_note=data.measurement_note or "As stated by who measured.",
-        findings=(
-            *(finding for s in served for finding in _findings(s)),
-            *token_findings(data, rows),
-        ),
-        not_for=(
-            "power without load or asleep: fit those from readings of their own",
-            "loads outside the valid range",
-        ),
-    )
-
-
-def _findings(served: Served) -> Iterator[Finding]:
-    name = served.configuration.name
-    yield Finding(title=f"{name}: {served.evidence}", text=_EVIDENCE[served.evidence])
-    if served.pace is not None and not served.pace.concurrency:
-        yield Finding(
-            title=f"{name}: the time between tokens is a mean",
-            text="No median was measured (column `itl`). `itl_s` is the mean over a request by "
-            "Little's law, not a percentile; of the median only the prior's interval is given.",
-        )
-    low, high = (float(kw) for kw in served.power.centre(np.array(served.concurrency)))
-    if served.evidence != "prior" and high < low:
-        yield Finding(
-            title=f"{name}: power falls with load",
-            text=f"{low:.3f} kW at the lowest load, {high:.3f} kW at the highest: no serving "
-            "instance is known to do so. Check which column is which.",
-        )
-
-
-def _over(law: LawName, missed: float) -> float:
-    """Return prediction over measurement, less 1: of the time where the law is one of pace."""
-    return float(np.expm1(-missed if law == "pace" else missed))
-
-
-def _statistics(what: str, law: LawName, one: _Fitted) -> tuple[Statistic, ...]:
-    share = np.abs([_over(law, missed) for missed in one.left_out])
-    return (
-        Statistic(name=f"{what}: median error", value=float(np.median(share)), unit="share"),
-        Statistic(name=f"{what}: largest error", value=float(share.max()), unit="share"),
-        Statistic(name=f"{what}: in the 90 % interval", value=float(one.held.mean()), unit="share"),
-    )
-
-
-_EVIDENCE = {
-    "prior": "No point was measured: only an interval is given, from what is known of other "
-    "models. Two runs, at either end of the load, narrow it most.",
-    "prior and points": "It was measured at no more loads than a law has parameters: the points "
-    "move the prior, they do not replace it.",
-    "measured": "It was measured at more loads than a law has parameters.",
-}

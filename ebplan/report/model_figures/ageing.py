@@ -87,6 +87,17 @@ def draw(model: CalendarAgeing | CycleAgeing, ageing: Ageing, message: str) -> F
     )
 
 
+def lost_in(name: str, left: Estimate, when: str) -> str:
+    """Return what the figure says: the capacity lost, with its interval."""
+    lost, least, most = (
+        frame.PERCENT * (1.0 - float(share)) for share in (left.middle, left.high, left.low)
+    )
+    return (
+        f"{name}: {lost:.1f} % of the capacity ({max(least, 0.0):.1f} to {most:.1f}) is lost in "
+        f"{when}"
+    )
+
+
 def _measured(points: Sequence[Points], ageing: Ageing) -> list[Panel]:
     """Return the conditions measured, by what was held constant."""
     found = []

@@ -42,8 +42,5 @@ def _message(model: CalendarAgeing) -> str:
     temperature = float(np.mean(model.valid_temperature_c))
     soc = float(np.mean(model.valid_soc))
     left = model.capacity(temperature, soc, days * DAY_S, allow_extrapolation=True)
-    lost = [frame.PERCENT * (1.0 - float(v)) for v in (left.middle, left.high, left.low)]
-    return (
-        f"{model.name}: {lost[0]:.1f} % of the capacity ({max(lost[1], 0.0):.1f} to {lost[2]:.1f}) "
-        f"is lost in {days:.0f} days of rest at {_title(temperature, soc)}"
-    )
+    when = f"{days:.0f} days of rest at {_title(temperature, soc)}"
+    return ageing.lost_in(model.name, left, when)

@@ -41,8 +41,5 @@ def _message(model: CycleAgeing) -> str:
     cycles = min(FULL_CYCLES, model.valid_full_cycles)
     c_rate, depth = float(np.mean(model.valid_c_rate)), float(np.mean(model.valid_depth))
     left = model.capacity(c_rate, depth, cycles, allow_extrapolation=True)
-    lost = [frame.PERCENT * (1.0 - float(v)) for v in (left.middle, left.high, left.low)]
-    return (
-        f"{model.name}: {lost[0]:.1f} % of the capacity ({max(lost[1], 0.0):.1f} to {lost[2]:.1f}) "
-        f"is lost in {cycles:.0f} full cycles at {_title(c_rate, depth)}"
-    )
+    when = f"{cycles:.0f} full cycles at {_title(c_rate, depth)}"
+    return ageing.lost_in(model.name, left, when)

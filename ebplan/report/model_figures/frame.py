@@ -73,7 +73,9 @@ def panels(rows: int, columns: int = 1, *, height_in: float, **options: Any) -> 
 
 def _id(ax: Axes, what: str) -> str:
     """Return an id that nothing else in the figure has: in SVG, ids must be unique."""
-    panel = ax.get_figure(root=True).axes.index(ax)  # type: ignore[union-attr]
+    figure = ax.get_figure(root=True)
+    assert figure is not None, "axes of a figure"
+    panel = figure.axes.index(ax)
     return f"{what}-{panel}-{len(ax.lines) + len(ax.collections)}"
 
 
