@@ -63,47 +63,8 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
     data.quantity("cap")
     _check_fleet(options)
     data, fits = fit_workloads(data, options)
-    measured = [cap for _, f in fits.values() for cap in f.law.caps_kw_per_gpu]
-    if len(set(measured)) < 2:
-        raise InputError(
-            field="columns.cap",
-            value=f"{measured[0] * W_PER_KW:g} W in every row",
-            allowed="at least two caps",
-            remedy="measure under another cap",
-            file=data.file,
-        )
-    floor = options.lowest_cap_kw_per_gpu or min(measured)
-    if not min(measured) <= floor < max(measured):
-        raise InputError(
-            field="options.lowest_cap_kw_per_gpu",
-            value=floor,
-            allowed=f">= {min(measured):g} and < {max(measured):g}, the caps measured",
-            remedy="choose one inside, or leave it out",
-        )
-    bound = {
-        name: elasticity_span(fitted, _lowest_kw(readings, fitted, floor))
-        for name, (readings, fitted) in fits.items()
-        if not fitted.free[fitted.at_top].all()
-    }
-    if not bound:
-        draw_w = max(f.law.natural_kw_per_gpu for _, f in fits.values()) * W_PER_KW
-        raise InputError(
-            field="columns.cap",
-            value="no cap binds",
-            allowed=f"caps below the natural draw, at most {draw_w:.0f} W per GPU",
-            remedy="sweep lower caps: these change neither power nor throughput",
-            file=data.file,
-        )
-    low, high = min(low for low, _ in bound.values()), max(high for _, high in bound.values())
-    if high > MOST_ELASTICITY:
-        steep = max(bound, key=lambda name: bound[name][1])
-        raise InputError(
-            field=f"workload {steep}.elasticity",
-            value=f"up to {high:.1f}",
-            allowed=f"<= {MOST_ELASTICITY:g} at the cautious end",
-            remedy="too few caps bind to tell: measure more of them, or leave the workload out",
-            file=data.file,
-        )
+    floor, highest = _caps_used(fits, options)
+    bound = _elasticities(fits, floor)
     residual = max(
         f.law.rate_law.quantile(0.9) * f.law.rate_law.spread
         for name, (_, f) in fits.items()
@@ -114,11 +75,11 @@ def fit_cap_sweep(data: Measurements, options: CapSweepOptions) -> CapModel:
         fleet=options.fleet,
         workload=options.workload or ", ".join(bound),
         gpus_per_instance=options.gpus_per_instance,
-        elasticity_low=low,
-        elasticity_high=high,
+        elasticity_low=min(low for low, _ in bound.values()),
+        elasticity_high=max(high for _, high in bound.values()),
         throughput_residual=min(residual, 1.0),
         valid_from_kw_per_gpu=floor,
-        valid_to_kw_per_gpu=max(measured),
+        valid_to_kw_per_gpu=highest,
         measurement_point=data.measurement_point,
         laws={name: fitted.law for name, (_, fitted) in fits.items()},
         points=sweep_points(fits),
@@ -138,6 +99,54 @@ def _check_fleet(options: CapSweepOptions) -> None:
             allowed=f"{fleet.gpus_per_instance}, as options.fleet = {fleet.name!r}",
             remedy="correct it, or name the fleet model whose instances were capped",
         )
+
+
+def _caps_used(fits: Fits, options: CapSweepOptions) -> tuple[float, float]:
+    """Return the lowest cap that the planner may use and the highest measured, in kW."""
+    measured = [cap for _, f in fits.values() for cap in f.law.caps_kw_per_gpu]
+    lowest, highest = min(measured), max(measured)
+    if lowest == highest:
+        raise InputError(
+            field="columns.cap",
+            value=f"{lowest * W_PER_KW:g} W in every row",
+            allowed="at least two caps",
+            remedy="measure under another cap",
+        )
+    floor = options.lowest_cap_kw_per_gpu or lowest
+    if not lowest <= floor < highest:
+        raise InputError(
+            field="options.lowest_cap_kw_per_gpu",
+            value=floor,
+            allowed=f">= {lowest:g} and < {highest:g}, the caps measured",
+            remedy="choose one inside, or leave it out",
+        )
+    return floor, highest
+
+
+def _elasticities(fits: Fits, floor_kw: float) -> dict[str, tuple[float, float]]:
+    """Return lowest and highest elasticity of each workload in which a cap binds."""
+    bound = {
+        name: elasticity_span(fitted, _lowest_kw(readings, fitted, floor_kw))
+        for name, (readings, fitted) in fits.items()
+        if not fitted.free[fitted.at_top].all()
+    }
+    if not bound:
+        draw_w = max(f.law.natural_kw_per_gpu for _, f in fits.values()) * W_PER_KW
+        raise InputError(
+            field="columns.cap",
+            value="no cap binds",
+            allowed=f"caps below the natural draw, at most {draw_w:.0f} W per GPU",
+            remedy="sweep lower caps: these change neither power nor throughput",
+        )
+    steep = max(bound, key=lambda name: bound[name][1])
+    if bound[steep][1] > MOST_ELASTICITY:
+        raise InputError(
+            field=f"workload {steep}.elasticity",
+            value=f"up to {bound[steep][1]:.1f}",
+            allowed=f"<= {MOST_ELASTICITY:g} at the cautious end",
+            remedy="too few caps bind to tell: measure more of them, or leave the workload out",
+        )
+    return bound
 
 
 def _lowest_kw(readings: Readings, fitted: FittedBoard, floor_kw: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +166,6 @@ def _card(
     models: dict[LawName, dict[int, HeldOut]],
 ) -> ModelCard:
     readings = found["power"]
-    stretch = mean_over_median(found)
     concurrency = np.concatenate([r.concurrency for r in readings])
     families = {family(r) for r in readings}
     return ModelCard(
@@ -178,38 +177,8 @@ def _card(
         ),
         data=(dataset(table, SOURCE),),
         method=_METHOD,
-        residuals=tuple(
-            statistic
-            for law, prior in laws.items()
-            for statistic in (
-                Statistic(
-                    name=f"{law}: noise of a reading",
-                    value=prior.pooling.spreads.noise,
-                    unit="share",
-                ),
-                Statistic(
-                    name=f"{law}: misfit of the law",
-                    value=prior.pooling.spreads.misfit,
-                    unit="share",
-                ),
-                *(
-                    Statistic(name=f"{law}: spread over models of {name}", value=value, unit="1")
-                    for name, value in zip(PARAMETERS[law], prior.pooling.model_spread, strict=True)
-                ),
-            )
-        ),
-        leave_one_out=tuple(
-            statistic
-            for law in laws
-            for statistic in (
-                *_statistics(f"{law}, one point left out", points[law]),
-                *(
-                    entry
-                    for k, held in models[law].items()
-                    for entry in _statistics(f"{law}, one model left out, {k} points given", held)
-                ),
-            )
-        ),
+        residuals=tuple(s for law, prior in laws.items() for s in _spreads(law, prior)),
+        leave_one_out=tuple(s for law in laws for s in _left_out(law, points[law], models[law])),
         validity=(
             ValidRange(
                 name="requests in flight",
@@ -229,31 +198,29 @@ def _card(
                 note="what configurations share adds up in the logarithms of the parameters",
             ),
         ),
-        findings=(
-            Finding(
-                title="Without a point there is only an interval",
-                text="The median error of power with no point of one's own is "
-                f"{_median(models['power'][0])}, with two {_median(models['power'][2])}; of "
-                f"throughput {_median(models['throughput'][0])} and "
-                f"{_median(models['throughput'][2])}. Two runs, one at either end of the load, "
-                "are worth more than everything known of other models.",
-            ),
-            Finding(
-                title="Mean and median time between tokens are two things",
-                text="By Little's law the mean over a request is requests in flight over tokens "
-                f"per second: {np.median(stretch):.2f} times the measured median in the middle of "
-                f"the runs, and {np.quantile(stretch, 0.05):.2f} to "
-                f"{np.quantile(stretch, 0.95):.2f} times in nine of ten, because prompts are "
-                "worked on between the steps. The median is fitted to measured medians (pace); "
-                "the mean follows from throughput.",
-            ),
-        ),
+        findings=(_about_points(models), _about_latency(mean_over_median(found))),
         not_for=(
             "power without load or asleep: no run constrains it",
             "power under caps or locked clocks",
             "GPUs of other makers; a serving engine other than the one that was run (vLLM)",
         ),
     )
+
+
+def _spreads(law: LawName, prior: LawPrior) -> Iterator[Statistic]:
+    """Yield how far readings, law and models lie apart."""
+    pooling = prior.pooling
+    yield Statistic(name=f"{law}: noise of a reading", value=pooling.spreads.noise, unit="share")
+    yield Statistic(name=f"{law}: misfit of the law", value=pooling.spreads.misfit, unit="share")
+    for name, value in zip(PARAMETERS[law], pooling.model_spread, strict=True):
+        yield Statistic(name=f"{law}: spread over models of {name}", value=value, unit="1")
+
+
+def _left_out(law: LawName, points: HeldOut, models: dict[int, HeldOut]) -> Iterator[Statistic]:
+    """Yield errors and coverage of points, and of models, that were left out."""
+    yield from _statistics(f"{law}, one point left out", points)
+    for given, held in models.items():
+        yield from _statistics(f"{law}, one model left out, {given} points given", held)
 
 
 def _statistics(what: str, held: HeldOut) -> tuple[Statistic, ...]:
@@ -265,8 +232,29 @@ def _statistics(what: str, held: HeldOut) -> tuple[Statistic, ...]:
     )
 
 
-def _median(held: HeldOut) -> str:
-    return f"{float(np.median(held.share)):.1%}"
+def _about_points(models: dict[LawName, dict[int, HeldOut]]) -> Finding:
+    power, throughput = (
+        {given: f"{float(np.median(held.share)):.1%}" for given, held in models[law].items()}
+        for law in ("power", "throughput")
+    )
+    return Finding(
+        title="Without a point there is only an interval",
+        text=f"The median error of power with no point of one's own is {power[0]}, with two "
+        f"{power[2]}; of throughput {throughput[0]} and {throughput[2]}. Two runs, one at either "
+        "end of the load, are worth more than everything known of other models.",
+    )
+
+
+def _about_latency(stretch: FloatArray) -> Finding:
+    return Finding(
+        title="Mean and median time between tokens are two things",
+        text="By Little's law the mean over a request is requests in flight over tokens "
+        f"per second: {np.median(stretch):.2f} times the measured median in the middle of "
+        f"the runs, and {np.quantile(stretch, 0.05):.2f} to "
+        f"{np.quantile(stretch, 0.95):.2f} times in nine of ten, because prompts are "
+        "worked on between the steps. The median is fitted to measured medians (pace); "
+        "the mean follows from throughput.",
+    )
 
 
 _METHOD = (

@@ -7,6 +7,8 @@ loads measured; how far they lie from it is added to the spread, so that nothing
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from pydantic import Field
 
@@ -22,6 +24,7 @@ from ebplan.models.fleet import FleetModel, SmoothRoof, WorkloadModel
 from ebplan.models.laws import throughput_law
 from ebplan.models.points import Points
 from ebplan.models.serving import Served, ServingModel
+from ebplan.models.standby import W_PER_KW
 
 POINTS = 40
 """Loads at which the serving model is read."""
@@ -61,48 +64,23 @@ def fit_fleet(data: Measurements, options: FleetOptions) -> FleetModel:
             value=f"{served.configuration.name}: no rows",
             allowed="a configuration with measured points",
             remedy="measure at least two, one at either end of the load",
-            file=data.file,
         )
-    low, limit = served.concurrency
-    at = np.geomspace(low, limit, POINTS)
-    power, tokens = served.power.centre(at), served.throughput.centre(at)
-    idle_kw = options.idle_w_per_gpu * served.configuration.gpus / 1000.0
-    if power.min() <= idle_kw:
-        raise InputError(
-            field="options.idle_w_per_gpu",
-            value=options.idle_w_per_gpu,
-            allowed=f"< {1000.0 * power.min() / served.configuration.gpus:.1f} W, the lowest "
-            "power under load",
-            remedy="measure it awake, without load; or check the unit of the power",
-            file=data.file,
-        )
-    roof = _roof(at, tokens / served.configuration.tokens_out)
-    capacity = float(roof.req_per_s(np.array(limit)))
+    at = np.geomspace(*served.concurrency, POINTS)
+    power_kw = served.power.centre(at)
+    req_per_s = served.throughput.centre(at) / served.configuration.tokens_out
+    roof = _roof(at, req_per_s)
+    capacity = float(roof.req_per_s(np.array(served.concurrency[1])))
     u = roof.req_per_s(at) / capacity
-    if power[-1] <= power[0]:
-        raise InputError(
-            field="columns.power",
-            value=f"{power[0]:.3f} kW at the lowest load, {power[-1]:.3f} kW at the highest",
-            allowed="power that grows with load",
-            remedy="check which column is which: no serving instance is known to do so",
-            file=data.file,
-        )
-    exponent, log_busy = np.polyfit(np.log(u), np.log(power - idle_kw), 1)
-    exponent = float(np.clip(exponent, 1e-3, 1.0))
-    saturated_kw = idle_kw + float(np.exp(log_busy))
-    law_kw = idle_kw + (saturated_kw - idle_kw) * u**exponent
-    power_off = float(np.sqrt(np.mean(np.log(law_kw / power) ** 2)))
-    rate_off = float(
-        np.sqrt(np.mean(np.log(u * capacity * served.configuration.tokens_out / tokens) ** 2))
-    )
+    busy = _busy_power(power_kw, u, served, options)
+    power_off, rate_off = _off(busy.power_kw(u), power_kw), _off(u * capacity, req_per_s)
     return FleetModel(
         name=options.name,
         hardware=options.hardware,
         model=f"{served.configuration.model}, {served.configuration.precision.upper()}",
         gpus_per_instance=served.configuration.gpus,
         instances_measured=options.instances,
-        concurrency_limit_per_instance=rounded(limit),
-        idle_kw=rounded(idle_kw),
+        concurrency_limit_per_instance=rounded(served.concurrency[1]),
+        idle_kw=rounded(busy.idle_kw),
         measurement_point=data.measurement_point,
         workloads={
             options.workload: WorkloadModel(
@@ -111,8 +89,8 @@ def fit_fleet(data: Measurements, options: FleetOptions) -> FleetModel:
                 tokens_provenance=options.tokens_provenance,
                 roof=roof,
                 capacity_req_per_s=rounded(capacity),
-                saturated_kw=rounded(saturated_kw),
-                exponent=rounded(exponent),
+                saturated_kw=rounded(busy.saturated_kw),
+                exponent=rounded(busy.exponent),
                 covered_from_utilisation=rounded(float(u[0])),
                 power_spread=rounded(float(np.hypot(_spread(served.power, at), power_off))),
                 throughput_spread=rounded(
@@ -124,6 +102,52 @@ def fit_fleet(data: Measurements, options: FleetOptions) -> FleetModel:
         points=_points(model, options),
         card=_card(model.card, options, served, power_off, rate_off),
     )
+
+
+@dataclass(frozen=True)
+class _BusyPower:
+    """A power law of utilisation."""
+
+    idle_kw: float
+    saturated_kw: float
+    exponent: float
+
+    def power_kw(self, utilisation: FloatArray) -> FloatArray:
+        """Return the power of an instance."""
+        return self.idle_kw + (self.saturated_kw - self.idle_kw) * utilisation**self.exponent
+
+
+def _busy_power(
+    power_kw: FloatArray, utilisation: FloatArray, served: Served, options: FleetOptions
+) -> _BusyPower:
+    """Return the power law nearest to a curve of power, in relative terms above idle."""
+    gpus = served.configuration.gpus
+    idle_kw = options.idle_w_per_gpu * gpus / W_PER_KW
+    if power_kw.min() <= idle_kw:
+        raise InputError(
+            field="options.idle_w_per_gpu",
+            value=options.idle_w_per_gpu,
+            allowed=f"< {W_PER_KW * power_kw.min() / gpus:.1f} W, the lowest power under load",
+            remedy="measure it awake, without load; or check the unit of the power",
+        )
+    if power_kw[-1] <= power_kw[0]:
+        raise InputError(
+            field="columns.power",
+            value=f"{power_kw[0]:.3f} kW at the lowest load, {power_kw[-1]:.3f} kW at the highest",
+            allowed="power that grows with load",
+            remedy="check which column is which: no serving instance is known to do so",
+        )
+    exponent, log_busy = np.polyfit(np.log(utilisation), np.log(power_kw - idle_kw), 1)
+    return _BusyPower(
+        idle_kw=idle_kw,
+        saturated_kw=idle_kw + float(np.exp(log_busy)),
+        exponent=float(np.clip(exponent, 1e-3, 1.0)),
+    )
+
+
+def _off(law: FloatArray, curve: FloatArray) -> float:
+    """Return how far a law lies off a curve, root mean square of logarithms."""
+    return float(np.sqrt(np.mean(np.log(law / curve) ** 2)))
 
 
 def _points(model: ServingModel, options: FleetOptions) -> tuple[Points, ...]:

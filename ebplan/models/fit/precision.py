@@ -26,6 +26,11 @@ WEIGHT_OF_REPEATABILITY = 4
 """Pairs that the stated repeatability counts as: few pairs do not know their own spread."""
 BUSY_SHARE = 0.5
 """Where no load is named from which an instance is busy: this share of the highest common one."""
+QUALITY = Finding(
+    title="Quality is not in these runs",
+    text="Nothing here says that the answers are as good. A site states by class which quality was "
+    "verified, and for which share of its requests.",
+)
 
 
 class PrecisionOptions(Part):
@@ -101,34 +106,7 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
             numbers of GPUs, their loads do not overlap, a power lies below idle, or the lower
             precision serves less.
     """
-    labels = data.label("precision")
-    gpus = data.values.get("gpus", np.full(len(data), float(options.gpus_per_row)))
-    chosen = np.isin(labels, (options.base, options.lower))
-    for field, precision in (("base", options.base), ("lower", options.lower)):
-        if not (labels == precision).any():
-            raise InputError(
-                field=f"options.{field}",
-                value=precision,
-                allowed=", ".join(sorted(set(labels.tolist()))),
-                remedy="name a precision of the table",
-            )
-    if np.ptp(gpus[chosen]) > 0.0:
-        raise InputError(
-            field="columns.gpus",
-            value=", ".join(f"{n:g}" for n in np.unique(gpus[chosen])),
-            allowed="both precisions on the same number of GPUs",
-            remedy="leave the other rows out",
-            file=data.file,
-        )
-    check_gpu_power(data.quantity("power")[chosen] / gpus[chosen], data.file)
-    idle_kw = options.idle_kw_per_gpu * float(gpus[chosen][0])
-    if data.quantity("power")[chosen].min() <= idle_kw:
-        raise InputError(
-            field="options.idle_kw_per_gpu",
-            value=options.idle_kw_per_gpu,
-            allowed="below every power of the table, per GPU, in kW",
-            remedy="correct it (W or kW?), or options.gpus_per_row",
-        )
+    idle_kw = _idle_kw(data, options)
     load, gains, draws, independent = _pairs(data, options, idle_kw)
     gain = _interval(gains, options.repeatability, independent)
     draw = _interval(draws, options.repeatability, independent)
@@ -138,7 +116,6 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
             value=f"{options.lower} serves {gain[0]:.2f} to {gain[2]:.2f} times as much",
             allowed="a lower precision that serves at least as much",
             remedy="exchange base and lower, or do not use it",
-            file=data.file,
         )
     return TierModel(
         name=options.name,
@@ -159,6 +136,39 @@ def fit_precision(data: Measurements, options: PrecisionOptions) -> TierModel:
         ),
         card=_card(data, options, (load, gains, draws), gain, draw, independent),
     )
+
+
+def _idle_kw(data: Measurements, options: PrecisionOptions) -> float:
+    """Return the idle power of the GPUs of a row, the same in both precisions."""
+    labels = data.label("precision")
+    for field, precision in (("base", options.base), ("lower", options.lower)):
+        if not (labels == precision).any():
+            raise InputError(
+                field=f"options.{field}",
+                value=precision,
+                allowed=", ".join(sorted(set(labels.tolist()))),
+                remedy="name a precision of the table",
+            )
+    chosen = np.isin(labels, (options.base, options.lower))
+    gpus = data.values.get("gpus", np.full(len(data), float(options.gpus_per_row)))[chosen]
+    if np.ptp(gpus) > 0.0:
+        raise InputError(
+            field="columns.gpus",
+            value=", ".join(f"{n:g}" for n in np.unique(gpus)),
+            allowed="both precisions on the same number of GPUs",
+            remedy="leave the other rows out",
+        )
+    power_kw = data.quantity("power")[chosen]
+    check_gpu_power(power_kw / gpus, data.file)
+    idle_kw = options.idle_kw_per_gpu * float(gpus[0])
+    if power_kw.min() <= idle_kw:
+        raise InputError(
+            field="options.idle_kw_per_gpu",
+            value=options.idle_kw_per_gpu,
+            allowed="below every power of the table, per GPU, in kW",
+            remedy="correct it (W or kW?), or options.gpus_per_row",
+        )
+    return idle_kw
 
 
 def _pairs(
@@ -194,7 +204,6 @@ def _pairs(
             value=f"{np.exp(from_):g} to {np.exp(to):g} in common, busy from {busy:g}",
             allowed="a load from there on that both precisions cover",
             remedy="measure both at the same loads, or lower busy_from",
-            file=data.file,
         )
     base_rate, base_kw = (np.exp(np.interp(at, base[0], base[k])) for k in (1, 2))
     lower_rate, lower_kw = (np.exp(np.interp(at, lower[0], lower[k])) for k in (1, 2))
@@ -246,13 +255,9 @@ def _card(
         f"from {load[0]:.0f} on, interpolated in logarithms between measured loads; geometric "
         "mean, and the interval that the ratio at another such load lies in (Student's t; the "
         f"stated repeatability counts as {WEIGHT_OF_REPEATABILITY} pairs).",
-        residuals=tuple(
-            Statistic(name=f"{what} at {at:.0f} in flight", value=value, unit="1")
-            for what, values in (
-                ("throughput, ratio", gains.tolist()),
-                ("busy power, ratio", draws.tolist()),
-            )
-            for at, value in zip(load.tolist(), values, strict=True)
+        residuals=(
+            *_ratios("throughput, ratio", load, gains),
+            *_ratios("busy power, ratio", load, draws),
         ),
         excluded=data.excluded,
         validity=(
@@ -265,22 +270,7 @@ def _card(
         ),
         measurement_point=data.measurement_point,
         measurement_note=data.measurement_note,
-        assumptions=(
-            Assumption(
-                name="idle power",
-                value=options.idle_kw_per_gpu * 1000.0,
-                unit="W per GPU",
-                provenance=options.idle_provenance,
-                note="taken off before the powers are compared",
-            ),
-            Assumption(
-                name="repeatability of a ratio",
-                value=options.repeatability,
-                unit="share",
-                provenance="assumed",
-                note=f"counts as {WEIGHT_OF_REPEATABILITY} pairs",
-            ),
-        ),
+        assumptions=_assumptions(options),
         findings=(
             Finding(
                 title="What it gives",
@@ -288,15 +278,37 @@ def _card(
                 f"{draw[1]:.2f} times the busy power ({draw[0]:.2f} to {draw[2]:.2f}), from "
                 f"{len(load)} loads ({independent} independent).",
             ),
-            Finding(
-                title="Quality is not in these runs",
-                text="Nothing here says that the answers are as good. A site states by class "
-                "which quality was verified, and for which share of its requests.",
-            ),
+            QUALITY,
         ),
         not_for=(
             "the quality of answers",
             f"fewer than {load[0]:.0f} requests in flight",
             "other models, other GPUs, without their own runs",
+        ),
+    )
+
+
+def _ratios(what: str, load: FloatArray, ratios: FloatArray) -> tuple[Statistic, ...]:
+    return tuple(
+        Statistic(name=f"{what} at {at:.0f} in flight", value=value, unit="1")
+        for at, value in zip(load.tolist(), ratios.tolist(), strict=True)
+    )
+
+
+def _assumptions(options: PrecisionOptions) -> tuple[Assumption, ...]:
+    return (
+        Assumption(
+            name="idle power",
+            value=options.idle_kw_per_gpu * 1000.0,
+            unit="W per GPU",
+            provenance=options.idle_provenance,
+            note="taken off before the powers are compared",
+        ),
+        Assumption(
+            name="repeatability of a ratio",
+            value=options.repeatability,
+            unit="share",
+            provenance="assumed",
+            note=f"counts as {WEIGHT_OF_REPEATABILITY} pairs",
         ),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ebplan.models.card import Assumption, Finding, ModelCard, Statistic, ValidRange
 from ebplan.models.fit.build import dataset, rounded
-from ebplan.models.fit.precision import busy_power_ratio, throughput_ratio
+from ebplan.models.fit.precision import QUALITY, busy_power_ratio, throughput_ratio
 from ebplan.models.fit.serving_runs import (
     GPU,
     GPUS,
@@ -105,6 +105,7 @@ def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelC
         fewest: the pair with the fewest requests in flight.
     """
     gains, draws = [_gain(pair) for pair in busy], [_draw(pair) for pair in busy]
+    low, high = _compared(busy)
     return ModelCard(
         title=f"FP8 against BF16: Qwen3-235B-A22B on {GPUS} H100",
         summary=(
@@ -126,14 +127,7 @@ def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelC
             for what, values in (("tokens/s, ratio", gains), ("busy power, ratio", draws))
             for (one, other), value in zip(busy, values, strict=True)
         ),
-        validity=(
-            ValidRange(
-                name="requests in flight",
-                low=_compared(busy)[0],
-                high=_compared(busy)[1],
-                unit="requests",
-            ),
-        ),
+        validity=(ValidRange(name="requests in flight", low=low, high=high, unit="requests"),),
         measurement_point="gpu",
         measurement_note="Board power of all GPUs; no CPU, fans or power supply.",
         assumptions=(
@@ -145,25 +139,23 @@ def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelC
                 note="taken off before the powers are compared; no run constrains it",
             ),
         ),
-        findings=(
-            Finding(
-                title="The watts are in the GPUs that are not needed",
-                text=f"On the same GPUs FP8 serves {min(gains):.2f} to {max(gains):.2f} times "
-                f"as much at {min(draws):.2f} to {max(draws):.2f} times the busy power. On "
-                f"half of them it serves {_gain(half):.2f} times as "
-                f"much as BF16 on all, at {half[1].power_kw / half[0].power_kw:.2f} times the "
-                f"power ({half[0].concurrency:.0f} in flight).",
-            ),
-            Finding(
-                title="Quality is not in these runs",
-                text="Nothing here says that the answers are as good. A site states by class "
-                "which quality was verified, and for which share of its requests.",
-            ),
-        ),
+        findings=(_about_fewer_gpus(gains, draws, half), QUALITY),
         not_for=(
             "the quality of answers",
             f"few requests in flight: at {fewest[0].concurrency:.0f} FP8 serves "
             f"{_gain(fewest):.2f} times as much at {_draw(fewest):.2f} times the busy power",
             "other models, other GPUs, without their own runs",
         ),
+    )
+
+
+def _about_fewer_gpus(gains: list[float], draws: list[float], half: Pair) -> Finding:
+    all_gpus, half_of_them = half
+    return Finding(
+        title="The watts are in the GPUs that are not needed",
+        text=f"On the same GPUs FP8 serves {min(gains):.2f} to {max(gains):.2f} times "
+        f"as much at {min(draws):.2f} to {max(draws):.2f} times the busy power. On "
+        f"half of them it serves {_gain(half):.2f} times as "
+        f"much as BF16 on all, at {half_of_them.power_kw / all_gpus.power_kw:.2f} times the "
+        f"power ({all_gpus.concurrency:.0f} in flight).",
     )
