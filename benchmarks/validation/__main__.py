@@ -32,7 +32,8 @@ FIGURES = {"caps": caps, "steps": steps, "battery": battery}
 HEAD = """# Validation
 
 Written by `make validate`: what the fitted models are worth on measurements that they have not
-seen. Every line is computed when the page is written; goals are those that were set beforehand."""
+seen. Every line is computed when the page is written; goals are fixed in the code and follow from
+no value; a line without one only reports."""
 
 
 def page(names: list[str], folder: Path, figures: Path | None) -> str:

@@ -16,7 +16,7 @@ from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.ramp import RampOptions, Series, Step, find_steps
 from ebplan.models.fit.ramp_table import alternate_errors, error_of, fit_ramp, unbroken_s
 from ebplan.models.fit.series import DIP_EDGE_READINGS, DIP_RECOVERY_S, DIP_SHARE
-from ebplan.models.ramp import RampModel
+from ebplan.models.ramp import RampModel, RampSide
 
 STEP = "gpu_power/gridpilot_v100_cap_step_response_50hz.csv.gz"
 LATENCY = "gpu_power/gridpilot_v100_ffr_latency.csv"
@@ -28,6 +28,8 @@ PUBLISHED_UP_S = (0.35, 0.5)
 RAMP_S = PUBLISHED_UP_S[1]
 """The ramp: by then the step is made. Readings on the level after it are predicted well by any
 ramp, and would hide how badly this one does."""
+RESTS_S = (0.15, 0.28)
+"""After the command, when the rise rests."""
 
 
 def read_step(folder: Path) -> Measurements:
@@ -38,6 +40,7 @@ def read_step(folder: Path) -> Measurements:
             "time": lambda row: row["t_s"],
             "power": lambda row: row["power_w"],
             "command": lambda row: row["cap_w"],
+            "clock": lambda row: row["sm_clock_mhz"],
         },
         {"power": "W", "command": "W"},
         source="gridpilot (github denisa-c/gridpilot, CC-BY-4.0), experiment E2",
@@ -62,35 +65,12 @@ def run_step(folder: Path) -> Iterator[Line | str]:
     ramp_up, ramp_down = model.up, model.down
     assert ramp_up is not None  # the record has a step each way
     assert ramp_down is not None
-    clean_s = unbroken_s(up)
-    for within_s, told in (
-        (RAMP_S, f"over the ramp alone ({RAMP_S:g} s)"),
-        (clean_s, f"to the first dip ({clean_s:.2f} s, most of it after the ramp)"),
-    ):
-        first, second = alternate_errors(up, OPTIONS.sensor_window_s, within_s=within_s)
-        yield Line(
-            what="step up 200 -> 280 W: every second reading from a ramp fitted to the others, "
-            f"from the command {told}, root mean square",
-            value=f"{first:.1%} and {second:.1%} of the step",
-            goal=f"<= {GOAL:.0%}",
-            reached=max(first, second) <= GOAL,
-        )
+    yield from _held_out(up)
     # The level after the step from what the board drew under the same cap before the step down.
-    blind = replace(up, after_kw=down.before_kw)
-    for within_s, told in (
-        (RAMP_S, f"first {RAMP_S:g} s, the ramp alone"),
-        (clean_s, f"until the first dip, {clean_s:.2f} s"),
-        (float(up.since_s[-1]), "all readings outside dips until the record ends"),
-    ):
-        error = error_of(ramp_up, blind, OPTIONS.sensor_window_s, within_s=within_s)
-        yield Line(
-            what="... the same, ramp fitted to all readings, level after the step taken from 10 s "
-            f"before under the same cap: {told}",
-            value=f"{error:.1%}",
-        )
+    yield from _blind(ramp_up, replace(up, after_kw=down.before_kw))
     told_kw = model.step(up.before_kw, down.before_kw, up.since_s, allow_extrapolation=True)
     inside = told_kw.holds(up.power_kw).astype(bool)
-    ramp = (up.since_s > 0.0) & (up.since_s <= clean_s)
+    ramp = (up.since_s > 0.0) & (up.since_s <= unbroken_s(up))
     yield Line(
         what="... readings in the 90 % interval until the first dip",
         value=f"{inside[ramp].mean():.0%}",
@@ -110,15 +90,7 @@ def run_step(folder: Path) -> Iterator[Line | str]:
         goal="an upper bound, no constant",
         reached=ramp_down.upper_bound,
     )
-    yield (
-        "There is one step each way. Delay and time constant of the step up are fitted to this "
-        "very step; what is held out is every second reading, whose neighbours are alike, and the "
-        "levels. That another step looks the same is not shown. The rise is not first order: it "
-        f"rests at about {_plateau_kw(up) * 1e3:.0f} W from 0.15 to 0.28 s, while the SM clock "
-        "rests at 1,462 MHz. That rest is what a ramp of two constants misses over the ramp alone; "
-        "one record does not show whether it belongs to the board or to this step, so it is not "
-        "modelled."
-    )
+    yield _about_the_rise(data, up)
     yield (
         f"Dips: {series.in_dips.mean():.0%} of {len(data):,} readings are left out by the rule for "
         f"every series (below {DIP_SHARE:.0%} of the busy level, {DIP_EDGE_READINGS} "
@@ -128,10 +100,53 @@ def run_step(folder: Path) -> Iterator[Line | str]:
     )
 
 
-def _plateau_kw(step: Step) -> float:
-    """Return the power at which the rise rests, 0.15 to 0.28 s after the command."""
-    resting = (step.since_s > 0.15) & (step.since_s < 0.28)
-    return float(np.median(step.power_kw[resting]))
+def _held_out(up: Step) -> Iterator[Line]:
+    """Yield how well every second reading is predicted from the others."""
+    clean_s = unbroken_s(up)
+    for within_s, told in (
+        (RAMP_S, f"over the ramp alone ({RAMP_S:g} s)"),
+        (clean_s, f"to the first dip ({clean_s:.2f} s, most of it after the ramp)"),
+    ):
+        first, second = alternate_errors(up, OPTIONS.sensor_window_s, within_s=within_s)
+        yield Line(
+            what="step up 200 -> 280 W: every second reading from a ramp fitted to the others, "
+            f"from the command {told}, root mean square",
+            value=f"{first:.1%} and {second:.1%} of the step",
+            goal=f"<= {GOAL:.0%}",
+            reached=max(first, second) <= GOAL,
+        )
+
+
+def _blind(side: RampSide, step: Step) -> Iterator[Line]:
+    """Yield how well a step is predicted whose level after it comes from elsewhere."""
+    clean_s = unbroken_s(step)
+    for within_s, told in (
+        (RAMP_S, f"first {RAMP_S:g} s, the ramp alone"),
+        (clean_s, f"until the first dip, {clean_s:.2f} s"),
+        (float(step.since_s[-1]), "all readings outside dips until the record ends"),
+    ):
+        error = error_of(side, step, OPTIONS.sensor_window_s, within_s=within_s)
+        yield Line(
+            what="... the same, ramp fitted to all readings, level after the step taken from 10 s "
+            f"before under the same cap: {told}",
+            value=f"{error:.1%}",
+        )
+
+
+def _about_the_rise(data: Measurements, up: Step) -> str:
+    from_s, to_s = RESTS_S
+    since_s = data.quantity("time") - up.command_s
+    rests = (since_s > from_s) & (since_s < to_s)
+    rests_kw, clock_mhz = (np.median(data.quantity(name)[rests]) for name in ("power", "clock"))
+    return (
+        "There is one step each way. Delay and time constant of the step up are fitted to this "
+        "very step; what is held out is every second reading, whose neighbours are alike, and the "
+        "levels. That another step looks the same is not shown. The rise is not first order: it "
+        f"rests at about {rests_kw * 1e3:.0f} W from {from_s:g} to {to_s:g} s, while the SM clock "
+        f"rests at {clock_mhz:,.0f} MHz. That rest is what a ramp of two constants misses over the "
+        "ramp alone; one record does not show whether it belongs to the board or to this step, so "
+        "it is not modelled."
+    )
 
 
 def run_latency(folder: Path) -> Iterator[Line | str]:

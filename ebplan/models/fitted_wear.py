@@ -62,15 +62,7 @@ def wear_model(
             rest, or another one than ``calendar`` was taken off them.
     """
     life = life or CellLife()
-    low = max(calendar.valid_temperature_c[0], cycles.valid_temperature_c[0])
-    high = min(calendar.valid_temperature_c[1], cycles.valid_temperature_c[1])
-    if low > high:
-        raise InputError(
-            field="valid_temperature_c",
-            value=f"rest {calendar.valid_temperature_c}, cycles {cycles.valid_temperature_c}",
-            allowed="ranges that overlap",
-            remedy="measure both at one temperature at least",
-        )
+    temperature_c = _common_temperature(calendar, cycles)
     _check_rest(calendar, cycles, rest_counted_twice)
     return WearModel(
         name=name,
@@ -85,7 +77,7 @@ def wear_model(
         c_rate_constant=cycles.c_rate_constant,
         depth_coefficient=1.0,
         depth_exponent=2.0 * cycles.depth_exponent + 1.0,
-        valid_temperature_c=(low, high),
+        valid_temperature_c=temperature_c,
         valid_soc=calendar.valid_soc,
         max_charge_c=cycles.valid_c_rate[1],
         max_discharge_c=cycles.valid_c_rate[1],
@@ -95,8 +87,22 @@ def wear_model(
             *_points("rest", calendar.points, _rested(calendar, life.end_of_life_loss)),
             *_points("cycles", cycles.points, _cycled(cycles, life.end_of_life_loss)),
         ),
-        card=_card(calendar, cycles, life, (low, high)),
+        card=_card(calendar, cycles, life, temperature_c),
     )
+
+
+def _common_temperature(calendar: CalendarAgeing, cycles: CycleAgeing) -> tuple[float, float]:
+    """Return the temperatures at which both were measured, lowest and highest."""
+    low = max(calendar.valid_temperature_c[0], cycles.valid_temperature_c[0])
+    high = min(calendar.valid_temperature_c[1], cycles.valid_temperature_c[1])
+    if low > high:
+        raise InputError(
+            field="valid_temperature_c",
+            value=f"rest {calendar.valid_temperature_c}, cycles {cycles.valid_temperature_c}",
+            allowed="ranges that overlap",
+            remedy="measure both at one temperature at least",
+        )
+    return low, high
 
 
 def _check_rest(calendar: CalendarAgeing, cycles: CycleAgeing, rest_counted_twice: bool) -> None:

@@ -75,3 +75,15 @@ def test_mistakes_in_a_table_are_said(
     table = TABLES[fit]()
     table[column] = [change(value) for value in table[column]]
     assert said in refusal(spec(tmp_path, fit, table, {}))
+
+
+def test_the_workload_that_was_measured_at_one_clock_is_named(tmp_path: Path) -> None:
+    clocks = [500.0, 700.0, 900.0, 1100.0, 1300.0, 1500.0]
+    table = {
+        "workload": ["a"] * 6 + ["b"] * 6,
+        "clock": clocks + [1500.0] * 6,
+        "power": [120.0, 150.0, 190.0, 240.0, 300.0, 330.0] + [300.0 + i for i in range(6)],
+        "throughput": [4.0, 5.4, 6.8, 8.0, 9.2, 10.0] + [7.0 + 0.01 * i for i in range(6)],
+    }
+    said = refusal(spec(tmp_path, "clocks", table, {}))
+    assert "table.csv: workload b.clock: got 'one clock in every row'" in said

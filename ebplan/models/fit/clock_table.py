@@ -54,13 +54,13 @@ def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockMode
         InputError: a column is missing, a workload has one clock only, or the readings do not
             determine elasticity or exponent.
     """
-    clock = data.quantity("clock")
+    data.quantity("clock")
     data, fits = fit_workloads(data, options)
     for name, (readings, _) in fits.items():
         if readings.clock is None:
             raise InputError(
                 field=f"workload {name}.clock",
-                value=f"{clock[0]:g} MHz in every row",
+                value="one clock in every row",
                 allowed="at least two clocks",
                 remedy="measure the workload at another clock, or leave it out",
                 file=data.file,
@@ -81,23 +81,15 @@ def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockMode
         for name, (_, f) in fits.items()
     }
     exponents = {name: _exponent(f.law, lowest) for name, (_, f) in fits.items()}
-    steep = max(spans, key=lambda name: spans[name][1])
-    flat = min(exponents, key=lambda name: exponents[name])
-    if spans[steep][1] > MOST_ELASTICITY or exponents[flat] <= 0.0:
-        raise InputError(
-            field=f"workload {steep}.elasticity",
-            value=f"up to {spans[steep][1]:.1f}; exponent of power from {exponents[flat]:.1f}",
-            allowed=f"<= {MOST_ELASTICITY:g}; > 0",
-            remedy="the clocks lie too close to tell: measure lower ones",
-            file=data.file,
-        )
+    for name in fits:
+        _check_told(name, spans[name][1], exponents[name])
     return ClockModel(
         name=options.name,
         hardware=options.hardware,
         workload=options.workload or ", ".join(fits),
         elasticity_low=min(low for low, _ in spans.values()),
-        elasticity_high=spans[steep][1],
-        power_exponent=exponents[flat],
+        elasticity_high=max(high for _, high in spans.values()),
+        power_exponent=min(exponents.values()),
         max_clock_mhz=top,
         valid_from_clock_mhz=lowest,
         measurement_point=data.measurement_point,
@@ -105,6 +97,17 @@ def fit_clock_table(data: Measurements, options: ClockTableOptions) -> ClockMode
         points=sweep_points(fits),
         card=_card(data, options, fits, spans, (lowest, top)),
     )
+
+
+def _check_told(workload: str, elasticity: float, exponent: float) -> None:
+    """Refuse a workload whose clocks do not tell how throughput and power go with them."""
+    if elasticity > MOST_ELASTICITY or exponent <= 0.0:
+        raise InputError(
+            field=f"workload {workload}.elasticity",
+            value=f"up to {elasticity:.1f}; exponent of power from {exponent:.1f}",
+            allowed=f"<= {MOST_ELASTICITY:g}; > 0",
+            remedy="the clocks lie too close to tell: measure lower ones",
+        )
 
 
 def _exponent(law: BoardLaw, lowest_mhz: float) -> float:

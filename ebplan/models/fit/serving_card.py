@@ -50,13 +50,7 @@ def serving_card(
         method=f"{prior.card.method} Here each configuration begins from the prior "
         f"`{prior.name}` and what the other configurations of the table say; a point that the "
         f"others put {OFF:g} standard deviations and {OFF_SHARE:.0%} away gets weight zero.",
-        leave_one_out=tuple(
-            statistic
-            for law, fits in fitted.items()
-            for name, one in fits.items()
-            if len(one.left_out)
-            for statistic in _statistics(f"{name}, {WORDS[law]}", law, one)
-        ),
+        leave_one_out=tuple(_left_out(fitted)),
         excluded=(
             *data.excluded,
             *(e for fits in fitted.values() for f in fits.values() for e in f.off),
@@ -104,10 +98,18 @@ def _findings(served: Served) -> Iterator[Finding]:
         )
 
 
-def _statistics(what: str, law: LawName, one: FittedLaw) -> tuple[Statistic, ...]:
-    share = np.abs([over(law, missed) for missed in one.left_out])
-    return (
-        Statistic(name=f"{what}: median error", value=float(np.median(share)), unit="share"),
-        Statistic(name=f"{what}: largest error", value=float(share.max()), unit="share"),
-        Statistic(name=f"{what}: in the 90 % interval", value=float(one.held.mean()), unit="share"),
-    )
+def _left_out(fitted: dict[LawName, dict[str, FittedLaw]]) -> Iterator[Statistic]:
+    """Yield errors and coverage of points that were left out, by law and configuration."""
+    for law, fits in fitted.items():
+        for name, one in fits.items():
+            if not len(one.left_out):
+                continue
+            share = np.abs([over(law, missed) for missed in one.left_out])
+            for what, value in (
+                ("median error", np.median(share)),
+                ("largest error", share.max()),
+                ("in the 90 % interval", one.held.mean()),
+            ):
+                yield Statistic(
+                    name=f"{name}, {WORDS[law]}: {what}", value=float(value), unit="share"
+                )
