@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fitted_models import MADE_UP, SERVED, fitted, serving
+from fitted_models import LOADS, MADE_UP, SERVED, fitted, serving
 
 from ebplan.errors import InputError
 from ebplan.models import library
@@ -204,6 +204,20 @@ def test_a_prior_alone_does_not_squeeze_what_was_measured(tmp_path: Path) -> Non
     labels = figure.axes[0].get_legend_handles_labels()[1]
     assert any(label.startswith("guess (prior), covers") for label in labels)
     assert "a prior's band may reach beyond" in note(figure)
+
+
+def test_a_median_time_between_tokens_is_drawn_where_it_was_measured(tmp_path: Path) -> None:
+    """With its readings: six of them, one of which is far off the others."""
+    itl_s = 0.008 + 0.00008 * np.array(LOADS)
+    itl_s[3] *= 4.0
+    figure = draw_model(fitted(tmp_path, "serving", table={**serving(), "itl": itl_s}))
+    ax = figure.axes[2]
+    assert ax.get_ylabel().startswith("Median time")
+    marks_ms = {float(y) for line in ax.lines if line.get_gid() for y in line.get_ydata()}
+    assert any(value == pytest.approx(1000.0 * itl_s[3]) for value in marks_ms)
+    assert sum(len(line.get_xdata()) for line in ax.lines if is_a(line, "weight-zero")) == 1
+    assert sum(len(line.get_xdata()) for line in ax.lines if is_a(line, "readings")) == 5
+    assert "18 readings of power, throughput and latency" in note(figure)
 
 
 def test_caps_that_do_nothing_are_drawn_open(models: dict[str, Artefact]) -> None:
