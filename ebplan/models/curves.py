@@ -128,6 +128,16 @@ class CapCurve(Part):
         capped = np.minimum(ratio**self.elasticity, 1.0 + self.elasticity * (ratio - 1.0))
         return np.minimum(capped, 1.0)
 
+    def lowest_power_kw(self, capacity: float | FloatArray) -> FloatArray:
+        """Return the lowest power that may be set and leaves a capacity of at most 1, same shape.
+
+        The smaller branch decides the capacity, the larger one its inverse.
+        """
+        needed = np.asarray(capacity, dtype=float)
+        by_power_law = self.full_kw * needed ** (1.0 / self.elasticity)
+        by_tangent = self.full_kw * (1.0 + (needed - 1.0) / self.elasticity)
+        return np.maximum(self.floor_kw, np.maximum(by_power_law, by_tangent))
+
 
 def chords(x: Sequence[float] | FloatArray, y: FloatArray) -> Lines:
     """Return the lines through neighbouring points of a concave curve.

@@ -16,6 +16,7 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.cycle_ageing import CycleAgeing
 from ebplan.models.estimate import Estimate
 from ebplan.models.points import Points
+from ebplan.models.root_law import root_rate
 from ebplan.models.wear import SECONDS_PER_YEAR, SOC_MIDDLE, CellPrice, WearModel
 
 Entry = TypeVar("Entry", bound=Part)
@@ -176,8 +177,8 @@ def _points(series: str, kept: tuple[Points, ...], stress: _Stress) -> tuple[Poi
         used = condition.used()
         off.append(not used.any())
         at = used if used.any() else ~used
-        x = condition.column(stress.clock)[at]
-        rate = np.sqrt(x) @ (1.0 - condition.column("capacity")[at]) / x.sum()
+        lost = 1.0 - condition.column("capacity")[at]
+        rate = float(root_rate(condition.column(stress.clock)[at], lost))
         first, second = (float(condition.columns[name][0]) for name in stress.stresses)
         said = stress.rate(first, second)
         rates = np.array([rate, said.low[0], said.high[0]])

@@ -17,7 +17,7 @@ from contextlib import suppress
 import numpy as np
 from pydantic import ValidationError
 
-from ebplan.models.curves import CapCurve, FloatArray, LoadCurve
+from ebplan.models.curves import CapCurve, LoadCurve
 from ebplan.models.fleet import FleetModel
 from ebplan.problem import PoolProblem
 from ebplan.site import Battery
@@ -125,16 +125,9 @@ def _deepest_limit_kw(
     """Return the lowest limit per instance that some load and power of a plan would need."""
     u = np.linspace(pool.min_utilisation, pool.max_utilisation, LOADS)
     natural_kw = load_curve.power_kw(u)
-    needed_kw = np.maximum(_power_for_kw(cap_curve, u / pool.max_utilisation), cap_curve.floor_kw)
+    needed_kw = cap_curve.lowest_power_kw(u / pool.max_utilisation)
     taken_kw = np.maximum(natural_kw - needed_kw, 0.0)
     return float((natural_kw - taken_kw / by.cap_delivery).min())
-
-
-def _power_for_kw(curve: CapCurve, capacity: FloatArray) -> FloatArray:
-    """Return the lowest power with a capacity: the inverse of ``CapCurve.capacity``."""
-    if curve.elasticity > 1.0:
-        return np.asarray(curve.full_kw * (1.0 - (1.0 - capacity) / curve.elasticity))
-    return np.asarray(curve.full_kw * capacity ** (1.0 / curve.elasticity))
 
 
 def _corrected(pool: PoolProblem, by: PoolCorrection, utilisation: float) -> PoolProblem:

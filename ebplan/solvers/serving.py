@@ -55,9 +55,5 @@ def fewest(operation: Operation, loads: FloatArray, counts: IndexArray) -> Float
 
 def lowest_power_kw(operation: Operation, utilisation: float | FloatArray) -> FloatArray:
     """Return the lowest power of an instance whose capacity still carries the load, same shape."""
-    curve = operation.cap_curve
     needed = np.asarray(utilisation) / operation.max_utilisation
-    # The cap curve rises with power; the smaller of its two branches decides.
-    by_power_law = curve.full_kw * needed ** (1.0 / curve.elasticity)
-    by_tangent = curve.full_kw * (1.0 + (needed - 1.0) / curve.elasticity)
-    return np.maximum(curve.floor_kw, np.maximum(by_power_law, by_tangent))
+    return operation.cap_curve.lowest_power_kw(needed)

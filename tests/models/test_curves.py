@@ -76,3 +76,14 @@ def test_a_higher_elasticity_is_more_cautious() -> None:
 def test_a_floor_that_makes_no_sense_is_refused(floor_kw: float, elasticity: float) -> None:
     with pytest.raises(InputError, match="floor"):
         CapCurve.parse({"full_kw": 1.0, "floor_kw": floor_kw, "elasticity": elasticity})
+
+
+@given(st.floats(0.1, 20.0), st.floats(0.05, 4.0), st.floats(0.0, 1.0))
+def test_the_lowest_power_with_a_capacity_has_it(full_kw: float, g: float, capacity: float) -> None:
+    curve = CapCurve(full_kw=full_kw, elasticity=g, floor_kw=0.8 * full_kw)
+    power_kw = float(curve.lowest_power_kw(capacity))
+    assert curve.floor_kw <= power_kw <= full_kw
+    left = float(curve.capacity(power_kw))
+    assert left >= capacity - 1e-9
+    if power_kw > curve.floor_kw:
+        assert left == pytest.approx(capacity)

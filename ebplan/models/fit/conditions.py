@@ -23,6 +23,7 @@ from ebplan.models.curves import FloatArray
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.plausible import check_capacity_left, check_cells
 from ebplan.models.fit.robust import MAD_TO_SIGMA, OUTLIER_SPREADS
+from ebplan.models.root_law import root_rate
 
 TOLERANCE = {"temperature": 1.0, "soc": 0.02, "depth": 0.02, "c_rate": 0.05}
 """How far readings of one condition may lie apart and still be one condition."""
@@ -54,7 +55,7 @@ class Condition:
     @property
     def rate(self) -> float:
         """Share lost per square root of x."""
-        return float(np.sqrt(self.x) @ self.loss / self.x.sum())
+        return float(root_rate(self.x, self.loss))
 
     @property
     def off(self) -> FloatArray:

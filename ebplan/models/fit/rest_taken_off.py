@@ -31,6 +31,7 @@ from ebplan.models.fit.conditions import Condition, stress_arrays
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.plausible import check_cycling_time, check_test_time
 from ebplan.models.intervals import gradient, student_quantile
+from ebplan.models.root_law import root_rate
 
 CLOCK = "full_cycles"
 COLUMNS = {"temperature_c": "temperature", "soc": "soc", "seconds": "elapsed"}
@@ -179,8 +180,8 @@ def _rate_errors(
 ) -> FloatArray:
     """Return what each error of the loss at rest makes of the rates, shape (conditions, errors)."""
     errors = calendar.loss_errors(*(data.quantity(name) for name in COLUMNS.values()))
-    # as Condition.rate: linear in the loss, from which the loss at rest was taken
-    return np.array([-np.sqrt(c.x) @ errors[_check_ups(c, data)] / c.x.sum() for c in conditions])
+    # the rate is linear in the loss, from which the loss at rest was taken
+    return np.array([-root_rate(c.x, errors[_check_ups(c, data)]) for c in conditions])
 
 
 def _shares(
