@@ -19,6 +19,10 @@ from ebplan.models.points import WithPoints
 from ebplan.models.ranges import check_ranges
 from ebplan.site import MeasurementPoint, Name
 
+LOADS = "requests in flight"
+"""Range on the card at which the two precisions were compared."""
+REPEATABILITY = "repeatability of a ratio"
+"""Assumption on the card of a fit, which gives the interval of another reading."""
 ROUNDING = 1e-9
 """Share by which a number of requests may miss the range: it is the inverse of an inverse."""
 

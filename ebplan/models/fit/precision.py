@@ -19,7 +19,7 @@ from ebplan.models.fit.measurements import Measurements, names_the_table
 from ebplan.models.fit.plausible import GPU_KW, check_gpu_power
 from ebplan.models.intervals import student_quantile
 from ebplan.models.points import Points
-from ebplan.models.tier import TierModel
+from ebplan.models.tier import LOADS, REPEATABILITY, TierModel
 from ebplan.site import Name
 
 WEIGHT_OF_REPEATABILITY = 4
@@ -262,7 +262,7 @@ def _card(
         excluded=data.excluded,
         validity=(
             ValidRange(
-                name="requests in flight",
+                name=LOADS,
                 low=float(load[0]),
                 high=float(load[-1]),
                 unit="requests",
@@ -305,7 +305,7 @@ def _assumptions(options: PrecisionOptions) -> tuple[Assumption, ...]:
             note="taken off before the powers are compared",
         ),
         Assumption(
-            name="repeatability of a ratio",
+            name=REPEATABILITY,
             value=options.repeatability,
             unit="share",
             provenance="assumed",

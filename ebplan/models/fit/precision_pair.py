@@ -21,7 +21,7 @@ from ebplan.models.fit.serving_runs import (
 )
 from ebplan.models.fit.table import Table
 from ebplan.models.points import Points
-from ebplan.models.tier import TierModel
+from ebplan.models.tier import LOADS, TierModel
 
 TIER_NAME = "h100-qwen3-235b-fp8"
 FP8_MODEL = f"{MODEL}-FP8"
@@ -127,7 +127,7 @@ def _card(table: Table, busy: list[Pair], *, half: Pair, fewest: Pair) -> ModelC
             for what, values in (("tokens/s, ratio", gains), ("busy power, ratio", draws))
             for (one, other), value in zip(busy, values, strict=True)
         ),
-        validity=(ValidRange(name="requests in flight", low=low, high=high, unit="requests"),),
+        validity=(ValidRange(name=LOADS, low=low, high=high, unit="requests"),),
         measurement_point="gpu",
         measurement_note="Board power of all GPUs; no CPU, fans or power supply.",
         assumptions=(

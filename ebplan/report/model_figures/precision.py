@@ -8,7 +8,7 @@ import numpy as np
 
 from ebplan.models.curves import FloatArray
 from ebplan.models.estimate import CONFIDENCE
-from ebplan.models.tier import TierModel
+from ebplan.models.tier import LOADS, REPEATABILITY, TierModel
 from ebplan.report.canvas import GREY
 from ebplan.report.model_figures import frame
 
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOADS = "requests in flight"
-"""Range on the card that the ratios hold for."""
-REPEATABILITY = "repeatability of a ratio"
-"""Assumption on the card of a fit."""
 BESIDE = 1.1
 """The axis reaches this many times beyond the loads compared."""
 
@@ -82,8 +78,9 @@ def _interval(model: TierModel) -> str:
 
 def _loads(model: TierModel) -> FloatArray:
     """Return the ends of the loads compared."""
-    ranges = [v for v in model.card.validity if v.name == LOADS]
-    low, high = (ranges[0].low, ranges[0].high) if ranges else (1.0, 2.0)
+    # artefacts that do not carry the loads have them on their card
+    on_card = ((v.low, v.high) for v in model.card.validity if v.name == LOADS)
+    low, high = model.concurrency or next(on_card, (1.0, 2.0))
     return np.array([low / BESIDE, high * BESIDE])
 
 
