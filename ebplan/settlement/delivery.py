@@ -20,6 +20,7 @@ from ebplan.settlement.hold import Hold, hold
 from ebplan.settlement.number import Number
 from ebplan.settlement.rebound import Rebound, rebound
 from ebplan.settlement.reference import BEFORE, QUIET_READINGS, Reference, band_kw
+from ebplan.settlement.scale import check_scale
 from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
 from ebplan.settlement.split import FEWEST_QUIET, Share, split
 from ebplan.settlement.timing import reached, reached_by_meter, spoken
@@ -129,6 +130,7 @@ def measure_delivery(
     """
     late_s = 0.0 if service is None else service.full_activation_s or 0.0
     want = asked(meter, event, baseline.kw, late_s=late_s)
+    check_scale(meter, want, baseline, plan)
     change_kw = meter.grid_kw - baseline.kw
     found = _measured(meter, want, change_kw, baseline, tolerance(service, event, want), service)
     shares = split(meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan)
