@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from ebplan.cli_errors import one_line_errors
-
-FILE = click.Path(path_type=Path)
+from ebplan.cli_settle.inputs import FILE
 
 
 @click.command()

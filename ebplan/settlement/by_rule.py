@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeGuard
 
+import numpy as np
+
 from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.settlement.backtest import backtest, like_windows
@@ -20,6 +22,7 @@ from ebplan.settlement.meter_file import MeterColumn, MeterMap, read_meter
 from ebplan.settlement.reference import (
     QUIET_READINGS,
     QUIET_S,
+    Curve,
     Reference,
     noise_of,
     quiet_before,
@@ -116,6 +119,34 @@ def baseline_of(
     return found if error_kw is None else found.with_level_error(error_kw)
 
 
+def curve_of(
+    history: MeterSeries,
+    meter: MeterSeries,
+    event: Event,
+    given: str | None,
+    *,
+    calendar: DayCalendar | None = None,
+) -> Curve:
+    """Return the baseline that is named without its errors, which a report does not need.
+
+    Args:
+        history: everything that a rule may look at.
+        meter: the part of it that tells of the event, from ``around``.
+        event: the event.
+        given: as for ``baseline_of``.
+        calendar: as for ``baseline_of``.
+
+    Raises:
+        InputError: no such rule, it has no baseline, or the file does not fit.
+    """
+    quiet = quiet_before(meter, meter.seconds(event.start))
+    if given is None and event.baseline.rule == "last_value" and quiet.any():
+        return Curve(np.full(len(meter), meter.grid_kw[quiet].mean()), OWN)
+    days = calendar or DayCalendar.of_event(event.start, event.duration_s)
+    made = _rule(history, event, given, None, days).baseline(history, _window(meter, event, 0.0))
+    return Curve(made.on(meter), made.rule)
+
+
 def _window(meter: MeterSeries, event: Event, notice_s: float) -> Window:
     """Return the event with as much around it as the series tells."""
     start_s = meter.seconds(event.start)
@@ -182,29 +213,30 @@ def _by_like_days(
     accuracy: float,
     confidence: float,
 ) -> Reference:
-    """Return a baseline whose errors like days tell, for the readings before the event are few."""
+    """Return a baseline whose errors like days tell, for the readings before the event are few.
+
+    Where the rule can be tested on none of them, they are held against its baseline of the event.
+    """
     made = rule.baseline(history, window)
     quiet = quiet_before(meter, meter.seconds(window.start))
-    try:
-        errors, count = errors_of_days(
-            history,
-            rule,
-            window,
-            days,
-            interval_s=meter.interval_s,
-            accuracy=accuracy,
-            confidence=confidence,
-        )
-    except InputError as fault:
-        before = quiet_before(history, history.seconds(window.start))
-        same = abs(history.interval_s - meter.interval_s) < SAME_TIME_S
-        if not (isinstance(rule, SameHours) and same and before.sum() >= QUIET_READINGS):
-            raise too_few(meter, quiet, f"{fault.field}: {fault.value}") from None
+    about = {"interval_s": meter.interval_s, "accuracy": accuracy, "confidence": confidence}
+    faults = []
+    for tested in (rule, SameHours(made, window.start)):
+        try:
+            errors, count = errors_of_days(history, tested, window, days, **about)
+        except InputError as fault:
+            faults.append(fault)
+            continue
+        told = f"{count} like day{'s' if count > 1 else ''} without an event"
+        found = Reference(made.on(meter), made.rule, errors, quiet, errors_from=told)
+        return found.without_level_error(_untested(rule, faults[0])) if faults else found
+    before = quiet_before(history, history.seconds(window.start))
+    same = abs(history.interval_s - meter.interval_s) < SAME_TIME_S
+    if isinstance(rule, SameHours) and same and before.sum() >= QUIET_READINGS:
         # a file that begins with the event says nothing of the time before; its readings do
         errors = noise_of(history.grid_kw[before], accuracy, confidence)
         return Reference(made.on(meter), made.rule, errors, quiet)
-    told = f"{count} like day{'s' if count > 1 else ''} without an event"
-    return Reference(made.on(meter), made.rule, errors, quiet, errors_from=told)
+    raise too_few(meter, quiet, f"{faults[0].field}: {faults[0].value}")
 
 
 def _level_error_kw(
@@ -215,7 +247,11 @@ def _level_error_kw(
     try:
         return backtest(history, rule, like_windows(history, alone, days)).level_rmse_kw
     except InputError as fault:
-        return f"{rule.name} can be tested on no like day without an event ({fault.value})"
+        return _untested(rule, fault)
+
+
+def _untested(rule: Rule, fault: InputError) -> str:
+    return f"{rule.name} can be tested on no like day without an event ({fault.value})"
 
 
 def _is_file(given: str | None) -> TypeGuard[str]:

@@ -214,7 +214,7 @@ def make_run(
         meter, event, plan = _recorded(job, service, folder)
     else:
         meter, event, plan = _simulated(job, spec, service, folder, site)
-    part = around(meter, event)
+    part = around(meter, event, job.test.baseline, folder)
     base = baseline_of(
         meter,
         part,

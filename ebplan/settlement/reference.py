@@ -28,13 +28,19 @@ MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A baseline with its errors."""
+class Curve:
+    """A baseline on the intervals of a series."""
 
     kw: FloatArray
     """What would have been drawn, in each interval of the series, shape (n,)."""
     rule: str
     """How it was found."""
+
+
+@dataclass(frozen=True)
+class Reference(Curve):
+    """A baseline with its errors."""
+
     errors: Errors
     """How wrong a draw less this is."""
     quiet: NDArray[np.bool_]

@@ -104,6 +104,15 @@ def test_a_file_of_the_event_alone_is_tested_on_the_same_hours(tmp_path: Path) -
         settled(metered(), "short.csv", folder=tmp_path)
 
 
+def test_a_rule_that_no_like_day_tests_is_held_against_the_same_hours() -> None:
+    """Seven working days before: five of them make the baseline, and only two could test it."""
+    found = settled(metered(count=8), "high_5_of_5_unadjusted")
+    assert found.errors_from.endswith("without an event")
+    assert any("can be tested on no like day" in note for note in found.notes)
+    low, high = ends(found)
+    assert low < RELEASED_KW < high
+
+
 def test_depth_and_energy_are_judged_and_the_delay_is_not() -> None:
     lax = product(
         initial_delay_s=10.0,
