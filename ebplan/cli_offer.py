@@ -6,36 +6,17 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_types import duration
 
 if TYPE_CHECKING:
     from ebplan.offers.offer_document import Offer
 
 FILE = click.Path(path_type=Path)
-UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A duration: ``90``, ``90s``, ``30min``, ``4h``."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return seconds."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        unit = next((u for u in ("min", "h", "s") if text.endswith(u)), "")
-        try:
-            return float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
-        except ValueError:
-            self.fail(f"{value!r} is no duration: write e.g. 10s, 30min, 4h", param, ctx)
 
 
 @click.command()
@@ -48,7 +29,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     help="Draw less, or more; may be given twice.",
 )
 @click.option(
-    "--duration", "durations_s", type=Duration(), multiple=True, help="E.g. 10s, 30min, 4h."
+    "--duration", "durations_s", type=duration, multiple=True, help="E.g. 10s, 30min, 4h."
 )
 @click.option(
     "--confidence",
@@ -58,10 +39,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     help="Probability with which each call is kept, e.g. 0.95.",
 )
 @click.option("--calls", type=click.IntRange(1, 48), help="Calls a day.")
-@click.option("--rest", type=Duration(), help="Least time between two calls, e.g. 1h.")
-@click.option("--delay", type=Duration(), help="Nothing is asked before this, e.g. 1s.")
-@click.option("--activation", type=Duration(), help="The whole is asked from here on, e.g. 10s.")
-@click.option("--notice", "notice_s", type=Duration(), help="Time between call and start.")
+@click.option("--rest", type=duration, help="Least time between two calls, e.g. 1h.")
+@click.option("--delay", type=duration, help="Nothing is asked before this, e.g. 1s.")
+@click.option("--activation", type=duration, help="The whole is asked from here on, e.g. 10s.")
+@click.option("--notice", "notice_s", type=duration, help="Time between call and start.")
 @click.option(
     "--service",
     "services",

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ebplan.cli_errors import one_line_errors
-from ebplan.cli_settle.inputs import FILE, calendar_of, calendar_options
+from ebplan.cli_settle.inputs import (
+    FILE,
+    calendar_of,
+    calendar_options,
+    check_targets,
+    event_of,
+    json_option,
+    map_option,
+    meter_of,
+    moment,
+    notice_option,
+)
+from ebplan.cli_types import duration as duration_type
 
 if TYPE_CHECKING:
+    from ebplan.event import Event
     from ebplan.settlement.baseline_report import BaselineReport
     from ebplan.settlement.baselines import Rule
     from ebplan.settlement.day_calendar import DayCalendar
@@ -26,14 +40,10 @@ SHOWN_BEFORE_S, SHOWN_AFTER_S = 4 * 3600.0, 3600.0
 @click.argument("history", type=FILE)
 @click.option("--event", "event_file", type=FILE, help="The event: its start and its length.")
 @click.option("--start", metavar="TIME", help="Or the start, in ISO 8601 with its offset,")
-@click.option("--duration", type=click.FloatRange(min=0.0, min_open=True), help="and the seconds.")
 @click.option(
-    "--notice",
-    type=click.FloatRange(min=0.0),
-    default=0.0,
-    show_default=True,
-    help="The site heard of it this many minutes before its start.",
+    "--duration", type=duration_type, metavar="DURATION", help="and how long it is: 2h, 30min, 90s."
 )
+@notice_option
 @click.option(
     "--rule",
     "rule_names",
@@ -50,15 +60,15 @@ SHOWN_BEFORE_S, SHOWN_AFTER_S = 4 * 3600.0, 3600.0
     help="A column that regression regresses on, beside the time of day; every one that is no "
     "power if absent.",
 )
-@click.option("--map", "map_file", type=FILE, help="What stands where in HISTORY (TOML).")
+@map_option
 @calendar_options
 @click.option(
     "--around",
     type=click.FloatRange(min=0.0),
-    default=0.0,
-    help="Write the baseline from this many minutes before the event to as many after it.",
+    help="Give the baseline from this many minutes before the event to as many after it; absent, "
+    "-o writes what settle delivery looks at.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 @click.option("-o", "--output", type=FILE, help="Write the baseline as CSV.")
 @click.option("--plot", type=FILE, help="Draw draw, baseline and errors (.png, .svg or .pdf).")
 @one_line_errors
@@ -74,7 +84,7 @@ def baseline(
     holidays: Path | None,
     left_out: tuple[str, ...],
     zone: str | None,
-    around: float,
+    around: float | None,
     as_json: bool,
     output: Path | None,
     plot: Path | None,
@@ -84,26 +94,23 @@ def baseline(
     A rule is tested on the same hours of like days without an event, with what it would have known
     then; the nearest one makes the baseline.
     """
-    from ebplan.document import check_writable, write_atomically
     from ebplan.settlement.backtest import like_windows
     from ebplan.settlement.baseline_report import settle_baseline
-    from ebplan.settlement.meter_file import read_map, read_meter
+    from ebplan.settlement.scale import check_history
 
-    for path in (output, plot):
-        if path:
-            check_writable(path)
-    if plot:
-        from ebplan.report.canvas import check_suffix
-
-        check_suffix(plot)
-    window = _window(event_file, start, duration, notice, around)
-    series = read_meter(history, read_map(map_file) if map_file else None)
+    check_targets(output, plot)
+    event = None if event_file is None else event_of(event_file)
+    window = _window(event, start, duration, notice, around or 0.0)
+    series = meter_of(history, map_file)
+    if event is not None:
+        check_history(series, event)
     days = calendar_of(window.start, window.duration_s, holidays, left_out, zone)
     rules = _rules(rule_names, series, days, columns)
     like = like_windows(series, window, days)
     report = settle_baseline(series, window, rules, like)
     if output:
-        write_atomically(output, report.baseline().to_csv())
+        wanted = window if around is not None else _for_delivery(window, event)
+        _write(report, series, wanted, rules, output)
     if plot:
         _plot(report, series, window, rules, plot)
     if as_json:
@@ -117,58 +124,56 @@ def baseline(
 
 
 def _window(
-    event_file: Path | None,
+    event: Event | None,
     start: str | None,
-    duration: float | None,
+    duration_s: float | None,
     notice_min: float,
     around_min: float,
 ) -> Window:
     """Return the hours of the event."""
-    from ebplan.document import read_json
-    from ebplan.errors import InputError
-    from ebplan.event import Event
     from ebplan.settlement.window import Window
 
-    if (event_file is None) == (start is None and duration is None):
+    if (event is None) == (start is None and duration_s is None):
         raise click.UsageError("Say which event: either --event, or --start and --duration.")
-    around_s = 60.0 * around_min
-    if event_file is not None:
-        data = read_json(event_file)
-        if "event" not in data:
-            raise InputError(
-                field="event",
-                value=None,
-                allowed='{"kind": "event", "event": {...}}',
-                remedy="put the event there",
-                file=str(event_file),
-            )
-        event = Event.parse(data["event"], file=str(event_file), at="event")
+    if event is not None:
         begin, length_s = event.start, event.duration_s
-    elif start is None or duration is None:
+    elif start is None or duration_s is None:
         raise click.UsageError("--start and --duration go together.")
     else:
-        begin, length_s = _moment(start), duration
+        begin, length_s = moment("--start", start), duration_s
     return Window(
         start=begin,
         duration_s=length_s,
         notice=begin - timedelta(minutes=notice_min),
-        before_s=around_s,
-        after_s=around_s,
+        before_s=60.0 * around_min,
+        after_s=60.0 * around_min,
     )
 
 
-def _moment(text: str) -> datetime:
+def _for_delivery(window: Window, event: Event | None) -> Window:
+    """Return the window with as much around it as a delivery looks at."""
+    from ebplan.settlement.by_rule import AFTER_S, after_s
+    from ebplan.settlement.reference import QUIET_S
+
+    watched_s = AFTER_S if event is None else after_s(event)
+    return replace(window, before_s=QUIET_S, after_s=watched_s)
+
+
+def _write(
+    report: BaselineReport, series: MeterSeries, wanted: Window, rules: list[Rule], output: Path
+) -> None:
+    """Write the baseline of the report's rule; that of the event where it reaches no further."""
+    from ebplan.document import write_atomically
     from ebplan.errors import InputError
 
+    rule = next(one for one in rules if one.name == report.rule)
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(
-            field="--start",
-            value=text,
-            allowed="a time with its offset, e.g. 2026-06-01T12:00:00+09:00",
-            remedy="write it in ISO 8601",
-        ) from None
+        found = rule.baseline(series, wanted)
+    except InputError as fault:
+        found = report.baseline()
+        told = f"{fault.value}; needs {fault.allowed}"
+        click.echo(f"{output}: the event alone, for around it there is: {told}", err=True)
+    write_atomically(output, found.to_csv())
 
 
 def _rules(
@@ -191,8 +196,6 @@ def _plot(
     report: BaselineReport, series: MeterSeries, window: Window, rules: list[Rule], plot: Path
 ) -> None:
     """Draw the report; the baselines reach around the event where the series does."""
-    from dataclasses import replace
-
     from ebplan.errors import InputError
     from ebplan.report.baseline_figure import plot_baseline
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -12,8 +12,13 @@ from ebplan.cli_settle.inputs import (
     FILE,
     calendar_of,
     calendar_options,
+    check_targets,
     event_of,
-    moment,
+    json_option,
+    map_option,
+    meter_of,
+    meter_start_option,
+    notice_option,
     plan_of,
     service_of,
 )
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from ebplan.event import Event
     from ebplan.plan import Plan
     from ebplan.services.definition import ServiceDefinition
+    from ebplan.settlement.reference import Reference
     from ebplan.settlement.series import MeterSeries
 
 
@@ -56,13 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--history", "history_file", type=FILE, help="Earlier days for the rule; METER if absent."
 )
-@click.option(
-    "--notice",
-    type=click.FloatRange(min=0.0),
-    default=0.0,
-    show_default=True,
-    help="The site heard of the event this many minutes before its start.",
-)
+@notice_option
 @click.option(
     "--meter-accuracy",
     "accuracy",
@@ -79,10 +79,10 @@ if TYPE_CHECKING:
     help="Share of intervals that hold the truth.",
 )
 @calendar_options
-@click.option("--map", "map_file", type=FILE, help="What stands where in METER (TOML).")
-@click.option("--start", metavar="TIME", help="Time 0 of METER, where its times are seconds.")
+@map_option
+@meter_start_option
 @click.option("--simulated", is_flag=True, help="Say that METER comes from the bench.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 @click.option("-o", "--output", type=FILE, help="Write the result as JSON.")
 @click.option("--plot", type=FILE, help="Draw it (.png, .svg or .pdf).")
 @one_line_errors
@@ -114,14 +114,13 @@ def delivery(
     product's tolerance. Without, the event is found in the series itself.
     """
     from ebplan.document import write_atomically
-    from ebplan.settlement.meter_file import read_map, read_meter
+    from ebplan.settlement.by_rule import around, baseline_of
 
-    _check_writable(output, plot)
+    check_targets(output, plot)
     if settings and service_name is None:
         raise click.UsageError("--set supplies facts of a product: name it with --service.")
-    columns = read_map(map_file) if map_file else None
-    since = moment("--start", start) if start else None
-    meter = read_meter(meter_file, columns, start=since, simulated=simulated)
+    meter = meter_of(meter_file, map_file, start, simulated=simulated)
+    shown = Shown(as_json, plot)
     if event_file is None:
         _refuse_without_event(
             {
@@ -134,36 +133,34 @@ def delivery(
                 "--zone": zone,
             }
         )
-        text = _extract(meter, confidence, as_json, plot)
+        text = _extract(meter, confidence, shown)
     else:
         event = event_of(event_file)
-        about: dict[str, object] = {
-            "given": baseline_name,
-            "calendar": calendar_of(event.start, event.duration_s, holidays, left_out, zone),
-            "error_kw": error_kw,
-            "notice_s": 60.0 * notice,
-            "confidence": confidence,
-            "accuracy": accuracy,
-        }
-        history = meter if history_file is None else read_meter(history_file, columns, start=since)
+        history = meter if history_file is None else meter_of(history_file, map_file, start)
+        part = around(meter, event, baseline_name)
+        base = baseline_of(
+            history,
+            part,
+            event,
+            baseline_name,
+            calendar=calendar_of(event.start, event.duration_s, holidays, left_out, zone),
+            error_kw=error_kw,
+            notice_s=60.0 * notice,
+            confidence=confidence,
+            accuracy=accuracy,
+        )
         service = service_of(service_name, settings)
         plan = None if plan_file is None else plan_of(plan_file)
-        text = _measure(meter, history, event, service, plan, about, as_json, plot)
+        text = _measure(part, event, base, service, plan, shown)
     if output:
         write_atomically(output, text)
 
 
-def _check_writable(output: Path | None, plot: Path | None) -> None:
-    """Refuse files that cannot be written, before anything is worked out."""
-    from ebplan.document import check_writable
+class Shown(NamedTuple):
+    """How a result is shown."""
 
-    for path in (output, plot):
-        if path:
-            check_writable(path)
-    if plot:
-        from ebplan.report.canvas import check_suffix
-
-        check_suffix(plot)
+    as_json: bool
+    plot: Path | None
 
 
 def _refuse_without_event(options: dict[str, object]) -> None:
@@ -172,16 +169,16 @@ def _refuse_without_event(options: dict[str, object]) -> None:
         raise click.UsageError(f"{ignored[0]} needs --event: without one the event is extracted.")
 
 
-def _extract(meter: MeterSeries, confidence: float, as_json: bool, plot: Path | None) -> str:
+def _extract(meter: MeterSeries, confidence: float, shown: Shown) -> str:
     """Extract the event, show it, and return its JSON."""
     from ebplan.settlement.extract import extract
 
     found = extract(meter, confidence=confidence)
-    if plot:
+    if shown.plot:
         from ebplan.report.extract_figure import plot_extracted
 
-        plot_extracted(found, meter, plot)
-    if as_json:
+        plot_extracted(found, meter, shown.plot)
+    if shown.as_json:
         click.echo(found.to_json())
     else:
         from rich.console import Console
@@ -193,27 +190,22 @@ def _extract(meter: MeterSeries, confidence: float, as_json: bool, plot: Path | 
 
 
 def _measure(
-    meter: MeterSeries,
-    history: MeterSeries,
+    part: MeterSeries,
     event: Event,
+    base: Reference,
     service: ServiceDefinition | None,
     plan: Plan | None,
-    about: dict[str, object],
-    as_json: bool,
-    plot: Path | None,
+    shown: Shown,
 ) -> str:
     """Measure the delivery, show it, and return its JSON."""
-    from ebplan.settlement.by_rule import around, baseline_of
     from ebplan.settlement.delivery import measure_delivery
 
-    part = around(meter, event)
-    base = baseline_of(history, part, event, **about)  # type: ignore[arg-type]
     found = measure_delivery(part, event, base, service=service, plan=plan)
-    if plot:
+    if shown.plot:
         from ebplan.report.delivery_figure import plot_delivery
 
-        plot_delivery(found, part, event, base, plot, service=service)
-    if as_json:
+        plot_delivery(found, part, event, base, shown.plot, service=service)
+    if shown.as_json:
         click.echo(found.to_json())
     else:
         from rich.console import Console

@@ -13,7 +13,11 @@ from ebplan.cli_settle.inputs import (
     FILE,
     calendar_of,
     calendar_options,
+    check_targets,
     event_of,
+    map_option,
+    meter_of,
+    meter_start_option,
     moment,
     plan_of,
     state_of,
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from ebplan.plan import Plan
     from ebplan.settlement.day_calendar import DayCalendar
     from ebplan.settlement.grid_report import Available
-    from ebplan.settlement.reference import Reference
+    from ebplan.settlement.reference import Curve
     from ebplan.settlement.series import MeterSeries
     from ebplan.state import State
 
@@ -43,8 +47,8 @@ if TYPE_CHECKING:
 @click.option("--event", "event_file", type=FILE, help="The event; needed with METER.")
 @click.option("--baseline", "baseline_name", metavar="RULE|FILE", help="As in settle delivery.")
 @calendar_options
-@click.option("--map", "map_file", type=FILE, help="What stands where in METER (TOML).")
-@click.option("--start", metavar="TIME", help="Time 0 of METER, where its times are seconds.")
+@map_option
+@meter_start_option
 @click.option("--plan", "plan_file", type=FILE, help="The plan: what is to come, with its charge.")
 @click.option("--state", "state_file", type=FILE, help="A measured state of charge.")
 @click.option("--site", "site_name", help="The site: a name or a file; says the battery's size.")
@@ -78,13 +82,16 @@ def report(
     assumed: tuple[str, ...],
     output: Path | None,
 ) -> None:
-    """Report what was metered and what is planned: baseline, available, delivered, stored."""
+    """Report what was metered and what is planned: baseline, available, delivered, stored.
+
+    What is available stands at the top of the report, from its time on, and in each interval, as
+    those of a plan, in which a call can still begin.
+    """
     from ebplan.case import load_site
-    from ebplan.document import check_writable, write_atomically
+    from ebplan.document import write_atomically
     from ebplan.settlement.grid_report import build_report
 
-    if output:
-        check_writable(output)
+    check_targets(output)
     if meter_file is not None and event_file is None:
         raise click.UsageError("METER needs --event: its baseline is that of an event.")
     meter = base = None
@@ -108,6 +115,12 @@ def report(
         capacity_kwh=None if battery is None else battery.energy_kwh,
         assumed=assumed,
     )
+    if told.available and not any(one.available for one in told.intervals):
+        click.echo(
+            f"what is available stands at the top of the report alone: no interval lies after "
+            f"{told.at.isoformat()}; a plan that goes on, or an earlier --at, has some",
+            err=True,
+        )
     if output:
         write_atomically(output, told.to_json() + "\n")
         click.echo(f"written: {output}")
@@ -122,15 +135,13 @@ def _metered(
     days: DayCalendar,
     map_file: Path | None,
     start: str | None,
-) -> tuple[MeterSeries, Reference]:
+) -> tuple[MeterSeries, Curve]:
     """Return the part of a series that tells of its event, with its baseline."""
-    from ebplan.settlement.by_rule import around, baseline_of
-    from ebplan.settlement.meter_file import read_map, read_meter
+    from ebplan.settlement.by_rule import around, curve_of
 
-    since = moment("--start", start) if start else None
-    whole = read_meter(meter_file, read_map(map_file) if map_file else None, start=since)
-    part = around(whole, event)
-    return part, baseline_of(whole, part, event, baseline_name, calendar=days)
+    whole = meter_of(meter_file, map_file, start)
+    part = around(whole, event, baseline_name)
+    return part, curve_of(whole, part, event, baseline_name, calendar=days)
 
 
 def _latest(meter: MeterSeries | None, plan: Plan | None, state: State | None) -> datetime:

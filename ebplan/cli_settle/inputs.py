@@ -1,4 +1,4 @@
-"""What several verbs of settlement read: times, events, plans, states, products."""
+"""What several verbs of settlement read: options, times, events, plans, states, products."""
 
 from __future__ import annotations
 
@@ -14,9 +14,25 @@ if TYPE_CHECKING:
     from ebplan.plan import Plan
     from ebplan.services import ServiceDefinition
     from ebplan.settlement.day_calendar import DayCalendar
+    from ebplan.settlement.series import MeterSeries
     from ebplan.state import State
 
 FILE = click.Path(path_type=Path)
+
+map_option = click.option(
+    "--map", "map_file", type=FILE, help="What stands where in the meter file (TOML)."
+)
+meter_start_option = click.option(
+    "--start", metavar="TIME", help="Time 0 of METER, where its times are seconds."
+)
+notice_option = click.option(
+    "--notice",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default=True,
+    help="The site heard of the event this many minutes before its start.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def calendar_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,6 +55,34 @@ def calendar_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def check_targets(output: Path | None, plot: Path | None = None) -> None:
+    """Refuse files that cannot be written, before anything is worked out."""
+    from ebplan.document import check_writable
+
+    for path in (output, plot):
+        if path:
+            check_writable(path)
+    if plot:
+        from ebplan.report.canvas import check_suffix
+
+        check_suffix(plot)
+
+
+def meter_of(
+    path: Path, map_file: Path | None, start: str | None = None, *, simulated: bool = False
+) -> MeterSeries:
+    """Read a meter series.
+
+    Raises:
+        InputError: file or map cannot be read, or do not fit.
+    """
+    from ebplan.settlement.meter_file import read_map, read_meter
+
+    since = moment("--start", start) if start else None
+    columns = read_map(map_file) if map_file else None
+    return read_meter(path, columns, start=since, simulated=simulated)
 
 
 def calendar_of(
@@ -81,7 +125,7 @@ def moment(option: str, text: str) -> datetime:
             field=option,
             value=text,
             allowed="ISO 8601 with an offset, e.g. 2026-06-01T12:00:00+09:00",
-            remedy="write it so",
+            remedy="write it so; where there is no offset, add the UTC offset",
         )
     return found
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from ebplan.cli_errors import one_line_errors
-
-FILE = click.Path(path_type=Path)
+from ebplan.cli_settle.inputs import FILE
 
 
 @click.command()
@@ -33,7 +32,7 @@ def prequalify(pack_file: Path, output: Path, site_name: str | None, as_json: bo
     from ebplan.case import load_site
     from ebplan.errors import InputError
     from ebplan.report.pack_folder import write_pack
-    from ebplan.report.pack_summary import VERDICTS
+    from ebplan.report.pack_summary import pack_words
     from ebplan.settlement.pack_spec import read_spec
 
     spec = read_spec(pack_file)
@@ -53,8 +52,7 @@ def prequalify(pack_file: Path, output: Path, site_name: str | None, as_json: bo
         click.echo(pack.to_json())
     else:
         simulated = "SIMULATED: " if pack.simulated else ""
-        verdict = VERDICTS[pack.verdict].strip("*")
-        click.echo(f"{simulated}{pack.resource}, {pack.service.id}: {verdict}")
+        click.echo(f"{simulated}{pack.resource}, {pack.service.id}: {pack_words(pack)}")
         for line in pack.missing:
             click.echo(f"missing: {line}")
         click.echo(f"written: {output}")

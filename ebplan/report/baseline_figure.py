@@ -11,6 +11,7 @@ import numpy as np
 from ebplan.errors import InputError
 from ebplan.report.baseline_table import rule_words, verdict
 from ebplan.report.canvas import GREY, INK, blank, save, styled
+from ebplan.report.gaps import shade_gaps
 from ebplan.report.words import time_words
 from ebplan.settlement.baseline_report import BaselineReport
 from ebplan.settlement.baselines import Baseline
@@ -80,6 +81,7 @@ def _draw_day(
             linewidth=1.0,
             label="metered draw",
         )
+        shade_gaps(ax, near, near.seconds(start), HOUR_S)
     for i, one in enumerate(baselines):
         edges_h = ((one.start - start).total_seconds() + one.interval_s * _edges(one)) / HOUR_S
         chosen = one.rule == report.rule

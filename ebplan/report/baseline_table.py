@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ebplan.report.legible import given
 from ebplan.report.words import number_words, time_words
 from ebplan.settlement.baseline_report import BaselineReport, RuleResult, slot_means
 
@@ -16,6 +19,11 @@ COLUMNS = (
 )
 
 
+HEADERS = ("bias", "MAE", "RMSE", "CV", "90 %", "event", "baseline")
+GAP = 3
+"""Characters between two columns."""
+
+
 def print_baseline(report: BaselineReport, console: Console) -> None:
     """Print one row for each rule, which is nearest, and the baseline in half-hours."""
     tested = next((one.errors.days for one in report.results if one.errors), 0)
@@ -23,10 +31,13 @@ def print_baseline(report: BaselineReport, console: Console) -> None:
     head = f"baseline of the event of {words}; errors on {tested} like day(s) without an event"
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("rule", overflow="fold")
-    for header in ("bias", "MAE", "RMSE", "CV", "90 %", "event", "baseline"):
+    for header in HEADERS:
         table.add_column(header, justify="right", no_wrap=True)
-    for one in report.results:
-        table.add_row(*_row(one))
+    rows = [_row(one) for one in report.results]
+    columns = zip(HEADERS, *rows, strict=True)
+    used = sum(max(map(len, column)) + GAP for column in columns)
+    for one, row in zip(report.results, rows, strict=True):
+        table.add_row(Text(broken(given(one.rule), console.width - used)), *map(Text, row))
     console.print(Text(head), table, sep="\n", highlight=False)
     console.print(Text(COLUMNS))
     for one in report.results:
@@ -70,20 +81,30 @@ def rule_words(rule: str) -> str:
     return f"Regression on {given.replace('_', ' ').replace(',', ' and ')}"
 
 
-def _row(one: RuleResult) -> tuple[Text, ...]:
+def broken(name: str, width: int) -> str:
+    """Return a name in lines of a width, broken behind its underscores, colons and commas."""
+    lines = [""]
+    for part in re.findall(r"[^_:,]*[_:,]|[^_:,]+", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _row(one: RuleResult) -> tuple[str, ...]:
+    """Return the numbers of a rule."""
     mean = "-" if one.mean_kw is None else number_words(one.mean_kw, 1)
     if one.errors is None:
-        return (Text(one.rule), *[Text("-")] * 6, Text(mean))
+        return (*["-"] * 6, mean)
     errors = one.errors
     share = "-" if errors.cv_rmse is None else f"{errors.cv_rmse:.1%}"
     numbers = (errors.bias_kw, errors.mae_kw, errors.rmse_kw)
     return (
-        Text(one.rule),
-        *(Text(number_words(kw, 1)) for kw in numbers),
-        Text(share),
-        Text(number_words(errors.half_width_kw, 1)),
-        Text(number_words(errors.level_rmse_kw, 1)),
-        Text(mean),
+        *(number_words(kw, 1) for kw in numbers),
+        share,
+        number_words(errors.half_width_kw, 1),
+        number_words(errors.level_rmse_kw, 1),
+        mean,
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ebplan.mechanisms import mechanism_words
 from ebplan.report.legible import HEAD_RULE, Legible, given, titled
-from ebplan.report.settled_words import interval_words
+from ebplan.report.settled_words import decimals_of, interval_words
 from ebplan.report.words import power_words, time_words
 from ebplan.settlement.delivery import Delivery
 from ebplan.settlement.number import Number
+from ebplan.settlement.reference import BEFORE
 from ebplan.settlement.verdict import Criterion
 
 WIDEST = 110
@@ -23,6 +26,8 @@ HOW = {
 }
 INSET = ("pool_meter", "attributed")
 """What is a part of compute."""
+MEASURED = ("readings", "meter_interval_s", "event.duration_s", "measurement_point")
+"""What a verdict may lack that no definition supplies, but other readings or another event."""
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", None: "bold yellow"}
 
 
@@ -58,7 +63,7 @@ def verdict_words(found: Delivery) -> str:
         unsure = [c.name for c in found.criteria if c.verdict is not None and not c.certain]
         more = f" (? {', '.join(unsure)}: not beyond the errors of measurement)" if unsure else ""
         return f"{found.verdict} by {found.service}{more}"
-    return f"no verdict by {found.service}: supply {', '.join(needed(found))}"
+    return f"no verdict by {found.service}: {_missing(found)}"
 
 
 def _headline(found: Delivery) -> Text:
@@ -71,9 +76,13 @@ def _headline(found: Delivery) -> Text:
     text.append(
         f"Baseline {power_words(found.baseline_kw)} ({given(found.baseline)}), its level known to "
         f"{found.baseline_error_kw:.2g} kW, readings of {time_words(found.interval_s)} to "
-        f"{found.noise_kw:.2g} kW; intervals hold {found.confidence:.0%}."
+        f"{found.noise_kw:.2g} kW{_by_whom(found)}; intervals hold {found.confidence:.0%}."
     )
     return text
+
+
+def _by_whom(found: Delivery) -> str:
+    return "" if found.errors_from == BEFORE else f", by {found.errors_from}"
 
 
 def _numbers(found: Delivery) -> Table:
@@ -97,51 +106,56 @@ def _numbers(found: Delivery) -> Table:
             ("rebound, energy", found.rebound.energy_kwh, "kWh"),
             ("back after the end", found.rebound.return_s, "s"),
         ]
-    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False)
-    table.add_column("")
-    table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column("interval", no_wrap=True)
+    table = _table("measured", "interval")
     for name, number, unit in rows:
         if number is not None:
             table.add_row(name, *interval_words(number, unit))
     return table
 
 
+def _table(*headers: str, last: str | None = None) -> Table:
+    """Return a table with a column for names, some that do not wrap, and a last one that may."""
+    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False)
+    table.add_column("")
+    for header in headers:
+        table.add_column(header, justify="left" if header == "interval" else "right", no_wrap=True)
+    if last is not None:
+        table.add_column(last)
+    return table
+
+
 def _shares(found: Delivery) -> RenderableType | None:
     if not found.shares:
         return None
-    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False)
-    table.add_column("")
-    table.add_column("kWh", justify="right", no_wrap=True)
-    table.add_column("interval", no_wrap=True)
-    table.add_column("mean kW", justify="right", no_wrap=True)
-    table.add_column("how")
+    table = _table("kWh", "interval", "mean kW", last="how")
     absorbs = found.direction == "absorb"
-    for share in found.shares:
-        mean = "" if share.mean_kw is None else interval_words(share.mean_kw, "kW")[0]
+    means = [share.mean_kw for share in found.shares if share.mean_kw is not None]
+    mean_digits = max((decimals_of(mean) for mean in means), default=0)
+    for share, energy in zip(found.shares, share_energies(found), strict=True):
+        mean = ""
+        if share.mean_kw is not None:
+            mean = interval_words(share.mean_kw, "kW", decimals=mean_digits)[0]
         name = mechanism_words(share.name, absorbs=absorbs)
-        energy = interval_words(share.energy_kwh, "kWh")
         inset = "  " if share.how in INSET else ""
         table.add_row(f"{inset}{given(name)}", *energy, mean, HOW[share.how])
     return titled("Who delivered", table)
 
 
+def share_energies(found: Delivery) -> list[tuple[str, str]]:
+    """Return the energy of each share and its interval; what adds up has the same decimals."""
+    digits = max((decimals_of(share.energy_kwh) for share in found.shares), default=0)
+    return [interval_words(share.energy_kwh, "kWh", decimals=digits) for share in found.shares]
+
+
 def _criteria(found: Delivery) -> RenderableType | None:
     if not found.criteria:
         return None
-    table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False)
-    table.add_column("")
-    table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column("interval", no_wrap=True)
-    table.add_column("allowed", justify="right", no_wrap=True)
-    table.add_column("verdict")
+    table = _table("measured", "interval", "allowed", last="verdict")
     for c in found.criteria:
         verdict = Text(given(criterion_words(c)), VERDICT_STYLE[c.verdict])
         table.add_row(c.name, *interval_words(c.measured, c.unit), allowed_words(c), verdict)
     parts: list[RenderableType] = [table]
-    parts += [
-        Text(given(f"Supply {supply}: {why}"), "dim") for supply, why in needed(found).items()
-    ]
+    parts += [Text(given(line), "dim") for line in reasons(found.criteria)]
     return titled(f"Asked by {given(found.service or '')}", Group(*parts))
 
 
@@ -152,9 +166,31 @@ def criterion_words(criterion: Criterion) -> str:
     return criterion.verdict if criterion.certain else f"{criterion.verdict}?"
 
 
-def needed(found: Delivery) -> dict[str, str]:
-    """Return what must be supplied for a verdict, each with the reason."""
-    return {c.supply: c.why for c in found.criteria if c.supply is not None}
+def reasons(criteria: Iterable[Criterion]) -> list[str]:
+    """Return why criteria have no verdict and what helps, and what is in a limit, each once."""
+    lines = []
+    for c in criteria:
+        if c.supply in MEASURED:
+            lines.append(f"No verdict on {c.name}: {c.why}.")
+        elif c.supply is not None:
+            lines.append(f"Supply {c.supply}: {c.why}")
+        elif c.why:
+            lines.append(f"Allowed {c.name}: {c.why}.")
+    return list(dict.fromkeys(lines))
+
+
+def _missing(found: Delivery) -> str:
+    """Return in a few words what a verdict lacks."""
+    supplies = dict.fromkeys(c.supply for c in found.criteria if c.supply is not None)
+    facts = [supply for supply in supplies if supply not in MEASURED]
+    words = {
+        "readings": "readings are missing",
+        "meter_interval_s": f"readings of {time_words(found.interval_s)}",
+        "event.duration_s": "the event is too short",
+        "measurement_point": f"metered at {found.measurement_point}",
+    }
+    told = [words[supply] for supply in supplies if supply in MEASURED]
+    return "; ".join([*([f"supply {', '.join(facts)}"] if facts else []), *told])
 
 
 def allowed_words(criterion: Criterion) -> str:

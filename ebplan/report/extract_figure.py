@@ -10,6 +10,7 @@ import numpy as np
 
 from ebplan.report.canvas import GREY, INK, blank, check_suffix, save, styled
 from ebplan.report.extract_table import headline
+from ebplan.report.gaps import shade_gaps
 from ebplan.report.palette import COLOURS
 from ebplan.report.words import time_words
 from ebplan.settlement.extract import Extracted, fitted_kw
@@ -47,6 +48,7 @@ def _draw(found: Extracted, meter: MeterSeries, note: str) -> Figure:
             middle, meter.grid_kw, ".", color=COLOURS["battery"], markersize=3.5, label="metered"
         )
         axes.plot(middle, fit, color=COLOURS["shortfall"], linewidth=1.4, label="fit")
+        shade_gaps(axes, meter, 0.0, scale)
         far = np.zeros(len(middle), dtype=bool)
         for e in found.excursions:
             far |= (meter.time_s >= e.at_s - 1e-6) & (meter.time_s < e.at_s + e.duration_s - 1e-6)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ebplan.document import read_json, write_atomically
 from ebplan.errors import InputError
 from ebplan.report.delivery_figure import plot_delivery
-from ebplan.report.pack_summary import summary
+from ebplan.report.pack_summary import run_words, summary
 from ebplan.services import ServiceDefinition
 from ebplan.settlement.pack import Job, Pack, PackRun, jobs_of, key_of, make_run, pack_of
 from ebplan.settlement.pack_spec import PackSpec
@@ -57,7 +57,8 @@ def write_pack(
             run = _make(job, key, spec, service, folder, site, target)
         runs.append(run)
         done = "as it was" if again else "made"
-        progress(f"[{i}/{len(jobs)}] {job.stem}: {run.verdict or 'no verdict'} ({done})")
+        told = run_words(run)
+        progress(f"[{i}/{len(jobs)}] {job.stem}: {told} ({done})")
     made_of = "recordings of meters" if site is None else f"the fluid plant of {site_name}"
     pack = pack_of(spec, service, tuple(runs), made_of=made_of)
     write_atomically(target / RESULT, pack.to_json() + "\n")

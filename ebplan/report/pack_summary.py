@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from ebplan.report.delivery_table import allowed_words, criterion_words, headline, needed
+from collections.abc import Iterable
+
+from ebplan.report.delivery_table import (
+    allowed_words,
+    criterion_words,
+    headline,
+    reasons,
+    share_energies,
+)
 from ebplan.report.settled_words import interval_words, number_line
 from ebplan.report.words import power_words, time_words
 from ebplan.settlement.pack import Pack, PackRun
+from ebplan.settlement.verdict import Criterion
 
 SIMULATED = (
     "**SIMULATED.** No real site was metered: the runs were made on {made_of}. This folder shows "
     "what a prequalification would look like; it is no proof of one."
 )
-VERDICTS = {"pass": "**passed**", "fail": "**FAILED**", None: "**no verdict**"}
+VERDICTS = {"pass": "passed", "fail": "FAILED", None: "no verdict"}
+UNSURE = "a verdict with ? lies within the errors of measurement"
+
+
+def run_words(run: PackRun) -> str:
+    """Return the verdict over a run, with a question mark where it is not certain."""
+    return f"{run.verdict}{'' if run.certain else '?'}" if run.verdict else "no verdict"
+
+
+def pack_words(told: Pack | PackRun) -> str:
+    """Return the verdict over a prequalification, or a run of it, as a person says it."""
+    unsure = told.verdict is not None and not told.certain
+    return f"{VERDICTS[told.verdict]}{'?' if unsure else ''}"
 
 
 def summary(pack: Pack) -> str:
@@ -28,12 +49,16 @@ def summary(pack: Pack) -> str:
 
 def _verdict(pack: Pack) -> str:
     made = f"made of {pack.made_of}, first run {pack.first.isoformat()}"
-    lines = [f"{VERDICTS[pack.verdict]}, {made}."]
+    unsure = any(run.verdict is not None and not run.certain for run in pack.runs)
+    lines = [f"**{pack_words(pack)}**, {made}{f'; {UNSURE}' if unsure else ''}."]
     if pack.missing:
         lines.append(f"Missing: {'; '.join(pack.missing)}.")
-    wanted = {supply: why for run in pack.runs for supply, why in needed(run.delivery).items()}
-    lines += [f"Supply `{supply}`: {why}" for supply, why in wanted.items()]
+    lines += reasons(_without_verdict(pack.runs))
     return "\n\n".join(lines)
+
+
+def _without_verdict(runs: Iterable[PackRun]) -> list[Criterion]:
+    return [c for run in runs for c in run.delivery.criteria if c.supply is not None]
 
 
 def _overview(pack: Pack) -> list[str]:
@@ -48,7 +73,7 @@ def _overview(pack: Pack) -> list[str]:
         rows.append(
             f"| [{run.test}-{run.number}]({run.test}-{run.number}.csv) "
             f"| {run.test_kind}, {run.direction} | {power_words(found.size_kw)} | {depth} | {full} "
-            f"| {interval_words(found.share, 'share')[0]} | {VERDICTS[run.verdict]} |"
+            f"| {interval_words(found.share, 'share')[0]} | **{pack_words(run)}** |"
         )
     return rows
 
@@ -91,12 +116,13 @@ def _run(run: PackRun) -> str:
         measured, allowed = number_line(c.measured, c.unit), allowed_words(c)
         rows.append(f"| {c.name} | {measured} | {allowed} | {criterion_words(c)} |")
     lines.append("\n".join(rows))
+    lines += reasons(c for c in found.criteria if c.supply is None)
     if any(c.verdict is not None and not c.certain for c in found.criteria):
-        lines.append("A verdict with ? lies within the errors of measurement.")
+        lines.append(f"{UNSURE[0].upper()}{UNSURE[1:]}.")
     if found.shares:
         shares = [
-            f"{s.name} {interval_words(s.energy_kwh, 'kWh')[0]} ({s.how})".replace("_", " ")
-            for s in found.shares
+            f"{s.name} {energy} ({s.how})".replace("_", " ")
+            for s, (energy, _) in zip(found.shares, share_energies(found), strict=True)
         ]
         lines.append(f"Delivered by: {', '.join(shares)}.")
     lines.append("\n".join(f"- {note}" for note in found.notes))

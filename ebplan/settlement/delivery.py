@@ -19,10 +19,11 @@ from ebplan.settlement.asked import Asked, asked
 from ebplan.settlement.hold import Hold, hold
 from ebplan.settlement.number import Number
 from ebplan.settlement.rebound import Rebound, rebound
-from ebplan.settlement.reference import Reference, band_kw
+from ebplan.settlement.reference import BEFORE, QUIET_READINGS, Reference, band_kw
+from ebplan.settlement.scale import check_scale
 from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
-from ebplan.settlement.split import Share, split
-from ebplan.settlement.timing import reached, reached_by_meter
+from ebplan.settlement.split import FEWEST_QUIET, Share, split
+from ebplan.settlement.timing import reached, reached_by_meter, spoken
 from ebplan.settlement.tracking import Band, Tracking, band, track
 from ebplan.settlement.verdict import Criterion, Measured, Verdict, judge, overall
 from ebplan.site import MeasurementPoint
@@ -70,7 +71,9 @@ class Delivery(Document):
     baseline_error_kw: NonNegative
     """Standard error of its level, the same throughout the event."""
     noise_kw: NonNegative
-    """Standard deviation of a reading about the baseline, before the event."""
+    """Standard deviation of a reading about the baseline, without an event."""
+    errors_from: str = BEFORE
+    """What tells these two: readings before the event, or like days where these are too few."""
     confidence: Fraction
     """Share of intervals that hold the truth."""
     initial_delay_s: Number | None
@@ -127,6 +130,7 @@ def measure_delivery(
     """
     late_s = 0.0 if service is None else service.full_activation_s or 0.0
     want = asked(meter, event, baseline.kw, late_s=late_s)
+    check_scale(meter, want, baseline, plan)
     change_kw = meter.grid_kw - baseline.kw
     found = _measured(meter, want, change_kw, baseline, tolerance(service, event, want), service)
     shares = split(meter, want, change_kw, baseline.errors, quiet=baseline.quiet, plan=plan)
@@ -209,6 +213,7 @@ def _about_meter(meter: MeterSeries, want: Asked, baseline: Reference) -> dict[s
         "baseline_kw": float(baseline.kw[want.inside].mean()),
         "baseline_error_kw": baseline.errors.lasting_kw,
         "noise_kw": baseline.errors.noise_kw,
+        "errors_from": baseline.errors_from,
         "confidence": baseline.errors.confidence,
     }
 
@@ -343,7 +348,7 @@ def _notes(
     shares: tuple[Share, ...],
 ) -> tuple[str, ...]:
     """Say what one should know about the numbers."""
-    notes = [*_meter_notes(meter, want), *_share_notes(meter, shares)]
+    notes = [*_meter_notes(meter, want), *_share_notes(meter, baseline, shares)]
     notes += _baseline_notes(meter, baseline)
     response = None if event.target is None else event.target.frequency
     if service is not None and response is not None and response.curve != service.curve:
@@ -363,17 +368,18 @@ def _meter_notes(meter: MeterSeries, want: Asked) -> Iterator[str]:
         )
     if not want.follows and meter.interval_s > max(want.full_s, 1.0):
         yield (
-            f"Readings of {meter.interval_s:g} s cannot tell whether a response that is asked "
-            f"within {want.full_s:g} s came in time."
+            f"Readings of {spoken(meter.interval_s)} cannot tell whether a response that is asked "
+            f"{f'within {spoken(want.full_s)}' if want.full_s > 0.0 else 'at once'} came in time."
         )
     if meter.excluded:
-        yield (
-            f"{len(meter.excluded)} rows were left out, the first {meter.excluded[0].run}: "
-            f"{meter.excluded[0].reason}."
-        )
+        count, first = len(meter.excluded), meter.excluded[0]
+        some = "1 row was left out" if count == 1 else f"{count} rows were left out, the first"
+        yield f"{some}{',' if count == 1 else ''} {first.run}: {first.reason}."
 
 
-def _share_notes(meter: MeterSeries, shares: tuple[Share, ...]) -> Iterator[str]:
+def _share_notes(
+    meter: MeterSeries, baseline: Reference, shares: tuple[Share, ...]
+) -> Iterator[str]:
     if any(share.how == "attributed" for share in shares):
         yield (
             "Mechanisms of compute are attributed by the plan's shares, not metered; their "
@@ -384,19 +390,36 @@ def _share_notes(meter: MeterSeries, shares: tuple[Share, ...]) -> Iterator[str]
             "The battery has no meter of its own here: battery and compute are not told "
             "apart by measurement."
         )
+    elif baseline.quiet.sum() < FEWEST_QUIET:
+        yield (
+            "Too few readings tell what the battery did before the event: battery and compute are "
+            "not told apart by measurement."
+        )
 
 
 def _baseline_notes(meter: MeterSeries, baseline: Reference) -> Iterator[str]:
+    of_readings = baseline.errors_from == BEFORE
     if baseline.level_unknown:
         yield (
-            f"The error of the baseline's level is not known: {baseline.level_unknown}. Only the "
-            "noise before the event is in the intervals, which may be far too narrow, and no "
-            "verdict is certain; --baseline-error gives it."
+            f"The error of the baseline's level is not known: {baseline.level_unknown}. "
+            + (
+                "Only the noise before the event is in the intervals, which may be far too narrow, "
+                "and no"
+                if of_readings
+                else "How far like days lay from it in these hours stands for it, and no"
+            )
+            + " verdict is certain; --baseline-error gives it."
         )
+    quiet, alike = int(baseline.quiet.sum()), baseline.errors.correlation
+    if not of_readings:
+        yield (
+            f"The hour before the event has {quiet} reading{'' if quiet == 1 else 's'}, too few "
+            f"to tell the noise: it is that of {baseline.errors_from}."
+        )
+        return
     if np.isclose(baseline.errors.noise_kw, 0.0):
         yield "The draw before the event did not move at all: intervals are of no width."
-    quiet, alike = int(baseline.quiet.sum()), baseline.errors.correlation
-    if alike > LONG_MEMORY * quiet:
+    if quiet >= QUIET_READINGS and alike > LONG_MEMORY * quiet:
         yield (
             f"The draw before the event remembers for {alike * meter.interval_s:.0f} s, long "
             f"against the {quiet * meter.interval_s:.0f} s that tell its noise: intervals may be "

@@ -7,7 +7,8 @@ the draw are < 0 for a release, powers that are available are sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -26,7 +27,7 @@ from ebplan.document import (
 )
 from ebplan.errors import InputError
 from ebplan.plan import Plan
-from ebplan.settlement.reference import Reference
+from ebplan.settlement.reference import Curve
 from ebplan.settlement.series import SAME_TIME_S, FloatArray, MeterSeries
 from ebplan.site import MeasurementPoint
 from ebplan.state import State
@@ -126,7 +127,7 @@ def build_report(
     at: datetime,
     interval_s: float,
     meter: MeterSeries | None = None,
-    baseline: Reference | None = None,
+    baseline: Curve | None = None,
     plan: Plan | None = None,
     state: State | None = None,
     available: Sequence[Available] = (),
@@ -158,39 +159,43 @@ def build_report(
             allowed="a meter series with its baseline, a plan, or both",
             remedy="give one of them",
         )
-    point = _one_point(meter, plan)
+    known = _Known(at, interval_s, meter, baseline, plan, state, tuple(available), capacity_kwh)
     starts_s, first = _grid(meter, plan, interval_s)
-    told = list(assumed)
-    if state is not None and capacity_kwh is None and state.soc is not None:
-        told.append("The battery's energy capacity was not given: no energy in kWh.")
-    if meter is not None and plan is not None:
-        told.append("Where an interval was metered and planned, what was metered is told.")
-    rows = [
-        _interval(
-            first + timedelta(seconds=float(since_s)),
-            interval_s,
-            at,
-            meter,
-            baseline,
-            plan,
-            state,
-            available,
-            capacity_kwh,
-        )
-        for since_s in starts_s
-    ]
-    rule = "as planned" if baseline is None else baseline.rule
     return GridReport(
         resource=resource,
         at=at,
         interval_s=interval_s,
-        measurement_point=point,
-        baseline_rule=rule,
+        measurement_point=_one_point(meter, plan),
+        baseline_rule="as planned" if baseline is None else baseline.rule,
         energy_capacity_kwh=capacity_kwh,
-        available=tuple(available),
-        intervals=tuple(rows),
-        assumed=tuple(told),
+        available=known.available,
+        intervals=tuple(
+            _interval(first + timedelta(seconds=since_s), known) for since_s in starts_s.tolist()
+        ),
+        assumed=(*assumed, *_assumed(known)),
     )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a report is made of; see ``build_report``."""
+
+    at: datetime
+    interval_s: float
+    meter: MeterSeries | None
+    baseline: Curve | None
+    plan: Plan | None
+    state: State | None
+    available: tuple[Available, ...]
+    capacity_kwh: float | None
+
+
+def _assumed(known: _Known) -> Iterator[str]:
+    """Say what the report had to assume."""
+    if known.state is not None and known.capacity_kwh is None and known.state.soc is not None:
+        yield "The battery's energy capacity was not given: no energy in kWh."
+    if known.meter is not None and known.plan is not None:
+        yield "Where an interval was metered and planned, what was metered is told."
 
 
 def _one_point(meter: MeterSeries | None, plan: Plan | None) -> MeasurementPoint:
@@ -222,39 +227,31 @@ def _grid(
     return interval_s * np.arange(max(count, 1.0)), first
 
 
-def _interval(
-    start: datetime,
-    interval_s: float,
-    at: datetime,
-    meter: MeterSeries | None,
-    baseline: Reference | None,
-    plan: Plan | None,
-    state: State | None,
-    available: Sequence[Available],
-    capacity_kwh: float | None,
-) -> ReportInterval:
-    end = start + timedelta(seconds=interval_s)
+def _interval(start: datetime, known: _Known) -> ReportInterval:
+    """Return what is known of the interval that begins at a time."""
+    end = start + timedelta(seconds=known.interval_s)
     flags: list[Flag] = []
     base_kw = grid_kw = delivered_kw = planned_kw = None
-    if meter is not None and baseline is not None:
-        base_kw, grid_kw = _metered(meter, baseline, start, interval_s, flags)
+    if known.meter is not None and known.baseline is not None:
+        base_kw, grid_kw = _metered(known.meter, known.baseline, start, known.interval_s, flags)
         delivered_kw = None if grid_kw is None or base_kw is None else grid_kw - base_kw
-    soc = _soc_at(end, plan, state)
-    if plan is not None:
-        told = _planned(plan, start, interval_s)
+    soc = _soc_at(end, known.plan, known.state)
+    if known.plan is not None:
+        told = _planned(known.plan, start, known.interval_s)
         if told is not None:
             planned_kw = told[1] - told[0]
             if grid_kw is None:
                 base_kw, grid_kw = told
                 flags = ["planned"]
+    stored_kwh = None if soc is None or known.capacity_kwh is None else soc * known.capacity_kwh
     return ReportInterval(
         start=start,
         baseline_kw=base_kw,
         grid_kw=grid_kw,
         delivered_kw=delivered_kw,
         planned_kw=planned_kw,
-        available=tuple(one for one in available if _callable(one, start, end, at)),
-        energy_kwh=None if soc is None or capacity_kwh is None else soc * capacity_kwh,
+        available=tuple(one for one in known.available if _callable(one, start, end, known.at)),
+        energy_kwh=stored_kwh,
         soc=soc,
         flags=tuple(flags) or ("missing",),
     )
@@ -268,7 +265,7 @@ def _callable(one: Available, start: datetime, end: datetime, at: datetime) -> b
 
 def _metered(
     meter: MeterSeries,
-    baseline: Reference,
+    baseline: Curve,
     start: datetime,
     interval_s: float,
     flags: list[Flag],

@@ -22,7 +22,7 @@ from ebplan.settlement.pack_spec import PackSpec, PackTest, TestKind, event_of_t
 from ebplan.settlement.reference import Reference
 from ebplan.settlement.series import MeterSeries
 from ebplan.settlement.simulate import simulate
-from ebplan.settlement.verdict import Verdict, overall
+from ebplan.settlement.verdict import Verdict, overall, sure
 from ebplan.site import Site
 from ebplan.state import State
 from ebplan.twin import LoadNoise
@@ -46,6 +46,11 @@ class PackRun(Document):
     """Over the criteria of its kind; None where one cannot be told and none failed."""
     delivery: Delivery
     """What was measured."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the verdict lies beyond the errors of measurement."""
+        return sure(self.delivery.criteria)
 
 
 class Coverage(Part):
@@ -81,6 +86,13 @@ class Pack(Document):
     """Pass: every run passes and nothing is missing; fail: one fails."""
     runs: tuple[PackRun, ...]
     """The runs, in the order of the tests."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the verdict lies beyond the errors of measurement: of a fail, that of one run."""
+        if self.verdict == "fail":
+            return any(run.certain for run in self.runs if run.verdict == "fail")
+        return all(run.certain for run in self.runs)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -214,7 +226,7 @@ def make_run(
         meter, event, plan = _recorded(job, service, folder)
     else:
         meter, event, plan = _simulated(job, spec, service, folder, site)
-    part = around(meter, event)
+    part = around(meter, event, job.test.baseline, folder)
     base = baseline_of(
         meter,
         part,

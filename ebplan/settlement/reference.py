@@ -21,25 +21,35 @@ OFF_SPREADS = 6.0
 """A reading farther from the others, in robust standard deviations, is an outlier and no noise."""
 FEWEST_INDEPENDENT = 2
 """A quiet stretch counts as this many independent readings at least."""
+BEFORE = "the readings before the event"
+"""Where errors come from unless a baseline says otherwise."""
 MAD_TO_SIGMA = 1.4826
 """Median absolute deviation of a normal distribution, turned into its standard deviation."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A baseline with its errors."""
+class Curve:
+    """A baseline on the intervals of a series."""
 
     kw: FloatArray
     """What would have been drawn, in each interval of the series, shape (n,)."""
     rule: str
     """How it was found."""
+
+
+@dataclass(frozen=True)
+class Reference(Curve):
+    """A baseline with its errors."""
+
     errors: Errors
     """How wrong a draw less this is."""
     quiet: NDArray[np.bool_]
-    """Intervals before the event from which the noise was found, shape (n,)."""
+    """Intervals before the event, shape (n,): noise, and what battery and pools usually do."""
     level_unknown: str = ""
     """Why the error of its level is not known, so that only that of the quiet stretch's mean is in
     ``errors``; empty where it is known."""
+    errors_from: str = BEFORE
+    """What tells the errors."""
 
     def with_level_error(self, kw: float) -> Reference:
         """Return the same baseline with a standard error of its level that is known."""
@@ -51,27 +61,40 @@ class Reference:
 
 
 def quiet_before(meter: MeterSeries, start_s: float, quiet_s: float = QUIET_S) -> NDArray[np.bool_]:
-    """Return the intervals before an event that tell the noise, shape (n,).
+    """Return the intervals that lie wholly in the time before an event, shape (n,).
 
     Args:
         meter: the series.
         start_s: start of the event in seconds of the series.
         quiet_s: how long before.
-
-    Raises:
-        InputError: too few readings lie there.
     """
     ends_s = meter.time_s + meter.interval_s
     quiet = (ends_s <= start_s + SAME_TIME_S) & (meter.time_s >= start_s - quiet_s - SAME_TIME_S)
-    if quiet.sum() < QUIET_READINGS:
-        raise InputError(
-            field="(time)",
-            value=f"{int(quiet.sum())} readings in the {quiet_s:g} s before the event",
-            allowed=f"{QUIET_READINGS} or more, for they tell the noise",
-            remedy="give a series that begins earlier",
-            file=meter.file,
-        )
     return np.asarray(quiet)
+
+
+def too_few(
+    meter: MeterSeries, quiet: NDArray[np.bool_], why: str = "", quiet_s: float = QUIET_S
+) -> InputError:
+    """Return the error of a series whose noise nothing tells.
+
+    Args:
+        meter: the series.
+        quiet: its intervals before the event, shape (n,).
+        why: why like days do not tell it either; empty where none were looked at.
+        quiet_s: how long before the event was looked at.
+    """
+    longer = "give a METER that begins an hour before the event"
+    earlier = "give earlier days without an event, in METER or by --history"
+    fits = QUIET_READINGS * meter.interval_s <= quiet_s
+    return InputError(
+        field="(time)",
+        value=f"{int(quiet.sum())} readings in the {quiet_s:g} s before the event",
+        allowed=f"{QUIET_READINGS} or more, for they tell the noise, or like days that do"
+        + (f" ({why})" if why else ""),
+        remedy=f"{longer}, or {earlier}" if fits else earlier,
+        file=meter.file,
+    )
 
 
 def reference(
@@ -102,6 +125,8 @@ def reference(
         InputError: too few readings before the event, or a baseline of another length.
     """
     quiet = quiet_before(meter, start_s, quiet_s)
+    if quiet.sum() < QUIET_READINGS:
+        raise too_few(meter, quiet, quiet_s=quiet_s)
     if baseline_kw is None:
         baseline_kw = np.full(len(meter), meter.grid_kw[quiet].mean())
     if baseline_kw.shape != meter.time_s.shape or not np.isfinite(baseline_kw).all():

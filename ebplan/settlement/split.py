@@ -23,6 +23,8 @@ from ebplan.settlement.reference import noise_of
 from ebplan.settlement.series import FloatArray, MeterSeries
 
 How = Literal["metered", "rest", "pool_meter", "attributed"]
+FEWEST_QUIET = 2
+"""With fewer readings before the event nothing says what battery and pools usually do."""
 NOTHING_KW = 1e-6
 """A plan in which compute moves less than this says nothing of who moved it."""
 
@@ -69,7 +71,8 @@ def split(
     """
     planned = {} if plan is None else contributions(plan, meter, asked)
     compute_kw, compute_errors, shares = change_kw, errors, []
-    if meter.battery_kw is not None:
+    usually = quiet.sum() >= FEWEST_QUIET
+    if meter.battery_kw is not None and usually:
         usual = meter.battery_kw[quiet]
         battery_kw = -(meter.battery_kw - usual.mean())
         battery_errors = noise_of(usual, errors.accuracy, errors.confidence)
@@ -80,7 +83,7 @@ def split(
             _share("compute", "rest", meter, asked, compute_kw, compute_errors, ones),
         ]
         planned.pop("battery", None)
-    shares += _pools(meter, asked, errors, quiet)
+    shares += _pools(meter, asked, errors, quiet) if usually else []
     return (*shares, *_attributed(planned, meter, asked, compute_kw, compute_errors))
 
 

@@ -20,6 +20,12 @@ HELD = 2
 """Intervals in a row that a level must be held to count as reached."""
 
 
+def spoken(seconds: float) -> str:
+    """Return a length of time in whole minutes where it is some: ``30 min``, ``90 s``."""
+    minutes = seconds / 60.0
+    return f"{minutes:g} min" if minutes > 1.0 and minutes.is_integer() else f"{seconds:g} s"
+
+
 def reached(
     since_s: FloatArray,
     kw: FloatArray,

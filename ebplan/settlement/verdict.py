@@ -14,6 +14,7 @@ from ebplan.services.definition import ServiceDefinition
 from ebplan.settlement.hold import Hold
 from ebplan.settlement.number import Number
 from ebplan.settlement.series import MeterSeries
+from ebplan.settlement.timing import spoken
 from ebplan.settlement.tracking import Tracking
 
 Verdict = Literal["pass", "fail"]
@@ -104,6 +105,16 @@ def overall(criteria: tuple[Criterion, ...]) -> Verdict | None:
     return "pass" if verdicts and None not in verdicts else None
 
 
+def sure(criteria: tuple[Criterion, ...]) -> bool:
+    """Whether the verdict over all lies beyond the errors of measurement.
+
+    One sure fail makes a fail sure; a pass needs that every criterion is.
+    """
+    if overall(criteria) == "fail":
+        return any(c.verdict == "fail" and c.certain for c in criteria)
+    return all(c.certain for c in criteria)
+
+
 def _unknown(service: ServiceDefinition, fact: str) -> bool:
     """Whether a fact is not known, where one that does not apply has no evidence at all."""
     evidence = service.evidence_of(fact)
@@ -123,7 +134,7 @@ def _supplied(
             return fact, note or "the definition does not say"
     slowest = service.meter_interval_s
     if slowest is not None and meter.interval_s > slowest + 1e-9:
-        why = f"readings of {meter.interval_s:g} s, where {slowest:g} s are judged"
+        why = f"readings of {spoken(meter.interval_s)}, where {spoken(slowest)} are judged"
         return "meter_interval_s", why
     return None
 
@@ -143,9 +154,25 @@ def _initial_delay(
         None if limit_s is None else limit_s + hidden_s,
         facts=("initial_delay_s",),
     )
-    if judged is None or judged.verdict is None:
+    if judged is None or judged.verdict is None or limit_s is None:
         return judged
-    return judged.model_copy(update={"why": f"{hidden_s:.2g} s of it for what the meter hides"})
+    surely_late = judged.verdict == "fail" and judged.certain
+    if meter.interval_s > limit_s + JUST_S and not surely_late:
+        why = f"readings of {spoken(meter.interval_s)} do not tell a delay of {spoken(limit_s)}"
+        return judged.model_copy(
+            update={
+                "at_most": limit_s,
+                "verdict": None,
+                "certain": False,
+                "supply": "meter_interval_s",
+                "why": why,
+            }
+        )
+    why = (
+        f"{limit_s:g} s asked, and {hidden_s:.2g} s more for what readings of "
+        f"{spoken(meter.interval_s)} and their noise hide"
+    )
+    return judged.model_copy(update={"why": why})
 
 
 def _full_activation(
@@ -174,7 +201,10 @@ def _full_activation(
 def _left_open(judged: Criterion, by_meter_s: Number, meter: MeterSeries) -> Criterion:
     """Return a judged time without its verdict, which the meter alone leaves open."""
     low_s, _, high_s = _ends(by_meter_s)
-    why = f"readings of {meter.interval_s:g} s leave it open between {low_s:g} s and {high_s:g} s"
+    why = (
+        f"readings of {spoken(meter.interval_s)} leave it open between {spoken(low_s)} and "
+        f"{spoken(high_s)}"
+    )
     return judged.model_copy(
         update={"verdict": None, "certain": False, "supply": "meter_interval_s", "why": why}
     )
@@ -299,12 +329,16 @@ def _sustained(service: ServiceDefinition, meter: MeterSeries, found: Measured) 
     room_s = found.event_s - (service.full_activation_s or 0.0)
     shown_s = found.asked_s if value_s >= least_s - JUST_S else min(found.asked_s, room_s)
     if shown_s < least_s - JUST_S and not held.left:
-        why = "the event did not ask for it as long as the product does"
+        needs_s = least_s + (service.full_activation_s or 0.0)
+        why = (
+            f"the event is {spoken(found.event_s)} long; to show {spoken(least_s)} of the whole "
+            f"response it must be {spoken(needs_s)} or longer"
+        )
         return judged(None, supply="event.duration_s", why=why)
     if high_s < least_s - JUST_S:
         return judged("fail", certain=True)
     if found.missing_s > 0.0:
-        why = f"readings missing: {found.missing_s:g} s of the event were not metered"
+        why = f"{spoken(found.missing_s)} of the event were not metered"
         return judged(None, supply="readings", why=why)
     short = value_s < least_s - JUST_S
     told = judged("fail" if short else "pass", certain=low_s >= least_s - JUST_S)
@@ -343,7 +377,7 @@ def _outside(service: ServiceDefinition, meter: MeterSeries, found: Measured) ->
     low, value, high = ((1.0 - unmetered) * end for end in _ends(measured))
     much = value > allowed + JUST_SHARE
     if not much and value + unmetered > allowed + JUST_SHARE:
-        why = f"readings missing: {found.missing_s:g} s of the event were not metered"
+        why = f"{spoken(found.missing_s)} of the event were not metered"
         return judged(None, supply="readings", why=why)
     if much:
         return judged("fail", certain=low > allowed)

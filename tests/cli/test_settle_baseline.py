@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from ebplan import cli
 from ebplan.settlement.baseline_report import BaselineReport
+from ebplan.settlement.delivery import Delivery
+from ebplan.settlement.grid_report import GridReport
 from ebplan.settlement.meter_file import read_meter
 
 SETTLE = Path(__file__).parents[2] / "examples" / "settle"
@@ -71,6 +73,61 @@ def test_csv_reaches_around_the_event_and_the_figure_is_drawn(tmp_path: Path) ->
     assert len(lines) == 1 + 8
     assert lines[1].startswith("2026-06-25T16:00:00+09:00,")
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_written_goes_on_to_a_delivery_and_a_report(tmp_path: Path) -> None:
+    """The chain of docs/baselines.md."""
+    table = tmp_path / "baseline.csv"
+    done = baseline(HISTORY, "--event", EVENT, "--notice", 180, "-o", table)
+    assert done.exit_code == 0
+    assert len(table.read_text().splitlines()) == 1 + 8
+    asked = (HISTORY, "--event", EVENT, "--baseline", table)
+    words = ["settle", "delivery", *map(str, asked), "--baseline-error", "15.4", "--json"]
+    found = Delivery.parse(CliRunner().invoke(cli.main, words).stdout.encode())
+    assert found.depth_kw is not None
+    assert found.depth_kw.low is not None
+    assert found.depth_kw.high is not None
+    assert found.depth_kw.low < 150.0 < found.depth_kw.high
+    words = ["settle", "report", *map(str, asked), "--resource", "site-1"]
+    report = GridReport.parse(CliRunner().invoke(cli.main, words).stdout.encode())
+    inside = [i.delivered_kw for i in report.intervals[2:6]]
+    assert sum(kw or 0.0 for kw in inside) / 4.0 == pytest.approx(-(found.depth_kw.value or 0.0))
+
+
+def test_where_nothing_is_known_after_the_event_its_baseline_is_written_alone(
+    tmp_path: Path,
+) -> None:
+    rows = HISTORY.read_text().splitlines()
+    last = next(i for i, row in enumerate(rows) if row.startswith("2026-06-25T19:00"))
+    (tmp_path / "cut.csv").write_text("\n".join(rows[:last]) + "\n")
+    table = tmp_path / "baseline.csv"
+    done = baseline(tmp_path / "cut.csv", "--event", EVENT, "--rule", "regression", "-o", table)
+    assert done.exit_code == 0
+    assert "the event alone" in done.stderr
+    assert len(table.read_text().splitlines()) == 1 + 4
+
+
+def test_a_history_in_another_unit_is_named(tmp_path: Path) -> None:
+    head, *rows = HISTORY.read_text().splitlines()
+    parts = [row.split(",") for row in rows]
+    small = [f"{at},{float(kw) / 1000.0},{load}" for at, kw, load in parts]
+    (tmp_path / "mw.csv").write_text("\n".join([head, *small]) + "\n")
+    done = baseline(tmp_path / "mw.csv", "--event", EVENT)
+    assert done.exit_code == 2
+    assert 'unit = "MW"' in done.output
+
+
+@pytest.mark.parametrize("length", ["2h", "120min", "7200s", "7200"])
+def test_a_duration_has_the_units_of_an_offer(length: str) -> None:
+    done = baseline(HISTORY, WHEN[0], WHEN[1], "--duration", length, "--json")
+    assert BaselineReport.parse(done.output.encode()).duration_s == 7200.0
+
+
+@pytest.mark.parametrize("length", ["two", "-1h", "nan", "1d", ""])
+def test_what_is_no_duration_is_refused(length: str) -> None:
+    done = baseline(HISTORY, WHEN[0], WHEN[1], "--duration", length)
+    assert done.exit_code == 2
+    assert "no duration: write e.g. 10s, 30min, 4h" in done.output
 
 
 def test_an_event_to_come_is_drawn_too(tmp_path: Path) -> None:

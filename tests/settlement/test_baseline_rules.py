@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -309,20 +310,22 @@ def test_the_last_value_needs_its_minutes_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("start", "duration_s", "notice", "told"),
     [
-        ({"start": datetime(2026, 6, 8, 17)}, "start: .*with its zone"),
-        ({"duration_s": 0.0}, "duration_s"),
-        ({"duration_s": 90_000.0}, "day by day"),
-        ({"notice": on(8)}, "not after the start"),
+        (datetime(2026, 6, 8, 17), 3600.0, None, "start: .*with its zone"),
+        (on(7), 0.0, None, "duration_s"),
+        (on(7), 90_000.0, None, "day by day"),
+        (on(7), 3600.0, on(8), "not after the start"),
     ],
 )
-def test_what_is_no_window_is_refused(change: dict[str, object], told: str) -> None:
+def test_what_is_no_window_is_refused(
+    start: datetime, duration_s: float, notice: datetime | None, told: str
+) -> None:
     with pytest.raises(InputError, match=told):
-        Window(**{"start": on(7), "duration_s": 3600.0, **change})  # type: ignore[arg-type]
+        Window(start, duration_s, notice)
 
 
-def test_days_are_read_one_a_line(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_days_are_read_one_a_line(tmp_path: Path) -> None:
     file = tmp_path / "holidays.txt"
     file.write_text("# of Japan\n2026-07-20,海の日\n\n2026-08-11  # 山の日\n", encoding="utf-8")
     assert read_days(file) == {date(2026, 7, 20), date(2026, 8, 11)}

@@ -36,7 +36,12 @@ def plan_and_state() -> tuple[Plan, State]:
     return Planner(case.site).plan(case.event, case.state), case.state
 
 
-def metered(*, without: slice | NDArray[np.intp] | None = None, **other: object) -> GridReport:
+def metered(
+    *,
+    without: slice | NDArray[np.intp] | None = None,
+    available: tuple[Available, ...] = (),
+    assumed: tuple[str, ...] = (),
+) -> GridReport:
     meter = response()
     if without is not None:
         keep = np.ones(len(meter), dtype=bool)
@@ -53,7 +58,8 @@ def metered(*, without: slice | NDArray[np.intp] | None = None, **other: object)
         interval_s=300.0,
         meter=meter,
         baseline=reference(meter, meter.seconds(START)),
-        **other,  # type: ignore[arg-type]
+        available=available,
+        assumed=assumed,
     )
 
 

@@ -18,14 +18,13 @@ from ebplan.settlement.series import MeterSeries
 START = datetime(2026, 6, 1, 3, 0, tzinfo=UTC)
 
 
-def series(kw: list[float] | np.ndarray, interval_s: float = 60.0, **others: object) -> MeterSeries:
+def series(kw: list[float] | np.ndarray, interval_s: float = 60.0) -> MeterSeries:
     values = {"grid_kw": np.asarray(kw, dtype=float)}
     return MeterSeries(
         start=START,
         interval_s=interval_s,
         time_s=interval_s * np.arange(len(kw)),
         values=values,
-        **others,  # type: ignore[arg-type]
     )
 
 
