@@ -21,7 +21,7 @@ BASELINE = (
     "--event",
     "examples/settle/event.json",
     "--notice",
-    "180",
+    "3h",
 )
 BASELINE_FIGURE = "docs/figures/baseline.png"
 DELIVERY = (

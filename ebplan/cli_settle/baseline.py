@@ -64,9 +64,9 @@ SHOWN_BEFORE_S, SHOWN_AFTER_S = 4 * 3600.0, 3600.0
 @calendar_options
 @click.option(
     "--around",
-    type=click.FloatRange(min=0.0),
-    help="Give the baseline from this many minutes before the event to as many after it; absent, "
-    "-o writes what settle delivery looks at.",
+    type=duration_type,
+    help="Write and draw so much before and after the event as well, e.g. 1h; what a delivery "
+    "looks at if absent.",
 )
 @json_option
 @click.option("-o", "--output", type=FILE, help="Write the baseline as CSV.")
@@ -127,8 +127,8 @@ def _window(
     event: Event | None,
     start: str | None,
     duration_s: float | None,
-    notice_min: float,
-    around_min: float,
+    notice_s: float,
+    around_s: float,
 ) -> Window:
     """Return the hours of the event."""
     from ebplan.settlement.window import Window
@@ -144,9 +144,9 @@ def _window(
     return Window(
         start=begin,
         duration_s=length_s,
-        notice=begin - timedelta(minutes=notice_min),
-        before_s=60.0 * around_min,
-        after_s=60.0 * around_min,
+        notice=begin - timedelta(seconds=notice_s),
+        before_s=around_s,
+        after_s=around_s,
     )
 
 

@@ -145,7 +145,7 @@ def delivery(
             baseline_name,
             calendar=calendar_of(event.start, event.duration_s, holidays, left_out, zone),
             error_kw=error_kw,
-            notice_s=60.0 * notice,
+            notice_s=notice,
             confidence=confidence,
             accuracy=accuracy,
         )

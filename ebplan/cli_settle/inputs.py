@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ebplan.cli_types import duration
+
 if TYPE_CHECKING:
     from ebplan.event import Event
     from ebplan.plan import Plan
@@ -27,10 +29,10 @@ meter_start_option = click.option(
 )
 notice_option = click.option(
     "--notice",
-    type=click.FloatRange(min=0.0),
-    default=0.0,
+    type=duration,
+    default="0s",
     show_default=True,
-    help="The site heard of the event this many minutes before its start.",
+    help="The site heard of the event so long before its start, e.g. 3h.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

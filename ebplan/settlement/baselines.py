@@ -90,7 +90,7 @@ class Baseline:
                 field="baseline",
                 value=f"asked from {at_s.min():g} s to {at_s.max():g} s",
                 allowed=f"0 to {edges_s[-1]:g} s after {self.start.isoformat()}",
-                remedy="make it for a longer window: --around MINUTES; in Python before_s, after_s",
+                remedy="make it for a longer window: --around e.g. 2h; in Python before_s, after_s",
             )
         summed = np.r_[0.0, np.cumsum(self.kw * self.interval_s)]
         return np.asarray(np.interp(at_s, edges_s, summed))

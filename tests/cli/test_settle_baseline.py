@@ -28,7 +28,7 @@ def baseline(*arguments: object) -> Result:
 
 
 def test_the_table_has_every_rule_its_errors_and_the_nearest() -> None:
-    done = baseline(HISTORY, "--event", EVENT, "--notice", 180)
+    done = baseline(HISTORY, "--event", EVENT, "--notice", "3h")
     assert done.exit_code == 0
     for rule in ("last_value:30", "high_4_of_5", "high_4_of_5_unadjusted", "regression"):
         assert rule in done.output
@@ -66,7 +66,7 @@ def test_one_rule_is_taken_and_says_its_days() -> None:
 def test_csv_reaches_around_the_event_and_the_figure_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     table, figure = tmp_path / "baseline.csv", tmp_path / "baseline.png"
-    done = baseline(HISTORY, *WHEN, "--around", 60, "-o", table, "--plot", figure)
+    done = baseline(HISTORY, *WHEN, "--around", "1h", "-o", table, "--plot", figure)
     assert done.exit_code == 0
     lines = table.read_text().splitlines()
     assert lines[0] == "begins_at,baseline_kw"
@@ -78,7 +78,7 @@ def test_csv_reaches_around_the_event_and_the_figure_is_drawn(tmp_path: Path) ->
 def test_what_is_written_goes_on_to_a_delivery_and_a_report(tmp_path: Path) -> None:
     """The chain of docs/baselines.md."""
     table = tmp_path / "baseline.csv"
-    done = baseline(HISTORY, "--event", EVENT, "--notice", 180, "-o", table)
+    done = baseline(HISTORY, "--event", EVENT, "--notice", "3h", "-o", table)
     assert done.exit_code == 0
     assert len(table.read_text().splitlines()) == 1 + 8
     asked = (HISTORY, "--event", EVENT, "--baseline", table)
