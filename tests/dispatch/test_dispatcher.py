@@ -117,7 +117,7 @@ async def test_a_plan_is_carried_out_and_taken_back(plan: Plan) -> None:
 
 async def test_a_node_that_hangs_delays_neither_router_nor_battery(plan: Plan) -> None:
     bench = Bench()
-    bench.gpus._timeout_s = 8.0
+    bench.gpus._timeout_s = 3.0
     dispatcher = Dispatcher(bench.devices, clock=bench.clock)
     async with bench.leased() as keeper:
         bench.gpus.fault = "silent"
