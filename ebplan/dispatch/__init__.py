@@ -6,6 +6,7 @@ devices. What comes back is a list of answers, for the estimator and the audit.
 """
 
 from ebplan.dispatch.dispatcher import Dispatcher, PoolInstances
+from ebplan.dispatch.leased import follow_leased
 from ebplan.dispatch.notes import Note, Notes
 
-__all__ = ["Dispatcher", "Note", "Notes", "PoolInstances"]
+__all__ = ["Dispatcher", "Note", "Notes", "PoolInstances", "follow_leased"]

@@ -24,7 +24,7 @@ from ebplan.adapters.lease import LeaseKeeper
 from ebplan.adapters.roles import Droop
 from ebplan.adapters.site_devices import Place, SiteDevices
 from ebplan.disaggregate import Instance
-from ebplan.dispatch import Dispatcher, PoolInstances
+from ebplan.dispatch import Dispatcher, PoolInstances, follow_leased
 from ebplan.errors import InputError
 from ebplan.frequency import ResponseCurve
 
@@ -216,3 +216,33 @@ async def test_an_instance_without_an_engine_is_refused(plan: Plan) -> None:
     strangers = {"llama70b": PoolInstances([Instance(f"x{i}", "active") for i in range(4)])}
     with pytest.raises(InputError, match="name the instances as the engines"):
         await dispatcher.follow(plan, strangers)
+
+
+@pytest.mark.parametrize("cut_s", [None, 40.0])
+async def test_the_site_is_handed_back_at_the_end_or_when_cut(
+    plan: Plan, cut_s: float | None
+) -> None:
+    bench = Bench()
+    held: list[LeaseKeeper] = []
+    following = asyncio.create_task(
+        follow_leased(
+            plan,
+            instances(),
+            bench.devices,
+            lease_s=3.0,
+            clock=bench.clock,
+            ready=held.append,
+        )
+    )
+    while not following.done():
+        await bench.clock.advance(0.5)
+        now_s = bench.clock.now_s()
+        if now_s == cut_s:
+            following.cancel()
+    assert held
+    if cut_s is None:
+        assert all(isinstance(answer, Applied) for answer in following.result().values())
+    assert not any(device.leased for device in (bench.gpus, bench.router, bench.battery))
+    assert {bench.gpus.cap_w(g) for g in range(8)} == {600.0}
+    assert [bench.router.weight(name) for name in NAMES] == [1.0] * 4
+    assert bench.battery.battery_kw == 0.0
