@@ -102,8 +102,6 @@ class HaproxyRouter:
             leased=leased,
             lower_share=share if leased else dict.fromkeys(share, 0.0),
             admitted_per_s=limit if leased else dict.fromkeys(limit),
-                c: _rate(admit.get(c, UNLIMITED)) if leased else None for c in self._classes
-            },
         )
 
     # --- commands --------------------------------------------------------------------------------
