@@ -12,78 +12,50 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ebplan.adapters.modbus.connection import ModbusAddress
+from ebplan.adapters.modbus.drive import BatterySettings
 from ebplan.adapters.secrets import SecretSource
 from ebplan.document import Document, FieldFault, NonNegative, Part, Positive
 from ebplan.site.pool import Name
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 
-
-class TlsSpec(Part):
-    """Mutual TLS: the device shows its certificate, and so do we. There are no defaults."""
-
-    authority: str
-    """File with the certificate authority that signed the device's certificate."""
-    certificate: str
-    """File with our certificate."""
-    key: str
-    """File with its key, readable by its owner only."""
-    server_name: str | None = None
-    """Name in the device's certificate, where it is not its host."""
-
-
-class ModbusSpec(Part):
-    """How a Modbus/TCP device is reached."""
-
-    host: str
-    """Address or name."""
-    port: Port = 502
-    """802 is usual with TLS."""
-    unit: int = Field(default=1, ge=0, le=255)
-    """Unit identifier."""
-    timeout_s: Positive = 0.5
-    """How long an answer is waited for."""
-    tls: TlsSpec | None = None
-    """Mutual TLS; None: the wire is trusted, and docs/security.md says what that means."""
-    serial: str | None = None
-    """Serial number the device must show; a device swapped for another is not commanded."""
-
-
-class ConverterSpec(ModbusSpec):
+class ConverterSpec(Part):
     """A battery converter."""
 
     driver: Literal["sunspec", "sunspec_legacy", "register_map"]
-    """Models 701-715; models 103-124; or a map declared in a file."""
-    charge_limit_kw: NonNegative
-    """The most it is ever told to charge, whatever a plan says."""
-    discharge_limit_kw: NonNegative
-    """The most it is ever told to discharge, whatever a plan says."""
+    """Models 701 to 715; models 103 to 124; or a map declared in a file."""
+    address: ModbusAddress | None = None
+    """Where it is; a declared map says that itself."""
     register_map: str | None = None
-    """The declared map, with driver ``register_map``."""
+    """The declared map, with driver ``register_map``; its path counts from this file."""
+    settings: BatterySettings = BatterySettings()
+    """What it may be told at most, whatever a plan says, and who it must be."""
     commissioning: str | None = None
-    """The record that `ebplan commission` wrote; without, it is not armed."""
-    guarded_by: str | None = None
-    """Who else puts it to rest when nobody renews (a PLC), where its own timer is not real."""
+    """The record that ``ebplan commission`` wrote; its path counts from this file."""
 
     @model_validator(mode="after")
-    def _map_where_it_is_one(self) -> ConverterSpec:
-        _require_map(self.driver, self.register_map)
+    def _found_in_one_way(self) -> ConverterSpec:
+        _require_one(self.driver, self.address, self.register_map)
         return self
 
 
-class MeterSpec(ModbusSpec):
+class MeterSpec(Part):
     """The meter at the connection point."""
 
     driver: Literal["sunspec", "register_map"]
-    """Models 201-204 (or 701); or a map declared in a file."""
+    """Models 201 to 214 (or 701); or a map declared in a file."""
+    address: ModbusAddress | None = None
+    """Where it is; a declared map says that itself."""
     register_map: str | None = None
-    """The declared map, with driver ``register_map``."""
+    """The declared map, with driver ``register_map``; its path counts from this file."""
+    serial: str | None = None
+    """Serial number that it must show."""
     age_s: NonNegative = 1.0
     """How old a reading may be: the meter's own averaging and refreshing."""
 
     @model_validator(mode="after")
-    def _map_where_it_is_one(self) -> MeterSpec:
-        _require_map(self.driver, self.register_map)
+    def _found_in_one_way(self) -> MeterSpec:
+        _require_one(self.driver, self.address, self.register_map)
         return self
 
 
@@ -92,10 +64,8 @@ class RouterSpec(Part):
 
     driver: Literal["haproxy"]
     """HAProxy by its runtime API."""
-    socket: str
-    """Its admin socket, mode 0600."""
     config: str
-    """The file its configuration was rendered from."""
+    """The document that its configuration was rendered from; its path counts from this file."""
     timeout_s: Positive = 0.5
     """How long an answer is waited for."""
 
@@ -220,11 +190,19 @@ def _places(engines: Iterable[EngineSpec]) -> Iterator[str]:
             yield f"{engine.node}/{gpu}"
 
 
-def _require_map(driver: str, register_map: str | None) -> None:
-    if (driver == "register_map") != (register_map is not None):
+def _require_one(driver: str, address: object, register_map: str | None) -> None:
+    declared = driver == "register_map"
+    if declared != (register_map is not None):
         raise FieldFault(
             field="register_map",
             value=register_map,
             allowed="a file with driver 'register_map', none with the others",
             remedy="add or remove register_map",
+        )
+    if declared == (address is not None):
+        raise FieldFault(
+            field="address",
+            value="an address" if address is not None else None,
+            allowed="an address with SunSpec drivers; a declared map holds its own",
+            remedy="add or remove address",
         )

@@ -5,8 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ebplan.adapters.roles import Battery, GpuPower, GridMeter, Leased, Router, Serving
+
+
+class Reads(Protocol):
+    """Whatever can be read."""
+
+    async def read(self) -> object:
+        """Return a reading, or why there is none."""
+        ...
+
+
+class Closes(Protocol):
+    """Whatever is open."""
+
+    async def close(self) -> None:
+        """Give up the connection."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,13 @@ class SiteDevices:
     """Where each engine is."""
     warm_prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What warms the caches of a pool."""
+    agent: Closes | None = None
+    """Who wakes engines when nobody renews; shared by them."""
+
+    def readable(self) -> dict[str, Reads]:
+        """Return everything that can be read, by name."""
+        meter = {} if self.meter is None else {"meter": self.meter}
+        return {**meter, **self.actuators()}  # type: ignore[dict-item]
 
     def actuators(self) -> dict[str, Leased]:
         """Return everything that holds a lease, by name."""
@@ -47,3 +71,5 @@ class SiteDevices:
         """Give up every connection; leases lapse by themselves."""
         devices = [*self.actuators().values(), *((self.meter,) if self.meter else ())]
         await asyncio.gather(*(device.close() for device in devices))
+        if self.agent is not None:
+            await self.agent.close()
