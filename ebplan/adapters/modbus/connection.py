@@ -137,6 +137,7 @@ class Connection:
         self._client: AsyncModbusTcpClient | None = None
         self._gone: asyncio.Future[None] | None = None
         self._silent = 0
+        self._turned_away: Failure | None = None
         self._tls = None if address.tls is None else address.tls.context()
 
     @property
@@ -171,15 +172,6 @@ class Connection:
         async with self._lock:
             return await self._ready()
 
-    async def regreet(self) -> Failure | None:
-        """Ask again whether this is the device: behind a gateway it may be exchanged unseen."""
-        async with self._lock:
-            was_open = self.connected
-            failure = await self._ready()
-            if failure is not None or not was_open:
-                return failure
-            return await self._welcome()
-
     async def close(self) -> None:
         """Close it; a later request opens it again."""
         async with self._lock:
@@ -200,8 +192,11 @@ class Connection:
         self._drop()
         now_s = self._clock.now_s()
         if self.health.failures and not may_try(self.health, now_s, self.policy):
+            if self._turned_away is not None:
+                return self._turned_away
             left_s = retry_at_s(self.health, self.policy) - now_s
             return Lost(f"{self.health.why}; tried again in {left_s:.3g} s")
+        self._turned_away = None
         self._client = self._new_client()
         try:
             opened = await self._client.connect()
@@ -228,6 +223,7 @@ class Connection:
             self._drop()
             return failure
         self._failed(failure.why, drop=True)
+        self._turned_away = failure
         return failure
 
     def _new_client(self) -> AsyncModbusTcpClient:
