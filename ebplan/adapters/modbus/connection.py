@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -106,6 +106,13 @@ class Lost:
 
 
 Failure = Denied | Stranger | Lost
+
+
+def after_a_write(failure: Failure) -> Failure:
+    """Return a failure of a later step: what came before it has been executed."""
+    return replace(failure, executed=True) if isinstance(failure, Lost) else failure
+
+
 Reply = Words | Failure
 Greeting = Callable[["Connection"], Awaitable[Failure | None]]
 
@@ -180,9 +187,9 @@ class Connection:
 
     # -- asked within a greeting, when the lock is held already --
 
-    async def read_in_greeting(self, address: int, count: int) -> Reply:
+    async def read_in_greeting(self, address: int, count: int, table: Table = "holding") -> Reply:
         """Return registers; only for a greeting."""
-        return await self._read(address, count, "holding")
+        return await self._read(address, count, table)
 
     # -- opening and closing --
 

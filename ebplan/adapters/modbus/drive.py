@@ -80,6 +80,8 @@ class Device:
     """Longest term of its timer; 0 where it has none."""
     local: bool = False
     """Whether somebody commands it on the spot."""
+    shortest_term_s: float = 0.0
+    """It reverts no sooner than this, whatever is asked."""
 
 
 class Drive(Protocol):

@@ -258,6 +258,9 @@ class DrivenBattery:
         device = await self._commandable("renew", ttl_s)
         if not isinstance(device, Device):
             return device
+        if ttl_s < device.shortest_term_s:
+            why = f"it reverts after {device.shortest_term_s:g} s, no sooner"
+            return self._refused("renew", ttl_s, why)
         longest_s = device.longest_term_s or ttl_s
         term_s = floor(min(ttl_s, longest_s))
         async with self._writing:

@@ -14,7 +14,7 @@ from ebplan.adapters.answers import Range
 from ebplan.adapters.clock import Clock
 from ebplan.adapters.health import BackOff
 from ebplan.adapters.modbus.commissioning import Commissioning
-from ebplan.adapters.modbus.connection import Denied, Failure, ModbusAddress
+from ebplan.adapters.modbus.connection import Denied, Failure, ModbusAddress, after_a_write
 from ebplan.adapters.modbus.drive import BatterySettings, Device, Held, Seen
 from ebplan.adapters.modbus.driven import DrivenBattery
 from ebplan.adapters.modbus.sunspec import Chain, Model
@@ -80,7 +80,8 @@ class LegacyDrive:
         failure = await self.device.write(model, "OutWRte", *words)
         if failure is not None:
             return failure
-        return await self.device.write(model, "StorCtl_Mod", BOTH_LIMITS)
+        failure = await self.device.write(model, "StorCtl_Mod", BOTH_LIMITS)
+        return None if failure is None else after_a_write(failure)
 
     async def extend(self, term_s: int) -> Failure | None:
         """Start the term anew and beat."""
@@ -91,7 +92,8 @@ class LegacyDrive:
         if failure is not None or store is None or "CtrlHb" not in store.points:
             return failure
         self._beat = (self._beat + 1) % 0xFFFF
-        return await self.device.write(store, "CtrlHb", self._beat)
+        failure = await self.device.write(store, "CtrlHb", self._beat)
+        return None if failure is None else after_a_write(failure)
 
     async def stop(self) -> Failure | None:
         """Hold 0 kW without a term, or leave it to the device's own mode."""

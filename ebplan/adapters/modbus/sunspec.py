@@ -313,6 +313,8 @@ def encode(kind: str, value: float) -> tuple[int, ...]:
 
     from sunspec2 import mb
 
+    if isnan(value):
+        raise ValueError(f"{value:g} means nothing as {kind}")
     info = mb.point_type_info[kind]
     try:
         number = value if kind.startswith("float") else int(value)

@@ -7,12 +7,13 @@ frequency without us.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ebplan.adapters.answers import (
     Answer,
     Applied,
     AppliedInPart,
     Range,
-    Unreachable,
     Unverified,
 )
 from ebplan.adapters.clock import Clock
@@ -60,6 +61,11 @@ class SunSpecBattery(DrivenBattery):
         Refused where the curve has a knee or a threshold: the model knows straight lines only.
         Beyond ``full_hz`` the converter goes on along the line, up to its rating.
         """
+        began_s = self._clock.now_s()
+        answer = await self._arm_or_disarm(droop)
+        return replace(answer, took_s=self._clock.now_s() - began_s)
+
+    async def _arm_or_disarm(self, droop: Droop) -> Answer:
         asked_kw = droop.capacity_kw
         why = cannot_say(droop)
         if why is not None:
@@ -103,9 +109,7 @@ class SunSpecBattery(DrivenBattery):
             return Unverified(
                 device=self.settings.name, command="arm_droop", asked=asked_kw, why=armed.why
             )
-        answer = self._failed(armed, "arm_droop", asked_kw)
-        # whether a curve without its answer is in force is not known, and not tried again
-        return answer if not isinstance(answer, Unreachable) else answer
+        return self._failed(armed, "arm_droop", asked_kw)
 
     def _armed(self, asked_kw: float, capacity_kw: float, why: str) -> Answer:
         name, command = self.settings.name, "arm_droop"

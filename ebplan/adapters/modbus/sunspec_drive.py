@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.health import BackOff
-from ebplan.adapters.modbus.connection import Denied, Failure, ModbusAddress, Words
+from ebplan.adapters.modbus.connection import Denied, Failure, ModbusAddress, Words, after_a_write
 from ebplan.adapters.modbus.drive import BatterySettings, Device, Held, Seen
 from ebplan.adapters.modbus.sunspec import Chain, Model
 from ebplan.adapters.modbus.sunspec_device import SunSpecDevice
@@ -97,7 +97,8 @@ class SunSpecDrive:
             return failure
         self._beat = self._beat % (2**31) + 1
         words = beats.encoded("ControllerHb", self._beat)
-        return await self.device.write(beats, "ControllerHb", *words)
+        failure = await self.device.write(beats, "ControllerHb", *words)
+        return None if failure is None else after_a_write(failure)
 
     async def stop(self) -> Failure | None:
         """Hold 0 kW without a term, or leave it to the device's own mode."""
@@ -213,12 +214,11 @@ class SunSpecDrive:
         return None if isinstance(reply, Words) else reply
 
     async def _one_by_one(self, model: Model, values: dict[str, tuple[int, ...]]) -> Failure | None:
-        switch = values.pop("WSetEna")
-        for name, written in values.items():
+        for i, (name, written) in enumerate(values.items()):
+            if name == "WSetEna" and self._settings.settle_s:
+                await self._clock.sleep(self._settings.settle_s)
             failure = await self.device.write(model, name, *written)
             optional = name in ("WSetRvrt", "WSetEnaRvrt") and isinstance(failure, Denied)
             if failure is not None and not optional:
-                return failure
-        if self._settings.settle_s:
-            await self._clock.sleep(self._settings.settle_s)
-        return await self.device.write(model, "WSetEna", *switch)
+                return after_a_write(failure) if i else failure
+        return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebplan.adapters.clock import Clock
-from ebplan.adapters.modbus.connection import Denied, Failure, Words
+from ebplan.adapters.modbus.connection import Denied, Failure, Words, after_a_write
 from ebplan.adapters.modbus.sunspec import Model
 from ebplan.adapters.modbus.sunspec_device import SunSpecDevice
 from ebplan.adapters.roles import Droop
@@ -48,7 +48,7 @@ async def disarm(device: SunSpecDevice, model: Model) -> Failure | None:
     state = await _state(device, model, "Ena")
     if isinstance(state, float):
         return None if state == 0 else Denied(0, "it does not switch its droop off")
-    return state
+    return after_a_write(state)
 
 
 async def arm(
@@ -75,9 +75,11 @@ async def arm(
     if not isinstance(reply, Words):
         return reply
     failure = await _adopt(device, model, control, clock)
-    if failure is None and (failure := await device.write(model, "Ena", 1)) is None:
-        return await _in_force(device, model, words, droop, rating_kw)
-    return failure
+    failure = failure or await device.write(model, "Ena", 1)
+    if failure is not None:
+        return after_a_write(failure)
+    armed = await _in_force(device, model, words, droop, rating_kw)
+    return armed if isinstance(armed, Armed) else after_a_write(armed)
 
 
 def slope(droop: Droop, rating_kw: float) -> float:

@@ -52,6 +52,10 @@ class Memory:
         """Whether there is such a point."""
         return (number, name) in self._points
 
+    def at(self, number: int, name: str) -> int:
+        """Return the register at which a point begins."""
+        return self.base + self._points[number, name][0]
+
     def touches(self, number: int, name: str, address: int, count: int) -> bool:
         """Whether registers from outside cover a point."""
         if not self.has(number, name):
