@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from ebplan.adapters.answers import Answer, Applied, AppliedInPart, Refused, is_number
@@ -43,15 +43,24 @@ class GpuKeeper:
     Args:
         gpus: the GPUs; nobody else commands them.
         restore_s: over how long they come back.
+        left_behind: whether a run before died: every GPU may have a limit or a clock of it.
         clock: what time it is.
     """
 
-    def __init__(self, gpus: OwnedGpus, restore_s: float, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        gpus: OwnedGpus,
+        restore_s: float,
+        *,
+        left_behind: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         self.restore_s = restore_s
         """Over how long they come back; 0 for at once."""
         self._gpus, self._clock = gpus, clock or MonotonicClock()
         self._one_call = asyncio.Lock()
         self._touched: set[int] = set()
+        self._suspect = left_behind
         self._holding: asyncio.Task[None] | None = None
 
     async def read(self) -> dict[str, Any]:
@@ -61,6 +70,7 @@ class GpuKeeper:
 
     async def set(self, request: dict[str, Any]) -> dict[str, Any]:
         """Cap GPUs or lock their clocks: ``{"cap": {"0": 450.0, "1": null}}``."""
+        command: Callable[[Mapping[int, float | None]], Awaitable[Mapping[int, Answer]]]
         match request:
             case {"cap": dict() as asked} if len(request) == 1:
                 command, values = self._gpus.cap, _by_gpu(asked)
@@ -78,11 +88,12 @@ class GpuKeeper:
         await self._hold()
         again_s, within_s = AGAIN_S[0], self.restore_s
         while missing := await self._missing():
+            self._touched |= set(missing)
             await self._ramp(missing, within_s)
-            failed = await self._missing()
-            if not failed:
+            self._suspect = False
+            if not self._touched:
                 break
-            _log.error("GPUs %s are not as they were before", ", ".join(map(str, failed)))
+            _log.error("not back: GPUs %s", ", ".join(map(str, sorted(self._touched))))
             await self._clock.sleep(again_s)
             again_s = min(2.0 * again_s, AGAIN_S[1])
         await self._let_go()
@@ -120,7 +131,7 @@ class GpuKeeper:
             found = {
                 gpu: reading.cap_w
                 for gpu, reading in readings.items()
-                if gpu in self._touched or _changed(reading, before_w.get(gpu))
+                if self._suspect or gpu in self._touched or _changed(reading, before_w.get(gpu))
             }
         return {**dict.fromkeys(sorted(self._touched - set(found))), **found}
 
