@@ -79,9 +79,12 @@ class GpuKeeper:
             case _:
                 raise ValueError("cap or lock_clock, one of them, by the number of the GPU")
         await self._hold()
-        self._touched |= {gpu for gpu, value in values.items() if value is not None}
+        new = {gpu for gpu, value in values.items() if value is not None} - self._touched
+        self._touched |= new
         async with self._one_call:
-            return {"answers": to_json(await command(values))}
+            answers = await command(values)
+        self._touched -= {gpu for gpu in new if isinstance(answers.get(gpu), Refused)}
+        return {"answers": to_json(answers)}
 
     async def safe(self, why: str) -> None:
         """Bring every GPU back; those that do not come are tried again and again."""
