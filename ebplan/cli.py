@@ -358,7 +358,7 @@ def _show_plan(problem: Problem, plan: Plan, *, as_json: bool, as_commands: bool
     if as_json:
         click.echo(plan.to_json())
     elif as_commands:
-        from ebplan.adapters import commands
+        from ebplan.adapters.commands import commands
 
         for command in commands(plan):
             click.echo(command.model_dump_json())

@@ -67,6 +67,10 @@ class FakeGpus(FakeDevice):
             for gpu in self.demand_w
         }
 
+    async def baseline_w(self) -> dict[int, float]:
+        """Return the limits that were requested before."""
+        return dict(self.requested_before_w)
+
     async def cap(
         self, w: Mapping[int, float | None], *, confirm_s: float = 0.0
     ) -> Mapping[int, Answer]:

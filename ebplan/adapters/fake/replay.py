@@ -17,26 +17,17 @@ import inspect
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import TypeAdapter
-
-from ebplan.adapters import answers, roles
 from ebplan.adapters.answers import Refused
 from ebplan.adapters.clock import Clock
+from ebplan.adapters.wire_json import from_json, to_json
 from ebplan.document import read_text, write_atomically
 from ebplan.errors import InputError
 
 T = TypeVar("T")
-
-_KINDS = {
-    kind.__name__: kind
-    for module in (answers, roles)
-    for kind in vars(module).values()
-    if isinstance(kind, type) and is_dataclass(kind)
-}
 
 
 @dataclass
@@ -66,7 +57,7 @@ class Recording:
             first, *calls = [json.loads(line) for line in read_text(path).splitlines()]
             recording = cls(first["device"], calls)
             for call in calls:
-                _from_json(call["result"])
+                from_json(call["result"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 field="(file)",
@@ -105,8 +96,8 @@ class _Recorder:
                 {
                     "at_s": at_s,
                     "call": name,
-                    "args": _to_json([*args, kwargs]),
-                    "result": _to_json(result),
+                    "args": to_json([*args, kwargs]),
+                    "result": to_json(result),
                 }
             )
             return result
@@ -133,17 +124,17 @@ class _Replayed:
         if not self._reads:
             raise ValueError(f"the recording of {self.name} has no reading")
         result = self._reads[0] if len(self._reads) == 1 else self._reads.popleft()
-        return _from_json(result)
+        return from_json(result)
 
     def _answer(self, name: str, args: list[Any]) -> Any:
-        asked = _to_json(args)
+        asked = to_json(args)
         if name == "close" and not (self._commands and self._commands[0]["call"] == "close"):
             return None
         if self._commands and (name, asked) == (
             self._commands[0]["call"],
             self._commands[0]["args"],
         ):
-            return _from_json(self._commands.popleft()["result"])
+            return from_json(self._commands.popleft()["result"])
         following = self._commands[0]["call"] if self._commands else "nothing"
         refused = Refused(
             device=self.name,
@@ -153,26 +144,3 @@ class _Replayed:
         )
         parts = args[0] if args and isinstance(args[0], Mapping) else None
         return refused if parts is None else dict.fromkeys(parts, refused)
-
-
-def _to_json(value: Any) -> Any:
-    """Return a value as JSON holds it, dataclasses and mappings by name."""
-    if is_dataclass(value) and not isinstance(value, type):
-        plain = TypeAdapter(type(value)).dump_python(value, mode="json")
-        return {"is": type(value).__name__, **plain}
-    if isinstance(value, Mapping):
-        return {"by": type(next(iter(value), "")).__name__, "of": [
-            [key, _to_json(entry)] for key, entry in value.items()
-        ]}  # fmt: skip
-    if isinstance(value, list | tuple):
-        return [_to_json(entry) for entry in value]
-    return value if value == value else "NaN"
-
-
-def _from_json(value: Any) -> Any:
-    if isinstance(value, dict) and "is" in value:
-        kind = _KINDS[value["is"]]
-        return TypeAdapter(kind).validate_python({k: v for k, v in value.items() if k != "is"})
-    if isinstance(value, dict):
-        return {key: _from_json(entry) for key, entry in value["of"]}
-    return value
