@@ -13,6 +13,7 @@ from ebplan.cli_errors import one_line_errors
 
 if TYPE_CHECKING:
     from ebplan.adapters.devices import DevicesSpec
+    from ebplan.adapters.modbus.commissioning import Commissioning
 
 FILE = click.Path(path_type=Path)
 REFUSED = 5
@@ -77,7 +78,7 @@ def _spec(file: Path) -> DevicesSpec:
 
 async def _try_battery(
     spec: DevicesSpec, file: Path, probe_kw: float | None, term_s: float, settle_s: float
-):  # type: ignore[no-untyped-def]
+) -> Commissioning | str:
     from ebplan.adapters.modbus.commission import commission as try_battery
     from ebplan.adapters.modbus.commissioning import Commissioning
     from ebplan.adapters.open_devices import open_battery, open_meter
