@@ -207,6 +207,8 @@ class Connection:
         self._client = self._new_client()
         try:
             opened = await self._client.connect()
+        except (OSError, ValueError):  # a name that is none
+            opened = False
         except BaseException:
             self._drop()
             raise

@@ -272,7 +272,8 @@ class DrivenBattery:
                 return self._unread(held, "renew", ttl_s)
             lapsed = _differ(held.kw, self._held_kw, device.step_kw)
             if lapsed and self._held_kw is not None:
-                why = f"it holds {held.kw} kW instead of {self._held_kw:g} kW: its term had ended"
+                now = "nothing" if held.kw is None else f"{held.kw:g} kW"
+                why = f"it holds {now} instead of {self._held_kw:g} kW: its term had ended"
                 self._held_kw = None
                 return Unverified(
                     device=name, command="renew", asked=ttl_s, why=why, read_back=held.kw
