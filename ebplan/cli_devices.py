@@ -70,10 +70,9 @@ def look_at_devices(file: Path) -> bool:
 
 def _spec(file: Path) -> DevicesSpec:
     from ebplan.adapters.devices import DevicesSpec
-    from ebplan.document import read_json, read_toml
+    from ebplan.document import read_data
 
-    read = read_toml if file.suffix == ".toml" else read_json
-    return DevicesSpec.parse(read(file), file=str(file))
+    return DevicesSpec.parse(read_data(file), file=str(file))
 
 
 async def _try_battery(

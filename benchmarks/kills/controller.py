@@ -16,7 +16,7 @@ from ebplan.adapters.lease import LeaseKeeper
 from ebplan.adapters.open_devices import open_devices
 from ebplan.disaggregate import Instance
 from ebplan.dispatch import Dispatcher, PoolInstances, follow_leased
-from ebplan.document import read_json, read_toml
+from ebplan.document import read_data, read_json
 from ebplan.plan import Plan
 
 
@@ -27,7 +27,7 @@ def _say_ready(keeper: LeaseKeeper) -> None:
 
 async def main(devices_file: Path, plan_file: Path) -> None:
     """Follow the plan on the devices of the file."""
-    spec = DevicesSpec.parse(read_toml(devices_file), file=str(devices_file))
+    spec = DevicesSpec.parse(read_data(devices_file), file=str(devices_file))
     devices = open_devices(spec, folder=devices_file.parent)
     plan = Plan.parse(read_json(plan_file), file=str(plan_file))
     pools = {

@@ -20,7 +20,7 @@ from ebplan.adapters.router.haproxy import HaproxyRouter
 from ebplan.adapters.serving.vllm import VllmServing
 from ebplan.adapters.serving.waked_client import WakeAgent
 from ebplan.adapters.site_devices import Place, SiteDevices
-from ebplan.document import read_json, read_toml
+from ebplan.document import read_data, read_json
 from ebplan.errors import InputError
 from ebplan.frequency import ResponseCurve
 
@@ -42,7 +42,7 @@ def open_devices(spec: DevicesSpec, *, folder: Path, clock: Clock | None = None)
     router = None
     if spec.router is not None:
         path = folder / spec.router.config
-        config = RouterConfig.parse(read_toml(path), file=str(path))
+        config = RouterConfig.parse(read_data(path), file=str(path))
         _know_servers(spec, config)
         router = HaproxyRouter(config, timeout_s=spec.router.timeout_s, clock=clock)
     agent = None if spec.waked is None else WakeAgent(Path(spec.waked), clock=clock)

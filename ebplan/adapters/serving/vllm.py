@@ -88,6 +88,8 @@ class VllmServing:
         self.name, self.url = name, url.rstrip("/")
         self._guardian, self._model, self._api_key = guardian, model, api_key
         self._timeout_s = timeout_s
+        self.turn_s = WAKE_S
+        """How long it may take to fall asleep, to wake, or to read a prompt."""
         self._clock = clock or MonotonicClock()
         self._session: ClientSession | None = None
         self._turning = asyncio.Lock()
@@ -140,7 +142,7 @@ class VllmServing:
             if not isinstance(answer, Applied):
                 return answer
             try:
-                await self._complete("1", WAKE_S)
+                await self._complete("1")
             except _NoAnswer as error:
                 why = f"awake, and does not answer a request: {error.why}"
                 return Unverified(device=self.name, command="wake", asked=None, why=why)
@@ -154,9 +156,9 @@ class VllmServing:
                 return Refused(device=self.name, command="warm", asked=asked, why="it is asleep")
             warm = 0
             for prompt in prompts:
-                await self._complete(prompt, WAKE_S)
+                await self._complete(prompt)
                 before = (await self._metrics()).values.get("prefix_cache_hits", 0.0)
-                await self._complete(prompt, WAKE_S)
+                await self._complete(prompt)
                 after = (await self._metrics()).values.get("prefix_cache_hits", 0.0)
                 warm += after > before
         except (_NoAnswer, NotVllm) as error:
@@ -203,10 +205,10 @@ class VllmServing:
     async def _turn(self, command: str, path: str, *, asleep: bool) -> Answer:
         """Tell it once, and make sure that it has turned."""
         try:
-            got = await self._ask("POST", path, timeout_s=WAKE_S)
+            got = await self._ask("POST", path, timeout_s=self.turn_s)
             if got.status != 200:
                 return self._refused(command, f"it answers {got.status}: {got.text[:120].strip()}")
-            until_s = self._clock.now_s() + WAKE_S
+            until_s = self._clock.now_s() + self.turn_s
             while await self._is_asleep() != asleep:
                 if self._clock.now_s() > until_s:
                     why = f"told, and still {'awake' if asleep else 'asleep'}"
@@ -216,14 +218,14 @@ class VllmServing:
             return self._lost(command, error)
         return Applied(device=self.name, command=command, asked=None, confirmed=None)
 
-    async def _complete(self, prompt: str, timeout_s: float) -> None:
+    async def _complete(self, prompt: str) -> None:
         """Let it write one token."""
         model = self._model
         if model is None:
             listed = await self._ask("GET", "/v1/models")
             model = self._model = _first_model(listed.text)
         body = {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0.0}
-        got = await self._ask("POST", "/v1/completions", json=body, timeout_s=timeout_s)
+        got = await self._ask("POST", "/v1/completions", json=body, timeout_s=self.turn_s)
         if got.status != 200 or '"abort"' in got.text:
             raise _NoAnswer(f"it answers {got.status}: {got.text[:120].strip()}", sent=True)
 

@@ -250,11 +250,11 @@ async def test_an_engine_that_misbehaves(
 
 
 async def test_a_command_whose_answer_is_lost_is_told_once(
-    engine: VllmDouble, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    engine: VllmDouble, agent: Agent
 ) -> None:
-    monkeypatch.setattr("ebplan.adapters.serving.vllm.WAKE_S", 0.3)
     async with FaultProxy(("127.0.0.1", engine.port)) as line:
         device = VllmServing("llama-0", f"http://127.0.0.1:{line.port}", guardian=agent)
+        device.turn_s = 0.3
         await line.turn(Fault.SILENT)
         answer = await device.wake()
         assert isinstance(answer, Unreachable)
