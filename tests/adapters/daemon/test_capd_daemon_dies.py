@@ -75,6 +75,15 @@ async def test_told_to_end_it_restores_and_ends_well(node: Node) -> None:
     assert not node.socket.exists()
 
 
+async def test_told_twice_it_does_not_take_its_time(node: Node) -> None:
+    async with node.capd("--restore-s", 30) as daemon, controller(node.socket, 20.0, 300.0):
+        daemon.terminate()
+        await until(lambda: node.stub.limits_w()[0] > 300.0)
+        daemon.terminate()
+        await asyncio.wait_for(daemon.wait(), 3.0)
+        assert node.stub.limits_w()[:4] == BEFORE_W
+
+
 async def test_its_next_start_restores_what_a_dead_run_left(node: Node) -> None:
     async with node.capd() as daemon, controller(node.socket, 20.0, 300.0):
         daemon.kill()
