@@ -29,6 +29,10 @@ class NoAnswer(Exception):
         super().__init__(why)
 
 
+class _TooSoon(NoAnswer):
+    """It was not even asked."""
+
+
 class DaemonClient:
     """One connection to one daemon, made when it is needed.
 
@@ -87,8 +91,11 @@ class DaemonClient:
         try:
             async with self._connecting:
                 if self._writer is None:
+                    self._be_patient()
                     await self._connect()
             return await self._exchange(op, self.timeout_s + longer_s, fields)
+        except _TooSoon as soon:
+            raise NoAnswer(soon.why, executed=False) from None
         except NoAnswer as failure:
             self.health = after_failure(self.health, self._clock.now_s(), failure.why)
             raise
@@ -100,10 +107,12 @@ class DaemonClient:
         if reading is not None:
             await asyncio.wait({reading})
 
+    def _be_patient(self) -> None:
+        """Leave a daemon that failed alone for a while; that is no further failure."""
+        if self.health.failures and not may_try(self.health, self._clock.now_s(), self._policy):
+            raise _TooSoon(f"left alone after a failure: {self.health.why}", executed=False)
+
     async def _connect(self) -> None:
-        now_s = self._clock.now_s()
-        if self.health.failures and not may_try(self.health, now_s, self._policy):
-            raise NoAnswer(f"left alone after a failure: {self.health.why}", executed=False)
         if self._reading is not None:
             await asyncio.wait({self._reading})  # the one before is on its way out
         try:

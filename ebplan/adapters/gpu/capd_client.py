@@ -30,12 +30,9 @@ from ebplan.adapters.daemon.capd_name import NAME
 from ebplan.adapters.daemon.client import DaemonClient, NoAnswer
 from ebplan.adapters.daemon.lease_client import released, renewed
 from ebplan.adapters.daemon.wire import MAYBE_EXECUTED, Denied
+from ebplan.adapters.gpu.nvml import MILLI, OVERSHOOT
 from ebplan.adapters.roles import GpuReading
 from ebplan.adapters.wire_json import from_json
-
-OVERSHOOT = 1.03
-"""A GPU under a cap draws up to this multiple of it: the regulation swings around the limit."""
-MILLI = 1000.0
 
 
 class CapdGpus:

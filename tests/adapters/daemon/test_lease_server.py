@@ -273,3 +273,22 @@ async def test_connections_are_bounded_and_never_cost_the_lease(
     for _, writer in crowd:
         writer.transport.abort()
     await until(lambda: server.connections == 1)
+
+
+async def test_many_peers_leave_nothing_behind(server: LeaseServer, shelf: Shelf) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def come_and_go() -> None:
+        peer = DaemonClient(server.path, "shelf")
+        await peer.ask("renew", ttl_s=5.0)
+        await peer.ask("set", what={"a": 1})
+        await peer.close()
+        await until(lambda: server.connections == 0 and not server.tenancy.returning)
+
+    await come_and_go()
+    files, tasks = open_files(), len(asyncio.all_tasks())
+    for _ in range(200):
+        await come_and_go()
+    assert (open_files(), len(asyncio.all_tasks())) == (files, tasks)
+    assert len(shelf.ways) == 201
