@@ -87,6 +87,7 @@ async def run_one(start: Start, fault_name: str, fault: Fault | None) -> Outcome
         first = await subject.command()
         if not isinstance(first, Applied | AppliedInPart):
             raise RuntimeError(f"{subject.name} does not work to begin with: {first}")
+        await subject.read()  # whatever it opens, it has opened by now
         files, tasks = _open_files(), len(asyncio.all_tasks())
         accepted = subject.line.accepted
         if fault is None:
@@ -94,6 +95,8 @@ async def run_one(start: Start, fault_name: str, fault: Fault | None) -> Outcome
             await asyncio.sleep(0.02)
         else:
             await subject.line.turn(fault)
+            if fault is Fault.EDIT:
+                subject.line.drop()  # nobody puts another device in place of an open connection
         answers, times = [], []
         until_s = time.monotonic() + BAD_S
         reading: object = None

@@ -33,6 +33,10 @@ class _TooSoon(NoAnswer):
     """It was not even asked."""
 
 
+class LeftAlone(NoAnswer):
+    """It failed a moment ago and is not asked yet."""
+
+
 class DaemonClient:
     """One connection to one daemon, made when it is needed.
 

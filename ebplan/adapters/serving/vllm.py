@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ebplan.adapters.answers import Answer, Applied, Refused, Unreachable, Unverified
 from ebplan.adapters.clock import Clock, MonotonicClock
+from ebplan.adapters.health import BackOff, Health, after_failure, after_success, may_try
 from ebplan.adapters.roles import ServingReading
 from ebplan.adapters.secrets import Secret
 from ebplan.adapters.serving.metrics import Metrics, NotVllm, read_metrics
@@ -71,6 +72,7 @@ class VllmServing:
         model: name of the model that it serves; the first that it lists if absent.
         api_key: its key, where it asks for one.
         timeout_s: how long an answer may take; waking and sleeping may take longer.
+        policy: how long it is left alone after it did not answer.
         clock: what time it is.
     """
 
@@ -83,6 +85,7 @@ class VllmServing:
         model: str | None = None,
         api_key: Secret | None = None,
         timeout_s: float = 2.0,
+        policy: BackOff | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.name, self.url = name, url.rstrip("/")
@@ -91,6 +94,8 @@ class VllmServing:
         self.turn_s = WAKE_S
         """How long it may take to fall asleep, to wake, or to read a prompt."""
         self._clock = clock or MonotonicClock()
+        self._policy = policy or BackOff(longest_s=5.0, steady_s=1.0)
+        self._health = Health()
         self._session: ClientSession | None = None
         self._turning = asyncio.Lock()
 
@@ -251,7 +256,19 @@ class VllmServing:
     async def _ask(
         self, method: str, path: str, *, timeout_s: float | None = None, **kwargs: Any
     ) -> _Got:
-        """Send one request, once."""
+        """Send one request, once; an engine that did not answer is left alone for a while."""
+        now_s = self._clock.now_s()
+        if self._health.failures and not may_try(self._health, now_s, self._policy):
+            raise _NoAnswer(f"left alone after a failure: {self._health.why}", sent=False)
+        try:
+            got = await self._send(method, path, timeout_s or self._timeout_s, **kwargs)
+        except _NoAnswer as error:
+            self._health = after_failure(self._health, self._clock.now_s(), error.why)
+            raise
+        self._health = after_success(self._health, self._clock.now_s(), self._policy)
+        return got
+
+    async def _send(self, method: str, path: str, within_s: float, **kwargs: Any) -> _Got:
         import aiohttp
 
         if self._session is None:
@@ -260,9 +277,7 @@ class VllmServing:
             # kept connections may be dead, and a request on one would be sent twice to find out
             connector = aiohttp.TCPConnector(force_close=True, limit=8)
             self._session = aiohttp.ClientSession(connector=connector, headers=headers)
-        limits = aiohttp.ClientTimeout(
-            total=timeout_s or self._timeout_s, sock_connect=self._timeout_s
-        )
+        limits = aiohttp.ClientTimeout(total=within_s, sock_connect=self._timeout_s)
         try:
             async with self._session.request(
                 method, self.url + path, timeout=limits, allow_redirects=False, **kwargs

@@ -15,6 +15,7 @@ from scenarios import Rig
 
 from ebplan.adapters import Applied, Refused, Serving, Unreachable, Unverified
 from ebplan.adapters.answers import Answer
+from ebplan.adapters.health import BackOff
 from ebplan.adapters.secrets import Secret
 from ebplan.adapters.serving.vllm import VllmServing
 from ebplan.twin.wire.fault_proxy import Fault, FaultProxy
@@ -232,7 +233,11 @@ async def test_an_engine_that_misbehaves(
 ) -> None:
     async with FaultProxy(("127.0.0.1", engine.port), slow_s=2.0) as line:
         device = VllmServing(
-            "llama-0", f"http://127.0.0.1:{line.port}", guardian=agent, timeout_s=0.2
+            "llama-0",
+            f"http://127.0.0.1:{line.port}",
+            guardian=agent,
+            timeout_s=0.2,
+            policy=BackOff(longest_s=0.4),
         )
         await device.renew(30.0)
         await line.turn(fault)
@@ -244,7 +249,9 @@ async def test_an_engine_that_misbehaves(
             assert answer.executed is executed  # it was not even read: nothing was told
         assert engine.calls["/sleep"] == 0
         assert line.open_connections <= 2
+        assert line.accepted < 15  # it is left alone between tries
         await line.turn(Fault.NONE)
+        await asyncio.sleep(0.5)
         assert isinstance(await device.sleep(), Applied)
         await device.close()
 
