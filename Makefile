@@ -59,9 +59,12 @@ validate: $(READY)
 measured-event: $(READY)
 	$(BIN)/python -m benchmarks.measured_event --write docs/measured_event.md --plot docs/figures/measured_event.png
 
-# promises carried out on the fluid plant; ten minutes
-reliability: $(READY)
+# promises carried out on the fluid plant, devices that misbehave, controllers that are killed; half an
+# hour
+reliability: adapter-tools
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md
+	$(BIN)/python -m benchmarks.faults --write docs/reliability.md
+	$(BIN)/python -m benchmarks.kills --write docs/reliability.md
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

@@ -96,7 +96,9 @@ async def run_one(start: Start, fault_name: str, fault: Fault | None) -> Outcome
         else:
             await subject.line.turn(fault)
             if fault is Fault.EDIT:
-                subject.line.drop()  # nobody puts another device in place of an open connection
+                # nobody puts another device in place of an open connection
+                subject.line.drop()
+                await asyncio.sleep(0.05)
         answers, times = [], []
         until_s = time.monotonic() + BAD_S
         reading: object = None

@@ -10,8 +10,10 @@ from pathlib import Path
 from benchmarks.faults.matrix import Start, Subject
 from ebplan.adapters.answers import Answer, Applied
 from ebplan.adapters.daemon.capd_name import NAME as CAPD
+from ebplan.adapters.daemon.engine_keeper import EngineKeeper
 from ebplan.adapters.daemon.gpu_keeper import GpuKeeper
 from ebplan.adapters.daemon.server import LeaseServer
+from ebplan.adapters.daemon.waked_name import NAME as WAKED
 from ebplan.adapters.fake import FakeGpus
 from ebplan.adapters.gpu.capd_client import CapdGpus
 from ebplan.adapters.modbus.connection import ModbusAddress
@@ -22,6 +24,7 @@ from ebplan.adapters.modbus.sunspec_battery import SunSpecBattery
 from ebplan.adapters.router.config import RouterConfig
 from ebplan.adapters.router.haproxy import HaproxyRouter
 from ebplan.adapters.serving.vllm import VllmServing
+from ebplan.adapters.serving.waked_client import WakeAgent
 from ebplan.twin.wire.fault_proxy import FaultProxy
 from ebplan.twin.wire.haproxy_bench import HaproxyBench, free_port
 from ebplan.twin.wire.sunspec_plant import PlantSettings, SunSpecPlant
@@ -157,6 +160,35 @@ async def gpus() -> AsyncIterator[Subject]:
         yield Subject("ebplan-capd", line, command, device.read, safe, device.close)
 
 
+@asynccontextmanager
+async def agent() -> AsyncIterator[Subject]:
+    """The agent that wakes engines, on its socket."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        engine = await stack.enter_async_context(VllmDouble())
+        keeper = EngineKeeper({"engine": engine.url}, folder / "watched.json")
+        server = LeaseServer(keeper, folder / "waked.sock", daemon=WAKED)
+        await server.start()
+        stack.push_async_callback(server.stop, 2.0)
+        line = await stack.enter_async_context(
+            FaultProxy(
+                str(folder / "waked.sock"),
+                listen=str(folder / "bad.sock"),
+                slow_s=1.0,
+                edit=lambda data: data.replace(WAKED.encode(), b"ebplan-else-x"),
+            )
+        )
+        device = WakeAgent(folder / "bad.sock", timeout_s=TIMEOUT_S)
+
+        async def command() -> Answer:
+            return await device.renew(5.0)
+
+        async def safe() -> str:
+            return "asleep" if engine.asleep else ""
+
+        yield Subject("ebplan-waked", line, command, command, safe, device.close)
+
+
 SUBJECTS: dict[str, Start] = {
     "SunSpec battery": sunspec_battery,
     "legacy battery": legacy_battery,
@@ -164,6 +196,7 @@ SUBJECTS: dict[str, Start] = {
     "HAProxy": router,
     "vLLM": serving,
     "ebplan-capd": gpus,
+    "ebplan-waked": agent,
 }
 """By the name in the table."""
 

@@ -87,7 +87,8 @@ async def site_bench(folder: Path, *, lease_s: float) -> AsyncIterator[SiteBench
         await _daemon(
             stack,
             folder / "capd.sock",
-            *("ebplan.adapters.daemon.capd", "--socket", str(folder / "capd.sock")),
+            "ebplan.adapters.daemon.capd",
+            *("--socket", str(folder / "capd.sock")),
             *("--baseline", str(folder / "limits.json"), "--restore-s", str(RESTORE_S)),
             environment=bench.gpus.environment(library),
         )
@@ -95,7 +96,8 @@ async def site_bench(folder: Path, *, lease_s: float) -> AsyncIterator[SiteBench
         await _daemon(
             stack,
             folder / "waked.sock",
-            *("ebplan.adapters.daemon.waked", "--socket", str(folder / "waked.sock")),
+            "ebplan.adapters.daemon.waked",
+            *("--socket", str(folder / "waked.sock")),
             *("--state", str(folder / "watched.json"), *watched),
         )
         _write_devices(bench)
@@ -187,10 +189,14 @@ def _write_devices(bench: SiteBench) -> None:
 
 
 async def _daemon(
-    stack: AsyncExitStack, socket: Path, *words: str, environment: dict[str, str] | None = None
+    stack: AsyncExitStack,
+    socket: Path,
+    module: str,
+    *words: str,
+    environment: dict[str, str] | None = None,
 ) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *words),
+        *(sys.executable, "-c", f"from {module} import main; main()", *words),
         env={**os.environ, **(environment or {})},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=(socket.parent / f"{socket.stem}.log").open("wb"),
@@ -212,4 +218,5 @@ async def _daemon(
         if process.returncode is not None:
             break
         await asyncio.sleep(0.02)
-    raise RuntimeError(f"{words[0]} does not start: see {socket.stem}.log")
+    said = (socket.parent / f"{socket.stem}.log").read_text()
+    raise RuntimeError(f"{module} does not start: {said[-500:]}")

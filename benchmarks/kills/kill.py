@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.kills.bench import LIMIT_W, RESTORE_S, SiteBench
+from benchmarks.kills.bench import RESTORE_S, SiteBench
 from benchmarks.kills.plan import LASTS_S
 from ebplan.adapters.answers import Unreachable
 
@@ -43,8 +43,8 @@ class Killed:
     """Until every limit was as before."""
     awake_s: float | None
     """Until every engine was awake."""
-    at_once: int
-    """The most GPUs whose limit came back within a tenth of the ramp."""
+    at_once: float
+    """Largest share of the watts that came back within a tenth of the ramp; 0 where none did."""
 
     @property
     def is_safe(self) -> bool:
@@ -57,13 +57,19 @@ class Killed:
         return done_s is not None and done_s <= within_s + RESTORE_S + SLACK_S
 
 
-async def kill_once(bench: SiteBench, plan_file: Path, how: signal.Signals, seed: int) -> Killed:
-    """Start a controller, kill it, watch.
+async def kill_once(
+    bench: SiteBench,
+    plan_file: Path,
+    how: signal.Signals,
+    seed: int,
+    latest_s: float = LASTS_S - 1.5,
+) -> Killed:
+    """Start a controller, kill it by ``latest_s`` of its plan, watch.
 
     Raises:
         RuntimeError: the controller does not come to hold its leases.
     """
-    at_s = random.Random(seed).uniform(0.2, LASTS_S - 1.5)
+    at_s = random.Random(seed).uniform(0.2, latest_s)
     log = bench.folder / "controller.log"
     with log.open("wb") as said:
         process = await asyncio.create_subprocess_exec(
@@ -78,20 +84,19 @@ async def kill_once(bench: SiteBench, plan_file: Path, how: signal.Signals, seed
         if len(ready.get("leased", ())) != 3 + len(bench.engines):
             raise RuntimeError(f"leases are missing: {ready}; {log.read_text()[-500:]}")
         await asyncio.sleep(at_s)
-        before = _in_use(bench)
-        history = len(bench.gpus.history())
+        before, limits_w = _in_use(bench), bench.gpus.limits_w()
         process.send_signal(how)
         killed_s = time.monotonic()
-        seen = await _watch(bench, killed_s, history)
+        seen = await _watch(bench, killed_s)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-    return Killed(how.name, at_s, bench.lease_s, before, *seen, _at_once(bench, killed_s))
+    return Killed(how.name, at_s, bench.lease_s, before, *seen, _at_once(bench, killed_s, limits_w))
 
 
 async def _watch(
-    bench: SiteBench, killed_s: float, history: int
+    bench: SiteBench, killed_s: float
 ) -> tuple[float | None, float | None, float | None, float | None, float | None]:
     """Return when battery, router, first and last cap, and engines were safe, and stayed so."""
     since: dict[str, float | None] = dict.fromkeys(("battery", "router", "caps", "awake"))
@@ -108,8 +113,9 @@ async def _watch(
         for name, is_safe in safe.items():
             earlier = since[name]
             since[name] = None if not is_safe else now_s if earlier is None else earlier
-        if begun_s is None and any(e.limit_w == LIMIT_W for e in bench.gpus.history()[history:]):
-            begun_s = now_s
+        if begun_s is None:
+            told = [e.at_s - killed_s for e in bench.gpus.history() if e.at_s > killed_s]
+            begun_s = min(told, default=None)
         # once more after the lease: nothing may wake up again behind our back
         done = all(value is not None for value in since.values())
         if done and now_s > bench.lease_s + 2.0 * SLACK_S:
@@ -125,7 +131,16 @@ def _in_use(bench: SiteBench) -> str:
     return ", ".join(parts) or "leases only"
 
 
-def _at_once(bench: SiteBench, killed_s: float) -> int:
-    """Return the most restores within a tenth of the ramp."""
-    times = [e.at_s for e in bench.gpus.history() if e.at_s > killed_s and e.limit_w == LIMIT_W]
-    return max((sum(t <= s < t + RESTORE_S / 10.0 for s in times) for t in times), default=0)
+def _at_once(bench: SiteBench, killed_s: float, limits_w: list[float]) -> float:
+    """Return the largest share of the restored watts within a tenth of the ramp."""
+    raised: list[tuple[float, float]] = []
+    held = dict(enumerate(limits_w))
+    for event in bench.gpus.history():
+        if event.at_s > killed_s:
+            raised.append((event.at_s, event.limit_w - held[event.gpu]))
+            held[event.gpu] = event.limit_w
+    total_w = sum(w for _, w in raised)
+    if total_w <= 0.0:
+        return 0.0
+    window_s = RESTORE_S / 10.0
+    return max(sum(w for s, w in raised if t <= s < t + window_s) for t, _ in raised) / total_w

@@ -36,7 +36,7 @@ def section(killed: Sequence[Killed]) -> str:
                     _times([getattr(one, name) for one in those])
                     for name in ("battery_s", "router_s", "caps_begun_s", "caps_done_s", "awake_s")
                 ),
-                str(max(one.at_once for one in those)),
+                f"{max(one.at_once for one in those):.0%}",
             )
         )
     lease_s = killed[0].lease_s
@@ -53,7 +53,7 @@ def section(killed: Sequence[Killed]) -> str:
             "its static weights, engines awake, and caps on their way back, which takes",
             f"{RESTORE_S:g} s more on purpose. That was so {safe} of {len(killed)} times, with a",
             f"lease of {lease_s:g} s. Seconds from the signal, median / longest; *caps at once* is",
-            "the most that came back within a tenth of that ramp.",
+            "the largest share of the watts that came back within a tenth of that ramp.",
             "",
             *table(HEAD, rows),
         )
