@@ -195,12 +195,13 @@ async def _daemon(
     *words: str,
     environment: dict[str, str] | None = None,
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", f"from {module} import main; main()", *words),
-        env={**os.environ, **(environment or {})},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=(socket.parent / f"{socket.stem}.log").open("wb"),
-    )
+    with (socket.parent / f"{socket.stem}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", f"from {module} import main; main()", *words),
+            env={**os.environ, **(environment or {})},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=log,
+        )
 
     async def stop() -> None:
         if process.returncode is None:

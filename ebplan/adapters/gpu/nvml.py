@@ -94,6 +94,7 @@ class NvmlGpus:
         self._timeout_s = timeout_s
         self._clock = clock or MonotonicClock()
         self._starter = Lane(f"{name} start")
+        self._opening = asyncio.Lock()
         self._gpus: dict[int, _Gpu] | None = None
         self._baseline_w: dict[str, float] = {}
 
@@ -335,17 +336,18 @@ class NvmlGpus:
 
     async def _open(self) -> dict[int, _Gpu]:
         """Return the GPUs, found once; looked for again after the library was lost."""
-        if self._gpus is None:
-            try:
-                found = await self._starter.run(lambda: _find(self._uuids), self._timeout_s)
-            except Exception as error:
-                raise _fault(error) from None
-            self._gpus = {
-                i: _Gpu(uuid, handle, Lane(f"{self.name} gpu{i}"), cap_range, clock_range)
-                for i, (uuid, handle, cap_range, clock_range, _) in found.items()
-            }
-            self._remember({uuid: limit_w for uuid, *_, limit_w in found.values()})
-        return self._gpus
+        async with self._opening:  # however many ask first, the library is started once
+            if self._gpus is None:
+                try:
+                    found = await self._starter.run(lambda: _find(self._uuids), self._timeout_s)
+                except Exception as error:
+                    raise _fault(error) from None
+                self._remember({uuid: limit_w for uuid, *_, limit_w in found.values()})
+                self._gpus = {
+                    i: _Gpu(uuid, handle, Lane(f"{self.name} gpu{i}"), cap_range, clock_range)
+                    for i, (uuid, handle, cap_range, clock_range, _) in found.items()
+                }
+            return self._gpus
 
     def _remember(self, found_w: dict[str, float]) -> None:
         """Keep the limits that were requested before the first of us came."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from math import nan
@@ -173,6 +174,13 @@ async def test_a_gpu_that_hangs_delays_no_other(stub: StubGpus, gpus: NvmlGpus) 
     stub.delay(0, "set_limit", 0.0)
     time.sleep(0.1)
     assert isinstance((await gpus.cap({0: 500.0}))[0], Applied)
+
+
+async def test_however_many_ask_first_all_are_answered(stub: StubGpus, gpus: NvmlGpus) -> None:
+    first, second, caps = await asyncio.gather(gpus.read(), gpus.read(), gpus.cap({0: 400.0}))
+    assert not isinstance(first, Unreachable)
+    assert not isinstance(second, Unreachable)
+    assert isinstance(caps[0], Applied)
 
 
 async def test_gpus_of_a_node_are_told_at_once(stub: StubGpus, gpus: NvmlGpus) -> None:
