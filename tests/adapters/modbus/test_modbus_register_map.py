@@ -142,7 +142,7 @@ async def test_its_switch_is_written_last() -> None:
 
 
 async def test_its_watchdog_is_its_term() -> None:
-    async with Plc(watchdog_s=1.0) as plc:
+    async with Plc(watchdog_s=0.4) as plc:
         declared = Plc.battery_map(plc.port, watchdog_s=1.0)
         battery = RegisterBattery(declared, GUARDED)
         assert isinstance(await battery.renew(0.9), Refused)
@@ -151,10 +151,10 @@ async def test_its_watchdog_is_its_term() -> None:
         assert answer.confirmed == 1.0
         await battery.hold(20.0)
         for _ in range(3):
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.15)
             assert isinstance(await battery.renew(1.0), Applied)
         assert plc.battery_kw == 20.0
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(0.5)
         reading = await battery.read()
         assert isinstance(reading, BatteryReading)
         assert reading.battery_kw == 0.0
