@@ -68,7 +68,8 @@ class ModbusAddress(Part):
     silent_requests: Annotated[int, Field(ge=1)] = 2
     """So many unanswered requests in a row close the connection."""
     two_connections: bool = True
-    """Whether set-points have a connection of their own, so that no poll delays them."""
+    """Whether set-points have a connection of their own, so that no poll delays them; a device
+    that takes one client only closes the second."""
     tls: TlsFiles | None = None
     """Certificates; without, nothing on the network proves who it is."""
 

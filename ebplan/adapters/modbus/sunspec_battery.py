@@ -74,7 +74,7 @@ class SunSpecBattery(DrivenBattery):
         if not isinstance(device, Device):
             return device
         model = self._sunspec.device.model(DROOPS)
-        if model is None:
+        if model is None or "RspTms_SF" not in model.points:
             return await super().arm_droop(droop)
         async with self._writing:
             if asked_kw == 0.0:

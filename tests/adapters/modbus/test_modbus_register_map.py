@@ -45,6 +45,19 @@ def _declared(**battery: object) -> dict[str, object]:
         ({"soc": {"address": 7, "type": "int64"}}, "battery.soc.type"),
         ({"sock": {"address": 7}}, "battery.sock"),
         (
+            {
+                "set_point": {
+                    "address": 2,
+                    "scale": 0.001,
+                    "unit": "kW",
+                    "positive": "discharge",
+                    "max_charge_kw": 30.0,
+                    "max_discharge_kw": 50.0,
+                }
+            },
+            "battery.set_point.max_discharge_kw",
+        ),
+        (
             {"power": {"address": 0, "unit": "kW", "positive": "drawn"}},
             "battery.power.positive",
         ),
