@@ -28,9 +28,9 @@ class BatterySettings(Part):
     max_discharge_kw: NonNegative | None = None
     """Discharge no faster than this."""
     soc_min: Fraction = 0.0
-    """Discharge no further than this."""
+    """Discharge no further than this, by the last reading."""
     soc_max: Fraction = 1.0
-    """Charge no further than this."""
+    """Charge no further than this, by the last reading."""
     tolerance_kw: NonNegative | None = None
     """How near measured power must come; 2 % of the rating where nothing is said."""
     first_term_s: Annotated[int, Field(ge=1, le=3600)] = 10

@@ -175,13 +175,19 @@ class LegacyDrive:
 
     def _understand(self, chain: Chain) -> tuple[range, ...] | Denied:
         sets, measures, rates = chain.first(SETS), chain.first(*MEASURES), chain.first(RATES)
-        if sets is None or measures is None:
+        if sets is None or measures is None or "Evt1" not in measures.points:
             return Denied(0, "it has no model 124 and none of 101 to 113")
         if not sets.is_there("OutWRte") or not sets.is_there("InOutWRte_RvrtTms"):
             return Denied(0, "its model 124 takes no limits, or no term")
         full_w = sets.number_of("WChaMax", sets.words)
         if not full_w:
             return Denied(0, "it does not tell its limit (WChaMax)")
+        try:
+            for percent in (-100.0, 100.0):
+                sets.encoded("OutWRte", percent)
+                sets.encoded("InWRte", percent)
+        except ValueError as error:
+            return Denied(0, f"its limits reach no 100 percent ({error})")
         self._full_kw = full_w / W_PER_KW
 
         def rated(name: str) -> float:

@@ -133,6 +133,7 @@ class SunSpecMeter:
 
     @staticmethod
     def _understand(chain: Chain) -> tuple[range, ...] | Denied:
-        if chain.first(*METERS, INVERTER) is None:
+        model = chain.first(*METERS, INVERTER)
+        if model is None or not {"W", "Hz"} <= model.points.keys():
             return Denied(0, "it has none of the models 201 to 214, and no 701")
         return ()

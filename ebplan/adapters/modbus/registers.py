@@ -120,6 +120,23 @@ class SetPointRegister(PowerRegister):
     max_discharge_kw: NonNegative
     """The device takes no faster discharge."""
 
+    @model_validator(mode="after")
+    def _can_say_its_range(self) -> SetPointRegister:
+        for name, kw in (
+            ("max_charge_kw", -self.max_charge_kw),
+            ("max_discharge_kw", self.max_discharge_kw),
+        ):
+            try:
+                self.encoded(kw / self.kw_per_unit)
+            except ValueError:
+                raise FieldFault(
+                    field=name,
+                    value=abs(kw),
+                    allowed=f"what {self.type} can say with this scale and unit",
+                    remedy="correct the type or the scale",
+                ) from None
+        return self
+
 
 class TextRegister(Part):
     """Text, two letters to a register."""

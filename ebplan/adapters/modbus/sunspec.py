@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import isnan
+from math import isfinite, isnan
 from typing import Any, Final
 
 from ebplan.adapters.modbus.connection import Denied, Failure, Reply, Stranger, Words
@@ -300,7 +300,7 @@ def decode(kind: str, words: Sequence[int]) -> Value:
         return None
     if isinstance(value, str):
         return value
-    return None if isnan(value) else float(value)
+    return float(value) if isfinite(value) else None
 
 
 def encode(kind: str, value: float) -> tuple[int, ...]:

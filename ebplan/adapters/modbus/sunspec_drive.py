@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.health import BackOff
@@ -117,7 +118,9 @@ class SunSpecDrive:
             return model.number_of(name, words, start)
 
         watts = number("WSet")
-        holds = number("WSetEna") == 1 and number("WSetMod") == IN_WATTS and watts is not None
+        holds = (
+            number("WSetEna") == 1 and number("WSetMod") in (None, IN_WATTS) and watts is not None
+        )
         return Held(
             watts / W_PER_KW if holds and watts is not None else None,
             number("WSetRvrtTms"),
@@ -153,13 +156,14 @@ class SunSpecDrive:
 
     def _understand(self, chain: Chain) -> tuple[range, ...] | Denied:
         sets, measures = chain.first(SETS), chain.first(MEASURES)
-        if sets is None or measures is None or "WSetRvrtTms" not in sets.points:
+        if sets is None or "WSetRvrtTms" not in sets.points or not _has(measures, "W"):
             return Denied(0, "it has no models 701 and 704 to set and measure power with")
         limits = limits_of(chain, self._settings.max_charge_kw, self._settings.max_discharge_kw)
         if limits is None:
             return Denied(0, "it does not tell its limits, and the site states none")
         try:
-            sets.encoded("WSet", 0.0)
+            for kw in (limits.low, limits.high):
+                sets.encoded("WSet", W_PER_KW * kw)
         except ValueError as error:
             return Denied(0, f"it takes no set-point in watts ({error})")
         step_kw = 10.0 ** (sets.scales.get("WSet_SF") or 0) / W_PER_KW
@@ -175,9 +179,9 @@ class SunSpecDrive:
     @staticmethod
     def _writable(sets: Model, beats: Model | None, droops: Model | None) -> Iterator[range]:
         yield sets.registers("WSetEna", "WSetRvrtTms")
-        if beats is not None and "ControllerHb" in beats.points:
+        if _has(beats, "ControllerHb"):
             yield beats.registers("ControllerHb", "ControllerHb")
-        if droops is not None:
+        if _has(droops, "RspTms_SF"):
             yield droops.registers("Ena", "AdptCtlReq")
             i = 0
             while f"Ctl.{i}.RspTms" in droops.points:
@@ -200,8 +204,9 @@ class SunSpecDrive:
             failure = await self._in_one(model, values)
             if not (isinstance(failure, Denied) and failure.code in BLOCK_IS_NOT_TAKEN):
                 return failure
-            self._apart = True
-        return await self._one_by_one(model, values)
+        failure = await self._one_by_one(model, values)
+        self._apart = self._apart or failure is None  # else the value was the matter, not the block
+        return failure
 
     async def _in_one(self, model: Model, values: dict[str, tuple[int, ...]]) -> Failure | None:
         where = model.registers("WSetEna", "WSetRvrtTms")
@@ -222,3 +227,7 @@ class SunSpecDrive:
             if failure is not None and not optional:
                 return after_a_write(failure) if i else failure
         return None
+
+
+def _has(model: Model | None, name: str) -> TypeGuard[Model]:
+    return model is not None and name in model.points

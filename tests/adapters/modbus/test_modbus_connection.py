@@ -56,6 +56,36 @@ async def test_an_answer_without_its_number_is_none() -> None:
         assert await line.read(0, 1) == Lost("an answer without its number")
 
 
+async def test_an_answer_of_another_unit_is_none() -> None:
+    def other_unit(request: bytes) -> bytes:
+        return registers(request[:6] + b"\x09" + request[7:], 7)
+
+    async with scripted(other_unit) as port, connected(port) as line:
+        assert isinstance(await line.read(0, 1), Lost)
+
+
+async def test_a_device_that_drops_an_idle_connection_is_met_again_at_once() -> None:
+    async with (
+        SunSpecPlant() as plant,
+        FaultProxy(("127.0.0.1", plant.port)) as bad,
+        connected(bad.port) as line,
+    ):
+        for times in range(1, 4):
+            assert isinstance(await line.read(40000, 2), Words)
+            assert line.opened == times
+            bad.drop()
+            await asyncio.sleep(0.02)
+            assert not line.connected
+        assert line.health.failures == 0
+
+
+@pytest.mark.parametrize("host", ["a..b", "no-such-name.invalid"])
+async def test_a_name_that_is_none_is_unreachable(host: str) -> None:
+    line = Connection(here(1, host=host))
+    assert isinstance(await line.read(0, 1), Lost)
+    await line.close()
+
+
 async def test_an_answer_with_another_number_is_waited_past() -> None:
     def late_and_right(request: bytes) -> bytes:
         wrong = (int.from_bytes(request[:2], "big") + 1) % 65536
@@ -84,7 +114,7 @@ async def test_a_write_without_an_answer_is_never_sent_again() -> None:
         answer = await line.write(3, [1])
         assert isinstance(answer, Lost)
         assert answer.executed
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.25)
         assert len(arrived) == 1
 
 

@@ -35,13 +35,13 @@ async def bench(device: str) -> AsyncIterator[tuple[SunSpecPlant | Plc, FaultPro
         plant = Plc()
     else:
         plant = SunSpecPlant(PlantSettings(models="legacy" if device == "legacy" else "der"))
-    async with plant, FaultProxy(("127.0.0.1", plant.port), slow_s=0.3) as line:
+    async with plant, FaultProxy(("127.0.0.1", plant.port), slow_s=0.2) as line:
         yield plant, line
 
 
 @asynccontextmanager
 async def battery_on(device: str, port: int) -> AsyncIterator[DrivenBattery]:
-    address = here(port, timeout_s=0.1)
+    address = here(port, timeout_s=0.06)
     battery: DrivenBattery
     if device == "sunspec":
         battery = SunSpecBattery(address, GUARDED, policy=SOON)
@@ -114,10 +114,10 @@ async def test_a_meter_answers_through_every_fault_and_comes_back(
         plant.meter_kw = 37.0
         meter: SunSpecMeter | RegisterMeter
         if device == "sunspec meter":
-            meter = SunSpecMeter(here(line.port, timeout_s=0.1), policy=SOON)
+            meter = SunSpecMeter(here(line.port, timeout_s=0.06), policy=SOON)
         else:
             declared = Plc.meter_map(line.port).model_copy(
-                update={"address": here(line.port, timeout_s=0.1)}
+                update={"address": here(line.port, timeout_s=0.06)}
             )
             meter = RegisterMeter(declared, policy=SOON)
         reading = await meter.read()

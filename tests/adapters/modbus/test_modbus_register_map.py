@@ -45,6 +45,19 @@ def _declared(**battery: object) -> dict[str, object]:
         ({"soc": {"address": 7, "type": "int64"}}, "battery.soc.type"),
         ({"sock": {"address": 7}}, "battery.sock"),
         (
+            {
+                "set_point": {
+                    "address": 2,
+                    "scale": 0.001,
+                    "unit": "kW",
+                    "positive": "discharge",
+                    "max_charge_kw": 30.0,
+                    "max_discharge_kw": 50.0,
+                }
+            },
+            "battery.set_point.max_discharge_kw",
+        ),
+        (
             {"power": {"address": 0, "unit": "kW", "positive": "drawn"}},
             "battery.power.positive",
         ),
@@ -142,7 +155,7 @@ async def test_its_switch_is_written_last() -> None:
 
 
 async def test_its_watchdog_is_its_term() -> None:
-    async with Plc(watchdog_s=1.0) as plc:
+    async with Plc(watchdog_s=0.4) as plc:
         declared = Plc.battery_map(plc.port, watchdog_s=1.0)
         battery = RegisterBattery(declared, GUARDED)
         assert isinstance(await battery.renew(0.9), Refused)
@@ -151,10 +164,10 @@ async def test_its_watchdog_is_its_term() -> None:
         assert answer.confirmed == 1.0
         await battery.hold(20.0)
         for _ in range(3):
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.15)
             assert isinstance(await battery.renew(1.0), Applied)
         assert plc.battery_kw == 20.0
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(0.5)
         reading = await battery.read()
         assert isinstance(reading, BatteryReading)
         assert reading.battery_kw == 0.0

@@ -74,6 +74,11 @@ def test_what_is_not_implemented_is_none(kind: str) -> None:
         encode(kind, mb.unimpl_value[kind] if kind != "float32" else float("nan"))
 
 
+def test_what_is_no_number_is_none() -> None:
+    for words in ((0x7FC0, 0), (0x7F80, 0), (0xFF80, 0), (0xFFFF, 0xFFFF)):
+        assert decode("float32", words) is None
+
+
 def test_text_ends_at_its_zero_and_is_never_refused() -> None:
     assert decode("string", (0x4142, 0x4300, 0xFFFF)) == "ABC"
     assert decode("string", (0x41FF, 0)) == "A\ufffd"
