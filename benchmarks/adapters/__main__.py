@@ -46,8 +46,8 @@ def section(told: list[Timed], caps: list[Timed]) -> str:
             *table(HEAD, [_row(one) for one in (*told, *caps)]),
             "",
             f"Eight caps at once take {direct:.2f} times as long as one (goal {RATIO_GOAL:g}:",
-            f"{reached}); through the daemon {by_daemon:.2f} times. The driver's calls are those of a",
-            f"stand-in that takes {gpu.CALL_S * 1e3:g} ms for each; a cap needs three, and what a",
+            f"{reached}); through the daemon {by_daemon:.2f} times. The driver's calls are a",
+            f"stand-in's that takes {gpu.CALL_S * 1e3:g} ms for each; a cap needs three. What a",
             "real driver takes is not known here.",
         )
     )
