@@ -118,7 +118,11 @@ class LeaseKeeper:
     async def renew(self, name: str) -> Answer:
         """Renew one lease now and remember the answer."""
         asked_s = self._clock.now_s()
-        answer = await self._actuators[name].renew(self.ttl_s)
+        try:
+            answer = await self._actuators[name].renew(self.ttl_s)
+        except Exception as error:  # one adapter's fault must not let every lease lapse
+            why = f"{type(error).__name__}: {error}"
+            answer = Unverified(device=name, command="renew", asked=self.ttl_s, why=why)
         self.last[name] = answer
         now_s = self._clock.now_s()
         match answer:
@@ -133,9 +137,16 @@ class LeaseKeeper:
 
     async def release(self) -> dict[str, Answer]:
         """Put every device into its safe state now; return the answers."""
-        answers = await asyncio.gather(*(a.release() for a in self._actuators.values()))
+        answers = await asyncio.gather(*(self._release(name) for name in self._actuators))
         self.leases.clear()
         return dict(zip(self._actuators, answers, strict=True))
+
+    async def _release(self, name: str) -> Answer:
+        try:
+            return await self._actuators[name].release()
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            return Unverified(device=name, command="release", asked=None, why=why)
 
     async def _keep(self, name: str) -> None:
         while True:

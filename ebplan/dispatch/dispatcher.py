@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ebplan.adapters.answers import Unreachable
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.commands import ArmDroop, Command, HoldConnectionPoint, RestConverter, commands
 from ebplan.adapters.roles import Battery, Droop
 from ebplan.adapters.site_devices import SiteDevices
-from ebplan.disaggregate import Instance, Switch, Timing, disaggregate
+from ebplan.disaggregate import Instance, Mode, Switch, Timing, disaggregate
 from ebplan.dispatch.connection_point import ConnectionPoint
 from ebplan.dispatch.fleet import Fleet, missing
 from ebplan.dispatch.notes import Note, Notes
+from ebplan.dispatch.wanted import wanted
 from ebplan.errors import InputError
 from ebplan.plan import Plan, PoolEpoch
 
@@ -60,7 +62,8 @@ class Dispatcher:
 
         Args:
             plan: what to do.
-            pools: the instances of each pool as they are when the plan starts.
+            pools: the instances of each pool as they are when the plan starts; what they really
+                are is read from the devices.
             start_s: the clock's seconds at the plan's 0; now if absent.
 
         Raises:
@@ -73,14 +76,27 @@ class Dispatcher:
         }
         self._meet(pools)
         end_s = start + plan.steps[-1].t_s + plan.steps[-1].duration_s
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_converter(commands(plan), start, end_s))
-            for name, epochs in plan.pools.items():
-                for epoch, switches in zip(epochs, turns[name], strict=True):
-                    group.create_task(self._follow_fleet(name, epoch, switches, start))
+        keeping = [asyncio.create_task(fleet.run()) for fleet in self.fleets.values()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_converter(commands(plan), start, end_s))
+                for name, epochs in plan.pools.items():
+                    first = {i.id: i.mode for i in pools[name].instances}
+                    group.create_task(self._follow_fleet(name, first, epochs, turns[name], start))
+                group.create_task(self._until(end_s))
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+        # what the last epoch wants is looked at once more: it may have begun a moment ago
+        await asyncio.gather(*(self.fleets[name].settle() for name in plan.pools))
 
     def _meet(self, pools: Mapping[str, PoolInstances]) -> None:
-        """Know the engines of each pool; those met before keep what they were told."""
+        """Know the engines of each pool.
+
+        Raises:
+            InputError: an instance has no engine.
+        """
         for name, pool in pools.items():
             for instance in pool.instances:
                 if instance.id not in self._devices.places:
@@ -91,17 +107,22 @@ class Dispatcher:
                         remedy="name the instances as the engines of the devices file",
                     )
             modes = {instance.id: instance.mode for instance in pool.instances}
-            known = self.fleets.get(name)
-            if known is None or set(known.modes) != set(modes):
-                self.fleets[name] = Fleet(self._devices, modes, self._clock, self.notes)
-            else:
-                known.modes.update(modes)
+            self.fleets[name] = Fleet(self._devices, modes, self._clock, self.notes, self._cycle_s)
 
     async def _follow_fleet(
-        self, pool: str, epoch: PoolEpoch, switches: Sequence[Switch], start_s: float
+        self,
+        pool: str,
+        modes: Mapping[str, Mode],
+        epochs: Sequence[PoolEpoch],
+        turns: Sequence[Sequence[Switch]],
+        start_s: float,
     ) -> None:
-        await self._until(start_s + epoch.t_s)
-        await self.fleets[pool].carry_out(epoch, switches)
+        """Want of the pool what each epoch wants, at its time."""
+        now: dict[str, Mode] = dict(modes)
+        for epoch, switches in zip(epochs, turns, strict=True):
+            await self._until(start_s + epoch.t_s)
+            now.update({switch.id: switch.to_mode for switch in switches})
+            self.fleets[pool].want(wanted(epoch, now))
 
     async def _follow_converter(
         self, listed: Sequence[Command], start_s: float, end_s: float
@@ -115,29 +136,34 @@ class Dispatcher:
             lacking = "battery" if battery is None else "meter"
             self.notes(missing(lacking, "hold", f"the site has no {lacking}"))
             return
-        point = ConnectionPoint(battery, meter)
-        following = False
+        point = ConnectionPoint(battery, meter, self._clock)
+        following, to_arm = False, None
         while (now_s := self._clock.now_s()) < end_s:
             while told and start_s + told[0].at_s <= now_s:
                 command = told.pop(0)
                 if isinstance(command, ArmDroop):
-                    await self._arm(battery, command.reserve_kw)
+                    to_arm = command.reserve_kw
                     continue
                 following = True
                 point.asked_kw = (
                     command.grid_kw if isinstance(command, HoldConnectionPoint) else None
                 )
+            if to_arm is not None and await self._arm(battery, to_arm):
+                to_arm = None
             if following:
                 self.notes(await point.step())
             next_s = start_s + told[0].at_s if told else end_s
             await self._until(min(self._clock.now_s() + self._cycle_s, max(next_s, now_s), end_s))
 
-    async def _arm(self, battery: Battery, reserve_kw: float) -> None:
-        """Arm the droop with the power that the plan keeps free for it."""
-        if self._droop is not None:
-            self.notes(await battery.arm_droop(replace(self._droop, capacity_kw=reserve_kw)))
-        elif reserve_kw > 0.0:
-            self.notes(missing("battery", "arm_droop", "the devices file declares no droop"))
+    async def _arm(self, battery: Battery, reserve_kw: float) -> bool:
+        """Arm the droop with the power that the plan keeps free; return whether that is over."""
+        if self._droop is None:
+            if reserve_kw > 0.0:
+                self.notes(missing("battery", "arm_droop", "no droop was given to arm"))
+            return True
+        answer = await battery.arm_droop(replace(self._droop, capacity_kw=reserve_kw))
+        self.notes(answer)
+        return not isinstance(answer, Unreachable)
 
     async def _until(self, at_s: float) -> None:
         if (left_s := at_s - self._clock.now_s()) > 0.0:

@@ -44,19 +44,29 @@ async def follow_leased(
     clock = clock or MonotonicClock()
     dispatcher = dispatcher or Dispatcher(devices, clock=clock)
     keeper = LeaseKeeper(devices.actuators(), lease_s, clock)
-    await asyncio.gather(*(keeper.renew(name) for name in devices.actuators()))
-    if ready is not None:
-        ready(keeper)
-    keeping = [asyncio.create_task(keeper.run()), asyncio.create_task(_beat(keeper, clock))]
+    working: list[asyncio.Task[None]] = []
     try:
-        await dispatcher.follow(plan, pools)
+        answers = await asyncio.gather(*(keeper.renew(name) for name in devices.actuators()))
+        for answer in answers:
+            dispatcher.notes(answer)  # who refuses its lease is told nothing, and that is said
+        if ready is not None:
+            ready(keeper)
+        working = [
+            asyncio.create_task(dispatcher.follow(plan, pools)),
+            asyncio.create_task(keeper.run()),
+            asyncio.create_task(_beat(keeper, clock)),
+        ]
+        # leases that nobody keeps any more, or a loop that fails, end the plan: loudly
+        done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        for task in keeping:
+        for task in working:
             task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
+        await asyncio.gather(*working, return_exceptions=True)
         # cancelled once more, a device might stay commanded until its lease ends
-        answers = await asyncio.shield(keeper.release())
-    return answers
+        released = await asyncio.shield(keeper.release())
+    return released
 
 
 async def _beat(keeper: LeaseKeeper, clock: Clock) -> None:
