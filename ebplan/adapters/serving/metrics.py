@@ -148,8 +148,9 @@ def _families(page: str) -> dict[str, Metric]:
                     found[name] = family
                 else:
                     found.setdefault(OLDER[name], family)
-    except (ValueError, IndexError, KeyError) as error:
-        raise NotVllm(f"no page of metrics: {error}") from None
+    except (ValueError, IndexError, KeyError):
+        # the error would quote the page, and an engine may write back the key that it was sent
+        raise NotVllm("no page of metrics: is it a vLLM engine?") from None
     return found
 
 
