@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+from aiohttp import web
 
 from ebplan.adapters import Applied, Refused
 from ebplan.adapters.answers import Answer
+from ebplan.adapters.health import BackOff
+from ebplan.adapters.secrets import Secret
+from ebplan.adapters.serving.vllm import VllmServing
 from ebplan.twin.wire.vllm_double import VllmDouble
 
+KEY = Secret("a-key-of-our-own")
+AT_ONCE = BackOff(first_s=0.0)
 PROMPT = "You are a helpful assistant that answers in one sentence. " * 4
 
 
@@ -61,3 +67,27 @@ async def post(url: str) -> int:
     """Post nothing; return the status."""
     async with aiohttp.ClientSession() as http, http.post(url) as got:
         return got.status
+
+
+class Strange(VllmDouble):
+    """An engine that answers some paths as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, web.Response] = {}
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: object) -> web.StreamResponse:
+        if request.path in self.answers:
+            self.calls[request.path] += 1
+            told = self.answers[request.path]
+            return web.Response(status=told.status, body=told.body, headers=told.headers)
+        return await super()._count(request, handler)
+
+
+def made(url: str, agent: Agent | None, timeout_s: float = 0.3) -> VllmServing:
+    device = VllmServing(
+        "llama-0", url, guardian=agent, api_key=KEY, timeout_s=timeout_s, policy=AT_ONCE
+    )
+    device.turn_s = 0.4
+    return device
