@@ -46,7 +46,8 @@ def section(outcomes: Sequence[Outcome]) -> str:
             f"{good} of {len(outcomes)} end well: no answer hangs, no connection, file or",
             "task is left over, the device is in no state that its limits forbid, and the adapter",
             "answers again by itself once the line is good. *Not sent*, *maybe executed* is what",
-            "the adapter says of the command; neither is ever sent again by itself.",
+            "the adapter says of the command; neither is ever sent again by itself. The GPU library",
+            "has no line: its refusals, hangs, lost and exchanged GPUs are in the tests of NVML.",
             "",
             *table(HEAD, rows),
         )
