@@ -114,6 +114,10 @@ class VllmServing:
             if asleep:
                 return Applied(device=self.name, command="sleep", asked=None, confirmed=None)
             answer = await self._turn("sleep", "/sleep?level=1&mode=wait", asleep=True)
+            if isinstance(answer, Refused) or (
+                isinstance(answer, Unreachable) and not answer.executed
+            ):
+                return answer
             return await self._still_watched() or answer
 
     async def wake(self) -> Answer:

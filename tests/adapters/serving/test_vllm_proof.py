@@ -204,3 +204,20 @@ async def test_a_prompt_that_cannot_be_read_is_refused(
     assert isinstance(await device.warm([PROMPT]), Refused)
     strange.answers["/v1/completions"] = web.Response(status=503)
     assert isinstance(await device.warm([PROMPT]), Unverified)
+
+
+async def test_a_command_that_was_refused_is_not_undone(
+    strange: Strange, device: VllmServing, leased_agent: Agent
+) -> None:
+    asked = 0
+
+    async def once(name: str, url: str) -> Answer:
+        nonlocal asked
+        asked += 1
+        return await Agent.watch(leased_agent, name, url)
+
+    leased_agent.watch = once  # type: ignore[method-assign]
+    strange.answers["/sleep"] = web.Response(status=404)
+    assert isinstance(await device.sleep(), Refused)
+    assert asked == 1
+    assert strange.calls["/wake_up"] == 0
