@@ -1,4 +1,6 @@
 """Serving engines: ``vllm`` commands one, ``metrics`` reads what it counts.
 
-``waked_client`` asks the local agent that wakes engines when nobody renews.
+``engine`` asks it what changes nothing, ``engine_http`` sends each request once. ``guardian`` is
+what an engine needs of whoever wakes it when nobody renews; ``waked_client`` asks the local agent
+that does.
 """

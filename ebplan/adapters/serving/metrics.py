@@ -1,5 +1,6 @@
 """What a vLLM engine counts: names of versions 0.9 to 0.33 and older ones, summed over its ranks.
 
+For a release or two an engine shows a family under its old name and its new one; it is read once.
 Counters only grow; one that falls tells that the engine has restarted. Percentiles come from two
 pages: a histogram counts since the start, so only the difference speaks of now.
 """
@@ -9,16 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import inf
+from math import inf, isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 PREFIX = "vllm:"
+STARTED = "process_start_time_seconds"
 OLDER = {
     "gpu_cache_usage_perc": "kv_cache_usage_perc",
     "gpu_prefix_cache_hits": "prefix_cache_hits",
     "gpu_prefix_cache_queries": "prefix_cache_queries",
     "time_per_output_token_seconds": "inter_token_latency_seconds",
 }
-"""Names before 0.9, and what they are called now."""
+"""Older names, and what they are called now."""
+SLEEP_LEVELS = {"awake": 0, "weights_offloaded": 1, "discard_all": 2}
+"""Level by the state that an engine says it is in."""
 REQUIRED = (
     "num_requests_running",
     "num_requests_waiting",
@@ -82,6 +90,8 @@ class Metrics:
     """Requests that ended well."""
     started_s: float | None
     """When its process started, as it says."""
+    sleep_level: int = 0
+    """Level at which it sleeps, the deepest of its ranks; 0 where it is awake or does not say."""
 
     def restarted_since(self, earlier: Metrics) -> bool:
         """Whether the engine has restarted between two pages."""
@@ -95,48 +105,79 @@ def read_metrics(page: str) -> Metrics:
     """Return what a page says.
 
     Raises:
-        NotVllm: it is no page of metrics, or lacks what every vLLM engine has.
+        NotVllm: it is no page of metrics, lacks what every vLLM engine has, or says numbers that
+            are none.
     """
-    from prometheus_client.parser import text_string_to_metric_families
-
-    values: dict[str, float] = {}
-    ranks: dict[str, int] = {}
-    buckets: dict[str, dict[float, float]] = {}
-    finished, started_s = 0.0, None
-    try:
-        for family in text_string_to_metric_families(page):
-            if family.name == "process_start_time_seconds":
-                started_s = float(family.samples[0].value)
-            if not family.name.startswith(PREFIX) or family.name.endswith("_created"):
-                continue
-            name = _today(family.name.removeprefix(PREFIX))
-            for sample in family.samples:
-                if "le" in sample.labels:
-                    bound = float(sample.labels["le"])
-                    upto = buckets.setdefault(name, {})
-                    upto[bound] = upto.get(bound, 0.0) + sample.value
-                elif family.type in ("counter", "gauge") and "_created" not in sample.name:
-                    values[name] = values.get(name, 0.0) + sample.value
-                    ranks[name] = ranks.get(name, 0) + 1
-                    if name == "request_success" and not _failed(sample.labels):
-                        finished += sample.value
-    except (ValueError, IndexError, KeyError) as error:
-        raise NotVllm(f"no page of metrics: {error}") from None
-    missing = [name for name in REQUIRED if name not in values]
-    if missing:
-        raise NotVllm(f"a page of metrics without {PREFIX}{missing[0]}: is it a vLLM engine?")
-    for name in SHARES & values.keys():
-        values[name] /= ranks[name]
+    families = _families(page)
+    values = {
+        name: _value(name, family)
+        for name, family in families.items()
+        if family.type in ("counter", "gauge", "unknown")
+    }
+    for name in REQUIRED:
+        if name not in values:
+            raise NotVllm(f"a page of metrics without {PREFIX}{name}: is it a vLLM engine?")
+        if not isfinite(values[name]):
+            raise NotVllm(f"a page of metrics whose {PREFIX}{name} is no number")
+    states, started = families.get("engine_sleep_state"), families.get(STARTED)
     return Metrics(
         values=values,
-        histograms={name: Histogram(upto) for name, upto in buckets.items()},
-        finished=finished,
-        started_s=started_s,
+        histograms={n: _histogram(f) for n, f in families.items() if f.type == "histogram"},
+        finished=sum(
+            sample.value
+            for sample in families["request_success"].samples
+            if sample.name.endswith("_total") and not _failed(sample.labels)
+        ),
+        started_s=None if started is None else started.samples[0].value,
+        sleep_level=0 if states is None else _sleep_level(states),
     )
 
 
-def _today(name: str) -> str:
-    return OLDER.get(name, name)
+def _families(page: str) -> dict[str, Metric]:
+    """Return the engine's families by today's names; a page may show both, and counts them once."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    found: dict[str, Metric] = {}
+    try:
+        for family in text_string_to_metric_families(page):
+            if family.name == STARTED:
+                found[STARTED] = family
+            elif family.name.startswith(PREFIX) and not family.name.endswith("_created"):
+                name = family.name.removeprefix(PREFIX)
+                if name not in OLDER:
+                    found[name] = family
+                else:
+                    found.setdefault(OLDER[name], family)
+    except (ValueError, IndexError, KeyError):
+        # the error would quote the page, and an engine may write back the key that it was sent
+        raise NotVllm("no page of metrics: is it a vLLM engine?") from None
+    return found
+
+
+def _value(name: str, family: Metric) -> float:
+    """Return the sum over ranks and labels, or the mean over ranks where it is a share."""
+    each = [sample.value for sample in family.samples if not sample.name.endswith("_created")]
+    return sum(each) / max(len(each), 1) if name in SHARES else sum(each)
+
+
+def _histogram(family: Metric) -> Histogram:
+    upto: dict[float, float] = {}
+    for sample in family.samples:
+        if "le" in sample.labels:
+            bound = float(sample.labels["le"])
+            upto[bound] = upto.get(bound, 0.0) + sample.value
+    return Histogram(upto)
+
+
+def _sleep_level(family: Metric) -> int:
+    return max(
+        (
+            SLEEP_LEVELS.get(sample.labels.get("sleep_state", ""), 0)
+            for sample in family.samples
+            if sample.value == 1.0
+        ),
+        default=0,
+    )
 
 
 def _failed(labels: Mapping[str, str]) -> bool:

@@ -4,9 +4,10 @@
         ...(engine.url)
 
 Traps it has, as the real one: ``/sleep`` cuts answers short by default, with status 200 and
-``finish_reason`` "abort"; requests to a sleeping engine hang while ``/health`` says 200; waking
-from level 2 yields garbage; sleep drops the prefix cache. Its page of metrics is a recorded one
-with its own numbers put in. ``python -m ebplan.twin.wire.vllm_double --port 0`` prints its port.
+``finish_reason`` "abort"; requests to a sleeping or paused engine hang while ``/health`` says 200;
+waking from level 2 yields garbage; sleep drops the prefix cache; without the development endpoints
+nothing tells whether it sleeps. Its page of metrics is a recorded one with its own numbers put in.
+``python -m ebplan.twin.wire.vllm_double --port 0`` prints its port.
 """
 
 from __future__ import annotations
@@ -14,18 +15,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 from collections import Counter
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
-PAGE = Path(__file__).with_name("vllm_metrics.prom")
-BLOCK_CHARACTERS = 64
-"""So many characters of a prompt are one block of the prefix cache: some 16 tokens."""
-CHARACTERS_PER_TOKEN = 4
+from ebplan.twin.wire.vllm_line import VllmLine
+from ebplan.twin.wire.vllm_page import EngineCounts
+
+BLOCK_TOKENS = 16
+"""So many tokens of a prompt are one block of the prefix cache."""
 MODEL = "double"
 GARBAGE = "\ufffd"
 
@@ -35,11 +35,14 @@ class VllmDouble:
 
     Args:
         port: where it listens; 0 for a free one.
-        token_s: how long a token takes.
+        token_s: how long a token takes to be written.
+        prompt_token_s: how long a token takes to be read that is not in the cache.
         most_running: requests computed at once; more wait.
+        most_waiting: requests that wait at most, more are turned away with 503; None for any.
         sleep_s: how long it takes to fall asleep.
         wake_s: how long it takes to wake.
         api_key: asked of every client where it is given.
+        development: whether it has the endpoints for sleep.
     """
 
     def __init__(
@@ -47,28 +50,26 @@ class VllmDouble:
         *,
         port: int = 0,
         token_s: float = 0.002,
+        prompt_token_s: float = 0.0,
         most_running: int = 96,
+        most_waiting: int | None = None,
         sleep_s: float = 0.02,
         wake_s: float = 0.05,
         api_key: str | None = None,
+        development: bool = True,
     ) -> None:
-        self.port, self.token_s = port, token_s
+        self.port, self.token_s, self.prompt_token_s = port, token_s, prompt_token_s
         self.sleep_s, self.wake_s, self.api_key = sleep_s, wake_s, api_key
+        self.development = development
+        self.line = VllmLine(most_running, most_waiting)
+        """Requests in it."""
         self.asleep = False
         self.level = 0
         """Level at which it sleeps, or last slept."""
         self.calls: Counter[str] = Counter()
         """Requests by path."""
-        self.waiting = self.running = 0
-        self._slots = asyncio.Semaphore(most_running)
-        self._awake = asyncio.Event()
-        self._awake.set()
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._epoch = 0
-        """Grows whenever running answers are cut short."""
+        self.counts = EngineCounts(MODEL, BLOCK_TOKENS)
         self._cache: set[str] = set()
-        self._counts: Counter[str] = Counter()
         self._runner: web.AppRunner | None = None
 
     @property
@@ -79,18 +80,32 @@ class VllmDouble:
     @property
     def in_flight(self) -> int:
         """Requests that it has taken and not answered."""
-        return self.waiting + self.running
+        return self.line.waiting + self.line.running
+
+    @property
+    def waiting(self) -> int:
+        """Requests that it has not begun."""
+        return self.line.waiting
+
+    @property
+    def running(self) -> int:
+        """Requests that it is answering."""
+        return self.line.running
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._count])
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/is_sleeping", self._is_sleeping)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/sleep", self._sleep)
-        app.router.add_post("/wake_up", self._wake_up)
         app.router.add_post("/v1/completions", self._complete)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        if self.development:
+            app.router.add_get("/is_sleeping", self._is_sleeping)
+            app.router.add_post("/sleep", self._sleep)
+            app.router.add_post("/wake_up", self._wake_up)
+        # a client that gives up takes its request with it
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = int(self._runner.addresses[0][1])
@@ -102,9 +117,16 @@ class VllmDouble:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._awake.set()
         assert self._runner is not None
         await self._runner.cleanup()
+
+    def pause(self) -> None:
+        """Begin nothing new until ``resume``, and say so nowhere."""
+        self.line.shut()
+
+    def resume(self) -> None:
+        """Go on."""
+        self.line.open()
 
     # --- endpoints -------------------------------------------------------------------------------
 
@@ -127,70 +149,61 @@ class VllmDouble:
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=self.page(), content_type="text/plain")
+
     async def _sleep(self, request: web.Request) -> web.Response:
-        mode = request.query.get("mode", "abort")
-        if mode == "abort":
-            self._epoch += 1
-        await self._empty.wait()
+        mode, level = request.query.get("mode", "abort"), int(request.query.get("level", "1"))
+        await self.line.stop(mode)
         await asyncio.sleep(self.sleep_s)
-        self.level = int(request.query.get("level", "1"))
-        self.asleep = True
-        self._awake.clear()
+        self.level, self.asleep = max(self.level if self.asleep else 0, level), True
         self._cache.clear()
         return web.Response()
 
     async def _wake_up(self, request: web.Request) -> web.Response:
         if self.asleep:
             await asyncio.sleep(self.wake_s)
-        self.asleep = False
-        self._awake.set()
+            self.asleep = False
+            self.line.open()
         return web.Response()
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=self.page(), content_type="text/plain")
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        self.waiting += 1
-        self._empty.clear()
-        began = False
-        try:
-            await self._awake.wait()  # it hangs: no error, no hint
-            async with self._slots:
-                self.waiting -= 1
-                self.running += 1
-                began = True
-                return await self._answer(request, asked)
-        finally:
-            if began:
-                self.running -= 1
-            else:
-                self.waiting -= 1
-            if not self.in_flight:
-                self._empty.set()
+        if asked.get("model") != MODEL:
+            return web.json_response({"error": {"code": 404, "message": "no model"}}, status=404)
+        if self.line.full:
+            self.counts.counters["admission_rejections"] += 1
+            return web.json_response({"error": {"code": 503}}, status=503)
+        came_s = _now_s()
+        async with self.line.turn() as epoch:
+            return await self._answer(request, asked, epoch, came_s)
 
     # --- one answer ------------------------------------------------------------------------------
 
-    async def _answer(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, asked: dict[str, Any], epoch: int, came_s: float
+    ) -> web.StreamResponse:
         prompt, wanted = str(asked["prompt"]), int(asked.get("max_tokens", 16))
-        self._read_prompt(prompt)
-        epoch, written = self._epoch, 0
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         streamed = bool(asked.get("stream"))
         if streamed:
             await stream.prepare(request)
-        while written < wanted and epoch == self._epoch:
+        await asyncio.sleep(self._read_prompt(prompt) * self.prompt_token_s)
+        written, last_s = 0, came_s
+        while written < wanted and self.line.goes_on(epoch):
             await asyncio.sleep(self.token_s)
+            await self.line.unfrozen()
             written += 1
+            name = "inter_token_latency" if written > 1 else "time_to_first_token"
+            self.counts.observe(f"{name}_seconds", _now_s() - last_s)
+            last_s = _now_s()
             if streamed:
                 await stream.write(_event(self._token(), None))
         reason = "length" if written == wanted else "abort"
-        self._counts["generation_tokens"] += written
-        self._counts[reason] += 1
+        self._finish(prompt, written, reason, _now_s() - came_s)
         if not streamed:
             text = self._token() * written
-            usage = {"prompt_tokens": _tokens(prompt), "completion_tokens": written}
-            return web.json_response({"choices": [_choice(text, reason)], "usage": usage})
+            return web.json_response(_document(prompt, text, reason, written))
         await stream.write(_event("", reason) + b"data: [DONE]\n\n")
         await stream.write_eof()
         return stream
@@ -198,60 +211,64 @@ class VllmDouble:
     def _token(self) -> str:
         return GARBAGE if self.level == 2 else "a "
 
-    def _read_prompt(self, prompt: str) -> None:
-        """Count a prompt and what of it lies in the prefix cache: whole blocks from the start."""
+    def _finish(self, prompt: str, written: int, reason: str, took_s: float) -> None:
+        self.counts.counters["generation_tokens"] += written
+        self.counts.finished[reason] += 1
+        self.counts.observe("e2e_request_latency_seconds", took_s)
+        self.counts.observe("request_prompt_tokens", len(_tokens(prompt)))
+        self.counts.observe("request_generation_tokens", written)
+
+    def _read_prompt(self, prompt: str) -> int:
+        """Count a prompt; return how many of its tokens were not in the prefix cache.
+
+        Found are whole blocks from the start; at least one token is always computed.
+        """
         tokens = _tokens(prompt)
-        self._counts["prompt_tokens"] += tokens
-        self._counts["prefix_cache_queries"] += tokens
-        ends = range(BLOCK_CHARACTERS, len(prompt) + 1, BLOCK_CHARACTERS)
-        for end in ends:
-            if prompt[:end] not in self._cache:
-                break
-            self._counts["prefix_cache_hits"] += BLOCK_CHARACTERS // CHARACTERS_PER_TOKEN
-        self._cache.update(prompt[:end] for end in ends)
+        blocks = [
+            "".join(tokens[:end]) for end in range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS)
+        ]
+        found = 0
+        while found < (len(tokens) - 1) // BLOCK_TOKENS and blocks[found] in self._cache:
+            found += 1
+        self._cache.update(blocks)
+        counters = self.counts.counters
+        counters["prompt_tokens"] += len(tokens)
+        counters["prefix_cache_queries"] += len(tokens)
+        counters["prefix_cache_hits"] += found * BLOCK_TOKENS
+        return len(tokens) - found * BLOCK_TOKENS
 
     def page(self) -> str:
-        """Return the page of metrics: the recorded one, with the numbers of this engine."""
-        states = ("awake", "weights_offloaded", "discard_all")
-        state = states[min(self.level, 2)] if self.asleep else states[0]
-        now: dict[str, float] = {
-            "num_requests_running": self.running,
-            "num_requests_waiting": self.waiting,
-            **{f"{n}_total": self._counts[n] for n in ("prompt_tokens", "generation_tokens")},
-            **{
-                f"{n}_total": self._counts[n] for n in ("prefix_cache_queries", "prefix_cache_hits")
-            },
-        }
-
-        def put(match: re.Match[str]) -> str:
-            name, labels = match["name"], match["labels"]
-            if name == "request_success_total":
-                value = float(self._counts[_label(labels, "finished_reason")])
-            elif name == "engine_sleep_state":
-                value = float(_label(labels, "sleep_state") == state)
-            elif name in now:
-                value = float(now[name])
-            else:
-                return match[0]
-            return f"vllm:{name}{{{labels}}} {value}"
-
-        return _SAMPLE.sub(put, PAGE.read_text(encoding="utf-8"))
+        """Return the page of metrics."""
+        gauges = {"num_requests_running": self.running, "num_requests_waiting": self.waiting}
+        return self.counts.page(gauges, min(self.level, 2) if self.asleep else 0)
 
 
-_SAMPLE = re.compile(r"^vllm:(?P<name>\w+)\{(?P<labels>[^}]*)\} \S+$", re.MULTILINE)
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
-def _label(labels: str, name: str) -> str:
-    found = re.search(rf'{name}="([^"]*)"', labels)
-    return found[1] if found else ""
-
-
-def _tokens(prompt: str) -> int:
-    return max(len(prompt) // CHARACTERS_PER_TOKEN, 1)
+def _tokens(prompt: str) -> list[str]:
+    """Return the tokens of a prompt: four characters each, at least one."""
+    return [prompt[i : i + 4] for i in range(0, max(len(prompt) // 4, 1) * 4, 4)]
 
 
 def _choice(text: str, reason: str | None) -> dict[str, Any]:
     return {"index": 0, "text": text, "finish_reason": reason}
+
+
+def _document(prompt: str, text: str, reason: str, written: int) -> dict[str, Any]:
+    read = len(_tokens(prompt))
+    usage = {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+    }
+    return {
+        "object": "text_completion",
+        "model": MODEL,
+        "choices": [_choice(text, reason)],
+        "usage": usage,
+    }
 
 
 def _event(text: str, reason: str | None) -> bytes:

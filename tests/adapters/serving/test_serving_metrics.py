@@ -106,3 +106,50 @@ def test_a_percentile_lies_in_the_bucket_that_holds_it(counts: list[int], share:
     assert value is not None
     holding = next(b for b in bounds if upto[b] >= share * total)
     assert holding - 1.0 <= value <= holding
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_a_family_under_two_names_is_counted_once(older_first: bool) -> None:
+    """For a release or two an engine shows the old name beside the new one."""
+    hits = [line for line in BUSY.splitlines() if "vllm:prefix_cache_queries" in line]
+    older = "\n".join(line.replace("vllm:prefix", "vllm:gpu_prefix") for line in hits) + "\n"
+    page = older + BUSY if older_first else BUSY + older
+    assert read_metrics(page).values["prefix_cache_queries"] == 682.0
+
+
+def test_older_names_of_the_time_between_tokens() -> None:
+    old = BUSY.replace("vllm:inter_token_latency", "vllm:time_per_output_token")
+    name = "inter_token_latency_seconds"
+    assert read_metrics(old).histograms[name] == read_metrics(BUSY).histograms[name]
+    assert read_metrics(BUSY).histograms[name].percentile(0.5) is not None
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf"])
+def test_a_number_that_is_none_is_named(value: str) -> None:
+    zero = 'vllm:num_requests_running{engine="0",model_name="tiny"} 0.0'
+    assert zero in BUSY
+    with pytest.raises(NotVllm, match="num_requests_running is no number"):
+        read_metrics(BUSY.replace(zero, zero.replace("0.0", value)))
+
+
+@pytest.mark.parametrize(("state", "level"), [("weights_offloaded", 1), ("discard_all", 2)])
+def test_how_deep_an_engine_sleeps(state: str, level: int) -> None:
+    said = 'engine_sleep_state{engine="0",model_name="tiny",sleep_state="%s"} %s'
+    page = BUSY.replace(said % ("awake", "1.0"), said % ("awake", "0.0"))
+    assert read_metrics(page.replace(said % (state, "0.0"), said % (state, "1.0"))).sleep_level == (
+        level
+    )
+    assert read_metrics(BUSY).sleep_level == 0
+
+
+def test_what_failed_did_not_end_well() -> None:
+    told = BUSY.replace(
+        'finished_reason="abort",model_name="tiny"} 0.0', 'finished_reason="abort"} 9'
+    )
+    assert read_metrics(told).finished == 17.0
+
+
+def test_a_page_that_ends_early_is_none() -> None:
+    for share in (0.1, 0.3):
+        with pytest.raises(NotVllm):
+            read_metrics(BUSY[: int(len(BUSY) * share)])

@@ -12,52 +12,14 @@ import aiohttp
 import pytest
 import scenarios
 from scenarios import Rig
+from serving_rigs import PROMPT, Agent, ask
 
 from ebplan.adapters import Applied, Refused, Serving, Unreachable, Unverified
-from ebplan.adapters.answers import Answer
 from ebplan.adapters.health import BackOff
 from ebplan.adapters.secrets import Secret
 from ebplan.adapters.serving.vllm import VllmServing
 from ebplan.twin.wire.fault_proxy import Fault, FaultProxy
 from ebplan.twin.wire.vllm_double import GARBAGE, VllmDouble
-
-PROMPT = "You are a helpful assistant that answers in one sentence. " * 4
-
-
-class Agent:
-    """A local agent: it wakes what it watches when nobody has renewed for a term."""
-
-    def __init__(self) -> None:
-        self.watched: dict[str, str] = {}
-        self.refuses = False
-        self._lapse: asyncio.Task[None] | None = None
-
-    async def renew(self, ttl_s: float) -> Answer:
-        await self.stop()
-        self._lapse = asyncio.create_task(self._after(ttl_s))
-        return Applied(device="agent", command="renew", asked=ttl_s, confirmed=ttl_s)
-
-    async def watch(self, name: str, url: str) -> Answer:
-        if self.refuses or self._lapse is None:
-            return Refused(device="agent", command="watch", asked=name, why="no lease")
-        self.watched[name] = url
-        return Applied(device="agent", command="watch", asked=name, confirmed=url)
-
-    async def release(self) -> Answer:
-        await self.stop()
-        return Applied(device="agent", command="release", asked=None, confirmed=None)
-
-    async def stop(self) -> None:
-        if self._lapse is not None:
-            self._lapse.cancel()
-            await asyncio.wait([self._lapse])
-
-    async def _after(self, ttl_s: float) -> None:
-        await asyncio.sleep(ttl_s)
-        async with aiohttp.ClientSession() as http:
-            for url in self.watched.values():
-                async with http.post(f"{url}/wake_up"):
-                    pass
 
 
 @pytest.fixture
@@ -78,14 +40,6 @@ async def serving(engine: VllmDouble, agent: Agent) -> AsyncIterator[VllmServing
     device = VllmServing("llama-0", engine.url, guardian=agent, timeout_s=0.5)
     yield device
     await device.close()
-
-
-async def ask(engine: VllmDouble, **body: object) -> dict[str, object]:
-    async with aiohttp.ClientSession() as http:
-        told = {"model": "double", "prompt": PROMPT, "max_tokens": 8, **body}
-        async with http.post(f"{engine.url}/v1/completions", json=told) as got:
-            answer: dict[str, object] = await got.json()
-            return answer
 
 
 @pytest.mark.parametrize("scenario", scenarios.SERVING, ids=lambda s: s.__name__)
@@ -199,7 +153,7 @@ async def test_a_prompt_that_fills_no_block_is_not_warm(serving: VllmServing) ->
 
 async def test_a_key_is_sent_and_never_said() -> None:
     async with VllmDouble(api_key="hunter2hunter2") as engine:
-        for key, kind in ((Secret("hunter2hunter2"), Applied), (Secret("wrongwrong"), Unreachable)):
+        for key, kind in ((Secret("hunter2hunter2"), Applied), (Secret("wrongwrong"), Refused)):
             device = VllmServing("llama-0", engine.url, guardian=None, api_key=key)
             answer = await device.warm([PROMPT])
             assert isinstance(answer, kind), answer
@@ -207,12 +161,17 @@ async def test_a_key_is_sent_and_never_said() -> None:
             await device.close()
 
 
-async def test_an_engine_without_its_development_endpoints_says_so() -> None:
-    async with VllmDouble() as engine:
-        device = VllmServing("llama-0", engine.url + "/v1", guardian=None)
-        reading = await device.read()
-        assert isinstance(reading, Unreachable)
-        assert "VLLM_SERVER_DEV_MODE" in reading.why
+async def test_an_engine_without_its_development_endpoints_never_sleeps(agent: Agent) -> None:
+    async with VllmDouble(development=False) as engine:
+        device = VllmServing("llama-0", engine.url, guardian=agent)
+        await device.renew(5.0)
+        answer = await device.sleep()
+        assert isinstance(answer, Refused)
+        assert "VLLM_SERVER_DEV_MODE" in answer.why
+        assert (await device.read()).awake  # type: ignore[union-attr]
+        assert isinstance(await device.warm([PROMPT]), Applied)
+        assert isinstance(await device.wake(), Applied)
+        assert isinstance(await device.release(), Applied)
         await device.close()
 
 
@@ -253,20 +212,6 @@ async def test_an_engine_that_misbehaves(
         await line.turn(Fault.NONE)
         await asyncio.sleep(0.5)
         assert isinstance(await device.sleep(), Applied)
-        await device.close()
-
-
-async def test_a_command_whose_answer_is_lost_is_told_once(
-    engine: VllmDouble, agent: Agent
-) -> None:
-    async with FaultProxy(("127.0.0.1", engine.port)) as line:
-        device = VllmServing("llama-0", f"http://127.0.0.1:{line.port}", guardian=agent)
-        device.turn_s = 0.3
-        await line.turn(Fault.SILENT)
-        answer = await device.wake()
-        assert isinstance(answer, Unreachable)
-        assert answer.executed
-        assert engine.calls["/wake_up"] == 1
         await device.close()
 
 
