@@ -240,7 +240,10 @@ def _frontend(config: RouterConfig) -> Iterator[str]:
         f"var(txn.class),map_str_int({config.map_path('priority')},0)"
     )
     yield "    # whether a plan is followed: its lease ends ahead, and no further than one may"
-    yield f"    http-request set-var(txn.until) str(until_ms),map_str_int({config.map_path('lease')},0)"
+    yield (
+        "    http-request set-var(txn.until) "
+        f"str(until_ms),map_str_int({config.map_path('lease')},0)"
+    )
     yield "    http-request set-var(txn.left) date(0,ms),neg,add(txn.until)"
     yield f"    acl leased var(txn.left) -m int 1:{longest_ms}"
     yield "    http-request set-var(txn.leased) bool(true) if leased"
@@ -271,8 +274,7 @@ def _admission(config: RouterConfig) -> Iterator[str]:
         f"var(txn.class),map_str_int({config.map_path('admit')},-1)"
     )
     yield (
-        f"    http-request set-var(txn.burst) "
-        f"var(txn.limit),add({WINDOW_S - 1}),div({WINDOW_S})"
+        f"    http-request set-var(txn.burst) var(txn.limit),add({WINDOW_S - 1}),div({WINDOW_S})"
     )
     yield "    acl limited var(txn.limit) -m int ge 0"
     if protected:
@@ -335,7 +337,8 @@ def _static_choice(servers: dict[str, Server]) -> Iterator[str]:
         if weight:
             upto += weight
             slot = round(SLOTS * upto / total)
-            yield f"    use-server {name} unless {{ var(txn.leased) -m bool }} or {{ var(txn.slot) -m int ge {slot} }}"
+            beyond = f"{{ var(txn.slot) -m int ge {slot} }}"
+            yield f"    use-server {name} unless {{ var(txn.leased) -m bool }} or {beyond}"
     for name in (*(n for n, w in safe.items() if w), *(n for n, w in safe.items() if not w)):
         yield f"    use-server {name} unless {{ var(txn.leased) -m bool }}"
 

@@ -76,9 +76,7 @@ class RuntimeSocket:
             async with asyncio.timeout(self.timeout_s):
                 raw = await self._exchange(line, progress)
         except TimeoutError:
-            raise NoAnswer(
-                f"no answer within {self.timeout_s:g} s", sent=progress.sent
-            ) from None
+            raise NoAnswer(f"no answer within {self.timeout_s:g} s", sent=progress.sent) from None
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise NoAnswer(why.lower(), sent=progress.sent) from None
@@ -102,11 +100,11 @@ class RuntimeSocket:
             NoAnswer: nobody did, or not HAProxy.
         """
         said = await self.ask(show_info())
-        fields = dict(
-            (key.strip().lower(), value.strip())
+        fields = {
+            key.strip().lower(): value.strip()
             for key, colon, value in (entry.partition(":") for entry in said.splitlines())
             if colon
-        )
+        }
         name = fields.get("name", "")
         if name != "HAProxy" or not fields.get("pid", "").isdigit():
             raise NoAnswer(f"{name or 'something else'} answers, not HAProxy", sent=True)
