@@ -62,6 +62,7 @@ class HaproxyRouter:
 
     Args:
         config: the configuration that it runs.
+        socket: where its runtime socket is reached, if not where the configuration puts it.
         timeout_s: longest wait for one answer; a method asks at most a few things and stops at
             the first silence.
         clock: for how long things took.
@@ -72,6 +73,7 @@ class HaproxyRouter:
         self,
         config: RouterConfig,
         *,
+        socket: str | None = None,
         timeout_s: float = 0.5,
         clock: Clock | None = None,
         unix_s: Callable[[], float] = time.time,
@@ -80,7 +82,7 @@ class HaproxyRouter:
         self.name = config.name
         self.restarts = 0
         """How often another process was found than before."""
-        self._socket = RuntimeSocket(config.socket, timeout_s)
+        self._socket = RuntimeSocket(socket or config.socket, timeout_s)
         self._clock = clock or MonotonicClock()
         self._unix_s = unix_s
         self._backend = config.backend_of()
@@ -361,7 +363,10 @@ class HaproxyRouter:
 
     async def _identify(self) -> int:
         """Return the number of the process; it must run this configuration."""
-        process = await self._socket.identity()
+        try:
+            process = await self._socket.identity()
+        except NoAnswer as error:
+            raise NoAnswer(error.why, sent=False) from None
         if process.node != self.config.name:
             raise NoAnswer(f"router {process.node!r} answers", sent=False)
         if process.description != self.config.description:
