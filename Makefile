@@ -4,13 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test check lint types layers bench options comparison wear validate measured-event reliability models docs clean
+.PHONY: solve test test-adapters adapter-tools check lint types layers bench options comparison wear validate measured-event reliability models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
 
 test: $(READY)
 	$(BIN)/pytest
+
+# adapters against real servers on loopback; those that are not Python come from Debian
+test-adapters: adapter-tools
+	$(BIN)/pytest tests/adapters tests/dispatch
+
+adapter-tools: $(READY)
+	command -v haproxy >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy; }
+	command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 
 check: lint types layers
 
@@ -51,9 +59,12 @@ validate: $(READY)
 measured-event: $(READY)
 	$(BIN)/python -m benchmarks.measured_event --write docs/measured_event.md --plot docs/figures/measured_event.png
 
-# promises carried out on the fluid plant; ten minutes
-reliability: $(READY)
+# promises carried out on the fluid plant, devices that misbehave, controllers that are killed; half an
+# hour
+reliability: adapter-tools
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md
+	$(BIN)/python -m benchmarks.faults --write docs/reliability.md
+	$(BIN)/python -m benchmarks.kills --write docs/reliability.md
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

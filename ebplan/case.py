@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from ebplan.document import Document, read_json, read_text, read_toml
+from ebplan.document import Document, read_data, read_json, read_text
 from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.site import Site
@@ -66,7 +66,7 @@ def load_site(name: str, *, folder: Path | None = None) -> Site:
             allowed=f"a built-in site ({', '.join(built_in_sites())}) or a file",
             remedy="correct the name or the path",
         )
-    return Site.parse(_read(path), file=str(path))
+    return Site.parse(read_data(path), file=str(path))
 
 
 def load_case(path: str | Path) -> Case:
@@ -87,7 +87,7 @@ def resolve_case(data: dict[str, Any], *, folder: Path, file: str) -> Case:
             data["site"] = load_site(data["site"], folder=folder)
         if isinstance(data.get("state"), str):
             state_path = folder / data["state"]
-            data["state"] = State.parse(_read(state_path), file=str(state_path))
+            data["state"] = State.parse(read_data(state_path), file=str(state_path))
         if "event" in data:
             data["event"] = with_trace(data["event"], folder)
     except InputError as error:
@@ -140,7 +140,3 @@ def _no_trace(path: Path, field: str, value: object) -> InputError:
         remedy="write seconds from the start of the event and the frequency in Hz",
         file=str(path),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_toml(path) if path.suffix == ".toml" else read_json(path)

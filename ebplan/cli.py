@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ebplan import __version__
+from ebplan.cli_devices import commission
 from ebplan.cli_errors import one_line_errors
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
@@ -40,6 +41,10 @@ SCHEMAS = {
     "prequalification": "ebplan.settlement.pack_spec:PackSpec",
     "prequalification_pack": "ebplan.settlement.pack:Pack",
     "grid_report": "ebplan.settlement.grid_report:GridReport",
+    "devices": "ebplan.adapters.devices:DevicesSpec",
+    "router": "ebplan.adapters.router.config:RouterConfig",
+    "register_map": "ebplan.adapters.modbus.register_map:RegisterMap",
+    "commissioning": "ebplan.adapters.modbus.commissioning:Commissioning",
 }
 """The documents, as module and class: imported when their schema is asked for."""
 
@@ -55,6 +60,7 @@ def main(debug: bool) -> None:
     """
 
 
+main.add_command(commission)
 main.add_command(fit)
 main.add_command(models)
 main.add_command(offer)
@@ -251,18 +257,27 @@ def schema(kind: str) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Print versions and what is installed, for a bug report."""
+@click.argument("file", type=FILE, required=False)
+@one_line_errors
+def doctor(file: Path | None) -> None:
+    """Print versions and what is installed, for a bug report; with FILE, what its devices say."""
     from importlib.metadata import PackageNotFoundError, version
     from platform import platform, python_version
 
     click.echo(f"ebplan {__version__}, Python {python_version()}, {platform()}")
     optional = ("matplotlib", "scipy", "cvxpy", "pyscipopt")
-    for name in ("highspy", "numpy", "pydantic", "rich", *optional):
+    edge = ("pymodbus", "pysunspec2", "nvidia-ml-py", "aiohttp", "prometheus-client")
+    for name in ("highspy", "numpy", "pydantic", "rich", *optional, *edge):
         try:
-            click.echo(f"  {name:12s} {version(name)}")
+            click.echo(f"  {name:18s} {version(name)}")
         except PackageNotFoundError:
-            click.echo(f"  {name:12s} not installed")
+            click.echo(f"  {name:18s} not installed")
+    if file is not None:
+        from ebplan.cli_devices import REFUSED, look_at_devices
+
+        click.echo(f"devices of {file}")
+        if not look_at_devices(file):
+            sys.exit(REFUSED)
 
 
 def _refuse_together(shown_model: dict[str, Any], plan_output: dict[str, Any]) -> None:
@@ -343,7 +358,7 @@ def _show_plan(problem: Problem, plan: Plan, *, as_json: bool, as_commands: bool
     if as_json:
         click.echo(plan.to_json())
     elif as_commands:
-        from ebplan.adapters import commands
+        from ebplan.adapters.commands import commands
 
         for command in commands(plan):
             click.echo(command.model_dump_json())

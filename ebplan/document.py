@@ -76,6 +76,7 @@ __all__ = [
     "Positive",
     "Timestamp",
     "check_writable",
+    "read_data",
     "read_json",
     "read_text",
     "read_toml",
@@ -204,6 +205,15 @@ def read_toml(path: Path) -> dict[str, Any]:
             remedy="correct the syntax there",
             file=str(path),
         ) from None
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """Read a TOML file, or a JSON one where its name does not end in ``.toml``.
+
+    Raises:
+        InputError: see ``read_toml`` and ``read_json``.
+    """
+    return read_toml(path) if path.suffix == ".toml" else read_json(path)
 
 
 def read_text(path: Path) -> str:

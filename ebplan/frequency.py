@@ -14,15 +14,17 @@ the release) and 1 (all of the absorption), like every target. Curves:
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import model_validator
 
 from ebplan.document import FieldFault, Fraction, NonNegative, Part, Positive
 
-FloatArray = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
 
 FARTHEST = 0.1
 """A frequency further from nominal than this share of it is no frequency of a grid."""
@@ -82,6 +84,8 @@ class ResponseCurve(Part):
 
     def share(self, deviation_hz: FloatArray) -> FloatArray:
         """Return the share asked for at deviations ``f - nominal``, -1 to 1, same shape."""
+        import numpy as np
+
         size = np.abs(deviation_hz)
         if self.shape == "threshold":
             grown = (size >= self.full_hz).astype(float)
@@ -159,6 +163,8 @@ class FrequencyResponse(Part):
         Args:
             edges_s: step edges in seconds from the start of the event, shape (T + 1,).
         """
+        import numpy as np
+
         t_s, hz = np.array(self.trace).T
         deviation_hz = hz - self.nominal_hz
         times = np.unique(np.concatenate([edges_s, t_s, self._crossings_s(t_s, deviation_hz)]))
@@ -171,6 +177,8 @@ class FrequencyResponse(Part):
 
     def _crossings_s(self, t_s: FloatArray, deviation_hz: FloatArray) -> FloatArray:
         """Return the times at which the trace crosses a corner of the curve, on either side."""
+        import numpy as np
+
         found = [np.zeros(0)]
         for corner_hz in self.curve.corners_hz:
             for level in (-corner_hz, corner_hz):

@@ -18,14 +18,14 @@ from benchmarks.reliability.outcomes import together
 from benchmarks.reliability.page import page
 from benchmarks.reliability.promises import SCENARIOS
 from benchmarks.reliability.simulation import run
-from ebplan.document import write_atomically
+from benchmarks.sections import write_section
 
 
 @click.command(help=__doc__)
 @click.option("--calls", default=10_000, show_default=True, help="In each scenario.")
 @click.option("--seed", default=20261126, show_default=True)
 @click.option("--jobs", default=2, show_default=True)
-@click.option("--write", type=click.Path(path_type=Path), help="Write the page here.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the section into this page.")
 def main(calls: int, seed: int, jobs: int, write: Path | None) -> None:
     """Simulate and report; exits with 1 where a promise is kept too seldom."""
     outcomes = []
@@ -39,7 +39,7 @@ def main(calls: int, seed: int, jobs: int, write: Path | None) -> None:
     text = page(outcomes)
     click.echo(text)
     if write is not None:
-        write_atomically(write, text.encode())
+        write_section(write, "promises", text)
     tested = len(outcomes) // len(SCENARIOS)
     each = all(outcome.is_often_enough(tested) for outcome in outcomes)
     sys.exit(0 if each and all(t.is_often_enough for t in together(outcomes)) else 1)

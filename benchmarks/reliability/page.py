@@ -1,4 +1,4 @@
-"""The page of promises carried out."""
+"""Promises carried out, as a section of a page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,9 @@ from ebplan.offers.tails import LAWS
 
 CONTINUOUS_POINTS = 2.0
 HEAD = """\
-# Reliability
-
-Written by `make reliability` (`python -m benchmarks.reliability --write docs/reliability.md`); do
-not edit.
-
 ## Promises
+
+Written by `python -m benchmarks.reliability --write docs/reliability.md`.
 
 {calls:,} calls of promises by `ebplan offer` under each law of the errors, simulated on the fluid
 plant: the load strays {load:.1%} of the draw (one standard deviation, the forecast's {forecast:.0%}
@@ -49,7 +46,7 @@ Where a contract limits the promise, little that errs in the battery or the load
 
 
 def page(outcomes: Sequence[Outcome]) -> str:
-    """Return the page."""
+    """Return the section."""
     first = subjects()[0].question.errors
     head = HEAD.format(
         calls=sum(o.calls for o in outcomes if o.scenario == SCENARIOS[0].name),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ebplan.case import load_site
-from ebplan.document import read_json, read_toml
+from ebplan.document import read_data
 from ebplan.errors import InputError
 from ebplan.offers.request import OfferRequest
 from ebplan.services import ServiceDefinition, load_service, needed, with_values
@@ -39,7 +39,7 @@ def load_request(path: Path, *, settings: Mapping[str, Any] | None = None, **cha
     Raises:
         InputError: a file is missing or wrong; the message names file and field.
     """
-    data = read_toml(path) if path.suffix == ".toml" else read_json(path)
+    data = read_data(path)
     if data.get("kind") == "event":
         data = {"site": data.get("site"), "state": data.get("state")}
     data |= {name: value for name, value in changed.items() if value is not None}
@@ -49,7 +49,7 @@ def load_request(path: Path, *, settings: Mapping[str, Any] | None = None, **cha
         site = load_site(site_in, folder=folder) if isinstance(site_in, str) else None
         if isinstance(state_in, str):
             at = folder / state_in
-            state = State.parse(read_toml(at) if at.suffix == ".toml" else read_json(at), file=file)
+            state = State.parse(read_data(at), file=file)
         else:
             state = State.parse(state_in, file=file, at="state")
     except InputError as error:

@@ -7,7 +7,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
-from ebplan.document import read_json, read_toml
+from ebplan.document import read_data
 from ebplan.errors import InputError
 from ebplan.services.definition import ServiceDefinition
 
@@ -38,5 +38,5 @@ def load_service(name_or_path: str | Path) -> ServiceDefinition:
             remedy="correct the name or the path",
         )
     path = Path(name)
-    data = read_toml(path) if path.suffix == ".toml" else read_json(path)
+    data = read_data(path)
     return ServiceDefinition.parse(data, file=name)

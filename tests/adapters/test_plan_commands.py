@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from ebplan import Planner, load_case
-from ebplan.adapters import commands
 from ebplan.adapters.commands import (
     CapPower,
     HoldConnectionPoint,
     LimitAdmission,
     RestConverter,
     Route,
+    commands,
 )
 from ebplan.plan import Plan
 

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 from twin_cases import case, plan_of
 
-from ebplan.adapters import commands
-from ebplan.adapters.commands import SAME_DRAW_KW
+from ebplan.adapters.commands import SAME_DRAW_KW, commands
 from ebplan.models import library
 from ebplan.plan import Plan
 from ebplan.solvers.set_points import NATURAL_DRAW_MARGIN

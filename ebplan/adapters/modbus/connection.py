@@ -65,6 +65,9 @@ class ModbusAddress(Part):
     """Number of the device behind the address."""
     timeout_s: Positive = 0.5
     """How long an answer may take."""
+    connect_s: Positive | None = None
+    """How long opening may take, where that is longer: small devices work on certificates for
+    seconds."""
     silent_requests: Annotated[int, Field(ge=1)] = 2
     """So many unanswered requests in a row close the connection."""
     two_connections: bool = True
@@ -206,8 +209,11 @@ class Connection:
             return Lost(f"{self.health.why}; tried again in {left_s:.3g} s")
         self._turned_away = None
         self._client = self._new_client()
+        limits = self._client.ctx.comm_params  # one number of the library's serves both waits
         try:
+            limits.timeout_connect = self.address.connect_s or self.address.timeout_s
             opened = await self._client.connect()
+            limits.timeout_connect = self.address.timeout_s
         except (OSError, ValueError):  # a name that is none
             opened = False
         except BaseException:

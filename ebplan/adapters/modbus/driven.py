@@ -152,8 +152,9 @@ class DrivenBattery:
         kw, was_clamped = clamped(asked_kw, feasible)
         before = await self.drive.seen() if confirm_s > 0.0 else None
         async with self._writing:
-            self._held_kw = None
             failure = await self.drive.set(kw, self._term_s)
+            if not isinstance(failure, Denied | Stranger):
+                self._held_kw = None  # until it is read back
             if failure is not None:
                 return self._failed(failure, "hold", asked_kw, feasible)
             held = await self.drive.held()

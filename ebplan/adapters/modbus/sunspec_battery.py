@@ -2,7 +2,8 @@
 
 What the hardware does if we die: its reversion timer runs out, at most one term after the last
 renewal, and it holds 0 kW (or what ``on_lapse`` says). Its droop stays armed and answers the
-frequency without us.
+frequency without us. The controller beats once per renewal: a device that wants a beat each second
+wants terms of 3 s at most.
 """
 
 from __future__ import annotations

@@ -204,8 +204,9 @@ class SunSpecDrive:
             failure = await self._in_one(model, values)
             if not (isinstance(failure, Denied) and failure.code in BLOCK_IS_NOT_TAKEN):
                 return failure
-            self._apart = True
-        return await self._one_by_one(model, values)
+        failure = await self._one_by_one(model, values)
+        self._apart = self._apart or failure is None  # else the value was the matter, not the block
+        return failure
 
     async def _in_one(self, model: Model, values: dict[str, tuple[int, ...]]) -> Failure | None:
         where = model.registers("WSetEna", "WSetRvrtTms")

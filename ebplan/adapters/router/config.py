@@ -240,10 +240,8 @@ def _frontend(config: RouterConfig) -> Iterator[str]:
         f"var(txn.class),map_str_int({config.map_path('priority')},0)"
     )
     yield "    # whether a plan is followed: its lease ends ahead, and no further than one may"
-    yield (
-        "    http-request set-var(txn.until) "
-        f"str(until_ms),map_str_int({config.map_path('lease')},0)"
-    )
+    lease = config.map_path("lease")
+    yield f"    http-request set-var(txn.until) str(until_ms),map_str_int({lease},0)"
     yield "    http-request set-var(txn.left) date(0,ms),neg,add(txn.until)"
     yield f"    acl leased var(txn.left) -m int 1:{longest_ms}"
     yield "    http-request set-var(txn.leased) bool(true) if leased"
@@ -337,8 +335,10 @@ def _static_choice(servers: dict[str, Server]) -> Iterator[str]:
         if weight:
             upto += weight
             slot = round(SLOTS * upto / total)
-            beyond = f"{{ var(txn.slot) -m int ge {slot} }}"
-            yield f"    use-server {name} unless {{ var(txn.leased) -m bool }} or {beyond}"
+            yield (
+                f"    use-server {name} unless {{ var(txn.leased) -m bool }} "
+                f"or {{ var(txn.slot) -m int ge {slot} }}"
+            )
     for name in (*(n for n, w in safe.items() if w), *(n for n, w in safe.items() if not w)):
         yield f"    use-server {name} unless {{ var(txn.leased) -m bool }}"
 

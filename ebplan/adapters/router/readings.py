@@ -17,6 +17,8 @@ class ServerRow:
     """0 to 100 of a full server; 0: takes nothing new."""
     up: bool
     """Whether its health check passes and nobody took it out by hand."""
+    draining: bool
+    """Whether somebody told it by hand to take nothing new, or its weight is 0."""
     in_flight: int
     """Requests it is answering."""
     queued: int
@@ -45,6 +47,7 @@ def read_servers(table: str, backend: Mapping[str, str]) -> dict[str, ServerRow]
                     weight=int(row["weight"]),
                     # "UP 1/2" is on its way down, "DRAIN": up with weight 0 or told to drain
                     up=status.startswith(("UP", "DRAIN", "no check")),
+                    draining=status.startswith("DRAIN"),
                     in_flight=int(row["scur"]),
                     queued=int(row["qcur"]),
                 )

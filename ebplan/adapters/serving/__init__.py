@@ -1,5 +1,4 @@
-"""Serving engines: what they do, and putting them to sleep without losing a request.
+"""Serving engines: ``vllm`` commands one, ``metrics`` reads what it counts.
 
-``metrics`` reads the page that vLLM writes, in the names of any version; ``vllm`` reads, wakes,
-warms and puts to sleep one engine; ``guardian`` says who wakes it when nobody else does any more.
+``waked_client`` asks the local agent that wakes engines when nobody renews.
 """

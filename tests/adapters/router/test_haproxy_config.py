@@ -1,127 +1,99 @@
-"""What HAProxy runs is rendered from a document that refuses what would not hold."""
+"""The configuration: what is rendered, what is refused, and that HAProxy takes it."""
 
-import json
+from __future__ import annotations
+
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ebplan.adapters.router.__main__ import main
 from ebplan.adapters.router.config import RouterConfig, render, render_maps
+from ebplan.document import read_toml
 from ebplan.errors import InputError
-from ebplan.twin.wire.haproxy_bench import haproxy_path
+from ebplan.twin.wire.haproxy_bench import can_run
 
 DEPLOY = Path(__file__).parents[3] / "examples" / "deploy"
-DOCUMENT = json.loads((DEPLOY / "router.json").read_text())
 
 
-def parsed(**changed: object) -> RouterConfig:
-    return RouterConfig.parse(DOCUMENT | changed)
+def document() -> dict[str, Any]:
+    return read_toml(DEPLOY / "router.toml")
 
 
 def test_the_example_is_what_is_rendered() -> None:
-    assert render(parsed()) == (DEPLOY / "haproxy.cfg").read_text()
-
-
-def test_the_document_round_trips() -> None:
-    config = parsed()
-    assert RouterConfig.parse(config.to_json().encode()) == config
-
-
-def test_maps_begin_in_the_safe_state() -> None:
-    maps = {Path(path).name: content for path, content in render_maps(parsed()).items()}
-    assert maps["lease.map"] == "until_ms 0\n"
-    assert maps["admit.map"] == "interactive -1\nbatch -1\nembedding -1\n"
-    assert maps["lower.map"] == "interactive 0\nbatch 0\nembedding 0\n"
-    assert maps["paths.map"] == "/batch/ batch\n/embed/ embedding\n"
+    said = CliRunner().invoke(main, [str(DEPLOY / "router.toml")])
+    assert said.exit_code == 0
+    assert said.output == (DEPLOY / "haproxy.cfg").read_text()
 
 
 @pytest.mark.real
-@pytest.mark.skipif(haproxy_path() is None, reason="haproxy is not installed")
+@pytest.mark.skipif(not can_run(), reason="haproxy is not installed: make test-adapters")
 def test_haproxy_takes_the_example(tmp_path: Path) -> None:
-    config = parsed(certificate=None, directory=str(tmp_path), socket=str(tmp_path / "s"))
+    changed = {**document(), "directory": str(tmp_path), "socket": f"{tmp_path}/s.sock"}
+    changed.pop("certificate")
+    config = RouterConfig.parse(changed)
     for path, content in render_maps(config).items():
         Path(path).write_text(content)
     (tmp_path / "haproxy.cfg").write_text(render(config))
-    program = haproxy_path() or ""
-    done = subprocess.run(
-        [program, "-c", "-f", str(tmp_path / "haproxy.cfg")],
+    checked = subprocess.run(
+        ["haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr
 
 
-def test_each_server_stands_in_one_backend() -> None:
-    """With a second backend for the safe state its places would count twice."""
-    text = render(parsed())
-    assert text.count("    server chat-0 ") == 1
-    assert "use-server chat-0" in text
-
-
-def test_the_socket_is_for_its_owner_only() -> None:
-    assert "mode 600 level admin" in render(parsed())
-
-
-def test_another_configuration_says_so() -> None:
-    assert parsed().description != parsed(longest_lease_s=31.0).description
+def test_everything_is_written_to_a_folder(tmp_path: Path) -> None:
+    said = CliRunner().invoke(main, [str(DEPLOY / "router.toml"), "--to", str(tmp_path)])
+    assert said.exit_code == 0, said.output
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        *("haproxy.cfg", "lease.map", "admit.map", "lower.map"),
+        *("priority.map", "keys.map", "paths.map"),
+    }
 
 
 @pytest.mark.parametrize(
-    ("changed", "field"),
+    ("change", "field", "words"),
     [
-        ({"name": "a b"}, "name"),
-        ({"socket": "/run/x y"}, "socket"),
-        ({"directory": "/etc/x;y"}, "directory"),
-        ({"listen": "0.0.0.0:80\n"}, "listen"),
-        ({"default_class": "nobody"}, "default_class"),
-        ({"pools": {}}, "pools"),
-        ({"longest_lease_s": 0.0}, "longest_lease_s"),
+        ({"name": "two words"}, "name", "matches"),
+        ({"name": "a\n    user root"}, "name", "matches"),
+        ({"listen": "0.0.0.0:80 ssl crt /etc/x"}, "listen", "matches"),
+        ({"socket": "/run/a.sock level admin"}, "socket", "matches"),
+        ({"default_class": "nobody"}, "default_class", "one of"),
+        ({"classes": {}}, "classes", "at least 1"),
     ],
 )
-def test_what_cannot_be_rendered_is_refused(changed: dict[str, object], field: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parsed(**changed)
-    assert caught.value.field.startswith(field)
+def test_what_could_say_more_than_it_should_is_refused(
+    change: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as error:
+        RouterConfig.parse({**document(), **change})
+    assert error.value.field.startswith(field)
 
 
-def pools_with(**chat: object) -> dict[str, object]:
-    return {**DOCUMENT["pools"], "chat": {**DOCUMENT["pools"]["chat"], **chat}}
+def test_a_site_without_a_safe_server_is_refused() -> None:
+    changed = document()
+    for server in changed["pools"]["llama70b"]["servers"].values():
+        server["safe_weight"] = 0.0
+    with pytest.raises(InputError, match="at least one server"):
+        RouterConfig.parse(changed)
 
 
-@pytest.mark.parametrize(
-    ("pools", "says"),
-    [
-        (pools_with(servers={"embed-0": {"address": "h:1"}}), "once in the whole router"),
-        (pools_with(lower={"chat-0": {"address": "h:1"}}), "once in the whole router"),
-        (pools_with(servers={"a;b": {"address": "h:1"}}), "text that matches"),
-        (pools_with(servers={"a": {"address": "h:1 backup"}}), "text that matches"),
-        (pools_with(servers={"a": {"address": "h:1", "safe_weight": 0.0}}), "at least one server"),
-    ],
-)
-def test_servers_that_do_not_hold_together_are_refused(pools: dict[str, object], says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        parsed(pools=pools)
+def test_a_server_in_two_pools_is_refused() -> None:
+    changed = document()
+    changed["pools"]["other"] = changed["pools"]["llama70b"]
+    with pytest.raises(InputError, match="once in the whole router"):
+        RouterConfig.parse(changed)
 
 
-def test_a_class_of_an_unknown_pool_is_refused() -> None:
-    classes = {**DOCUMENT["classes"], "batch": {"pool": "none", "protected": False}}
-    with pytest.raises(InputError, match="name a pool of this router"):
-        parsed(classes=classes)
-
-
-def test_one_key_belongs_to_one_class() -> None:
-    batch = DOCUMENT["classes"]["batch"]
-    with pytest.raises(InputError, match="in one class only"):
-        parsed(classes={**DOCUMENT["classes"], "other": batch})
-
-
-def test_reading_the_document_loads_nothing_of_the_wire() -> None:
-    code = (
-        "import sys, ebplan.adapters, ebplan.adapters.router.haproxy, ebplan.adapters.serving.vllm;"
-        "print([m for m in ('aiohttp', 'prometheus_client') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def test_a_bad_file_is_one_red_line(tmp_path: Path) -> None:
+    (tmp_path / "router.toml").write_text("kind = 1\n")
+    said = CliRunner().invoke(main, [str(tmp_path / "router.toml")])
+    assert said.exit_code == 2
+    assert said.output.count("\n") == 1
+    assert "router.toml" in said.output

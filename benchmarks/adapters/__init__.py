@@ -1,0 +1,1 @@
+"""How long adapters take, against real servers on loopback."""

@@ -1,0 +1,1 @@
+"""What adapters do when their device misbehaves: what is answered, how fast, and what is left."""

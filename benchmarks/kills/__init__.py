@@ -1,0 +1,1 @@
+"""Controllers that are killed while they follow a plan, and what the site does then."""
