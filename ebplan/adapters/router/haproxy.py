@@ -4,45 +4,40 @@
 choose the server, nothing is limited and nothing goes to the lower precision. A sleeping engine
 leaves the pool by its own health check. Nothing of the controller is needed for that.
 
-What is changed at run time is lost when the router restarts. Each lease renewal looks who answers;
-a new process is told everything again before its lease begins.
+What is changed at run time is lost when the router restarts. Every command looks who answers first;
+a new process is told everything again before its lease begins (``standing``). Changes are made one
+call after the other, whoever makes them: a renewal never meets half a command.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from math import floor
+from typing import Literal
 
 from ebplan.adapters.answers import (
     Answer,
     Applied,
     AppliedInPart,
     Range,
-    Refused,
     Unreachable,
     Unverified,
-    clamped,
     is_number,
 )
 from ebplan.adapters.clock import Clock, MonotonicClock
-from ebplan.adapters.health import (
-    BackOff,
-    Health,
-    after_failure,
-    after_success,
-    may_try,
-    retry_at_s,
-)
+from ebplan.adapters.health import BackOff
 from ebplan.adapters.roles import RouterReading, ServerReading
 from ebplan.adapters.router import runtime_commands as lines
+from ebplan.adapters.router.answering import Answering, Asked
 from ebplan.adapters.router.config import ADMITTED, SLOTS, WINDOW_S, RouterConfig
-from ebplan.adapters.router.runtime_socket import NoAnswer, NotTaken, Process, RuntimeSocket
+from ebplan.adapters.router.readings import ServerRow
+from ebplan.adapters.router.runtime_socket import NoAnswer, NotTaken, RuntimeSocket
+from ebplan.adapters.router.standing import UNLIMITED, Foreign, Standing
 
 SHARE = Range(0.0, 1.0, "of a full server")
 LOWER = Range(0.0, 1.0, "of the requests")
 RATE = Range(0.0, 1e6, "req/s")
-UNLIMITED = -1
 LEASE_KEY = "until_ms"
 
 
@@ -51,7 +46,7 @@ class HaproxyRouter:
 
     Args:
         config: the document that its configuration was rendered from.
-        timeout_s: how long an answer is waited for.
+        timeout_s: how long an answer is waited for; a call ends at the first silence.
         policy: how often one tries again where it does not answer.
         clock: what time it is.
         wall_ms: the wall clock in ms since 1970: the router counts the lease on its own, which is
@@ -71,34 +66,36 @@ class HaproxyRouter:
         self._config = config
         self._backend = config.backend_of()
         self._socket = RuntimeSocket(config.socket, timeout_s)
-        self._policy = policy or BackOff(longest_s=5.0)
-        self._clock = clock or MonotonicClock()
+        self._standing = Standing(config, self._socket)
+        self._answers = Answering(
+            config.name, policy or BackOff(longest_s=5.0), clock or MonotonicClock()
+        )
         self._wall_ms = wall_ms or _wall_ms
-        self._health = Health()
-        self._process: Process | None = None
-        self._weight: dict[str, int] = {}
-        self._entries: dict[str, dict[str, int]] = {"lower": {}, "admit": {}}
+        self._one_change = asyncio.Lock()
 
     # --- readings --------------------------------------------------------------------------------
 
     async def read(self) -> RouterReading | Unreachable:
-        """Return weights, states and what is in flight."""
+        """Return weights, states and what is in flight; changes nothing."""
+        standing = self._standing
         try:
-            self._guard()
-            servers = await self._servers()
-            until_ms = (await self._map("lease")).get(LEASE_KEY, 0)
-            lower, admit = await self._map("lower"), await self._map("admit")
-        except NoAnswer as error:
-            self._failed(error)
+            self._answers.guard()
+            await standing.meet()
+            rows = await standing.servers()
+            until_ms = (await standing.entries("lease")).get(LEASE_KEY, 0)
+            lower, admit = await standing.entries("lower"), await standing.entries("admit")
+        except (NoAnswer, Foreign) as error:
+            if isinstance(error, NoAnswer):
+                self._answers.failed(error)
             return Unreachable(
-                device=self.name, command="read", asked=None, why=error.why, executed=False
+                device=self.name, command="read", asked=None, why=str(error), executed=False
             )
         left_ms = until_ms - self._wall_ms()
         leased = 0 < left_ms <= self._config.longest_lease_s * 1000.0
         limit = {c: _rate(admit.get(c, UNLIMITED)) for c in self._config.classes}
         share = {c: lower.get(c, 0) / SLOTS for c in self._config.classes}
         return RouterReading(
-            servers=servers,
+            servers={name: _reading(row) for name, row in rows.items()},
             leased=leased,
             lower_share=share if leased else dict.fromkeys(share, 0.0),
             admitted_per_s=limit if leased else dict.fromkeys(limit),
@@ -107,288 +104,268 @@ class HaproxyRouter:
     # --- commands --------------------------------------------------------------------------------
 
     async def route(self, weight: Mapping[str, float]) -> Mapping[str, Answer]:
-        """Give servers this share of a full server's traffic, 0 to 1; 0 drains."""
+        """Give servers a share of a full server's traffic, in steps of 1 %; 0 drains.
 
-        async def one(server: str, asked: float) -> Answer:
-            who = f"{self.name}/{server}"
-            if server not in self._backend:
-                return _unknown(who, "route", asked, self._backend)
-
-            async def write(value: float) -> float:
-                told = round(value * lines.FULL_WEIGHT)
-                if value > 0.0:
-                    told = max(told, 1)  # 0 would drain it
-                backend = self._backend[server]
-                await self._socket.change(lines.set_weight(backend, server, told))
-                self._weight[server] = told
-                return (await self._servers())[server].weight
-
-            return await self._write(who, "route", asked, SHARE, write, tolerance=0.006)
-
-        return {server: await one(server, asked) for server, asked in weight.items()}
+        Weights that rise are set first. The last server of a pool that serves protected requests
+        is not drained.
+        """
+        async with self._one_change:
+            answers, wanted = self._sorted_out("route", weight, self._backend, SHARE, _weight)
+            if not wanted:
+                return answers
+            try:
+                self._answers.guard()
+                now = await self._standing.bring_up()
+            except (NoAnswer, Foreign) as error:
+                return answers | self._answers.lost_all("route", weight, wanted, error)
+            for server in self._last_of_protected(wanted, now):
+                del wanted[server]
+                why = "it is the last server up in a pool that serves protected requests"
+                answers[server] = self._answers.refused("route", server, weight[server], why)
+            rising = sorted(wanted, key=lambda s: now[s].weight - wanted[s])
+            told, unsent = await self._tell(
+                "route",
+                weight,
+                {s: [lines.set_weight(self._backend[s], s, wanted[s])] for s in rising},
+            )
+            answers |= unsent
+            try:
+                seen = {s: row.weight for s, row in (await self._standing.servers()).items()}
+            except NoAnswer as error:
+                return answers | self._answers.lost_all("route", weight, told, error, executed=True)
+            kept = self._standing.commanded.weight
+            for server in told:
+                answers[server] = self._answers.confirm(
+                    "route",
+                    server,
+                    weight[server],
+                    SHARE,
+                    wanted[server],
+                    seen.get(server),
+                    lambda w: w / lines.FULL_WEIGHT,
+                    kept,
+                )
+            return answers
 
     async def lower(self, share: Mapping[str, float]) -> Mapping[str, Answer]:
-        """Send this share of request classes to the servers of the lower precision."""
+        """Send a share of request classes, in steps of 0.1 %, to the lower precision.
 
-        async def one(name: str, asked: float) -> Answer:
-            who = f"{self.name}/{name}"
-            if name not in self._config.classes:
-                return _unknown(who, "lower", asked, self._config.classes)
+        While no server of the lower precision is up, everything stays with the pool's own.
+        """
 
-            async def write(value: float) -> float:
-                await self._set("lower", name, round(value * SLOTS))
-                return (await self._map("lower")).get(name, 0) / SLOTS
+        def why_not(name: str, asked: float) -> str | None:
+            served = self._config.classes[name]
+            if asked > 0.0 and not self._config.pools[served.pool].lower:
+                return f"pool {served.pool} has no server of a lower precision"
+            return None
 
-            return await self._write(who, "lower", asked, LOWER, write, tolerance=0.5 / SLOTS)
-
-        return {name: await one(name, asked) for name, asked in share.items()}
+        return await self._set_entries(
+            "lower",
+            share,
+            LOWER,
+            why_not,
+            lambda value: round((value or 0.0) * SLOTS),
+            lambda entry: entry / SLOTS,
+        )
 
     async def admit(self, req_per_s: Mapping[str, float | None]) -> Mapping[str, Answer]:
-        """Admit at most this rate of request classes; None lifts the limit."""
+        """Admit at most this rate of request classes, in steps of 0.1 per s; None: no limit.
 
-        async def one(name: str, asked: float | None) -> Answer:
-            who = f"{self.name}/{name}"
-            served = self._config.classes.get(name)
-            if served is None:
-                return _unknown(who, "admit", asked, self._config.classes)
-            if served.protected and asked is not None:
-                return Refused(
-                    device=who, command="admit", asked=asked, why="the class is protected"
-                )
-            if asked is None:
-                return await self._lift(who, name)
+        Held over 10 s, and over each second to the next whole number. A limit that changes is
+        counted anew; one that is only said again is not, or it would never be held.
+        """
 
-            async def write(value: float) -> float:
-                await self._set("admit", name, floor(value * WINDOW_S))
-                await self._socket.change(lines.forget_rate(ADMITTED, name))
-                return (await self._map("admit")).get(name, UNLIMITED) / WINDOW_S
+        def why_not(name: str, asked: float) -> str | None:
+            return "the class is protected" if self._config.classes[name].protected else None
 
-            return await self._write(who, "admit", asked, RATE, write, tolerance=1.0 / WINDOW_S)
-
-        return {name: await one(name, asked) for name, asked in req_per_s.items()}
-
-    async def _lift(self, who: str, name: str) -> Answer:
-        try:
-            self._guard()
-            await self._set("admit", name, UNLIMITED)
-            seen = (await self._map("admit")).get(name)
-        except (NoAnswer, NotTaken) as error:
-            return self._lost(who, "admit", None, error)
-        if seen != UNLIMITED:
-            return Unverified(device=who, command="admit", asked=None, why=f"{seen} is read back")
-        return Applied(device=who, command="admit", asked=None, confirmed=None)
+        return await self._set_entries("admit", req_per_s, RATE, why_not, _limit, _rate)
 
     # --- lease -----------------------------------------------------------------------------------
 
     async def renew(self, ttl_s: float) -> Answer:
         """Extend the lease; a router that has restarted is told everything again first."""
         if not (is_number(ttl_s) and ttl_s > 0.0):
-            return Refused(device=self.name, command="renew", asked=ttl_s, why="no term")
-        granted_s = min(ttl_s, self._config.longest_lease_s)
-        until_ms = self._wall_ms() + floor(granted_s * 1000.0)
-        try:
-            self._guard()
-            refused = await self._meet()
-            if refused is not None:
-                return Refused(device=self.name, command="renew", asked=ttl_s, why=refused)
-            await self._set("lease", LEASE_KEY, until_ms)
-            seen = (await self._map("lease")).get(LEASE_KEY)
-        except (NoAnswer, NotTaken) as error:
-            return self._lost(self.name, "renew", ttl_s, error)
-        self._health = after_success(self._health, self._clock.now_s(), self._policy)
+            return self._answers.refused("renew", "", None, f"{ttl_s} s is no term")
+        async with self._one_change:
+            granted_s = min(ttl_s, self._config.longest_lease_s)
+            try:
+                self._answers.guard()
+                await self._standing.bring_up()
+                until_ms = self._wall_ms() + floor(granted_s * 1000.0)
+                seen = await self._end_lease_at(until_ms)
+            except (NoAnswer, NotTaken, Foreign) as error:
+                return self._answers.lost("renew", "", ttl_s, error)
+        self._answers.answered()
         if seen != until_ms:
-            return Unverified(
-                device=self.name, command="renew", asked=ttl_s, why=f"{seen} is read back"
+            why = f"{seen} is read back"
+            return Unverified(device=self.name, command="renew", asked=ttl_s, why=why)
+        if granted_s < ttl_s:
+            return AppliedInPart(
+                device=self.name,
+                command="renew",
+                asked=ttl_s,
+                confirmed=granted_s,
+                feasible=Range(0.0, granted_s, "s"),
+                why="no longer lease is granted",
             )
         return Applied(device=self.name, command="renew", asked=ttl_s, confirmed=granted_s)
 
     async def release(self) -> Answer:
-        """End the lease now; weights, shares and limits go back with it."""
-        try:
-            self._guard()
-            await self._set("lease", LEASE_KEY, 0)
-            for server in list(self._weight):
-                backend = self._backend[server]
-                await self._socket.change(lines.set_weight(backend, server, lines.FULL_WEIGHT))
-            for name, usual in (("lower", 0), ("admit", UNLIMITED)):
-                for key in list(self._entries[name]):
-                    await self._set(name, key, usual)
-            seen = (await self._map("lease")).get(LEASE_KEY)
-        except (NoAnswer, NotTaken) as error:
-            return self._lost(self.name, "release", None, error)
-        self._forget()
+        """End the lease now, however it has failed before; weights and limits go back with it."""
+        async with self._one_change:
+            self._standing.forget()
+            self._standing.doubt()  # set to neutral before another lease, should it fail below
+            try:
+                await self._standing.meet()
+                seen = await self._end_lease_at(0)
+                await self._standing.settle()
+            except (NoAnswer, NotTaken, Foreign) as error:
+                return self._answers.lost("release", "", None, error)
         if seen != 0:
-            return Unverified(
-                device=self.name, command="release", asked=None, why=f"{seen} is read back"
-            )
+            why = f"{seen} is read back"
+            return Unverified(device=self.name, command="release", asked=None, why=why)
         return Applied(device=self.name, command="release", asked=None, confirmed=None)
 
     async def close(self) -> None:
         """Nothing is open between calls; the lease lapses by itself."""
 
-    async def _meet(self) -> str | None:
-        """Look who answers; return why it must not be commanded, if so."""
-        now = await self._socket.identity()
-        config = self._config
-        if (now.node, now.description) != (config.name, config.description):
-            return (
-                f"{now.node or 'another router'} answers with "
-                f"{now.description or 'another configuration'}, not {config.description}: "
-                "render its configuration again and reload it"
-            )
-        if self._process is not None and now.pid != self._process.pid:
-            await self._tell_again()
-        elif self._process is None:
-            await self._start_clean()
-        self._process = now
-        return None
+    async def _end_lease_at(self, until_ms: int) -> int | None:
+        """Set when the lease ends; return what is read back."""
+        path = self._config.map_path("lease")
+        await self._socket.change(lines.set_map(path, LEASE_KEY, until_ms))
+        try:
+            return (await self._standing.entries("lease")).get(LEASE_KEY)
+        except NoAnswer as error:
+            raise NoAnswer(error.why, sent=True) from None
 
-    async def _tell_again(self) -> None:
-        for server, weight in self._weight.items():
-            await self._socket.change(lines.set_weight(self._backend[server], server, weight))
-        for name, entries in self._entries.items():
-            for key, value in entries.items():
-                await self._set(name, key, value)
+    # --- one change ------------------------------------------------------------------------------
 
-    async def _start_clean(self) -> None:
-        """Take back what a controller before this one may have left behind its lapsed lease."""
-        for server, seen in (await self._servers()).items():
-            if seen.weight != 1.0:
-                backend = self._backend[server]
-                await self._socket.change(lines.set_weight(backend, server, lines.FULL_WEIGHT))
-        for name, usual in (("lower", 0), ("admit", UNLIMITED)):
-            for key, value in (await self._map(name)).items():
-                if value != usual:
-                    await self._set(name, key, usual)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._weight.clear()
-        for entries in self._entries.values():
-            entries.clear()
-
-    # --- one write -------------------------------------------------------------------------------
-
-    async def _write(
+    async def _set_entries(
         self,
-        who: str,
         command: str,
-        asked: float,
+        asked: Asked,
         feasible: Range,
-        write: Callable[[float], Awaitable[float]],
-        *,
-        tolerance: float,
-    ) -> Answer:
-        """Clamp, write, read back."""
-        if not is_number(asked):
-            return Refused(
-                device=who, command=command, asked=asked, why="no number", feasible=feasible
+        why_not: Callable[[str, float], str | None],
+        encode: Callable[[float | None], int],
+        decode: Callable[[int], float | None],
+    ) -> Mapping[str, Answer]:
+        """Set entries of the map that bears the command's name, and read them back."""
+        async with self._one_change:
+            answers, wanted = self._sorted_out(
+                command, asked, self._config.classes, feasible, encode, why_not
             )
-        value, cut = clamped(asked, feasible)
-        try:
-            self._guard()
-            seen = await write(value)
-        except (NoAnswer, NotTaken) as error:
-            return self._lost(who, command, asked, error)
-        if abs(seen - value) > tolerance:
-            return Unverified(
-                device=who,
-                command=command,
-                asked=asked,
-                why=f"told {value:g}, {seen:g} is read back",
-                read_back=seen,
-            )
-        if cut:
-            return AppliedInPart(
-                device=who,
-                command=command,
-                asked=asked,
-                confirmed=value,
-                feasible=feasible,
-                why="outside its range",
-            )
-        return Applied(device=who, command=command, asked=asked, confirmed=seen)
+            if not wanted:
+                return answers
+            try:
+                self._answers.guard()
+                await self._standing.bring_up()
+                before = await self._standing.entries(command)
+            except (NoAnswer, Foreign) as error:
+                return answers | self._answers.lost_all(
+                    command, asked, wanted, error, executed=False
+                )
+            path = self._config.map_path(command)
+            to_send = {name: [lines.set_map(path, name, wanted[name])] for name in wanted}
+            for name in wanted if command == "admit" else ():
+                if before.get(name) != wanted[name]:
+                    to_send[name].insert(0, lines.forget_rate(ADMITTED, name))
+            told, unsent = await self._tell(command, asked, to_send)
+            answers |= unsent
+            try:
+                seen = await self._standing.entries(command)
+            except NoAnswer as error:
+                return answers | self._answers.lost_all(command, asked, told, error, executed=True)
+            kept = self._standing.commanded.entries[command]
+            for name in told:
+                answers[name] = self._answers.confirm(
+                    command, name, asked[name], feasible, wanted[name], seen.get(name), decode, kept
+                )
+            return answers
 
-    async def _set(self, name: str, key: str, value: int) -> None:
-        if name in self._entries:
-            self._entries[name][key] = value
-        await self._socket.change(lines.set_map(self._config.map_path(name), key, value))
+    def _sorted_out(
+        self,
+        command: str,
+        asked: Asked,
+        known: Mapping[str, object],
+        feasible: Range,
+        encode: Callable[[float | None], int],
+        why_not: Callable[[str, float], str | None] = lambda name, asked: None,
+    ) -> tuple[dict[str, Answer], dict[str, int]]:
+        """Return answers to what is refused, and HAProxy's numbers for the rest."""
+        answers: dict[str, Answer] = {}
+        wanted: dict[str, int] = {}
+        for name, value in asked.items():
+            why: str | None = None
+            if name not in known:
+                why = f"known are {', '.join(known)}"
+            elif value is not None and not is_number(value):
+                why, value = f"{value} is no number", None
+            elif value is not None:
+                why = why_not(name, value)
+            if why is not None:
+                answers[name] = self._answers.refused(command, name, value, why)
+            else:
+                wanted[name] = encode(None if value is None else feasible.clamp(value))
+        return answers, wanted
 
-    async def _map(self, name: str) -> dict[str, int]:
-        """Return the entries of a map: lines of `reference key value`."""
-        said = await self._socket.ask(lines.show_map(self._config.map_path(name)))
-        entries = [line.split() for line in said.splitlines() if line.strip()]
-        try:
-            return {key: int(value) for _, key, value in entries}
-        except ValueError:
-            raise NoAnswer("the answer is no map", sent=False) from None
+    async def _tell(
+        self, command: str, asked: Asked, to_send: Mapping[str, list[str]]
+    ) -> tuple[list[str], dict[str, Answer]]:
+        """Send each name's lines till the first silence; return the names told, and answers."""
+        told: list[str] = []
+        answers: dict[str, Answer] = {}
+        silence: NoAnswer | None = None
+        for name, each in to_send.items():
+            try:
+                if silence is not None:
+                    raise NoAnswer(silence.why, sent=False)
+                for line in each:
+                    await self._socket.change(line)
+            except (NoAnswer, NotTaken) as error:
+                first = silence is None
+                silence = error if isinstance(error, NoAnswer) else silence
+                answers[name] = self._answers.lost(command, name, asked[name], error, counts=first)
+            else:
+                told.append(name)
+        return told, answers
 
-    async def _servers(self) -> dict[str, ServerReading]:
-        """Return every server of the configuration.
-
-        Raises:
-            NoAnswer: the router did not answer, or does not know one of them.
-        """
-        said = await self._socket.ask(lines.show_servers())
-        rows = {
-            row.get("svname", ""): row
-            for row in csv.DictReader(said.removeprefix("# ").splitlines())
-            if self._backend.get(row.get("svname", "")) == row.get("# pxname", row.get("pxname"))
-        }
-        try:
-            return {server: _server(rows[server]) for server in self._backend}
-        except (KeyError, ValueError):
-            raise NoAnswer("the answer does not list its servers", sent=False) from None
-
-    # --- health ----------------------------------------------------------------------------------
-
-    def _guard(self) -> None:
-        """Leave a router that does not answer alone for a while.
-
-        Raises:
-            NoAnswer: the wait is not over.
-        """
-        now_s = self._clock.now_s()
-        if not may_try(self._health, now_s, self._policy) and self._health.failures:
-            left_s = retry_at_s(self._health, self._policy) - now_s
-            raise NoAnswer(f"left alone for {left_s:.1f} s: {self._health.why}", sent=False)
-
-    def _failed(self, error: NoAnswer) -> None:
-        if not error.why.startswith("left alone"):
-            self._health = after_failure(self._health, self._clock.now_s(), error.why)
-
-    def _lost(
-        self, who: str, command: str, asked: float | None, error: NoAnswer | NotTaken
-    ) -> Refused | Unreachable:
-        if isinstance(error, NotTaken):
-            return Refused(device=who, command=command, asked=asked, why=str(error))
-        self._failed(error)
-        return Unreachable(
-            device=who, command=command, asked=asked, why=error.why, executed=error.sent
-        )
+    def _last_of_protected(
+        self, wanted: Mapping[str, int], now: Mapping[str, ServerRow]
+    ) -> list[str]:
+        """Return the servers whose draining would leave protected requests without any."""
+        kept: list[str] = []
+        for name in {c.pool for c in self._config.classes.values() if c.protected}:
+            servers = self._config.pools[name].servers
+            serving = [s for s in servers if now[s].up and now[s].weight]
+            if not any(now[s].up and wanted.get(s, now[s].weight) for s in servers):
+                kept.extend(s for s in serving if wanted.get(s) == 0)
+        return kept
 
 
-def _server(row: Mapping[str, str]) -> ServerReading:
-    weight = int(row["weight"]) / lines.FULL_WEIGHT
-    status = row["status"]
-    if status.startswith(("DOWN", "MAINT", "NOLB")):
-        state = "down"
-    else:
-        state = "drained" if weight == 0.0 or status.startswith("DRAIN") else "up"
+def _reading(row: ServerRow) -> ServerReading:
+    state: Literal["up", "drained", "down"] = "down"
+    if row.up:
+        state = "up" if row.weight and not row.draining else "drained"
     return ServerReading(
-        weight=weight,
-        state=state,  # type: ignore[arg-type]
-        in_flight=int(row["scur"]),
-        queued=int(row["qcur"]),
+        weight=row.weight / lines.FULL_WEIGHT,
+        state=state,
+        in_flight=row.in_flight,
+        queued=row.queued,
     )
+
+
+def _weight(share: float | None) -> int:
+    """Return the weight of a share: only 0 drains, however small the share is."""
+    return max(round(share * lines.FULL_WEIGHT), 1) if share else 0
+
+
+def _limit(req_per_s: float | None) -> int:
+    # 0.3 x 10 may be 2.9999..., and a limit is never rounded up
+    return UNLIMITED if req_per_s is None else floor(req_per_s * WINDOW_S + 1e-9)
 
 
 def _rate(entry: int) -> float | None:
     return None if entry < 0 else entry / WINDOW_S
-
-
-def _unknown(who: str, command: str, asked: float | None, known: Mapping[str, object]) -> Refused:
-    return Refused(device=who, command=command, asked=asked, why=f"known are {', '.join(known)}")
 
 
 def _wall_ms() -> int:

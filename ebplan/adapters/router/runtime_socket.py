@@ -106,7 +106,7 @@ class RuntimeSocket:
             if colon
         }
         name = fields.get("name", "")
-        if name != "HAProxy" or not fields.get("pid", "").isdigit():
+        if name != "HAProxy" or not fields.get("pid", "").isdecimal():
             raise NoAnswer(f"{name or 'something else'} answers, not HAProxy", sent=True)
         return Process(
             name=name,

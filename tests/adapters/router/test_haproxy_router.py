@@ -189,22 +189,8 @@ def test_only_listed_lines_are_sent() -> None:
             runtime_commands.set_weight("own_llama", name, 5)
 
 
-@pytest.mark.parametrize(
-    ("fault", "executed"),
-    [
-        (Fault.REFUSE, False),
-        (Fault.SILENT, True),
-        (Fault.HALF_OPEN, True),
-        (Fault.SLOW, True),
-        (Fault.GARBAGE, True),
-        (Fault.PARTIAL, True),
-        (Fault.FLAPPING, True),
-        (Fault.EDIT, None),
-    ],
-)
-async def test_a_socket_that_misbehaves(
-    fault: Fault, executed: bool | None, bench: Bench, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("fault", [f for f in Fault if f is not Fault.NONE])
+async def test_a_socket_that_misbehaves(fault: Fault, bench: Bench, tmp_path: Path) -> None:
     socket = str(tmp_path / "bad.sock")
     edit = _another_router
     async with FaultProxy(bench.config.socket, listen=socket, slow_s=2.0, edit=edit) as line:
@@ -217,16 +203,17 @@ async def test_a_socket_that_misbehaves(
         answer = await router.renew(5.0)
         took_s = time.monotonic() - began_s
         assert took_s < 0.5
-        if executed is None:
+        if fault is Fault.EDIT:
             assert isinstance(answer, Refused), answer
         else:
+            # already the question who is there went unanswered: nothing was commanded
             assert isinstance(answer, Unreachable), answer
-            assert answer.executed is executed
+            assert not answer.executed
         for _ in range(20):
             await router.route({"a": 0.5})
-            assert isinstance(await router.read(), Unreachable) or executed is None
+            assert isinstance(await router.read(), Unreachable) or fault is Fault.EDIT
         assert line.open_connections <= 1
-        if executed is not None:
+        if fault is not Fault.EDIT:
             assert line.accepted < 25  # it is left alone between tries
         await line.turn(Fault.NONE)
         await asyncio.sleep(0.5)
