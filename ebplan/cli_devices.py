@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +30,22 @@ REFUSED = 5
 @click.option(
     "--probe-kw",
     type=click.FloatRange(min=0.0, min_open=True),
-    help="Power to try, both ways; 6 % of the rating if absent.",
+    help="Power to try, both ways; 6 % of what it may be told if absent.",
 )
-@click.option("--term", default=3, show_default=True, help="Term to try, whole seconds.")
-@click.option("--settle", default=2.0, show_default=True, help="Longest time to a set-point, s.")
+@click.option(
+    "--term",
+    type=click.IntRange(1, 3600),
+    default=3,
+    show_default=True,
+    help="Term to try, whole seconds.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0.0, 600.0),
+    default=2.0,
+    show_default=True,
+    help="Longest time to a set-point, s.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before the battery is moved.")
 @one_line_errors
 def commission(
@@ -41,10 +57,20 @@ def commission(
     it to rest. Where the timer is only for show the battery is not armed, and the record says so.
     """
     from ebplan.document import check_writable, write_atomically
+    from ebplan.errors import InputError
 
+    for option, number in (("--probe-kw", probe_kw), ("--settle", settle)):
+        if number is not None and not math.isfinite(number):
+            raise click.UsageError(f"{option} is a finite number.")
     spec = _spec(file)
     if spec.battery is None:
-        raise click.UsageError(f"{file} has no battery.")
+        raise InputError(
+            field="battery",
+            value=None,
+            allowed="the battery that is to be tried",
+            remedy="add [battery]",
+            file=str(file),
+        )
     if output is not None:
         check_writable(output)
     if not yes:
@@ -54,6 +80,11 @@ def commission(
         click.secho(f"error: {record}", fg="red", err=True)
         sys.exit(REFUSED)
     click.echo(str(record))
+    if not record.may_arm:
+        click.echo(
+            "  It is read and never told anything. Where its timer is not real, name in "
+            "settings.guardian what else\n  puts it to rest (a PLC), if there is such a thing."
+        )
     if output is not None:
         write_atomically(output, record.to_json() + "\n")
     sys.exit(0 if record.may_arm else REFUSED)
@@ -69,10 +100,28 @@ def look_at_devices(file: Path) -> bool:
 
 
 def _spec(file: Path) -> DevicesSpec:
+    _hush()
     from ebplan.adapters.devices import DevicesSpec
     from ebplan.document import read_data
 
     return DevicesSpec.parse(read_data(file), file=str(file))
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the file in errors about it."""
+    from ebplan.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        raise error.in_file(str(file)) from None
+
+
+def _hush() -> None:
+    """Let libraries not write between our lines: what they see, our answers say."""
+    for name in ("pymodbus", "pymodbus.logging", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 async def _try_battery(
@@ -82,8 +131,9 @@ async def _try_battery(
     from ebplan.adapters.modbus.commissioning import Commissioning
     from ebplan.adapters.open_devices import open_battery, open_meter
 
-    battery = open_battery(spec, folder=file.parent)
-    meter = open_meter(spec, folder=file.parent)
+    with _named(file):
+        battery = open_battery(spec, folder=file.parent)
+        meter = open_meter(spec, folder=file.parent)
     try:
         record = await try_battery(
             battery, meter=meter, probe_kw=probe_kw, term_s=term_s, settle_s=settle_s
@@ -97,32 +147,39 @@ async def _try_battery(
 
 async def _look(spec: DevicesSpec, file: Path) -> bool:
     from ebplan.adapters.answers import Unreachable
+    from ebplan.adapters.modbus.driven import DrivenBattery
     from ebplan.adapters.open_devices import open_devices
 
-    devices = open_devices(spec, folder=file.parent)
+    with _named(file):
+        devices = open_devices(spec, folder=file.parent)
     named = devices.readable()
     try:
         readings = await asyncio.gather(*(device.read() for device in named.values()))
+        told = (
+            await devices.battery.why_not() if isinstance(devices.battery, DrivenBattery) else None
+        )
     finally:
         await devices.close()
     for name, reading in zip(named, readings, strict=True):
         if isinstance(reading, Unreachable):
             click.secho(f"  {name:16s} {reading.why}", fg="red")
         else:
-            click.echo(f"  {name:16s} {_in_words(reading)}")
+            why_not = f"told nothing: {told}" if told and name == "battery" else None
+            click.echo(f"  {name:16s} {_in_words(reading, why_not)}")
     return not any(isinstance(reading, Unreachable) for reading in readings)
 
 
-def _in_words(reading: object) -> str:
+def _in_words(reading: object, may_be_told: str | None = None) -> str:
     from collections.abc import Mapping
 
     from ebplan.adapters import roles
 
     match reading:
         case roles.BatteryReading():
+            told = "" if may_be_told is None else f"; {may_be_told}"
             soc = "" if reading.soc is None else f", SoC {reading.soc:.1%}"
             alarms = f", alarms: {', '.join(reading.alarms)}" if reading.alarms else ""
-            return f"{reading.battery_kw:+.2f} kW{soc}, takes {reading.feasible}{alarms}"
+            return f"{reading.battery_kw:+.2f} kW{soc}, takes {reading.feasible}{alarms}{told}"
         case roles.MeterReading():
             hz = "" if reading.frequency_hz is None else f", {reading.frequency_hz:.3f} Hz"
             return f"{reading.grid_kw:.2f} kW drawn{hz}"

@@ -16,6 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf, isfinite
 
+RESTORING = frozenset({"admit", "cap", "lock_clock"})
+"""Commands that restore what was before where no value is asked for."""
+
 Setting = float | str | bool | None
 """A set-point in the unit its command names; None restores what was requested before ebplan."""
 
@@ -58,8 +61,10 @@ class _Answer:
 
     @property
     def _request(self) -> str:
-        asked = "what was before" if self.asked is None else _shown(self.asked)
-        return f"{self.device}: {self.command} {asked}"
+        if self.asked is not None:
+            return f"{self.device}: {self.command} {_shown(self.asked)}"
+        restored = " what was before" if self.command in RESTORING else ""
+        return f"{self.device}: {self.command}{restored}"
 
 
 @dataclass(frozen=True, kw_only=True)

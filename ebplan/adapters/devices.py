@@ -6,8 +6,6 @@ its GPUs on a node, its address. The site says what instances can do; this says 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -90,8 +88,8 @@ class EngineSpec(Part):
     """vLLM with its development endpoints on a network of its own."""
     pool: Name
     """Pool of the site that it belongs to."""
-    url: str = Field(pattern=r"^https?://[^/\s]+$")
-    """Its own address, past the router."""
+    url: str = Field(pattern=r"^http://[^/\s@]+$")
+    """Its own address, past the router, on a network of its own; its key is not part of it."""
     server: str = Field(pattern=r"^[A-Za-z0-9_.:-]+(/[A-Za-z0-9_.:-]+)?$")
     """What the router calls it."""
     node: Name
@@ -155,19 +153,21 @@ class DevicesSpec(Document):
                     allowed=", ".join(self.nodes) or "a node; there is none",
                     remedy="correct the name or add the node",
                 )
-        for what, counts in (
-            ("server", Counter(e.server for e in self.engines.values())),
-            ("url", Counter(e.url for e in self.engines.values())),
-            ("gpus", Counter(_places(self.engines.values()))),
+        for what, places in (
+            ("server", {n: (e.server,) for n, e in self.engines.items()}),
+            ("url", {n: (e.url,) for n, e in self.engines.items()}),
+            ("gpus", {n: tuple(f"{e.node}/{g}" for g in e.gpus) for n, e in self.engines.items()}),
         ):
-            taken, times = max(counts.items(), key=lambda item: item[1], default=("", 0))
-            if times > 1:
-                raise FieldFault(
-                    field="engines",
-                    value=f"{what} {taken} in {times} engines",
-                    allowed="each in one engine",
-                    remedy="correct one of them",
-                )
+            owner: dict[str, str] = {}
+            for name, place in ((n, place) for n, those in places.items() for place in those):
+                if place in owner:
+                    raise FieldFault(
+                        field=f"engines.{name}.{what}",
+                        value=place,
+                        allowed=f"what no other engine has; {owner[place]} has it",
+                        remedy="correct one of the two",
+                    )
+                owner[place] = name
         return self
 
     @model_validator(mode="after")
@@ -182,12 +182,6 @@ class DevicesSpec(Document):
                     remedy="correct the name",
                 )
         return self
-
-
-def _places(engines: Iterable[EngineSpec]) -> Iterator[str]:
-    for engine in engines:
-        for gpu in engine.gpus:
-            yield f"{engine.node}/{gpu}"
 
 
 def _require_one(driver: str, address: object, register_map: str | None) -> None:

@@ -150,12 +150,13 @@ def _register_map(path: Path, role: str) -> RegisterMap:
 
 
 def _know_servers(spec: DevicesSpec, config: RouterConfig) -> None:
-    known = config.backend_of()
     for name, engine in spec.engines.items():
-        if engine.server not in known:
+        of_pool = config.pools.get(engine.pool)
+        theirs = [] if of_pool is None else [*of_pool.servers, *of_pool.lower]
+        if engine.server not in theirs:
             raise InputError(
                 field=f"engines.{name}.server",
                 value=engine.server,
-                allowed=", ".join(known),
-                remedy="name a server of the router's document",
+                allowed=", ".join(theirs) or f"a server of pool {engine.pool}; the router has none",
+                remedy="name a server that the router's document has in the engine's pool",
             )

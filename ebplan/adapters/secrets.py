@@ -69,6 +69,13 @@ class SecretSource(Part):
         """
         where = f"file {self.file}" if self.file is not None else f"variable {self.env}"
         value = self._from_file(at) if self.file is not None else os.environ.get(self.env or "")
+        if value is not None and not value.strip().isprintable():
+            raise InputError(
+                field=at,
+                value=where,
+                allowed="one line of printable characters",
+                remedy="it holds a line break or another control character: write it again",
+            )
         if value is None or value.strip().lower() in KNOWN_TO_EVERYBODY:
             raise InputError(
                 field=at,

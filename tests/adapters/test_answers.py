@@ -47,7 +47,11 @@ def test_what_a_person_reads() -> None:
             Unreachable(**who, asked=3.0, why="no answer in 0.2 s", executed=True),
             "it may have been executed",
         ),
-        (Unverified(**who, asked=None, why="0 kW measured"), "hold what was before: unverified"),
+        (Unverified(**who, asked=None, why="0 kW measured"), "battery: hold: unverified"),
+        (
+            Refused(device="gpu0", command="cap", asked=None, why="no lease"),
+            "gpu0: cap what was before: refused",
+        ),
     ):
         assert words in str(answer)
 

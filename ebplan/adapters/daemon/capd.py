@@ -125,3 +125,7 @@ async def _restore(options: argparse.Namespace, make: Make) -> bool:
     if only is not None:
         os.close(only)
     return reached
+
+
+if __name__ == "__main__":
+    main()

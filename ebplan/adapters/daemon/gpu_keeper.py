@@ -90,13 +90,15 @@ class GpuKeeper:
         """Bring every GPU back; those that do not come are tried again and again."""
         await self._hold()
         again_s, within_s = AGAIN_S[0], self.restore_s
-        while missing := await self._missing():
-            self._touched |= set(missing)
-            await self._ramp(missing, within_s)
-            self._suspect = False
-            if not self._touched:
-                break
-            _log.error("not back: GPUs %s", ", ".join(map(str, sorted(self._touched))))
+        while (missing := await self._missing()) is None or missing:
+            if missing is not None:
+                self._touched |= set(missing)
+                await self._ramp(missing, within_s)
+                self._suspect = False
+                if not self._touched:
+                    break
+            those = ", ".join(map(str, sorted(self._touched))) or "none of them can be asked"
+            _log.error("not back: GPUs %s", those)
             await self._clock.sleep(again_s)
             again_s = min(2.0 * again_s, AGAIN_S[1])
         await self._let_go()
@@ -120,8 +122,11 @@ class GpuKeeper:
             await self._gpus.release()
         await self._gpus.close()
 
-    async def _missing(self) -> dict[int, float | None]:
-        """Return GPUs that are not as they were, with their limits where these are known."""
+    async def _missing(self) -> dict[int, float | None] | None:
+        """Return GPUs that are not as they were, with their limits where these are known.
+
+        None where no GPU can be asked, and some may not be as they were.
+        """
         async with self._one_call:
             readings = await self._gpus.read()
             try:
@@ -129,9 +134,12 @@ class GpuKeeper:
             except OSError as error:
                 _log.error("limits before: %s", error)
                 before_w = {}
-        found: dict[int, float | None] = {}
+        if not isinstance(readings, Mapping) and self._suspect:
+            return None
+        # a run before may have left any of them behind, also one that cannot be read now
+        found: dict[int, float | None] = dict.fromkeys(before_w) if self._suspect else {}
         if isinstance(readings, Mapping):
-            found = {
+            found |= {
                 gpu: reading.cap_w
                 for gpu, reading in readings.items()
                 if self._suspect or gpu in self._touched or _changed(reading, before_w.get(gpu))

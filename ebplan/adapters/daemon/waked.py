@@ -79,3 +79,7 @@ async def _serve(options: argparse.Namespace) -> bool:
     )
     why = "a run before left engines asleep" if keeper.watched else None
     return await serve(server, left_behind=why, stop_s=options.stop_s)
+
+
+if __name__ == "__main__":
+    main()

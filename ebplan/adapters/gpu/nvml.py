@@ -164,13 +164,16 @@ class NvmlGpus:
                 device=self.name, command="release", asked=None, why=str(error), executed=False
             )
         caps = await self.cap(dict.fromkeys(gpus))
-        locked = {i: None for i, gpu in gpus.items() if gpu.locked_mhz is not None}
-        answers = [*caps.values(), *(await self.lock_clock(locked)).values()]
+        # the library does not tell a lock that a run before left behind: every GPU is unlocked
+        lockable = [i for i, gpu in gpus.items() if gpu.clock_range is not None]
+        clocks = await self.lock_clock(dict.fromkeys(lockable))
+        answers = [*caps.values(), *(a for a in clocks.values() if not isinstance(a, Refused))]
         failed = [answer for answer in answers if not isinstance(answer, Applied | AppliedInPart)]
+        lost = self._baseline_w.keys() - {gpu.uuid for gpu in gpus.values()}
         if failed:
             why = "; ".join(str(answer) for answer in failed)
             return Unverified(device=self.name, command="release", asked=None, why=why)
-        if self._baseline_file is not None:
+        if self._baseline_file is not None and not lost:
             self._baseline_file.unlink(missing_ok=True)
         return Applied(device=self.name, command="release", asked=None, confirmed=None)
 

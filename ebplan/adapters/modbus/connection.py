@@ -220,7 +220,9 @@ class Connection:
             self._drop()
             raise
         if not opened:
-            return self._failed("no connection, or no trust in its certificate", drop=True)
+            where = f"{self.address.host}:{self.address.port}"
+            trust = "" if self.address.tls is None else ", or no trust in its certificate"
+            return self._failed(f"no connection to {where}{trust}", drop=True)
         self.opened += 1
         self._silent = 0
         return await self._welcome()

@@ -106,6 +106,13 @@ class DrivenBattery:
         answer = await self._hold(battery_kw, confirm_s)
         return _took(answer, self._clock.now_s() - began_s)
 
+    async def why_not(self) -> str | None:
+        """Return why this device is not told anything; None where it is."""
+        device = await self.drive.ready()
+        if not isinstance(device, Device):
+            return device.why
+        return why_not(device.serial, self.commissioning, self.settings.guardian)
+
     async def renew(self, ttl_s: float) -> Answer:
         """Extend the lease; ``confirmed`` is the term in whole seconds, rounded down."""
         began_s = self._clock.now_s()

@@ -90,6 +90,18 @@ class BatteryRegisters(Part):
                 allowed="either a term or a watchdog",
                 remedy="keep the one that puts the battery to 0 kW",
             )
+        taken: dict[int, str] = {}
+        for name in ("set_point", "enable", "term", "heartbeat"):
+            register = getattr(self, name)
+            for at in () if register is None else _where(register):
+                if at in taken:
+                    raise FieldFault(
+                        field=f"{name}.address",
+                        value=at,
+                        allowed=f"registers of its own; {taken[at]} has this one",
+                        remedy="correct one of the two addresses",
+                    )
+                taken[at] = name
         return self
 
     @property
@@ -154,6 +166,10 @@ class RegisterMap(Document):
             InputError: the file cannot be read or says something that makes no sense.
         """
         return cls.parse(read_toml(path), file=str(path))
+
+
+def _where(register: Register | Switch) -> range:
+    return _one(register.address) if isinstance(register, Switch) else register.where
 
 
 def _one(register: int) -> range:

@@ -80,6 +80,10 @@ class PlantSettings:
     """Whether several registers of a control may be written in one step."""
     local: bool = False
     """Under local control."""
+    meter_follows: bool = False
+    """Whether its meter shows ``load_kw`` less its power; otherwise it is set from outside."""
+    load_kw: float = 5.0
+    """Draw behind its meter beside the battery's."""
 
 
 class SunSpecPlant:
@@ -270,6 +274,8 @@ class SunSpecPlant:
             wanted_kw = 0.0
         step_kw = settings.ramp_kw_per_s * dt_s
         self.battery_kw += max(-step_kw, min(step_kw, wanted_kw - self.battery_kw))
+        if settings.meter_follows:
+            self.meter_kw = settings.load_kw - self.battery_kw
         used = self.battery_kw * dt_s / 3600.0 / settings.energy_kwh
         self.soc = min(1.0, max(0.0, self.soc - used))
 

@@ -262,6 +262,28 @@ async def test_a_release_that_fails_keeps_the_baseline(stub: StubGpus, tmp_path:
     await device.close()
 
 
+async def test_a_clock_that_a_run_before_locked_is_unlocked(stub: StubGpus, tmp_path: Path) -> None:
+    died = NvmlGpus("node", baseline_file=tmp_path / "left.json")
+    await died.lock_clock({0: 1200.0})
+    await died.close()
+    after = NvmlGpus("node", baseline_file=tmp_path / "left.json")
+    assert isinstance(await after.release(), Applied)
+    assert stub.locked_mhz(0) is None
+    await after.close()
+
+
+async def test_the_limit_of_a_lost_gpu_is_remembered(stub: StubGpus, tmp_path: Path) -> None:
+    file = tmp_path / "left.json"
+    died = NvmlGpus("node", baseline_file=file)
+    await died.cap({0: 400.0})
+    await died.close()
+    stub.reorder([1, 2, 3, 4, 5, 6, 7])
+    after = NvmlGpus("node", baseline_file=file)
+    assert isinstance(await after.release(), Applied)
+    assert file.exists()
+    await after.close()
+
+
 async def test_the_library_keeps_no_lease(stub: StubGpus, gpus: NvmlGpus) -> None:
     answer = await gpus.renew(3.0)
     assert isinstance(answer, Refused)
