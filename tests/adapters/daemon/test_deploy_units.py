@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ebplan.adapters.daemon import capd, waked
+from ebplan.document import read_toml
 
 FOLDER = Path(__file__).parents[3] / "examples" / "deploy"
 OPTIONS: dict[str, Callable[[list[str]], Any]] = {
@@ -84,7 +85,8 @@ def test_what_restores_after_a_death_finds_what_was_left() -> None:
 
 def test_what_wakes_keeps_its_state() -> None:
     _, options = started(UNITS[1], "ExecStart")
-    assert dict(options.engine) == {"a": "http://127.0.0.1:8100", "b": "http://127.0.0.1:8101"}
+    engines = read_toml(FOLDER / "devices.toml")["engines"]
+    assert dict(options.engine) == {name: engine["url"] for name, engine in engines.items()}
     assert options.state.parent == Path("/var/lib") / settings(UNITS[1])["StateDirectory"][0]
 
 

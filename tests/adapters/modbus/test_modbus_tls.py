@@ -61,7 +61,8 @@ async def test_a_device_of_another_authority_is_not_trusted(
     tls = ours(tmp_path, authority)
     async with SunSpecPlant(tls=device(trustme.CA())) as plant:
         line = Connection(here(plant.port, tls=tls))
-        assert await line.read(40000, 2) == Lost("no connection, or no trust in its certificate")
+        why = f"no connection to 127.0.0.1:{plant.port}, or no trust in its certificate"
+        assert await line.read(40000, 2) == Lost(why)
         await line.close()
         assert not plant.writes
 

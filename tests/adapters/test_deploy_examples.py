@@ -1,0 +1,38 @@
+"""The example files of a site fit together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ebplan.adapters.devices import DevicesSpec
+from ebplan.adapters.modbus.register_map import RegisterMap
+from ebplan.adapters.router.config import RouterConfig
+from ebplan.document import read_data
+
+DEPLOY = Path(__file__).parents[2] / "examples" / "deploy"
+
+
+def test_engines_are_servers_of_the_router() -> None:
+    spec = DevicesSpec.parse(read_data(DEPLOY / "devices.toml"))
+    router = RouterConfig.parse(read_data(DEPLOY / "router.toml"))
+    for name, engine in spec.engines.items():
+        server = router.pools[engine.pool].servers[engine.server]
+        assert engine.url == f"http://{server.address}", name
+    assert spec.lease_s <= router.longest_lease_s
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    spec = DevicesSpec.parse(read_data(DEPLOY / "devices.toml"))
+    assert spec.meter is not None
+    assert spec.meter.register_map is not None
+    assert RegisterMap.read(DEPLOY / spec.meter.register_map).meter is not None
+    assert spec.router is not None
+    assert (DEPLOY / spec.router.config).exists()
+
+
+def test_no_example_names_an_address_that_somebody_may_have() -> None:
+    """192.0.2.0/24 is set aside for documentation (RFC 5737)."""
+    for path in DEPLOY.glob("*.toml"):
+        for line in path.read_text().splitlines():
+            if "host =" in line:
+                assert '"192.0.2.' in line, (path.name, line)
