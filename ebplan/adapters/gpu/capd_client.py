@@ -30,7 +30,8 @@ from ebplan.adapters.daemon.capd_name import NAME
 from ebplan.adapters.daemon.client import DaemonClient, NoAnswer
 from ebplan.adapters.daemon.lease_client import released, renewed
 from ebplan.adapters.daemon.wire import MAYBE_EXECUTED, Denied
-from ebplan.adapters.gpu.nvml import MILLI, OVERSHOOT
+from ebplan.adapters.gpu.nvml import OVERSHOOT
+from ebplan.adapters.gpu.nvml_calls import MILLI
 from ebplan.adapters.roles import GpuReading
 from ebplan.adapters.wire_json import from_json
 

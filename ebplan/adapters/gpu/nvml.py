@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ebplan.adapters.answers import (
     Answer,
@@ -33,15 +32,20 @@ from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.confirm import wait_for_power
 from ebplan.adapters.gpu.baseline import load_baseline, save_baseline
 from ebplan.adapters.gpu.lane import Lane, LaneError
+from ebplan.adapters.gpu.nvml_calls import (
+    MILLI,
+    Gpu,
+    find,
+    lock_sm_clock,
+    power_w,
+    reading_of,
+    set_limit,
+)
 from ebplan.adapters.gpu.nvml_errors import START_AGAIN, answer_of, words
 from ebplan.adapters.roles import GpuReading
 
 T = TypeVar("T")
 
-INSTANT_FIELD = 186
-"""Power now; ``nvmlDeviceGetPowerUsage`` is a mean over a second from Ampere on."""
-MILLI = 1000.0
-J_PER_KWH = 3.6e6
 SAME_W = 0.5
 """A limit that is read back within this is the one that was set: drivers round to a watt."""
 OVERSHOOT = 1.03
@@ -52,18 +56,6 @@ class _NvmlFault(Exception):
     def __init__(self, code: int) -> None:
         self.code = code
         super().__init__(words(code))
-
-
-@dataclass
-class _Gpu:
-    """One GPU as it was found."""
-
-    uuid: str
-    handle: Any
-    lane: Lane
-    cap_range: Range
-    clock_range: Range | None
-    locked_mhz: float | None = None
 
 
 class NvmlGpus:
@@ -95,7 +87,7 @@ class NvmlGpus:
         self._clock = clock or MonotonicClock()
         self._starter = Lane(f"{name} start")
         self._opening = asyncio.Lock()
-        self._gpus: dict[int, _Gpu] | None = None
+        self._gpus: dict[int, Gpu] | None = None
         self._baseline_w: dict[str, float] = {}
 
     # --- readings --------------------------------------------------------------------------------
@@ -109,9 +101,9 @@ class NvmlGpus:
                 device=self.name, command="read", asked=None, why=str(error), executed=False
             )
 
-        async def one(gpu: _Gpu) -> GpuReading | None:
+        async def one(gpu: Gpu) -> GpuReading | None:
             try:
-                return await self._call(gpu, lambda: _reading(gpu))
+                return await self._call(gpu, lambda: reading_of(gpu))
             except (_NvmlFault, LaneError):
                 return None
 
@@ -137,7 +129,7 @@ class NvmlGpus:
     ) -> Mapping[int, Answer]:
         """Limit the power of GPUs in W, all at once; None restores what was requested before."""
 
-        async def one(gpu: _Gpu, who: str, asked: float | None) -> Answer:
+        async def one(gpu: Gpu, who: str, asked: float | None) -> Answer:
             return await self._cap(gpu, who, asked, confirm_s)
 
         return await self._each("cap", w, one)
@@ -186,7 +178,7 @@ class NvmlGpus:
 
     # --- one GPU ---------------------------------------------------------------------------------
 
-    async def _cap(self, gpu: _Gpu, who: str, asked: float | None, confirm_s: float) -> Answer:
+    async def _cap(self, gpu: Gpu, who: str, asked: float | None, confirm_s: float) -> Answer:
         value_w = self._baseline_w[gpu.uuid] if asked is None else asked
         allowed = gpu.cap_range if asked is None else self._allowed(gpu)
         if not is_number(value_w):
@@ -194,7 +186,7 @@ class NvmlGpus:
                 device=who, command="cap", asked=asked, why="no number", feasible=allowed
             )
         value_w, cut = clamped(value_w, allowed)
-        requested_w, enforced_w = await self._call(gpu, lambda: _set_limit(gpu.handle, value_w))
+        requested_w, enforced_w = await self._call(gpu, lambda: set_limit(gpu.handle, value_w))
         if abs(requested_w - value_w) > SAME_W:
             return Unverified(
                 device=who,
@@ -238,14 +230,14 @@ class NvmlGpus:
             device=who, command="cap", asked=asked, confirmed=value_w, measured_kw=measured_kw
         )
 
-    async def _lock(self, gpu: _Gpu, who: str, asked: float | None) -> Answer:
+    async def _lock(self, gpu: Gpu, who: str, asked: float | None) -> Answer:
         feasible = gpu.clock_range
         if feasible is None:
             return Refused(
                 device=who, command="lock_clock", asked=asked, why="the GPU has no clocks to lock"
             )
         if asked is None:
-            await self._call(gpu, lambda: _lock_clock(gpu.handle, None))
+            await self._call(gpu, lambda: lock_sm_clock(gpu.handle, None))
             gpu.locked_mhz = None
             return Applied(device=who, command="lock_clock", asked=None, confirmed=None)
         if not is_number(asked):
@@ -253,7 +245,7 @@ class NvmlGpus:
                 device=who, command="lock_clock", asked=asked, why="no number", feasible=feasible
             )
         value_mhz, cut = clamped(asked, feasible)
-        seen_mhz = await self._call(gpu, lambda: _lock_clock(gpu.handle, round(value_mhz)))
+        seen_mhz = await self._call(gpu, lambda: lock_sm_clock(gpu.handle, round(value_mhz)))
         gpu.locked_mhz = value_mhz
         if seen_mhz > value_mhz + 1.0:
             return Unverified(
@@ -274,13 +266,13 @@ class NvmlGpus:
             )
         return Applied(device=who, command="lock_clock", asked=asked, confirmed=value_mhz)
 
-    async def _power_kw(self, gpu: _Gpu) -> float | None:
+    async def _power_kw(self, gpu: Gpu) -> float | None:
         try:
-            return (await self._call(gpu, lambda: _power_w(gpu.handle)))[0] / MILLI
+            return (await self._call(gpu, lambda: power_w(gpu.handle)))[0] / MILLI
         except (_NvmlFault, LaneError):
             return None
 
-    def _allowed(self, gpu: _Gpu) -> Range:
+    def _allowed(self, gpu: Gpu) -> Range:
         if self._allowed_w is None:
             return gpu.cap_range
         low, high = (gpu.cap_range.clamp(w) for w in self._allowed_w)
@@ -292,7 +284,7 @@ class NvmlGpus:
         self,
         command: str,
         asked: Mapping[int, float | None],
-        do: Callable[[_Gpu, str, float | None], Awaitable[Answer]],
+        do: Callable[[Gpu, str, float | None], Awaitable[Answer]],
     ) -> dict[int, Answer]:
         """Tell every GPU at once; one that hangs delays none."""
         try:
@@ -337,17 +329,17 @@ class NvmlGpus:
         answers = await asyncio.gather(*(one(i, value) for i, value in asked.items()))
         return dict(zip(asked, answers, strict=True))
 
-    async def _open(self) -> dict[int, _Gpu]:
+    async def _open(self) -> dict[int, Gpu]:
         """Return the GPUs, found once; looked for again after the library was lost."""
         async with self._opening:  # however many ask first, the library is started once
             if self._gpus is None:
                 try:
-                    found = await self._starter.run(lambda: _find(self._uuids), self._timeout_s)
+                    found = await self._starter.run(lambda: find(self._uuids), self._timeout_s)
                 except Exception as error:
                     raise _fault(error) from None
                 self._remember({uuid: limit_w for uuid, *_, limit_w in found.values()})
                 self._gpus = {
-                    i: _Gpu(uuid, handle, Lane(f"{self.name} gpu{i}"), cap_range, clock_range)
+                    i: Gpu(uuid, handle, Lane(f"{self.name} gpu{i}"), cap_range, clock_range)
                     for i, (uuid, handle, cap_range, clock_range, _) in found.items()
                 }
             return self._gpus
@@ -359,7 +351,7 @@ class NvmlGpus:
         if self._baseline_file is not None:
             save_baseline(self._baseline_file, self._baseline_w)
 
-    async def _call(self, gpu: _Gpu, call: Callable[[], T]) -> T:
+    async def _call(self, gpu: Gpu, call: Callable[[], T]) -> T:
         try:
             return await gpu.lane.run(call, self._timeout_s)
         except Exception as error:
@@ -374,92 +366,3 @@ def _fault(error: Exception) -> Exception:
     import pynvml
 
     return _NvmlFault(int(vars(error)["value"])) if isinstance(error, pynvml.NVMLError) else error
-
-
-# --- blocking calls, each on the thread of its GPU ---------------------------------------------
-
-
-def _find(
-    uuids: tuple[str, ...] | None,
-) -> dict[int, tuple[str, Any, Range, Range | None, float]]:
-    """Return identity, handle, ranges and requested limit of each GPU that has limits."""
-    import pynvml
-
-    pynvml.nvmlInit()
-    if uuids is None:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        uuids = tuple(_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles)
-    found = {}
-    for index, uuid in enumerate(uuids):
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid.encode())
-            low_mw, high_mw = pynvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)
-            limit_w = pynvml.nvmlDeviceGetPowerManagementLimit(handle) / MILLI
-        except pynvml.NVMLError:
-            continue  # lost, or without limits: it cannot be commanded
-        caps = Range(low_mw / MILLI, high_mw / MILLI, "W")
-        found[index] = (uuid, handle, caps, _clocks(handle), limit_w)
-    return found
-
-
-def _clocks(handle: Any) -> Range | None:
-    import pynvml
-
-    try:
-        memory_mhz = max(pynvml.nvmlDeviceGetSupportedMemoryClocks(handle))
-        mhz = pynvml.nvmlDeviceGetSupportedGraphicsClocks(handle, memory_mhz)
-    except pynvml.NVMLError:
-        return None
-    return Range(float(min(mhz)), float(max(mhz)), "MHz")
-
-
-def _reading(gpu: _Gpu) -> GpuReading:
-    import pynvml
-
-    power_w, instantaneous = _power_w(gpu.handle)
-    return GpuReading(
-        power_kw=power_w / MILLI,
-        energy_kwh=pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu.handle) / MILLI / J_PER_KWH,
-        cap_w=pynvml.nvmlDeviceGetPowerManagementLimit(gpu.handle) / MILLI,
-        enforced_w=pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu.handle) / MILLI,
-        cap_range=gpu.cap_range,
-        clock_mhz=gpu.locked_mhz,
-        clock_range=gpu.clock_range,
-        instantaneous=instantaneous,
-    )
-
-
-def _power_w(handle: Any) -> tuple[float, bool]:
-    """Return the power in W, and whether it is that of now and no mean."""
-    import pynvml
-
-    field = pynvml.nvmlDeviceGetFieldValues(handle, [INSTANT_FIELD])[0]
-    if field.nvmlReturn == pynvml.NVML_SUCCESS:
-        return field.value.uiVal / MILLI, True
-    return pynvml.nvmlDeviceGetPowerUsage(handle) / MILLI, False
-
-
-def _set_limit(handle: Any, limit_w: float) -> tuple[float, float]:
-    """Set a limit; return what is requested and what is enforced then, in W."""
-    import pynvml
-
-    pynvml.nvmlDeviceSetPowerManagementLimit(handle, round(limit_w * MILLI))
-    return (
-        pynvml.nvmlDeviceGetPowerManagementLimit(handle) / MILLI,
-        pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / MILLI,
-    )
-
-
-def _lock_clock(handle: Any, mhz: int | None) -> float:
-    """Lock or unlock the SM clock; return the clock it runs at then, in MHz."""
-    import pynvml
-
-    if mhz is None:
-        pynvml.nvmlDeviceResetGpuLockedClocks(handle)
-    else:
-        pynvml.nvmlDeviceSetGpuLockedClocks(handle, mhz, mhz)
-    return float(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
