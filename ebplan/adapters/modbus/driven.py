@@ -150,12 +150,12 @@ class DrivenBattery:
     # -- a set-point --
 
     async def _hold(self, asked_kw: float, confirm_s: float) -> Answer:
-        if not is_number(asked_kw):
-            return self._refused("hold", asked_kw, "it is no number")
         device = await self._commandable("hold", asked_kw)
         if not isinstance(device, Device):
             return device
         feasible = self._feasible(device)
+        if not is_number(asked_kw):
+            return self._refused("hold", asked_kw, "it is no number", feasible)
         kw, was_clamped = clamped(asked_kw, feasible)
         before = await self.drive.seen() if confirm_s > 0.0 else None
         async with self._writing:

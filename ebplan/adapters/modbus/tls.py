@@ -83,7 +83,7 @@ def read_frames_by_length(client: AsyncModbusTlsClient) -> None:
 def _unusable(field: str, path: str, error: OSError) -> InputError:
     return InputError(
         field=field,
-        value=path,
+        value=f"{path}: {error.strerror or error}",
         allowed="a readable PEM file; the key must fit the certificate",
-        remedy=error.strerror or str(error),
+        remedy="name the site's own files",
     )
