@@ -1,0 +1,88 @@
+"""What a source heard: one call of the grid at one revision, in ebplan's own words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ebplan.document import Document, FieldFault, NonNegative, Timestamp
+from ebplan.event import Event
+
+Key = tuple[str, str]
+"""Source and uid: what a call is known by through all its revisions."""
+
+
+class GridEvent(Document):
+    """One call of the grid as its sender has it now.
+
+    A call of several intervals holds an event for each. A call is taken back by a later revision
+    that is ``cancelled``.
+    """
+
+    kind: Literal["grid_event"] = "grid_event"
+    source: Annotated[str, Field(min_length=1, max_length=200)]
+    """Who sent it, as this site calls them."""
+    uid: Annotated[str, Field(min_length=1, max_length=200)]
+    """What the sender calls it, the same through all revisions."""
+    revision: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    """Grows with each change; only compared with numbers of the same sender and call, so that no
+    clock of theirs is ever compared with ours."""
+    issued: Timestamp | None = None
+    """When the sender made this revision, by its own clock."""
+    received: Timestamp
+    """When it came here."""
+    cancelled: bool = False
+    """Whether it is taken back."""
+    absent: bool = False
+    """Whether it is taken back because its sender lists it no longer; listed again, it stands."""
+    test: bool = False
+    """Whether it is only a test of the line: answered, never carried out."""
+    randomize_s: NonNegative = 0.0
+    """The start is put off by a random share of this, so that not all sites move at once."""
+    events: Annotated[tuple[Event, ...], Field(max_length=1000)] = ()
+    """What is asked, in order of time; none where it is taken back."""
+
+    @model_validator(mode="after")
+    def _asks_or_is_taken_back(self) -> GridEvent:
+        if not self.events and not self.cancelled:
+            raise FieldFault(
+                field="events",
+                value=[],
+                allowed="at least one event, or cancelled = true",
+                remedy="add what is asked",
+            )
+        ids = [event.id for event in self.events]
+        if len(set(ids)) < len(ids):
+            raise FieldFault(
+                field="events",
+                value=next(i for i in ids if ids.count(i) > 1),
+                allowed="ids of their own",
+                remedy="give each event another id",
+            )
+        starts = [event.start for event in self.events]
+        for n in range(1, len(starts)):
+            if starts[n] < end(self.events[n - 1]):
+                raise FieldFault(
+                    field=f"events.{n}.start",
+                    value=starts[n].isoformat(),
+                    allowed=f"from the end of the one before on, {end(self.events[n - 1])}",
+                    remedy="sort the intervals and let them not overlap",
+                )
+        return self
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return self.source, self.uid
+
+    def same_as(self, other: GridEvent) -> bool:
+        """Whether both ask the same; when they came does not matter."""
+        apart = {"received", "issued", "revision"}
+        return self.model_dump(exclude=apart) == other.model_dump(exclude=apart)
+
+
+def end(event: Event) -> datetime:
+    """Return when an event ends."""
+    return event.start + timedelta(seconds=event.duration_s)
