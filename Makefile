@@ -20,6 +20,7 @@ test-adapters: adapter-tools
 adapter-tools: $(READY)
 	command -v haproxy >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy; }
 	command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
+	command -v ipmi_sim >/dev/null && test -e /usr/include/OpenIPMI/mcserv.h || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openipmi libopenipmi-dev; }
 
 check: lint types layers
 

@@ -120,7 +120,7 @@ def _named(file: Path) -> Iterator[None]:
 
 def _hush() -> None:
     """Let libraries not write between our lines: what they see, our answers say."""
-    for name in ("pymodbus", "pymodbus.logging", "asyncio"):
+    for name in ("pymodbus", "pymodbus.logging", "redfish", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
@@ -183,6 +183,11 @@ def _in_words(reading: object, may_be_told: str | None = None) -> str:
         case roles.MeterReading():
             hz = "" if reading.frequency_hz is None else f", {reading.frequency_hz:.3f} Hz"
             return f"{reading.grid_kw:.2f} kW drawn{hz}"
+        case roles.NodePowerReading():
+            of = reading.covers.replace("_", " ")
+            seen = f"at {reading.measurement_point}" if of == "node" else f"of its {of} only"
+            limit = "" if reading.limit_kw is None else f", limited to {reading.limit_kw:g} kW"
+            return f"{reading.power_kw:.3f} kW {seen}{limit}"
         case roles.RouterReading():
             states = [f"{name} {server.state}" for name, server in reading.servers.items()]
             return f"{', '.join(states)}; {'leased' if reading.leased else 'not leased'}"
