@@ -50,7 +50,7 @@ def draw(model: LossModel) -> Figure:
         f"{model.offset_kw.value:.3g} kW",
         card=model.card,
         points=model.points,
-        interval=f"Bands are {model.confidence:.0%} intervals of a reading; the line is known "
-        "better (`outer_kw`).",
+        interval=f"Bands are {model.confidence:.0%} intervals of a reading; the line itself is "
+        "known better.",
         unit="pairs of readings",
     )

@@ -7,10 +7,13 @@
 It has what a meter of a node asks for: the session service, one chassis or several, and the power
 of each by ``EnvironmentMetrics`` and by the older ``Power``, both of which may be left out. Powers
 are W, as Redfish has them, and may be NaN or anything else that a broken controller says.
+``python -m ebplan.twin.wire.redfish_double --port 0 --certificate chain-and-key.pem`` prints its
+port.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import ssl
@@ -235,3 +238,22 @@ async def _endless(request: web.Request) -> web.StreamResponse:
     while True:
         await answer.write(b" " * 65536)
         await asyncio.sleep(0)  # a write that fits the buffer lets nobody else run
+
+
+async def _main(port: int, certificate: str | None, watts: float) -> None:
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    async with RedfishDouble(lambda: watts, tls=tls, port=port) as bmc:
+        print(json.dumps({"port": bmc.port}), flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="A stand-in for a Redfish controller on loopback.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--certificate", help="PEM file with its key and chain; plain HTTP without")
+    parser.add_argument("--watts", type=float, default=6200.0)
+    told = parser.parse_args()
+    asyncio.run(_main(told.port, told.certificate, told.watts))
