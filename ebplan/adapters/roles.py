@@ -15,7 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ebplan.adapters.answers import Answer, Range, Unreachable
 from ebplan.frequency import ResponseCurve
-from ebplan.site import MeasurementPoint
+from ebplan.measurement import MeasurementPoint
 
 
 class Leased(Protocol):

@@ -8,7 +8,7 @@ from ebplan.adapters.answers import Unreachable
 from ebplan.adapters.clock import Clock
 from ebplan.adapters.fake.faults import FakeDevice
 from ebplan.adapters.roles import NodePowerReading
-from ebplan.site import MeasurementPoint
+from ebplan.measurement import MeasurementPoint
 
 
 class FakeNodePower(FakeDevice):
