@@ -307,4 +307,6 @@ def _shown(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, str) and len(value) == 64:
         return value[:12]
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(inner)}" for name, inner in value.items())
     return str(value)

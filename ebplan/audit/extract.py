@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +25,7 @@ from ebplan.audit.walk import walk
 from ebplan.document import Document, Part
 from ebplan.errors import InputError
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -132,7 +134,7 @@ def extract(folder: Path, wanted: Callable[[Record], bool]) -> Extract:
     if not chosen:
         raise _nothing(folder, "no record", "at least one signed record that is wanted")
     prover = Prover(leaves, before, found[0].first)
-    digests = {str(r.body["document"]) for _, _, r in chosen if "document" in r.body}
+    digests = {digest for _, _, record in chosen for digest in record.documents}
     return Extract(
         checkpoint=last.to_text(),
         handovers=tuple(_handover(prover, change, checkpoints) for change in changes),
@@ -140,7 +142,7 @@ def extract(folder: Path, wanted: Callable[[Record], bool]) -> Extract:
         documents={
             digest: base64.b64encode(document_path(folder, digest).read_bytes()).decode()
             for digest in sorted(digests)
-            if document_path(folder, digest).exists()
+            if SHA256.fullmatch(digest) and document_path(folder, digest).exists()
         },
     )
 

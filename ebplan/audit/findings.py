@@ -92,8 +92,8 @@ class Findings:
 
     def root(self, file: str, line: int, low: int, high: int) -> None:
         """Add a checkpoint whose root is another: the first one, below which all was as signed."""
-        which = f"record {low} is" if high - low == 1 else f"among records {low} to {high - 1} are"
-        self.add(file, line, low, f"its root is another: {which} not what was signed")
+        one = f"record {low}" if high - low == 1 else f"at least one of records {low} to {high - 1}"
+        self.add(file, line, low, f"its root is another: {one} is not what was signed")
 
     def end(self) -> None:
         """No more lines come."""

@@ -77,13 +77,16 @@ class Journal:
             uid=call.uid,
             revision=call.revision,
             outcome=taken.outcome,
-            document=self._keep(call),
+            documents={"call": self._keep(call)},
         )
 
     def decision(
         self, plan: Plan, *, at: datetime, why: str, problem: Problem | None = None
     ) -> None:
         """Record a plan that is followed from ``at`` on, and why it was made."""
+        documents = {"plan": self._keep(plan)}
+        if problem is not None:
+            documents["problem"] = self._keep(problem)
         self._write(
             "decision",
             at=at.isoformat(),
@@ -96,8 +99,7 @@ class Journal:
             check=plan.check.ok,
             shortfall_kwh=plan.shortfall_kwh,
             problem_hash=plan.problem_hash,
-            problem=None if problem is None else self._keep(problem),
-            document=self._keep(plan),
+            documents=documents,
         )
 
     def command(self, command: Command) -> None:
@@ -114,7 +116,7 @@ class Journal:
 
     def model(self, name: str, content: bytes, *, why: str) -> None:
         """Record the version of a model that is used from here on."""
-        self._write("model", name=name, why=why, document=self._log.attach(content))
+        self._write("model", name=name, why=why, documents={"model": self._log.attach(content)})
 
     def alarm(self, what: str, **more: Any) -> None:
         """Record a degradation, by its name."""

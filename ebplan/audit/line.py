@@ -41,6 +41,12 @@ class Record:
     prev: str
     """Hash of the line before, hex."""
 
+    @property
+    def documents(self) -> list[str]:
+        """SHA-256 (hex) of the documents that it names, in ``documents`` of the body by name."""
+        named = self.body.get("documents")
+        return [str(digest) for digest in named.values()] if isinstance(named, dict) else []
+
 
 def canonical(body: Mapping[str, Any]) -> bytes:
     """Return a body in the bytes of RFC 8785.

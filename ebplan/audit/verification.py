@@ -244,9 +244,10 @@ class _Verifier:
         record = line.record
         if record is None:
             return
-        wrong = self._key(record) if record.kind == "key" else self._document(record)
-        if wrong:
-            self._findings.add(segment.path.name, line.number, record.seq, wrong)
+        wrong = [self._key(record)] if record.kind == "key" else []
+        wrong += [self._document(digest) for digest in record.documents]
+        for what in filter(None, wrong):
+            self._findings.add(segment.path.name, line.number, record.seq, what)
 
     def _key(self, record: Record) -> str | None:
         try:
@@ -255,12 +256,9 @@ class _Verifier:
             return "it names no key"
         return None
 
-    def _document(self, record: Record) -> str | None:
-        """Return what is wrong with the document that a record names."""
-        digest = record.body.get("document")
-        if digest is None:
-            return None
-        if not isinstance(digest, str) or not SHA256.fullmatch(digest):
+    def _document(self, digest: str) -> str | None:
+        """Return what is wrong with a document that a record names."""
+        if not SHA256.fullmatch(digest):
             return "it names a document by something that is no SHA-256"
         if digest not in self._documents:
             path = document_path(self._folder, digest)
