@@ -143,6 +143,11 @@ class _Verifier:
         for segment in self._segments:
             self._segment(segment, wanted)
         self._findings.end()
+        if not self._checkpoints:
+            first = self._segments[0]
+            self._findings.add(
+                first.checkpoints.name, 1, None, "no good checkpoint: nothing is signed"
+            )
         for path, number, checkpoint in kept:
             if wrong := self._kept_elsewhere(checkpoint):
                 self._findings.add(str(path), number, None, wrong)
@@ -291,8 +296,12 @@ class _Verifier:
         if checkpoint.size > self._tree.size:
             gone = f"records {self._tree.size} to {checkpoint.size - 1} were cut off"
             return f"covers {checkpoint.size} records: {gone}"
-        if self._roots.get(checkpoint.size, checkpoint.root) != checkpoint.root:
+        root = self._roots.get(checkpoint.size)
+        if root is None:
+            return None  # of a time before the first segment that is here
+        if root != checkpoint.root:
             return f"the first {checkpoint.size} records are others than here"
+        self._signed = max(self._signed, checkpoint.size)
         return None
 
 
