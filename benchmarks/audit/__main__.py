@@ -22,11 +22,10 @@ KEY, NEW_KEY = (SigningKey("site-1", bytes([n]) * 32) for n in (1, 2))
 SEGMENT_BYTES = 12_000
 NOTE_LINES = 6
 """A fault of a checkpoint is named at its first line."""
-NAMED = (
-    "Named where it was: at the line, or one beside it; a checkpoint at its first line; a document by "
-    "its name. Records that were chained again are named as some between two checkpoints, and an end "
-    "that was cut off by how many records a checkpoint covers."
-)
+NAMED = """\
+Named where it was: at the line, or one beside it; a checkpoint at its first line; a document by its
+name. Records that were chained again are named as some between two checkpoints, and an end that was
+cut off by how many records a checkpoint covers."""
 
 
 def a_log(folder: Path) -> Path:
