@@ -130,7 +130,9 @@ class _Verifier:
         self._roots: dict[int, bytes] = {}
         """Root by size, where somebody elsewhere kept a checkpoint of it."""
         self._good: dict[int, note.Checkpoint] = {}
-        """Checkpoints that fit, by size."""
+        """Stamped checkpoints that fit, by size."""
+        names = (path.stem for path in (folder / "stamps").glob("*.tsr"))
+        self._stamped = {int(name) for name in names if name.isdecimal()}
         self._documents: dict[str, bool] = {}
         """Whether a document is what its name says."""
 
@@ -220,7 +222,8 @@ class _Verifier:
                 self._findings.add(segment.checkpoints.name, number, None, wrong)
             elif checkpoint.root == self._tree.root():
                 self._signed, self._checkpoints = size, self._checkpoints + 1
-                self._good[size] = checkpoint
+                if size in self._stamped:
+                    self._good[size] = checkpoint
             elif not self._bad_root:  # every later one is another, too
                 self._bad_root = True
                 self._findings.root(segment.checkpoints.name, number, self._signed, size)
