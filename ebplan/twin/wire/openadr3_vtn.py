@@ -38,6 +38,8 @@ OBJECT_TYPES: dict[Kind, str] = {
 VERBS: dict[Operation, str] = {"CREATE": "POST", "UPDATE": "PUT", "DELETE": "DELETE"}
 """How a notification of 3.0.1 writes an operation."""
 FILTERS = ("programID", "eventID", "clientName", "venName")
+BASE = "/openadr3/3.0.1"
+"""Path of its API."""
 MOST_LISTED = 50
 GARBAGE = b'[{"id": "half an ev'
 
@@ -113,7 +115,7 @@ class Openadr3Vtn:
     @property
     def url(self) -> str:
         """Base of its API."""
-        return f"http://127.0.0.1:{self.port}/openadr3/3.0.1"
+        return f"http://127.0.0.1:{self.port}{BASE}"
 
     @property
     def reports(self) -> list[dict[str, Any]]:
@@ -122,14 +124,13 @@ class Openadr3Vtn:
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._record, self._guard])
-        base = "/openadr3/3.0.1"
-        app.router.add_post(f"{base}/auth/token", self._issue)
+        app.router.add_post(f"{BASE}/auth/token", self._issue)
         for kind in OBJECT_TYPES:
-            app.router.add_get(f"{base}/{{kind:{kind}}}", self._list)
-            app.router.add_post(f"{base}/{{kind:{kind}}}", self._post)
-            app.router.add_get(f"{base}/{{kind:{kind}}}/{{id}}", self._get)
-            app.router.add_put(f"{base}/{{kind:{kind}}}/{{id}}", self._put)
-            app.router.add_delete(f"{base}/{{kind:{kind}}}/{{id}}", self._delete)
+            app.router.add_get(f"{BASE}/{{kind:{kind}}}", self._list)
+            app.router.add_post(f"{BASE}/{{kind:{kind}}}", self._post)
+            app.router.add_get(f"{BASE}/{{kind:{kind}}}/{{id}}", self._get)
+            app.router.add_put(f"{BASE}/{{kind:{kind}}}/{{id}}", self._put)
+            app.router.add_delete(f"{BASE}/{{kind:{kind}}}/{{id}}", self._delete)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()

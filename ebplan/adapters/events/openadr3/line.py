@@ -196,6 +196,8 @@ class Line:
             tls = isinstance(error, aiohttp.ClientSSLError)
             why = "its certificate is not trusted" if tls else "no connection"
             raise NoAnswer(why, told=False) from None
+        except TimeoutError:  # one of OSError
+            raise _late(method) from None
         except (aiohttp.ClientError, OSError, ValueError):
             raise NoAnswer(
                 "an answer that breaks off, or is no HTTP", told=_tells(method)
@@ -219,7 +221,7 @@ class Line:
                 except toadr3.ToadrError as error:
                     status = f"answers {error.status_code}"
                     raise NoAnswer(f"no token: the server {status}", told=False) from None
-                except (aiohttp.ClientError, OSError):
+                except (aiohttp.ClientError, OSError):  # of which a timeout is one
                     raise NoAnswer("no token: no connection, or no answer", told=False) from None
                 except (ValueError, KeyError, TypeError, AttributeError):
                     raise NoAnswer("no token: an answer without one", told=False) from None
