@@ -111,6 +111,10 @@ class Rig:
                 if not holds():
                     await self._changed.wait()
 
+    async def pause(self) -> None:
+        """Wait as long as the source leaves its server alone."""
+        await asyncio.sleep(0.02)
+
     def outcomes(self) -> list[str]:
         return [taken.outcome for taken in self.taken]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import floor
 
@@ -120,10 +120,8 @@ def _repeated(event: WireEvent, sequence: Sequence[_Open]) -> list[_Open]:
     """Apply the duration of the event: it cuts the intervals short, or lets them begin anew."""
     if event.duration is None or not sequence:
         return list(sequence)
-    first, last = (
-        sequence[0].start,
-        max((i.end or datetime.max.replace(tzinfo=i.start.tzinfo)) for i in sequence),
-    )
+    first = sequence[0].start
+    last = max(i.end or datetime.max.replace(tzinfo=UTC) for i in sequence)
     if event.duration == ENDLESS or event.duration == 0.0:
         if sequence[-1].end is None:
             return list(sequence)
