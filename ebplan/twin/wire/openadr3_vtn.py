@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import ssl
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Openadr3Vtn:
         version: whose words it uses for operations: ``3.0.1`` or ``3.1``.
         ahead_s: how far its clock is ahead.
         token_s: how long a token is good, as it says.
+        tls: its certificate, where it speaks TLS.
     """
 
     def __init__(
@@ -91,7 +93,9 @@ class Openadr3Vtn:
         version: Literal["3.0.1", "3.1"] = "3.0.1",
         ahead_s: float = 0.0,
         token_s: int = 3600,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.tls = tls
         self.port, self.version, self.ahead_s, self.token_s = port, version, ahead_s, token_s
         self.client_id, self.client_secret = "ven-client", secrets.token_hex(8)
         self.objects: dict[Kind, dict[str, dict[str, Any]]] = {kind: {} for kind in OBJECT_TYPES}
@@ -115,7 +119,8 @@ class Openadr3Vtn:
     @property
     def url(self) -> str:
         """Base of its API."""
-        return f"http://127.0.0.1:{self.port}{BASE}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}{BASE}"
 
     @property
     def reports(self) -> list[dict[str, Any]]:
@@ -133,7 +138,7 @@ class Openadr3Vtn:
             app.router.add_delete(f"{BASE}/{{kind:{kind}}}/{{id}}", self._delete)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
         self.port = int(self._runner.addresses[0][1])
         self._caller = ClientSession(timeout=ClientTimeout(total=5.0))
         return self

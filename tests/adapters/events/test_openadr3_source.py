@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from openadr3_rigs import Rig, event_body, spec_of
 
 from ebplan.adapters.events.inbox import Inbox
@@ -62,6 +64,31 @@ async def test_a_lost_notification_is_healed_by_the_list() -> None:
         assert rig.outcomes() == ["new", "cancelled"]
 
 
+async def test_a_notified_event_whose_deletion_was_lost_is_taken_back() -> None:
+    async with Rig() as rig:
+        made = await rig.vtn.create("events", event_body(rig.program))
+        assert rig.outcomes() == ["new"]
+        rig.vtn.notify = 0
+        await rig.vtn.delete("events", made["id"])
+        await rig.source.poll_once()
+        assert rig.inbox.events() == ()
+        rig.vtn.objects["events"][made["id"]] = made
+        await rig.source.poll_once()
+        assert [event.id for event in rig.inbox.events()] == [made["id"]]
+
+
+async def test_where_its_program_is_not_listed_an_event_stands() -> None:
+    async with Rig() as rig:
+        await rig.vtn.create("events", event_body(rig.program))
+        programs = dict(rig.vtn.objects["programs"])
+        rig.vtn.objects["programs"].clear()
+        await rig.source.poll_once()
+        assert len(rig.inbox.events()) == 1
+        rig.vtn.objects["programs"].update(programs)
+        await rig.source.poll_once()
+        assert rig.source.state.missing == ()
+
+
 async def test_doubled_and_disordered_notifications_change_nothing_more() -> None:
     async with Rig() as rig:
         rig.vtn.notify = 2
@@ -107,7 +134,6 @@ async def test_a_restart_with_its_inbox_hears_nothing_twice(tmp_path: Path) -> N
 
 async def test_an_event_heard_while_a_list_is_read_is_not_absent_from_it() -> None:
     async with Rig() as rig:
-        rig.vtn.fail_next(*[Fault()] * 3, Fault(delay_s=0.0))
         listed = rig.source.line.list_all
 
         async def slow(path: str, **query: Any) -> Any:
@@ -194,6 +220,30 @@ async def test_a_server_that_is_slow_is_not_waited_for_longer_than_said() -> Non
         rig.vtn.fail_next(Fault(delay_s=0.6))
         with pytest.raises(NoAnswer, match="no answer in time"):
             await rig.source.poll_once()
+
+
+async def test_a_server_is_trusted_by_its_certificate_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, strange = trustme.CA(), trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.issue_cert("127.0.0.1").configure_cert(context)
+    for name, authority in (("ours", ours), ("strange", strange)):
+        authority.cert_pem.write_to_path(str(tmp_path / name))
+    async with Openadr3Vtn(tls=context) as vtn:
+        monkeypatch.setenv("EBPLAN_TEST_ID", "ven-client")
+        monkeypatch.setenv("EBPLAN_TEST_SECRET", vtn.client_secret)
+        for name, trusted in (("ours", True), ("strange", False)):
+            spec = spec_of(vtn.url, authority=str(tmp_path / name))
+            line = OpenAdr3Source(spec).line
+            try:
+                if trusted:
+                    assert (await line.ask("GET", "/programs")).body == []
+                else:
+                    with pytest.raises(NoAnswer, match="no connection"):
+                        await line.ask("GET", "/programs")
+            finally:
+                await line.close()
 
 
 async def test_a_token_that_is_refused_is_replaced() -> None:

@@ -68,19 +68,24 @@ class Hearing:
         """Return a mark to hand to ``hear_list``; it is taken before the list is asked for."""
         return self._told
 
-    def hear_list(self, listed: Iterable[object], *, pages: int, since: int) -> None:
-        """Take a whole list of events, and take back what is no longer on it.
+    def hear_list(
+        self, listed: Iterable[object], *, pages: int, since: int, whole: bool = True
+    ) -> None:
+        """Take a list of events, and take back what is no longer on it.
 
         Args:
             listed: all events of all programs of the site.
             pages: pages it was read in, the most of any program.
             since: the mark taken before it was asked for.
+            whole: False where a program was not found: then nothing is known to be absent.
         """
         present: set[str] = set()
         for data in listed:
             present |= self._hear(data)
+        if not whole:
+            return
         calls = {c.uid: c for c in self._inbox.calls.values() if c.source == self._spec.name}
-        later = {uid for uid in calls if self._told_of.get(family(uid), -1) >= since}
+        later = {uid for uid in calls if self._told_of.get(family(uid), 0) > since}
         absent = {u for u, c in calls.items() if not c.cancelled} - present - later
         surely = absent if pages == 1 else absent & self._missing
         self._missing = absent
@@ -105,9 +110,8 @@ class Hearing:
             return not self._deleted(data)
         if operation not in CREATED:
             return False
-        uids = self._hear(data)
-        self._mark(uids)
-        return not uids
+        self._mark(self._hear(data))
+        return False
 
     def _mark(self, uids: Iterable[str]) -> None:
         self._told += 1

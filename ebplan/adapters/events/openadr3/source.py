@@ -27,7 +27,7 @@ from ebplan.adapters.events.openadr3.skew import Skew
 from ebplan.adapters.events.openadr3.spec import OpenAdr3Spec
 from ebplan.adapters.events.openadr3.webhook import Webhook
 from ebplan.adapters.events.site_report import SiteReport
-from ebplan.adapters.health import BackOff, Health, retry_at_s
+from ebplan.adapters.health import BackOff, Health
 
 log = logging.getLogger("ebplan.events.openadr3")
 
@@ -116,15 +116,17 @@ class OpenAdr3Source:
             opened.push_async_callback(self.line.close)
             if self.webhook is not None:
                 await opened.enter_async_context(self.webhook)
+            failures = 0
             while True:
                 self._poked.clear()
                 wait_s = self.spec.poll_s
                 try:
                     await self.poll_once()
+                    failures = 0
                 except NoAnswer as error:
                     log.warning("%s: %s", self.name, error.why)
-                    again_s = retry_at_s(self.line.health, self._policy) - self._clock.now_s()
-                    wait_s = min(max(again_s, self._policy.first_s), self.spec.poll_s)
+                    failures += 1
+                    wait_s = min(self._policy.wait_s(failures), self.spec.poll_s)
                 await self._wait(wait_s)
 
     async def poll_once(self) -> None:
@@ -147,7 +149,7 @@ class OpenAdr3Source:
             events, pages = await self.line.list_all("/events", query=query)
             listed += events
             most_pages = max(most_pages, pages)
-        hearing.hear_list(listed, pages=most_pages, since=mark)
+        hearing.hear_list(listed, pages=most_pages, since=mark, whole=not missing)
         self._listed_at = self._now()
         self._watch_clock()
         if self.on_listed is not None:

@@ -87,7 +87,7 @@ class Webhook:
     async def _heard(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
-        shown = request.headers.get("Authorization", "").encode()
+        shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(shown, f"Bearer {self.token.reveal()}".encode()):
             return web.Response(status=401)
         try:
