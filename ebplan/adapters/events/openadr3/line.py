@@ -221,6 +221,8 @@ class Line:
                 except toadr3.ToadrError as error:
                     status = f"answers {error.status_code}"
                     raise NoAnswer(f"no token: the server {status}", told=False) from None
+                except aiohttp.ClientSSLError:
+                    raise NoAnswer("no token: a certificate not trusted", told=False) from None
                 except (aiohttp.ClientError, OSError):  # of which a timeout is one
                     raise NoAnswer("no token: no connection, or no answer", told=False) from None
                 except (ValueError, KeyError, TypeError, AttributeError):
