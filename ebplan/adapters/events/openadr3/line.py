@@ -235,7 +235,7 @@ class Line:
         return OAuthScopeConfig(
             token_url=self._spec.tokens_at,
             grant_type="client_credentials",
-            scope=self._spec.scope,
+            scope=self._spec.scopes,
             client_id=self._id.reveal(),
             client_secret=self._secret.reveal(),
         )

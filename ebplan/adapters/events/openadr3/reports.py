@@ -152,7 +152,7 @@ def _operating_state(report: SiteReport) -> str | None:
 
 
 def _described(kind: str, units: str | None) -> dict[str, Any]:
-    described: dict[str, Any] = {"payloadType": kind}
+    described: dict[str, Any] = {"objectType": "REPORT_PAYLOAD_DESCRIPTOR", "payloadType": kind}
     if units == "KW":
         described["readingType"] = "MEAN"
     if units is not None:

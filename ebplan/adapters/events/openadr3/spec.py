@@ -127,8 +127,8 @@ class OpenAdr3Spec(Part):
     """OAuth2 client id."""
     client_secret: SecretSource
     """OAuth2 client secret."""
-    scope: Name = "read_all write_reports write_subscriptions write_vens"
-    """OAuth2 scopes asked for, as its operator names them."""
+    scope: Name | None = None
+    """OAuth2 scopes asked for, where its operator names others than the standard."""
     authority: str | None = None
     """PEM file of the authority that signed its certificate; the system's authorities if absent."""
     programs: Annotated[tuple[ProgramSpec, ...], Field(min_length=1, max_length=50)]
@@ -168,6 +168,14 @@ class OpenAdr3Spec(Part):
     def resource(self) -> str:
         """Our name in reports."""
         return self.resource_name or self.ven_name
+
+    @property
+    def scopes(self) -> str:
+        """OAuth2 scopes asked for; those of the standard (OpenAPI, securitySchemes) if not told."""
+        if self.scope is not None:
+            return self.scope
+        reads = "read_all" if self.version == "3.0.1" else "read_targets read_ven_objects"
+        return f"{reads} write_reports write_subscriptions write_vens"
 
     @property
     def tokens_at(self) -> str:
