@@ -135,7 +135,7 @@ async def bench(planner: Planner, case: Case, *, notified: bool) -> AsyncIterato
             opened = Bench(vtn, program, planner, case)
             source = OpenAdr3Source(spec_of(vtn, case, notified=notified))
             listed = asyncio.Event()
-            source.on_listed = listed.set
+            source.on_round = listed.set
             inbox = Inbox(path=Path(folder) / "inbox.json", site="bench", listen=opened.listen)
             running = asyncio.create_task(source.run(inbox))
             await listed.wait()
@@ -195,8 +195,9 @@ def section(notified: list[Legs], listed: list[Legs], reading: list[float]) -> s
             "### From an OpenADR 3 event to a plan",
             "",
             "Written by `python -m benchmarks.openadr`, on loopback, server and node in one",
-            f"process. The event asks for 1.6 kW less for an hour; the site is that of `{CASE}`.",
-            f"The planner stands by and has {DEADLINE_S:g} s for a checked plan. The goal is",
+            "process. The event asks for 1.6 kW less for an hour; site, state and contract are",
+            f"those of `{CASE}`. The planner stands by and has {DEADLINE_S:g} s",
+            "for a checked plan, which it uses. The goal is",
             f"{GOAL_MS:g} ms for the slowest notified event: {reached}, {whole_ms:.0f} ms. A list",
             "waits for the next poll: on average half the interval, at most all of it.",
             "",

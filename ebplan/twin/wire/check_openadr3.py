@@ -50,7 +50,7 @@ async def talk() -> tuple[list[Exchange], list[dict[str, Any]]]:
                 vtn.add("events", event_body(program, *PAYLOADS[n % len(PAYLOADS)]))
             source = OpenAdr3Source(_spec(vtn, Path(folder)))
             inbox, listed = Inbox(), asyncio.Event()
-            source.on_listed = listed.set
+            source.on_round = listed.set
             running = asyncio.create_task(source.run(inbox))
             try:
                 await listed.wait()

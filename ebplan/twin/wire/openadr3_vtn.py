@@ -107,6 +107,10 @@ class Openadr3Vtn:
         """What the callbacks answered; 0 for nothing."""
         self.notify = 1
         """How often each notification is posted; 0 loses it."""
+        self.most_listed = MOST_LISTED
+        """Objects in a page at most, whatever is asked for."""
+        self.pages = True
+        """Whether it knows pages; otherwise each answer is the whole list."""
         self.held: list[tuple[dict[str, Any], dict[str, Any]]] | None = None
         """Where it is a list, notifications wait here for ``release``."""
         self._faults: deque[Fault] = deque()
@@ -298,7 +302,9 @@ class Openadr3Vtn:
         skip, limit = int(query.get("skip", 0)), int(query.get("limit", MOST_LISTED))
         if skip < 0 or not 0 <= limit <= MOST_LISTED:
             return _problem(400, "Bad Request")
-        return web.json_response(found[skip : skip + limit])
+        if not self.pages:
+            return web.json_response(found)
+        return web.json_response(found[skip : skip + min(limit, self.most_listed)])
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await _body(request)

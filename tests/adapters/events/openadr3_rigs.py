@@ -87,7 +87,7 @@ class Rig:
         )
         policy = BackOff(first_s=0.01, longest_s=0.02)
         self.source = OpenAdr3Source(spec, policy=policy)
-        self.source.on_listed = self._note
+        self.source.on_round = self._note
         self.inbox = Inbox(path=self.inbox_at, site="here", listen=self._take)
         self._running = asyncio.create_task(self.source.run(self.inbox))
         await self.until(lambda: self.source.state.listed_at is not None)

@@ -16,6 +16,7 @@ from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.openadr3 import OpenAdr3Source
 from ebplan.adapters.events.openadr3.line import NoAnswer
 from ebplan.adapters.events.source import EventSource
+from ebplan.adapters.health import BackOff
 from ebplan.errors import InputError
 from ebplan.twin.wire.openadr3_vtn import Fault, Openadr3Vtn
 
@@ -159,6 +160,16 @@ async def test_a_list_of_several_pages_is_read_whole_and_absence_must_be_seen_tw
         assert len(rig.inbox.events()) == 100
 
 
+@pytest.mark.parametrize(("most", "pages"), [(7, True), (10**6, False)])
+async def test_a_server_with_pages_of_its_own_or_none_is_read_whole(most: int, pages: bool) -> None:
+    async with Rig(hook=False) as rig:
+        rig.vtn.most_listed, rig.vtn.pages = most, pages
+        for _ in range(60):
+            rig.vtn.add("events", event_body(rig.program))
+        await rig.source.poll_once()
+        assert len(rig.inbox.events()) == 60
+
+
 async def test_another_programs_and_anothers_events_are_not_ours() -> None:
     async with Rig() as rig:
         other = rig.vtn.add("programs", {"programName": "other"})["id"]
@@ -251,7 +262,7 @@ async def test_a_token_that_is_refused_is_replaced() -> None:
         rig.vtn.expire_tokens()
         await rig.source.poll_once()
         asked = [e.status for e in rig.vtn.exchanges if e.path.endswith("/programs")]
-        assert asked == [200, 401, 200]
+        assert asked == [200, 200, 401, 200, 200]
         assert rig.source.state.health.failures == 0
 
 
@@ -262,11 +273,12 @@ async def test_a_wrong_secret_is_said_and_shown_nowhere(
         monkeypatch.setenv("EBPLAN_TEST_ID", "ven-client")
         monkeypatch.setenv("EBPLAN_TEST_SECRET", "not-the-one")
         source = OpenAdr3Source(spec_of(vtn.url))
+        tried = asyncio.Event()
+        source.on_round = tried.set
         running = asyncio.create_task(source.run(Inbox()))
         with caplog.at_level(logging.WARNING):
-            while source.state.health.failures == 0:
-                await asyncio.sleep(0)
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(10.0):
+                await tried.wait()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert "no token" in source.state.health.why
@@ -280,18 +292,20 @@ async def test_a_server_that_was_away_from_the_start_is_found_when_it_comes(
         port = vtn.port
     monkeypatch.setenv("EBPLAN_TEST_ID", "ven-client")
     monkeypatch.setenv("EBPLAN_TEST_SECRET", vtn.client_secret)
-    from ebplan.adapters.health import BackOff
-
     source = OpenAdr3Source(spec_of(vtn.url), policy=BackOff(first_s=0.01, longest_s=0.02))
-    listed = asyncio.Event()
-    source.on_listed = listed.set
+    tried = asyncio.Event()
+    source.on_round = tried.set
     running = asyncio.create_task(source.run(Inbox()))
-    while source.state.health.failures < 2:
-        await asyncio.sleep(0.001)
+    for _ in range(2):
+        await tried.wait()
+        assert source.state.health.failures > 0
+        tried.clear()
     again = Openadr3Vtn(port=port)
     again.client_secret = vtn.client_secret
     async with again, asyncio.timeout(10.0):
-        await listed.wait()
+        while source.state.listed_at is None:
+            tried.clear()
+            await tried.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 

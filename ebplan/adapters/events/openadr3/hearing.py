@@ -30,7 +30,7 @@ from ebplan.errors import InputError
 
 log = logging.getLogger("ebplan.events.openadr3")
 
-REFUSALS = 20
+REFUSALS = 200
 """Lines that are remembered."""
 CREATED = frozenset({"POST", "PUT", "CREATE", "UPDATE"})
 DELETED = "DELETE"
@@ -87,7 +87,7 @@ class Hearing:
         calls = {c.uid: c for c in self._inbox.calls.values() if c.source == self._spec.name}
         later = {uid for uid in calls if self._told_of.get(family(uid), 0) > since}
         absent = {u for u, c in calls.items() if not c.cancelled} - present - later
-        surely = absent if pages == 1 else absent & self._missing
+        surely = absent if pages <= 1 else absent & self._missing
         self._missing = absent
         self._inbox.take_back_absent(self._spec.name, set(calls) - surely)
         self._forget(present | later)
@@ -105,7 +105,7 @@ class Hearing:
         if told.get("objectType") != "EVENT" or not isinstance(data, dict):
             return True
         if data.get("programID") not in self.programs:
-            return not self.programs
+            return not self.programs or "programID" not in data
         if operation == DELETED:
             return not self._deleted(data)
         if operation not in CREATED:

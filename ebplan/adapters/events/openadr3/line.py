@@ -138,20 +138,24 @@ class Line:
     ) -> tuple[list[Any], int]:
         """Return all objects of a list, page by page, and how many pages there were.
 
+        Only an empty page is the end: a server may give less at once than it is asked for. One that
+        knows no pages gives the same again, which is the end too.
+
         Raises:
             NoAnswer: a page did not come, or is no list: then nothing is known of the whole.
         """
-        found: list[Any] = []
+        found: dict[str, Any] = {}
         for page in range(MOST_PAGES):
-            paging = (("skip", str(page * PAGE)), ("limit", str(PAGE)))
+            paging = (("skip", str(len(found))), ("limit", str(PAGE)))
             got = await self.ask("GET", path, query=(*query, *paging))
             if not got.ok:
                 raise NoAnswer(got.shown, told=False)
             if not isinstance(got.body, list):
                 raise self._unusable("no list where one was asked for")
-            found += got.body
-            if len(got.body) < PAGE:
-                return found, page + 1
+            before = len(found)
+            found |= {_key(one): one for one in got.body}
+            if len(found) == before:
+                return list(found.values()), page
         raise self._unusable(f"over {MOST_PAGES} pages")
 
     async def close(self) -> None:
@@ -250,6 +254,10 @@ class Line:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def _key(one: object) -> str:
+    return str(one.get("id")) if isinstance(one, dict) and "id" in one else repr(one)
 
 
 def _tells(method: Method) -> bool:

@@ -85,8 +85,8 @@ class OpenAdr3Source:
         self._missing: tuple[str, ...] = ()
         self._warning: str | None = None
         self._reporting = Reporting(spec, self.line)
-        self.on_listed: Callable[[], None] | None = None
-        """Called after each whole list."""
+        self.on_round: Callable[[], None] | None = None
+        """Called whenever it has tried to list events."""
 
     @property
     def name(self) -> str:
@@ -127,6 +127,8 @@ class OpenAdr3Source:
                     log.warning("%s: %s", self.name, error.why)
                     failures += 1
                     wait_s = min(self._policy.wait_s(failures), self.spec.poll_s)
+                if self.on_round is not None:
+                    self.on_round()
                 await self._wait(wait_s)
 
     async def poll_once(self) -> None:
@@ -152,8 +154,6 @@ class OpenAdr3Source:
         hearing.hear_list(listed, pages=most_pages, since=mark, whole=not missing)
         self._listed_at = self._now()
         self._watch_clock()
-        if self.on_listed is not None:
-            self.on_listed()
 
     async def report(self, report: SiteReport) -> Answer:
         """Tell the server; a report of the same stretches takes the place of the one before."""
