@@ -80,7 +80,7 @@ class VerifyKey:
         Raises:
             InputError: it is neither.
         """
-        if given.count("+") >= 2 and not Path(given).exists():
+        if given.count("+") >= 2 and not os.path.exists(given):
             return cls.parse(given)
         return cls.parse(read_text(Path(given)), file=given)
 

@@ -143,6 +143,9 @@ class _Verifier:
         for segment in self._segments:
             self._segment(segment, wanted)
         self._findings.end()
+        if not self._checkpoints and not self._findings.listed()[0]:
+            what = "no checkpoint: nothing is signed for"
+            self._findings.add(self._segments[0].checkpoints.name, 1, None, what)
         for path, number, checkpoint in kept:
             if wrong := self._kept_elsewhere(checkpoint):
                 self._findings.add(str(path), number, None, wrong)
