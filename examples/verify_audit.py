@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-WRONG = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+WRONG = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 # a checkpoint: what is signed (origin, number of records, root), a blank line, the signatures
 NOTE = re.compile("(([^\n]+)\n([0-9]{1,16})\n([^\n]+)\n)\n((?:— [^ \n]+ [^ \n]+\n)+)(?:\n(?=.)|$)")
 
@@ -115,10 +115,11 @@ def read_notes(file):
 
 def check_note(note, origin, root, signers):
     """Require a checkpoint to be of this log and this tree, and signed by all signers alone."""
-    content, name_of_log, _, encoded, under = note
+    content, name_of_log, _, encoded_root, under = note
     require(name_of_log == origin, "a checkpoint of another log")
-    require(unbase64(encoded) == root, "a record that it covers is not what was signed")
-    signatures = [(line.split(" ")[1], unbase64(line.split(" ")[2])) for line in under.splitlines()]
+    require(unbase64(encoded_root) == root, "a record that it covers is not what was signed")
+    parts = [line.split(" ") for line in under.removesuffix("\n").split("\n")]
+    signatures = [(name, unbase64(encoded)) for _, name, encoded in parts]
     require(len(signatures) == len(signers), "not signed by whom it should be")
     for name, key_id, key in signers:
         mine = [raw[4:] for who, raw in signatures if (who, raw[:4]) == (name, key_id)]
