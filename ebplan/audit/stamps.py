@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
@@ -62,6 +63,9 @@ def ask_for_stamp(
             raw = answer.read(LONGEST_ANSWER_BYTES)
         verifier = _with_roots(VerifierBuilder.from_request(request), roots).build()
         verifier.verify_message(decode_timestamp_response(raw), content)
+    except HTTPError as error:
+        with error:
+            raise _no_stamp(url, str(error)) from None
     except (OSError, HTTPException, ValueError, VerificationError) as error:
         raise _no_stamp(url, str(error)) from None
     path = folder / "stamps" / f"{checkpoint.size:012d}.tsr"
