@@ -14,6 +14,7 @@ import click
 from ebplan.cli_errors import one_line_errors
 
 if TYPE_CHECKING:
+    from ebplan.audit.folder import Segment
     from ebplan.audit.keys import VerifyKey
     from ebplan.audit.line import Record
 
@@ -149,17 +150,19 @@ def change_key(log: Path, key: Path, new: Path, why: str) -> None:
     from ebplan.audit.log import AuditLog
     from ebplan.errors import InputError
 
-    if not log.is_dir():
-        raise InputError(
-            field="(folder)",
-            value=None,
-            allowed="the folder of a log",
-            remedy="check the path",
-            file=str(log),
-        )
+    _segments_of(log)  # a mistyped path begins no new log
     signing, following = SigningKey.read(key), SigningKey.read(new)
     with AuditLog(log, signing) as opened:
         opened.change_key(following, why)
+        fault = opened.health.fault
+    if fault:
+        raise InputError(
+            field="(folder)",
+            value=fault,
+            allowed="a disk that takes the change",
+            remedy="mend the disk; the change counts if `ebplan audit verify` names the new key",
+            file=str(log),
+        )
     click.echo(str(following.verify_key))
 
 
@@ -281,11 +284,25 @@ def _moment(option: str, text: str | None) -> datetime | None:
     return at
 
 
-def _records(log: Path, wanted: Callable[[Record], bool]) -> Iterator[tuple[str, Record]]:
+def _segments_of(log: Path) -> list[Segment]:
     from ebplan.audit.folder import segments
+    from ebplan.errors import InputError
+
+    if found := segments(log):
+        return found
+    raise InputError(
+        field="(folder)",
+        value="no segment",
+        allowed="the folder of a log, with files such as 000000000000.jsonl",
+        remedy="check the path",
+        file=str(log),
+    )
+
+
+def _records(log: Path, wanted: Callable[[Record], bool]) -> Iterator[tuple[str, Record]]:
     from ebplan.audit.walk import walk
 
-    for segment in segments(log):
+    for segment in _segments_of(log):
         for line in walk(segment.path):
             if line.record is None:
                 click.secho(f"{segment.path.name}:{line.number}: not a record", fg="red", err=True)

@@ -17,10 +17,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ebplan.audit import note
-from ebplan.audit.folder import document_path, segments
-from ebplan.audit.keys import VerifyKey
+from ebplan.audit.folder import Segment, document_path, segments
+from ebplan.audit.keys import VerifyKey, decode
 from ebplan.audit.line import Record, read_line
-from ebplan.audit.tree import HASH_BYTES, Prover, leaf_hash, root_from_path
+from ebplan.audit.tree import Prover, Tree, leaf_hash, root_from_path
 from ebplan.audit.walk import walk
 from ebplan.document import Document, Part
 from ebplan.errors import InputError
@@ -66,34 +66,45 @@ class Extract(Document):
         Args:
             trusted: a key of the site, of before the first handover or after any of them.
         """
-        keys = [trusted]
+        signs = [trusted]
         for n, handover in enumerate(self.handovers):
-            new = _new_key(handover)
-            if new == trusted:
-                keys = [trusted]
-                continue
-            checkpoint = note.parse(handover.checkpoint)
-            if checkpoint is None or not checkpoint.signed_by(keys[-1]):
-                continue  # of a time before the trusted key
-            if new is None or not checkpoint.signed_by(new) or not _in(handover.record, checkpoint):
-                return f"handovers.{n}: the new key is not the one that was signed for"
-            keys.append(new)
+            keys = _keys_of(handover)
+            if keys is None:
+                return f"handovers.{n}: no change of the key that both keys signed"
+            if n == 0:
+                signs = [keys[0]]
+            elif keys[0] != signs[-1]:
+                return f"handovers.{n}: not from the key of the one before"
+            signs.append(keys[1])
+        if trusted not in signs:
+            return f"handovers: none leads from {trusted}"
         checkpoint = note.parse(self.checkpoint)
-        if checkpoint is None or not checkpoint.signed_by(keys[-1]):
-            return f"checkpoint: not signed by {keys[-1]}"
-        for n, record in enumerate(self.records):
-            if not _in(record, checkpoint):
+        if checkpoint is None or not checkpoint.signed_by(signs[-1]):
+            return f"checkpoint: not signed by {signs[-1]}"
+        return self._record_fault(checkpoint) or self._document_fault()
+
+    def _record_fault(self, checkpoint: note.Checkpoint) -> str | None:
+        before = -1
+        for n, proven in enumerate(self.records):
+            record = _record_in(proven, checkpoint)
+            if record is None:
                 return f"records.{n}: not what was signed for"
-        return self._document_fault()
+            if record.seq <= before:
+                return f"records.{n}: record {record.seq} stands after record {before}"
+            before = record.seq
+        return None
 
     def _document_fault(self) -> str | None:
+        records = (read_line(proven.line.encode()) for proven in self.records)
+        named = {digest for record in records if record for digest in record.documents}
         for digest, encoded in self.documents.items():
-            try:
-                content = base64.b64decode(encoded, validate=True)
-            except ValueError:
+            content = decode(encoded)
+            if content is None:
                 return f"documents.{digest}: not base64"
             if sha256(content).hexdigest() != digest:
                 return f"documents.{digest}: not the document of this name"
+            if digest not in named:
+                return f"documents.{digest}: no record names it"
         return None
 
 
@@ -111,29 +122,30 @@ def extract(folder: Path, wanted: Callable[[Record], bool]) -> Extract:
     """
     found = segments(folder)
     checkpoints = [c for segment in found for _, c in segment.notes() if c is not None]
-    if not checkpoints:
-        raise _nothing(folder, "no checkpoint", "a log that was signed for")
-    last = checkpoints[-1]
     leaves: list[bytes] = []
     chosen: list[tuple[int, str, Record]] = []
     changes: list[tuple[int, str]] = []
-    before: tuple[bytes, ...] = ()
+    first = found[0].first if found else 0
     for segment in found:
         for line in walk(segment.path):
-            seq = found[0].first + len(leaves)
-            if line.number == 1 and not leaves and segment.first and line.record is not None:
-                before = tuple(bytes.fromhex(peak) for peak in line.record.body["peaks"])
+            seq = first + len(leaves)
             leaves.append(line.leaf)
-            if line.record is None or seq >= last.size:
+            if line.record is None:
                 continue
-            text = line.raw.decode()
             if line.record.kind == "key":
-                changes.append((seq, text))
+                changes.append((seq, line.raw.decode()))
             if wanted(line.record):
-                chosen.append((seq, text, line.record))
+                chosen.append((seq, line.raw.decode(), line.record))
+    # of a log whose end was cut off the rest still proves itself
+    checkpoints = [c for c in checkpoints if c.size <= first + len(leaves)]
+    if not checkpoints:
+        raise _nothing(folder, "no checkpoint", "a log that was signed for")
+    last = checkpoints[-1]
+    chosen = [taken for taken in chosen if taken[0] < last.size]
+    changes = [change for change in changes if change[0] < last.size]
     if not chosen:
         raise _nothing(folder, "no record", "at least one signed record that is wanted")
-    prover = Prover(leaves, before, found[0].first)
+    prover = Prover(leaves, _peaks(found[0]), first)
     digests = {digest for _, _, record in chosen for digest in record.documents}
     return Extract(
         checkpoint=last.to_text(),
@@ -159,24 +171,50 @@ def _proven(prover: Prover, seq: int, text: str, size: int) -> Proven:
     return Proven(line=text, path=tuple(node.hex() for node in prover.path(seq, size)))
 
 
-def _in(proven: Proven, checkpoint: note.Checkpoint) -> bool:
-    """Whether a record stands in the tree where it says that it stands."""
+def _peaks(segment: Segment) -> tuple[bytes, ...]:
+    """Return the roots of the complete subtrees before a log's first segment."""
+    if segment.first == 0:
+        return ()
+    begins = next(walk(segment.path)).record
+    try:
+        peaks = (
+            Tree(segment.first, map(bytes.fromhex, begins.body["peaks"])).peaks if begins else ()
+        )
+    except (KeyError, TypeError, ValueError):
+        peaks = ()
+    if not peaks:
+        raise _nothing(
+            segment.path, "a first line that begins no segment", "a log as it was written"
+        )
+    return peaks
+
+
+def _record_in(proven: Proven, checkpoint: note.Checkpoint) -> Record | None:
+    """Return a record that stands in the tree where it says that it stands; None otherwise."""
     raw = proven.line.encode()
     record = read_line(raw)
+    if record is None:
+        return None
     path = [bytes.fromhex(node) for node in proven.path]
-    if record is None or any(len(node) != HASH_BYTES for node in path):
-        return False
-    return root_from_path(leaf_hash(raw), record.seq, checkpoint.size, path) == checkpoint.root
+    root = root_from_path(leaf_hash(raw), record.seq, checkpoint.size, path)
+    return record if root == checkpoint.root else None
 
 
-def _new_key(handover: Handover) -> VerifyKey | None:
-    record = read_line(handover.record.line.encode())
-    if record is None or record.kind != "key":
+def _keys_of(handover: Handover) -> tuple[VerifyKey, VerifyKey] | None:
+    """Return the keys before and after a change that both of them signed; None where they did not.
+
+    What was signed says from which key to which, so a change proves itself from either side.
+    """
+    checkpoint = note.parse(handover.checkpoint)
+    record = None if checkpoint is None else _record_in(handover.record, checkpoint)
+    if checkpoint is None or record is None or record.kind != "key":
         return None
     try:
-        return VerifyKey.parse(str(record.body.get("key")))
+        was, new = (VerifyKey.parse(str(record.body.get(name))) for name in ("was", "key"))
     except InputError:
         return None
+    both = checkpoint.signed_by(was) and checkpoint.signed_by(new)
+    return (was, new) if both else None
 
 
 def _nothing(folder: Path, value: str, allowed: str) -> InputError:

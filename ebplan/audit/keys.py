@@ -80,7 +80,7 @@ class VerifyKey:
         Raises:
             InputError: it is neither.
         """
-        if given.count("+") >= 2 and not Path(given).exists():
+        if given.count("+") >= 2 and not os.path.exists(given):
             return cls.parse(given)
         return cls.parse(read_text(Path(given)), file=given)
 
@@ -146,10 +146,10 @@ class SigningKey:
         key_id, _, encoded = rest.partition("+")
         raw = decode(encoded)
         if not text.startswith(PRIVATE) or raw is None or len(raw) != 33 or raw[:1] != ED25519:
-            raise _no_key("(not shown)", str(path))
+            raise _no_key(PRIVATE, str(path))
         key = cls(name, raw[1:])
         if key.verify_key.id.hex() != key_id:
-            raise _no_key("(not shown)", str(path))
+            raise _no_key(PRIVATE, str(path))
         return key
 
     def write(self, path: Path) -> None:
@@ -194,7 +194,7 @@ def decode(text: str) -> bytes | None:
 def _no_key(value: str, file: str | None) -> InputError:
     return InputError(
         field="key",
-        value=value,
+        value="(not shown)" if PRIVATE in value else value,
         allowed="a key as `ebplan audit keygen` writes it: name+id+base64",
         remedy="give the file or the line that the site published",
         file=file,

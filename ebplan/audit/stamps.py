@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
@@ -45,7 +46,11 @@ def ask_for_stamp(
         InputError: there is no checkpoint, the authority does not answer, or its answer does not
             stamp what it was asked to.
     """
-    if urlparse(url).scheme not in ("http", "https"):
+    try:
+        scheme = urlparse(url).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise _no_stamp(url, "not a web address")
     checkpoint = last_checkpoint(folder)
     content = checkpoint.to_text().encode()
@@ -58,7 +63,10 @@ def ask_for_stamp(
             raw = answer.read(LONGEST_ANSWER_BYTES)
         verifier = _with_roots(VerifierBuilder.from_request(request), roots).build()
         verifier.verify_message(decode_timestamp_response(raw), content)
-    except (URLError, OSError, ValueError, VerificationError) as error:
+    except HTTPError as error:
+        with error:
+            raise _no_stamp(url, str(error)) from None
+    except (OSError, HTTPException, ValueError, VerificationError) as error:
         raise _no_stamp(url, str(error)) from None
     path = folder / "stamps" / f"{checkpoint.size:012d}.tsr"
     path.parent.mkdir(exist_ok=True)
