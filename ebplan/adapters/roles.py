@@ -10,7 +10,7 @@ never raise for what a device does; they raise for a programming error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from ebplan.adapters.answers import Answer, Range, Unreachable
@@ -232,6 +232,9 @@ class RouterReading:
     """Share of each request class that goes to the lower precision."""
     admitted_per_s: Mapping[str, float | None]
     """Limit of each request class; None where there is none."""
+    arrived: Mapping[str, float] = field(default_factory=dict)
+    """Counter of the requests that came, by class, those turned away among them; it starts anew
+    where the router restarts, and a class that nobody asked for may not be in it."""
 
 
 @runtime_checkable
