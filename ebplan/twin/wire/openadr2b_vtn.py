@@ -194,11 +194,11 @@ class Openadr2bVtn:
             )
         )
 
-    async def polled(self, times: int = 1) -> None:
-        """Return when it has been polled this many more times."""
+    async def said(self, kind: str, times: int = 1) -> None:
+        """Return when so many more messages of a kind have come."""
         async with self._came:
-            before = self._count("oadrPoll")
-            await self._came.wait_for(lambda: self._count("oadrPoll") >= before + times)
+            wanted = self._count(kind) + times
+            await self._came.wait_for(lambda: self._count(kind) >= wanted)
 
     def _count(self, kind: str) -> int:
         return sum(message.kind == kind for message in self.messages)

@@ -50,7 +50,7 @@ class OptAnswer:
     code: int
     """Response code of the profile."""
     why: str = ""
-    """Why not, for the log and the server's."""
+    """Why not, as the server is told."""
 
     @property
     def opt(self) -> Literal["optIn", "optOut"]:
@@ -97,9 +97,9 @@ class Hearing:
         try:
             call = to_grid_event(event, self._spec, self._inbox.now())
         except SignalRefused as error:
-            return self._refuse(event, SIGNAL_NOT_SUPPORTED, error.line())
+            return self._refuse(event, SIGNAL_NOT_SUPPORTED, error.line(), error.field)
         except InputError as error:
-            return self._refuse(event, INVALID_DATA, error.line())
+            return self._refuse(event, INVALID_DATA, error.line(), error.field)
         taken = self._inbox.take(call)
         if taken.outcome == "conflict" and call.cancelled:
             # a server that cancels without a new number means it all the same
@@ -109,13 +109,15 @@ class Hearing:
             self._log(event, why)
         return OptAnswer(event.uid, event.revision, CODES[taken.outcome], why)
 
-    def _refuse(self, event: HeardEvent, code: int, why: str) -> OptAnswer:
+    def _refuse(self, event: HeardEvent, code: int, why: str, field: str = "") -> OptAnswer:
         """Stay out of an event; what an earlier revision of it asked no longer stands."""
         self._log(event, why)
         known = self._standing(event)
         if known is not None and known.revision <= event.revision:
             self._inbox.take(taken_back(event, self._spec, self._inbox.now()))
-        return OptAnswer(event.uid, event.revision, code, why)
+        # what this site has declared is no business of the server's
+        said = f"not understood here: {field}" if field else why
+        return OptAnswer(event.uid, event.revision, code, said)
 
     def _end(self, event: HeardEvent) -> None:
         """Let a call end that the server calls completed; one that is over anyway is unchanged."""

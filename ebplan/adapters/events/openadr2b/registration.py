@@ -12,14 +12,25 @@ from ebplan.errors import InputError
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-LOST = frozenset({452, 463})
-"""Invalid id; not registered or not authorised."""
+NOT_REGISTERED = 463
+"""Not registered, or not authorised."""
+LOST = frozenset({452, NOT_REGISTERED})
+"""An invalid id, too, may be ours."""
 SLOWEST_S = 86400.0
 """A longer wait between polls is no way to be called."""
 
 
 class RegistrationLost(Exception):
-    """The server does not know us, or no longer; the text says how that showed."""
+    """The server does not know us, or no longer; the text says how that showed.
+
+    Args:
+        why: how.
+        code: the response code that said so, where one did.
+    """
+
+    def __init__(self, why: str, code: int | None = None) -> None:
+        self.why, self.code = why, code
+        super().__init__(why)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ def require_ok(message: _Element) -> None:
     code, said = response(message)
     if code >= 300:
         what = "it does not know us" if code in LOST else "it refuses"
-        raise RegistrationLost(f"{what}: {code} {said}".rstrip())
+        raise RegistrationLost(f"{what}: {code} {said}".rstrip(), code)
 
 
 def read_registration(message: _Element) -> Registration:

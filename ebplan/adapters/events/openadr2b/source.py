@@ -20,6 +20,7 @@ from ebplan.adapters.events.openadr2b.hearing import OK, Hearing, OptAnswer
 from ebplan.adapters.events.openadr2b.line import Line, NoAnswer
 from ebplan.adapters.events.openadr2b.read_events import local, read_events, text
 from ebplan.adapters.events.openadr2b.registration import (
+    NOT_REGISTERED,
     Registration,
     RegistrationLost,
     read_registration,
@@ -194,13 +195,20 @@ class OpenAdr2bSource:
         heard = read_events(message)
         self._require_vtn(heard.vtn_id)
         answers = hearing.hear(heard.events, self._ven_id)
-        if answers:
+        if not answers:
+            return
+        try:
             await self._tell(
                 EVENT,
                 "oadrCreatedEvent",
                 response={**FINE, "request_id": heard.request_id},
                 event_responses=[_event_response(a, heard.request_id) for a in answers],
             )
+        except RegistrationLost as error:
+            if error.code == NOT_REGISTERED:
+                raise
+            # it lists events and does not take our answer; told again with the next list
+            LOG.warning("%s: our answer to its events is not taken: %s", self.name, error.why)
 
     # --- reports ----------------------------------------------------------------------------------
 
