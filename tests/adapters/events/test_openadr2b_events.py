@@ -225,7 +225,9 @@ async def test_what_is_not_understood_is_opted_out_and_logged_once(
         assert await opted(vtn, "e1") == "optOut"
     assert codes(vtn, "e1")[0] == 460
     (line,) = [r.message for r in caplog.records if "e1" in r.message]
-    assert "CHARGE_STATE" in line and "allowed" in line and "\n" not in line
+    assert "CHARGE_STATE" in line
+    assert "allowed" in line
+    assert "\n" not in line
     assert asked(heard) == []
 
 

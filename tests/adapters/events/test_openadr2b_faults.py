@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from openadr2b_rigs import PROMPT, WITHIN_S, Heard, running, soon, spec
 
-from ebplan.adapters.answers import Unreachable
+from ebplan.adapters.answers import Refused, Unreachable
 from ebplan.adapters.events.openadr2b.source import OpenAdr2bSource
 from ebplan.adapters.events.site_report import SiteReport, Stretch
 from ebplan.twin.wire.openadr2b_vtn import Fault, Openadr2bVtn, Span, event
@@ -158,4 +158,12 @@ async def test_a_report_to_a_server_that_is_away_says_so(vtn: Openadr2bVtn) -> N
         at=soon(), stretches=(Stretch(start=soon(), duration_s=60.0, values={"grid_kw": 1.0}),)
     )
     answer = await source.report(report)
-    assert isinstance(answer, Unreachable) and not answer.executed
+    assert isinstance(answer, Unreachable)
+    async with running(source, Heard()):
+        await polled(vtn)
+        assert isinstance(await source.report(report), Refused)  # nobody asks for any
+        vtn.fault = "error"
+        await asyncio.wait_for(vtn.said("oadrCreatePartyRegistration", 2), WITHIN_S)
+        answer = await source.report(report)
+    assert isinstance(answer, Unreachable)
+    assert not answer.executed

@@ -96,7 +96,8 @@ async def test_the_answer_says_whether_anybody_asks() -> None:
         async with running(source, Heard()):
             await asyncio.wait_for(vtn.said("oadrPoll"), WITHIN_S)
             answer = await source.report(report(grid_kw=1.0))
-            assert isinstance(answer, Applied) and answer.confirmed == "grid_kw"
+            assert isinstance(answer, Applied)
+            assert answer.confirmed == "grid_kw"
 
 
 async def test_a_report_goes_on_after_the_server_was_restarted() -> None:
@@ -113,11 +114,11 @@ async def test_a_report_goes_on_after_the_server_was_restarted() -> None:
 
 
 async def test_an_offer_names_the_resource_and_its_units() -> None:
-    async with Openadr2bVtn() as vtn:
-        async with running(OpenAdr2bSource(spec(vtn, resources=("hall-7",)), policy=PROMPT), Heard()):
-            offered = await asyncio.wait_for(
-                vtn.heard("oadrRegisterReport", lambda _: True), WITHIN_S
-            )
+    async with (
+        Openadr2bVtn() as vtn,
+        running(OpenAdr2bSource(spec(vtn, resources=("hall-7",)), policy=PROMPT), Heard()),
+    ):
+        offered = await asyncio.wait_for(vtn.heard("oadrRegisterReport", lambda _: True), WITHIN_S)
     usage, status = offered["reports"]
     assert (usage["report_name"], status["report_name"]) == (
         "METADATA_TELEMETRY_USAGE", "METADATA_TELEMETRY_STATUS",
@@ -132,9 +133,7 @@ def test_a_forecast_is_told_when_it_begins_and_a_stale_value_never() -> None:
     now = datetime.now(UTC)
     kept = KeptValues(stale_s=300.0)
     stretches = tuple(
-        Stretch(
-            start=now + timedelta(minutes=n), duration_s=60.0, values={"baseline_kw": float(n)}
-        )
+        Stretch(start=now + timedelta(minutes=n), duration_s=60.0, values={"baseline_kw": float(n)})
         for n in range(3)
     )
     kept.keep(SiteReport(at=now, stretches=stretches))

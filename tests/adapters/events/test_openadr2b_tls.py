@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,8 +52,8 @@ class Files:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
-    yield Files(tmp_path_factory.mktemp("tls"))
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files(tmp_path_factory.mktemp("tls"))
 
 
 async def opted(vtn: Openadr2bVtn, uid: str) -> str:
@@ -149,7 +148,9 @@ def test_only_what_was_signed_is_read(files: Files) -> None:
         Envelope(vtn_fingerprint=pinned).open(raw.replace(b"site-1", b"site-2"))
 
 
-def test_an_encrypted_key_needs_its_passphrase(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encrypted_key_needs_its_passphrase(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = serialization.load_pem_private_key(files.ours[1].read_bytes(), None)
     locked = files.folder / "locked.key"
     locked.write_bytes(
@@ -164,8 +165,9 @@ def test_an_encrypted_key_needs_its_passphrase(files: Files, monkeypatch: pytest
     vtn.port = 1
     monkeypatch.setenv("VEN_KEY_PASSPHRASE", "a pass of its own")
     opened = {**files.tls(pair), "passphrase": {"env": "VEN_KEY_PASSPHRASE"}}
-    assert OpenAdr2bSource(spec(vtn, tls=opened, sign=True)).name == "openadr2b"
-    with pytest.raises(InputError, match="tls.certificate"):
+    source = OpenAdr2bSource(spec(vtn, tls=opened, sign=True))
+    assert source.fingerprint == files.fingerprint(files.ours)
+    with pytest.raises(InputError, match=r"tls\.certificate"):
         OpenAdr2bSource(spec(vtn, tls=files.tls(pair)))
 
 

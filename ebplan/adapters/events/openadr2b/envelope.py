@@ -102,7 +102,9 @@ class Envelope:
         from lxml import etree
 
         try:
-            parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+            parser = etree.XMLParser(
+                resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+            )
             tree = etree.fromstring(raw, parser)
         except (etree.XMLSyntaxError, ValueError):
             raise BadMessage("an answer that is no XML") from None

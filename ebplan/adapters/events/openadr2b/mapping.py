@@ -18,7 +18,7 @@ SLACK_S = 1.0
 
 
 def to_grid_event(heard: HeardEvent, spec: OpenAdr2bSpec, received: datetime) -> GridEvent:
-    """Return an event in ebplan's words; a cancelled one asks nothing.
+    """Return an event in ebplan's words; one that is cancelled, or at level 0, asks nothing.
 
     No clock of the server is compared with ours: ``createdDateTime`` is only kept.
 
@@ -30,9 +30,9 @@ def to_grid_event(heard: HeardEvent, spec: OpenAdr2bSpec, received: datetime) ->
     Raises:
         InputError: something in it is not understood; one line says what.
     """
-    cancelled = heard.status == "cancelled"
+    events = () if heard.status == "cancelled" else _events(heard, spec)
     randomize_s = 0.0
-    if heard.start_after is not None and not cancelled:
+    if heard.start_after is not None and events:
         randomize_s = duration_s(heard.start_after, at="startafter")
     return GridEvent.parse(
         {
@@ -41,10 +41,10 @@ def to_grid_event(heard: HeardEvent, spec: OpenAdr2bSpec, received: datetime) ->
             "revision": heard.revision,
             "issued": _issued(heard),
             "received": received,
-            "cancelled": cancelled,
+            "cancelled": not events,
             "test": heard.test,
             "randomize_s": randomize_s,
-            "events": () if cancelled else _events(heard, spec),
+            "events": events,
         },
         at=f"event {heard.uid}",
     )
@@ -90,15 +90,7 @@ def _events(heard: HeardEvent, spec: OpenAdr2bSpec) -> tuple[Event, ...]:
         Interval(start, length_s, ask.number(interval.value))
         for start, length_s, interval in _placed(heard, signal, spec.open_end_s)
     ]
-    events = events_of(heard.uid, ask.ask, intervals, _terms(heard, programme.terms))
-    if not events:
-        raise InputError(
-            field=f"signal {signal.name}",
-            value=", ".join(i.value for i in signal.intervals),
-            allowed="at least one level above 0",
-            remedy="level 0 asks for nothing: the server takes a call back by cancelling it",
-        )
-    return events
+    return events_of(heard.uid, ask.ask, intervals, _terms(heard, programme.terms))
 
 
 def _terms(heard: HeardEvent, terms: EventTerms) -> EventTerms:

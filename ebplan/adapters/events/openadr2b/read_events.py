@@ -30,6 +30,11 @@ def text(element: _Element, path: str) -> str | None:
     return None if found is None else str(found).strip()
 
 
+def said(element: _Element) -> str:
+    """Return the text of an element, stripped."""
+    return str(element.text or "").strip()
+
+
 def local(element: _Element) -> str:
     """Return the name of an element without its namespace."""
     return str(element.tag).rsplit("}", 1)[-1]
@@ -78,8 +83,7 @@ def _signal(signal: _Element) -> HeardSignal:
         units=_part(item, "itemUnits"),
         scale=_part(item, "siScaleCode"),
         device_classes=tuple(
-            str(mrid.text).strip()
-            for mrid in signal.findall("ei:eiTarget/power:endDeviceAsset/power:mrid", NS)
+            said(mrid) for mrid in signal.findall("ei:eiTarget/power:endDeviceAsset/power:mrid", NS)
         ),
     )
 
@@ -89,17 +93,15 @@ def _interval(interval: _Element) -> HeardInterval:
     return HeardInterval(
         start=text(interval, "xcal:dtstart/xcal:date-time"),
         duration=text(interval, "xcal:duration/xcal:duration"),
-        value="" if value is None else str(value.text).strip(),
+        value="" if value is None else said(value),
     )
 
 
 def _part(item: _Element | None, name: str) -> str | None:
     parts = () if item is None else item
-    return next((str(p.text).strip() for p in parts if local(p) == name), None)
+    return next((said(p) for p in parts if local(p) == name), None)
 
 
 def _targets(target: _Element | None) -> tuple[tuple[str, str], ...]:
     parts = () if target is None else target
-    return tuple(
-        (local(part), str(part.text).strip() if local(part) in IDS else "") for part in parts
-    )
+    return tuple((local(part), said(part) if local(part) in IDS else "") for part in parts)

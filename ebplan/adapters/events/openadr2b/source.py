@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ebplan.adapters.answers import Answer, Applied, Refused, Unreachable
@@ -60,16 +61,21 @@ class OpenAdr2bSource:
         self._clock = clock or MonotonicClock()
         self._policy = policy or BackOff(first_s=1.0, longest_s=60.0)
         self._health = Health()
-        tls = spec.tls
-        key = None
-        if tls is not None and spec.sign:
-            passphrase = None if tls.passphrase is None else tls.passphrase.read(at="passphrase")
+        tls, key = spec.tls, None
+        self.fingerprint: str | None = None
+        """Of our certificate, as the server's operator has to be given it."""
+        if tls is not None:
+            context = tls.context()
+            passphrase = (
+                None if tls.passphrase is None else tls.passphrase.read(at="tls.passphrase")
+            )
             revealed = None if passphrase is None else passphrase.reveal()
             key = SigningKey.read(tls.certificate, tls.key, revealed, at="tls.certificate")
-        self._envelope = Envelope(key, spec.vtn_fingerprint)
+            self.fingerprint = key.fingerprint
+        self._envelope = Envelope(key if spec.sign else None, spec.vtn_fingerprint)
         self._line = Line(
             spec.url,
-            context=None if tls is None else tls.context(),
+            context=None if tls is None else context,
             server_name=None if tls is None else tls.server_name,
             timeout_s=spec.timeout_s,
         )
@@ -84,6 +90,7 @@ class OpenAdr2bSource:
     async def run(self, inbox: Inbox) -> None:
         """Listen until cancelled; whatever fails is tried again."""
         hearing = Hearing(self.spec, inbox)
+        LOG.info("%s: fingerprint of our certificate: %s", self.name, self.fingerprint or "none")
         try:
             while True:
                 await self._attend(hearing)
@@ -96,7 +103,7 @@ class OpenAdr2bSource:
         """Keep a report for the server, which asks for values when it wants them."""
         self._reporting.keep(report)
         told: dict[str, Any] = {"device": self.name, "command": "report", "asked": report.uid}
-        if self._registration is None:
+        if self._registration is None or not self._health.well_since_s < inf:
             why = self._health.why or "not registered yet"
             return Unreachable(**told, why=f"{why}; kept until it asks", executed=False)
         if not self._reporting.wanted:
@@ -140,6 +147,7 @@ class OpenAdr2bSource:
         await self._offer_reports()
         listed = await self._ask(EVENT, "oadrRequestEvent", "oadrDistributeEvent", "oadrResponse")
         await self._take(listed, hearing)
+        self._health = after_success(self._health, self._clock.now_s(), self._policy)
         if self._health.failures or known is None:
             LOG.info("%s: registered as %s", self.name, registration.ven_id)
 
