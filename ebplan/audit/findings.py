@@ -116,7 +116,8 @@ class Findings:
 
     def _out_of_order(self, place: _Place, seq: int) -> None:
         if seq > self._next:
-            last = "" if seq == self._next + 1 else f" to {seq - 1}"
-            self.add(*place, f"record {self._next}{last} missing before record {seq}")
+            one = seq == self._next + 1
+            gone = f"record {self._next} is" if one else f"records {self._next} to {seq - 1} are"
+            self.add(*place, f"{gone} missing before record {seq}")
         else:
             self.add(*place, f"record {seq} stands after record {self._next - 1}")

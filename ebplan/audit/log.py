@@ -120,6 +120,9 @@ class AuditLog:
         try:
             self._pen = Pen(folder, key, segment_bytes=segment_bytes, copy_to=copy_to)
             self._pen.open(stamp(self._now()), ebplan=__version__)
+        except OSError as error:
+            os.close(self._lock)
+            raise _unwritable(folder, error) from None
         except BaseException:
             os.close(self._lock)
             raise
@@ -299,13 +302,7 @@ def _lock(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise InputError(
-            field="(folder)",
-            value=error.strerror,
-            allowed="a folder that this user may write",
-            remedy="check the path and who owns it",
-            file=str(folder),
-        ) from None
+        raise _unwritable(folder, error) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -318,3 +315,13 @@ def _lock(folder: Path) -> int:
             file=str(folder),
         ) from None
     return handle
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        field="(folder)",
+        value=error.strerror,
+        allowed="a folder that this user may write, on a disk with room",
+        remedy="check the path, who owns it, and the disk",
+        file=str(folder),
+    )

@@ -12,6 +12,7 @@ https://c2sp.org/tlog-checkpoint, https://c2sp.org/signed-note.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from ebplan.audit.keys import SigningKey, VerifyKey, decode, encode
 from ebplan.audit.tree import HASH_BYTES
 
 DASH = "— "
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+KEY_ID_BYTES, SIGNATURE_BYTES = 4, 64
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ def parse(text: str) -> Checkpoint | None:
     for line in signed.removesuffix("\n").split("\n"):
         name, _, encoded = line.removeprefix(DASH).partition(" ")
         raw = decode(encoded)
-        if raw is None or len(raw) < 5:
+        if raw is None or len(raw) != KEY_ID_BYTES + SIGNATURE_BYTES:
             return None
-        signatures.append(Signature(name, raw[:4], raw[4:]))
+        signatures.append(Signature(name, raw[:KEY_ID_BYTES], raw[KEY_ID_BYTES:]))
     found = Checkpoint(lines[0], int(lines[1]), root, tuple(signatures))
     return found if found.to_text() == text else None
 
@@ -98,15 +101,16 @@ def split(text: str) -> Iterator[tuple[int, str]]:
 
     A blank line stands between two notes. What is no note comes as it is, and ``parse`` refuses it.
     """
-    begin, parts = 1, list[str]()
-    for part in text.removesuffix("\n").split("\n\n"):
-        parts.append(part)
-        if part.startswith(DASH):
-            found = "\n\n".join(parts)
-            yield begin, found + "\n"
-            begin, parts = begin + found.count("\n") + 2, []
-    if parts and parts != [""]:
-        yield begin, "\n\n".join(parts)
+    begin, found, signed = 1, "", False
+    for number, line in enumerate(LINE.findall(text), 1):
+        if signed and line == "\n":
+            yield begin, found
+            begin, found, signed = number + 1, "", False
+        else:
+            found += line
+            signed = signed or line.startswith(DASH)
+    if found or begin > 1:
+        yield begin, found
 
 
 def join(notes: Iterable[str]) -> str:

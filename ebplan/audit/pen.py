@@ -15,7 +15,7 @@ from ebplan.audit.line import NOTHING_BEFORE, canonical, line_of
 from ebplan.audit.reopen import reopen, sync_folder, write_durably
 from ebplan.audit.tree import Tree, leaf_hash
 
-FLUSH_BYTES = 2**18
+FLUSH_BYTES = 2**14
 """Lines are handed to the system at the latest when so many bytes wait."""
 
 

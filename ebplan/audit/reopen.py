@@ -18,6 +18,8 @@ from ebplan.audit.line import NOTHING_BEFORE, Record, read_line
 from ebplan.audit.tree import Tree, leaf_hash
 from ebplan.errors import InputError
 
+KEY_KIND = b'"kind":"key"'
+
 
 @dataclass
 class Head:
@@ -73,18 +75,21 @@ def _follow(segment: Segment, key: VerifyKey) -> Head:
     begins = _first(segment, raw)
     tree = Tree(segment.first, [bytes.fromhex(peak) for peak in begins.body["peaks"]])
     signed, signer = _signed(segment, begins, key)
-    prev, kept, last = begins.prev, 0, begins
+    prev, kept, last = begins.prev, 0, b""
     root_signed = tree.root() if signed.size == segment.first else None
     while (end := raw.find(b"\n", kept)) >= 0:
-        record = read_line(raw[kept:end])
-        if record is None or record.prev != prev or record.seq != tree.size:
-            break
-        if record.kind == "key" and record.seq >= signed.size:
-            break  # nobody signed for the new key: the change did not happen
-        if record.kind == "key":
-            signer = VerifyKey.parse(record.body["key"])
-        tree.append(leaf := leaf_hash(raw[kept:end]))
-        prev, kept, last = leaf.hex(), end + 1, record
+        line = raw[kept:end]
+        if tree.size >= signed.size or KEY_KIND in line:
+            # what was signed for need not be read again: the root says that it is the same
+            record = read_line(line)
+            if record is None or record.prev != prev or record.seq != tree.size:
+                break
+            if record.kind == "key" and record.seq >= signed.size:
+                break  # nobody signed for the new key: the change did not happen
+            if record.kind == "key":
+                signer = VerifyKey.parse(record.body["key"])
+        tree.append(leaf := leaf_hash(line))
+        prev, kept, last = leaf.hex(), end + 1, line
         if tree.size == signed.size:
             root_signed = tree.root()
     if root_signed is None:
@@ -99,7 +104,8 @@ def _follow(segment: Segment, key: VerifyKey) -> Head:
             remedy="give that key, or change it with `ebplan audit change-key`",
             file=str(segment.path.parent),
         )
-    closed = last.kind == "log" and last.body.get("what") == "closed"
+    ended = read_line(last)
+    closed = ended is not None and ended.kind == "log" and ended.body.get("what") == "closed"
     head = Head(
         begins.body["log"], segment, tree, prev, signed.size, closed and tree.size == signed.size
     )

@@ -130,7 +130,9 @@ class _Verifier:
         self._roots: dict[int, bytes] = {}
         """Root by size, where somebody elsewhere kept a checkpoint of it."""
         self._good: dict[int, note.Checkpoint] = {}
-        """Checkpoints that fit, by size."""
+        """Stamped checkpoints that fit, by size."""
+        names = (path.stem for path in (folder / "stamps").glob("*.tsr"))
+        self._stamped = {int(name) for name in names if name.isdecimal()}
         self._documents: dict[str, bool] = {}
         """Whether a document is what its name says."""
 
@@ -143,6 +145,11 @@ class _Verifier:
         for segment in self._segments:
             self._segment(segment, wanted)
         self._findings.end()
+        if not self._checkpoints:
+            first = self._segments[0]
+            self._findings.add(
+                first.checkpoints.name, 1, None, "no good checkpoint: nothing is signed"
+            )
         for path, number, checkpoint in kept:
             if wrong := self._kept_elsewhere(checkpoint):
                 self._findings.add(str(path), number, None, wrong)
@@ -215,7 +222,8 @@ class _Verifier:
                 self._findings.add(segment.checkpoints.name, number, None, wrong)
             elif checkpoint.root == self._tree.root():
                 self._signed, self._checkpoints = size, self._checkpoints + 1
-                self._good[size] = checkpoint
+                if size in self._stamped:
+                    self._good[size] = checkpoint
             elif not self._bad_root:  # every later one is another, too
                 self._bad_root = True
                 self._findings.root(segment.checkpoints.name, number, self._signed, size)
@@ -291,8 +299,12 @@ class _Verifier:
         if checkpoint.size > self._tree.size:
             gone = f"records {self._tree.size} to {checkpoint.size - 1} were cut off"
             return f"covers {checkpoint.size} records: {gone}"
-        if self._roots.get(checkpoint.size, checkpoint.root) != checkpoint.root:
+        root = self._roots.get(checkpoint.size)
+        if root is None:
+            return None  # of a time before the first segment that is here
+        if root != checkpoint.root:
             return f"the first {checkpoint.size} records are others than here"
+        self._signed = max(self._signed, checkpoint.size)
         return None
 
 

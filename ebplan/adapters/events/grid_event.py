@@ -39,6 +39,8 @@ class GridEvent(Document):
     """Whether it is taken back because its sender lists it no longer; listed again, it stands."""
     test: bool = False
     """Whether it is only a test of the line: answered, never carried out."""
+    priority: Annotated[int, Field(ge=0)] | None = None
+    """Which of two calls for the same time counts, as the sender ranks them: the lower number."""
     randomize_s: NonNegative = 0.0
     """The start is put off by a random share of this, so that not all sites move at once."""
     events: Annotated[tuple[Event, ...], Field(max_length=1000)] = ()

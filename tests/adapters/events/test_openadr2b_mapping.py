@@ -264,6 +264,12 @@ def test_a_cancelled_event_needs_nothing_that_is_understood() -> None:
     assert call.revision == 2
 
 
+@pytest.mark.parametrize(("said", "ranked"), [(0, None), (1, 1), (9, 9)])
+def test_priority_0_says_nothing(said: int, ranked: int | None) -> None:
+    call = mapped(heard(signal("LOAD_DISPATCH", "delta", "-5", **KW), priority=said))
+    assert call.priority == ranked
+
+
 def test_a_creation_time_that_is_not_understood_is_left_out() -> None:
     call = mapped(heard(signal("LOAD_DISPATCH", "delta", "-5", **KW), created="soon"))
     assert call.issued is None

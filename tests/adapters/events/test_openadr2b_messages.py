@@ -46,7 +46,8 @@ def test_an_id_stays_a_text(uid: str) -> None:
 
 
 def test_every_field_is_read() -> None:
-    heard = read(listed(test_event=True, modification_number=4))
+    heard = read(listed(test_event=True, modification_number=4, priority=2))
+    assert heard.priority == 2
     assert (heard.uid, heard.revision, heard.test, heard.status) == ("e1", 4, True, "far")
     assert heard.market_context == "http://twin/dr"
     assert heard.targets == (("groupID", "g&h"), ("venID", "a<b"))

@@ -69,6 +69,8 @@ class HeardEvent:
     """Random delay of the start, at most."""
     recovery: str | None = None
     """``x-eiRecovery``."""
+    priority: int = 0
+    """``priority``: 1 is the highest, 0 says nothing."""
     answer: Literal["always", "never"] = "always"
     """Whether it is to be answered."""
 

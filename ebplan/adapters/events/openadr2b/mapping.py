@@ -43,6 +43,7 @@ def to_grid_event(heard: HeardEvent, spec: OpenAdr2bSpec, received: datetime) ->
             "received": received,
             "cancelled": not events,
             "test": heard.test,
+            "priority": heard.priority or None,
             "randomize_s": randomize_s,
             "events": events,
         },

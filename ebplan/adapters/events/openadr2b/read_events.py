@@ -69,6 +69,7 @@ def _event(wrapped: _Element) -> HeardEvent:
         test=test is not None and test.lower() != "false",
         start_after=text(event, f"{period}xcal:tolerance/xcal:tolerate/xcal:startafter"),
         recovery=text(event, f"{period}ei:x-eiRecovery/xcal:duration"),
+        priority=int(text(event, f"{about}priority") or 0),
         answer="never" if never else "always",
     )
 
