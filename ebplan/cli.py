@@ -21,6 +21,7 @@ from ebplan.cli_errors import one_line_errors
 from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
+from ebplan.cli_run import run
 from ebplan.cli_settle import settle
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ SCHEMAS = {
     "router": "ebplan.adapters.router.config:RouterConfig",
     "register_map": "ebplan.adapters.modbus.register_map:RegisterMap",
     "commissioning": "ebplan.adapters.modbus.commissioning:Commissioning",
+    "run": "ebplan.controller.run_spec:RunSpec",
     "event_sources": "ebplan.adapters.events.sources:EventSourcesSpec",
     "grid_event": "ebplan.adapters.events.grid_event:GridEvent",
     "site_report": "ebplan.adapters.events.site_report:SiteReport",
@@ -73,6 +75,7 @@ main.add_command(fit)
 main.add_command(listen)
 main.add_command(models)
 main.add_command(offer)
+main.add_command(run)
 main.add_command(settle)
 
 

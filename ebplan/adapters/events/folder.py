@@ -151,7 +151,8 @@ class FolderSource:
         except FileNotFoundError:
             return
         except InputError as error:
-            line = str(error.in_file(path.name))  # whoever put it there knows no path of ours
+            error.file = None  # whoever put it there knows no path of ours
+            line = str(error.in_file(path.name))
             self._move(path, REFUSED, ".error.txt", line + "\n")
             log.warning("%s: %s", self.name, line)
             return
