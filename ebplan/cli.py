@@ -18,8 +18,10 @@ from ebplan import __version__
 from ebplan.cli_audit import audit
 from ebplan.cli_devices import commission
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
+from ebplan.cli_run import run
 from ebplan.cli_settle import settle
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ SCHEMAS = {
     "router": "ebplan.adapters.router.config:RouterConfig",
     "register_map": "ebplan.adapters.modbus.register_map:RegisterMap",
     "commissioning": "ebplan.adapters.modbus.commissioning:Commissioning",
+    "run": "ebplan.controller.run_spec:RunSpec",
+    "event_sources": "ebplan.adapters.events.sources:EventSourcesSpec",
+    "grid_event": "ebplan.adapters.events.grid_event:GridEvent",
+    "site_report": "ebplan.adapters.events.site_report:SiteReport",
     "audit_extract": "ebplan.audit.extract:Extract",
 }
 """The documents, as module and class: imported when their schema is asked for."""
@@ -66,8 +72,10 @@ def main(debug: bool) -> None:
 main.add_command(audit)
 main.add_command(commission)
 main.add_command(fit)
+main.add_command(listen)
 main.add_command(models)
 main.add_command(offer)
+main.add_command(run)
 main.add_command(settle)
 
 

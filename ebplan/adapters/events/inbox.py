@@ -17,6 +17,7 @@ from typing import Literal
 
 from ebplan.adapters.events.grid_event import GridEvent, Key, end
 from ebplan.document import Document, read_json, write_atomically
+from ebplan.errors import InputError
 from ebplan.event import Event
 
 Outcome = Literal[
@@ -90,12 +91,21 @@ class Inbox:
         return self._calls
 
     def take(self, message: GridEvent) -> Taken:
-        """Take a message, and say what it changed. A change is on disk before this returns."""
+        """Take a message, and say what it changed. A change is on disk before this returns.
+
+        Raises:
+            InputError: it cannot be written; the message is not taken, and may come again.
+        """
         taken = self._judge(message)
         if taken.outcome in CHANGES:
+            before = dict(self._calls)
             self._calls[message.key] = message
             self._forget()
-            self._keep()
+            try:
+                self._keep()
+            except InputError:
+                self._calls = before
+                raise
         if self._listen is not None:
             self._listen(taken)
         return taken
