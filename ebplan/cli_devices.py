@@ -152,7 +152,7 @@ async def _look(spec: DevicesSpec, file: Path) -> bool:
 
     with _named(file):
         devices = open_devices(spec, folder=file.parent)
-    named = devices.readable()
+    named = {**devices.readable(), **devices.node_meters()}
     try:
         readings = await asyncio.gather(*(device.read() for device in named.values()))
         told = (

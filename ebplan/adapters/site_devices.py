@@ -55,10 +55,17 @@ class SiteDevices:
     """Who wakes engines when nobody renews; shared by them."""
 
     def readable(self) -> dict[str, Reads]:
-        """Return everything that can be read, by name."""
+        """Return what a control loop reads each time, by name.
+
+        Meters of nodes are not among it: management controllers take seconds, and a loop that
+        waits for a silent one holds nothing.
+        """
         meter = {} if self.meter is None else {"meter": self.meter}
-        nodes = {f"power {name}": power for name, power in self.node_power.items()}
-        return {**meter, **self.actuators(), **nodes}  # type: ignore[dict-item]
+        return {**meter, **self.actuators()}  # type: ignore[dict-item]
+
+    def node_meters(self) -> dict[str, Reads]:
+        """Return the meters of nodes, by name; to be read beside a control loop, not in it."""
+        return {f"power {name}": power for name, power in self.node_power.items()}
 
     def actuators(self) -> dict[str, Leased]:
         """Return everything that holds a lease, by name."""
