@@ -76,6 +76,7 @@ __all__ = [
     "Positive",
     "Timestamp",
     "check_writable",
+    "parse_json",
     "read_data",
     "read_json",
     "read_text",
@@ -137,32 +138,39 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     try:
-        data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
+        return parse_json(text)
     except InputError as error:
         raise error.in_file(str(path)) from None
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Read a JSON object from text.
+
+    Raises:
+        InputError: it is not JSON, not an object, or holds NaN or a field twice.
+    """
+    try:
+        data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         raise InputError(
             field=f"line {error.lineno} column {error.colno}",
             value=error.doc[error.pos : error.pos + 20] or None,
             allowed="JSON",
             remedy=f"correct the syntax there ({error.msg})",
-            file=str(path),
         ) from None
     except (ValueError, RecursionError) as error:  # endless digits, endless brackets
         raise InputError(
             field="(file)",
             value=str(error),
             allowed="JSON that is not endlessly long or deep",
-            remedy="check what wrote the file",
-            file=str(path),
+            remedy="check what wrote it",
         ) from None
     if not isinstance(data, dict):
         raise InputError(
             field="(file)",
             value=type(data).__name__,
             allowed="a JSON object",
-            remedy='start the file with {"kind": ...}',
-            file=str(path),
+            remedy='start it with {"kind": ...}',
         )
     return data
 

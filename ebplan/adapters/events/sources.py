@@ -16,6 +16,7 @@ from ebplan.adapters.events.inbox import Inbox, Taken
 from ebplan.adapters.events.openadr2b.spec import OpenAdr2bSpec
 from ebplan.adapters.events.openadr3.spec import OpenAdr3Spec
 from ebplan.adapters.events.source import EventSource
+from ebplan.adapters.events.webhook.spec import WebhookSpec
 from ebplan.document import Document, FieldFault
 from ebplan.errors import InputError
 
@@ -24,7 +25,9 @@ log = logging.getLogger("ebplan.events")
 AGAIN_S = 5.0
 """A source that failed is begun anew after this."""
 
-SourceSpec = Annotated[FolderSpec | OpenAdr3Spec | OpenAdr2bSpec, Field(discriminator="kind")]
+SourceSpec = Annotated[
+    FolderSpec | WebhookSpec | OpenAdr3Spec | OpenAdr2bSpec, Field(discriminator="kind")
+]
 
 
 class EventSourcesSpec(Document):
@@ -113,10 +116,14 @@ async def _keep(source: EventSource, inbox: Inbox, clock: Clock) -> None:
         await clock.sleep(AGAIN_S)
 
 
-def _open(spec: FolderSpec | OpenAdr3Spec | OpenAdr2bSpec, folder: Path) -> EventSource:
+def _open(spec: SourceSpec, folder: Path) -> EventSource:
     match spec:
         case FolderSpec():
             return FolderSource(spec, folder=folder)
+        case WebhookSpec():
+            from ebplan.adapters.events.webhook.source import WebhookSource
+
+            return WebhookSource(spec)
         case OpenAdr3Spec():
             from ebplan.adapters.events.openadr3 import OpenAdr3Source
 
