@@ -24,6 +24,7 @@ from ebplan.adapters.site_devices import SiteDevices
 from ebplan.audit.journal import Journal, Window
 from ebplan.controller.calls import Calls, Turn
 from ebplan.controller.degradations import Degradation, Degradations, Name
+from ebplan.controller.models_used import models_used
 from ebplan.controller.sensing import Sensed, Senses
 from ebplan.disaggregate import disaggregate
 from ebplan.dispatch import Dispatcher, PoolInstances
@@ -121,6 +122,8 @@ class Controller:
         self._calls, self._degradations = Calls(), Degradations()
         self._following: asyncio.Task[None] | None = None
         self._armed_at_s: float | None = None
+        self._tracked = ""
+        """Digest of what tracking knew when that was recorded last."""
         self.status = Status()
         """What it is doing."""
 
@@ -131,6 +134,7 @@ class Controller:
             asyncio.CancelledError: it was cancelled; the devices have been handed back.
         """
         working: list[asyncio.Task[None]] = []
+        self._record_models()
         try:
             await asyncio.gather(*(self._keeper.renew(name) for name in self._keeper.health))
             working = [asyncio.create_task(self._loop())]
@@ -249,6 +253,7 @@ class Controller:
         if self._armed_at_s is not None and now_s - self._armed_at_s < ARM_EVERY_S:
             return
         self._armed_at_s = now_s
+        self._record_tracking()
         now = self._now()
         coming = [e for e in self._inbox.events() if now < e.start <= now + AHEAD]
         self._planner.arm(coming or None)
@@ -285,6 +290,23 @@ class Controller:
                 self._journal.alarm(one.name, of=one.of, why=one.why, state="over")
 
     # --- what is written -------------------------------------------------------------------------
+
+    def _record_models(self) -> None:
+        """Keep what is planned with from here on."""
+        if self._journal is not None:
+            for name, content in models_used(self._site).items():
+                self._journal.model(name, content, why="the controller starts with it")
+
+    def _record_tracking(self) -> None:
+        """Keep what tracking found of the models, where that has changed."""
+        if self._journal is None:
+            return
+        known = self._planner.known
+        if (digest := known.digest()) != self._tracked:
+            self._tracked = digest
+            self._journal.model(
+                "tracking", known.to_json().encode(), why="plans are corrected by it"
+            )
 
     def _answered(self, note: Note) -> None:
         if self._journal is not None:

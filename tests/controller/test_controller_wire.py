@@ -153,7 +153,9 @@ async def test_a_call_is_answered_taken_back_and_the_site_handed_back(tmp_path: 
     assert "call" in decided
     assert decided[-1] == "standing"
     kinds = {record.kind for record in said}
-    assert {"decision", "command", "answer", "window"} <= kinds
+    assert {"decision", "command", "answer", "window", "model"} <= kinds
+    models = {r.body["name"] for r in said if r.kind == "model"}
+    assert {"site", "tracking", case.site.pools["llama70b"].fleet_model} <= models
     held = [r.body for r in said if r.kind == "answer" and r.body["command"] == "hold"]
     assert any(body["asked"] != 0.0 for body in held)
 
