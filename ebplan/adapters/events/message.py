@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.terms import EventTerms, with_terms
 from ebplan.errors import InputError
 from ebplan.event import Event
 
@@ -21,7 +22,12 @@ OURS = ("source", "received", "absent")
 
 
 def read_message(
-    data: Mapping[str, Any], *, source: str, received: datetime, file: str | None = None
+    data: Mapping[str, Any],
+    *,
+    source: str,
+    received: datetime,
+    file: str | None = None,
+    terms: EventTerms | None = None,
 ) -> GridEvent:
     """Return the call of a message.
 
@@ -30,6 +36,7 @@ def read_message(
         source: who sent it, as this site calls them.
         received: when it came.
         file: where it came from, for the error.
+        terms: what the contract adds to a single event.
 
     Raises:
         InputError: it is neither of the two, or something in it is wrong.
@@ -46,7 +53,10 @@ def read_message(
                     file=file,
                 )
         ours = {"source": source, "received": received.isoformat()}
-        return GridEvent.parse({**data, **ours}, file=file)
+        call = GridEvent.parse({**data, **ours}, file=file)
+        for n, event in enumerate(call.events):
+            _names_no_file(event, at=f"events.{n}", file=file)
+        return call
     if kind != "event":
         raise InputError(
             field="kind",
@@ -64,6 +74,9 @@ def read_message(
             file=file,
         )
     event = Event.parse(data.get("event"), file=file, at="event")
+    _names_no_file(event, at="event", file=file)
+    if terms is not None:
+        event = with_terms(event, terms)
     return GridEvent.parse(
         {
             "source": source,
@@ -75,3 +88,15 @@ def read_message(
         file=file,
         at="event",
     )
+
+
+def _names_no_file(event: Event, *, at: str, file: str | None) -> None:
+    response = None if event.target is None else event.target.frequency
+    if response is not None and response.trace_file is not None:
+        raise InputError(
+            field=f"{at}.target.frequency.trace_file",
+            value=response.trace_file,
+            allowed="none in a message: a sender names no file of ours",
+            remedy="send the trace itself, as target.frequency.trace",
+            file=file,
+        )

@@ -84,6 +84,31 @@ def events_of(
     return tuple(_event(n, ask, i, terms) for n, i in zip(names, asking, strict=True))
 
 
+def with_terms(event: Event, terms: EventTerms) -> Event:
+    """Return an event with what the contract says where its sender left it out.
+
+    Args:
+        event: as its sender wrote it; what was written stands.
+        terms: what the contract adds.
+
+    Raises:
+        InputError: what was written and what the contract says do not go together.
+    """
+    changes = event.target is not None and event.target.frequency is None
+    shape = terms.response if changes else _at_once(terms.response)
+    said: dict[str, object] = {
+        "response": _fitting(shape, event.duration_s),
+        "baseline": terms.baseline,
+    }
+    if changes:
+        said["handoff"] = _in_time(terms.handoff, event.duration_s)
+    if event.target is not None:
+        said["payment_per_kwh"] = terms.payment_per_kwh
+        said["penalty_per_kwh"] = terms.penalty_per_kwh
+    written = event.model_dump(mode="json", exclude_unset=True)
+    return Event.parse({**said, **written})
+
+
 def _event(name: str, ask: Ask, interval: Interval, terms: EventTerms) -> Event:
     kind: EventType = "import_limit" if ask == "limit_kw" else "demand_response"
     return Event.parse(
@@ -152,9 +177,7 @@ def _price_window(name: str, window: Sequence[Interval], terms: EventTerms) -> E
             "start": first.isoformat(),
             "duration_s": sum(interval.duration_s for interval in window),
             "price_steps": steps,
-            "response": terms.response.model_copy(
-                update={"initial_delay_s": 0.0, "full_activation_s": 0.0}
-            ),
+            "response": _at_once(terms.response),
             "baseline": terms.baseline,
         }
     )
@@ -172,6 +195,10 @@ def _fitting(response: ResponseShape, duration_s: float) -> ResponseShape:
     """
     if response.full_activation_s < duration_s:
         return response
+    return _at_once(response)
+
+
+def _at_once(response: ResponseShape) -> ResponseShape:
     return response.model_copy(update={"initial_delay_s": 0.0, "full_activation_s": 0.0})
 
 

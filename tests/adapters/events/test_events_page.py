@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from ebplan.adapters.events.inbox import KEPT_CALLS, Outcome
 from ebplan.adapters.events.message import read_message
 from ebplan.adapters.events.sources import EventSourcesSpec
-from ebplan.adapters.events.webhook import proof
-from ebplan.adapters.events.webhook.source import BODY_WITHIN_S, MOST_BYTES, STATUS
+from ebplan.adapters.events.webhook import connections, proof
+from ebplan.adapters.events.webhook.doors import BODY_WITHIN_S, STATUS
+from ebplan.adapters.events.webhook.spec import WebhookSpec
 from ebplan.adapters.secrets import Secret
 
 PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text(encoding="utf-8")
@@ -43,7 +48,8 @@ def test_the_page_knows_every_outcome_and_limit() -> None:
         assert f"`{outcome}` |" in PAGE
         assert f"{STATUS[outcome]} " in PAGE
     assert f"{KEPT_CALLS:,} calls" in PAGE
-    assert f"{BODY_WITHIN_S:g} s, 413 above {MOST_BYTES // 1024} KiB" in PAGE.replace("\n", " ")
+    most_kib = WebhookSpec.model_fields["longest_bytes"].default // 1024
+    assert f"{BODY_WITHIN_S:g} s, 413 above {most_kib} KiB" in PAGE.replace("\n", " ")
 
 
 def test_the_signature_on_the_page_is_ours() -> None:
@@ -52,3 +58,25 @@ def test_the_signature_on_the_page_is_ours() -> None:
     exec(text, told)
     theirs = told["signature"](b"a-key", b"body", 1_800_000_000)  # type: ignore[operator]
     assert theirs == proof.signature(Secret("a-key"), b"body", 1_800_000_000)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_signature_of_the_shell_is_ours(tmp_path: Path) -> None:
+    (text,) = (b for b in blocks("sh") if "signature()" in b)
+    (tmp_path / "key").write_text("a-key of ours\n")
+    run = subprocess.run(
+        ["sh", "-c", text + f"\nsignature {tmp_path / 'key'}"],
+        input=b'{"kind": "grid_event"}\n',
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    signed = run.stdout.decode()
+    at_s = int(signed.partition(",")[0].removeprefix("t="))
+    assert signed == proof.signature(Secret("a-key of ours"), b'{"kind": "grid_event"}\n', at_s)
+
+
+def test_the_page_knows_the_limits_of_connections() -> None:
+    text = PAGE.replace("\n ", "")
+    assert f"have {connections.WITHIN_S:g} s each" in text
+    assert f"Of over {connections.MOST} connections" in text

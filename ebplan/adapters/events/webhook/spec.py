@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ebplan.adapters.events.address import LOOPBACK, Url
+from ebplan.adapters.events.terms import EventTerms
 from ebplan.adapters.secrets import SecretSource
 from ebplan.document import FieldFault, Part, Positive
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ServerTls(Part):
@@ -43,7 +43,12 @@ class WebhookSpec(Part):
     """A sender signs each message with it; nothing secret then crosses the wire."""
     signed_within_s: Positive = 300.0
     """How far the time of a signature may lie from ours."""
-    report_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    longest_bytes: Annotated[int, Field(ge=1024, le=2**24)] = 256 * 2**10
+    """A longer message is refused."""
+    terms: EventTerms = EventTerms()
+    """What the contract adds to a single event (``kind`` event) where that says nothing itself; a
+    ``grid_event`` says all."""
+    report_url: Url | None = None
     """Where reports are posted, with the token or signed, as messages are."""
     report_timeout_s: Positive = 5.0
     """Longest wait for an answer to a report."""
