@@ -100,6 +100,7 @@ async def test_a_site_is_run_and_handed_back(tmp_path: Path) -> None:
     [
         ({"site": "nowhere"}, "site: got 'nowhere'"),
         ({"devices": "gone.json"}, "gone.json: (file)"),
+        ({}, "router: got nothing"),
         ({"surprise": 1}, "surprise"),
         ({"cycle_s": 0.0}, "cycle_s"),
         ({"sources": "gone.json"}, "gone.json: (file)"),
