@@ -64,7 +64,7 @@ class Bench:
         self._news.set()
 
     async def until(self, true) -> None:
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             while not true(self.status):
                 self._news.clear()
                 await self._news.wait()
