@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -65,7 +65,8 @@ class GridEvent(Document):
             )
         for n, event in enumerate(self.events):
             try:
-                later(end(event), self.randomize_s)
+                event.start.astimezone(UTC)
+                later(end(event), self.randomize_s).astimezone(UTC)
             except OverflowError:
                 raise FieldFault(
                     field=f"events.{n}.duration_s",
@@ -112,9 +113,13 @@ def end(event: Event) -> datetime:
 
 
 def later(moment: datetime, by_s: float) -> datetime:
-    """Return the moment so many seconds later, in its zone, also across a change of the clocks.
+    """Return the moment so many seconds later, at the same offset from UTC.
+
+    A zone that changes its clocks would add hours of the clock, not seconds.
 
     Raises:
         OverflowError: it lies past the year 9999.
     """
-    return (moment.astimezone(UTC) + timedelta(seconds=by_s)).astimezone(moment.tzinfo)
+    offset = moment.utcoffset()
+    assert offset is not None, "a Timestamp has a zone"
+    return moment.replace(tzinfo=timezone(offset)) + timedelta(seconds=by_s)

@@ -130,7 +130,10 @@ class Inbox:
             message = message.model_copy(update={"events": known.events})
         taken = self._judge(message, known)
         if taken.outcome in CHANGES or (known is not None and taken.message is not known):
-            calls = self._remembered() | {message.key: message}
+            calls = self._remembered()
+            if known is not None and not known.events:
+                calls.pop(message.key, None)  # its ids are new: others that have them keep them
+            calls[message.key] = message
             self._keep(calls)
             self._calls.clear()
             self._calls.update(calls)
@@ -164,7 +167,7 @@ class Inbox:
         keeps it, and the id of another is followed by its source and uid.
         """
         now = self.now()
-        owners: dict[str, Key] = {}
+        owners: dict[str, tuple[Key, str]] = {}
         asked = []
         for call in self._calls.values():
             # Calls taken back or over keep their ids too: no id changes owners while it is known.
@@ -228,10 +231,10 @@ class Inbox:
                 log.exception("what became of a message could not be told: %s", taken)
 
 
-def _own_id(wanted: str, key: Key, owners: dict[str, Key]) -> str:
-    """Return an id that no other call has, and note whose it is."""
+def _own_id(wanted: str, key: Key, owners: dict[str, tuple[Key, str]]) -> str:
+    """Return an id that nothing else has, and note whose it is."""
     shown, n = wanted, 1
-    while owners.setdefault(shown, key) != key:
+    while owners.setdefault(shown, (key, wanted)) != (key, wanted):
         shown = f"{wanted} ({key[0]} {key[1]})" + (f" {n}" if n > 1 else "")
         n += 1
     return shown
@@ -239,8 +242,8 @@ def _own_id(wanted: str, key: Key, owners: dict[str, Key]) -> str:
 
 def _last(call: GridEvent) -> datetime:
     """Return when the last of a call is past: its end, or its coming if that was later."""
-    ends = (later(end(event), call.randomize_s) for event in call.events)
-    return max(call.received, *ends)
+    ends = [later(end(event), call.randomize_s) for event in call.events]
+    return max([call.received, *ends])
 
 
 def _over(message: GridEvent, now: datetime) -> bool:

@@ -35,11 +35,11 @@ class EventTerms(Part):
     """Paid for each kWh delivered, in the site's currency."""
     penalty_per_kwh: NonNegative = 0.0
     """Charged for each kWh not delivered."""
-    level_kw: dict[Annotated[str, Field(pattern=r"^[0-9]{1,3}$")], float] = Field(
+    level_kw: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")], float] = Field(
         default_factory=dict
     )
     """Change of the draw in kW that each level asks for; < 0 releases. A level that stands not here
-    is refused, level 0 asks for nothing."""
+    is refused; level 0 asks for nothing and cannot be given another meaning."""
 
 
 @dataclass(frozen=True)
