@@ -241,7 +241,7 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = False)
         path: the file.
         content: what it holds from now on.
         durable: wait for the disk, so that this holds after a power cut too (``fsync`` of the file
-            and of its folder).
+            and of its folder). If only the folder fails, the new content may be there all the same.
 
     Raises:
         InputError: the path cannot be written.

@@ -239,11 +239,19 @@ def test_calls_of_two_sources_with_one_id_are_told_apart(heard: Heard) -> None:
     assert [e.id for e in heard.inbox.events()] == ["x (t a)", "x (t b)"]
 
 
+def test_one_that_was_heard_cancelled_first_takes_no_id_from_another(heard: Heard) -> None:
+    heard.take(call("a", 1, cancelled=True))
+    heard.take(asking("b", 0, -2.0))
+    heard.take(asking("a", 2, -1.0))
+    shown = {e.id: e.target and e.target.delta_kw for e in heard.inbox.events()}
+    assert shown == {"x": -2.0, "x (s a)": -1.0}
+
+
 def test_an_id_that_reads_like_one_told_apart_is_told_apart_too(heard: Heard) -> None:
+    alike = event(-3.0, name="x (t a)", start=NOW + 2 * HOUR)
     heard.take(call("a"))
+    heard.take(call("a", source="t", events=[event(-2.0), alike]))
     heard.take(call("z", events=[event(-4.0, name="x (t a)")]))
-    later = event(-3.0, name="x (t a)", start=NOW + 2 * HOUR)
-    heard.take(call("a", source="t", events=[event(-2.0), later]))
     ids = [e.id for e in heard.inbox.events()]
     assert len(ids) == len(set(ids)) == 4
 
