@@ -242,8 +242,14 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, never half of it.
+
+    Args:
+        path: the file.
+        content: what it holds from now on.
+        durable: wait for the disk, so that this holds after a power cut too (``fsync`` of the file
+            and of its folder). If only the folder fails, the new content may be there all the same.
 
     Raises:
         InputError: the path cannot be written.
@@ -254,13 +260,26 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(raw)
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)
             raise
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error.strerror) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_writable(path: Path) -> None:

@@ -25,6 +25,8 @@ from ebplan.audit.walk import Line, walk
 from ebplan.document import Part, Timestamp, read_text
 from ebplan.errors import InputError
 
+LONGEST_UNSIGNED_S = 5.0
+"""A writer signs once a second, or the disk failed: where it does not for longer, it is a fault."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 EVERY = 10_000
 """Records between two words on the progress."""
@@ -127,6 +129,8 @@ class _Verifier:
         self._origin: str | None = None
         self._prev: str | None = NOTHING_BEFORE
         self._signed, self._checkpoints, self._bad_root = found[0].first, 0, False
+        self._first_unsigned: datetime | None = None
+        self._last: datetime | None = None
         self._roots: dict[int, bytes] = {}
         """Root by size, where somebody elsewhere kept a checkpoint of it."""
         self._good: dict[int, note.Checkpoint] = {}
@@ -153,6 +157,9 @@ class _Verifier:
         for path, number, checkpoint in kept:
             if wrong := self._kept_elsewhere(checkpoint):
                 self._findings.add(str(path), number, None, wrong)
+        if (wrong := self._long_unsigned()) and not self._bad_root:
+            last = self._segments[-1]
+            self._findings.add(last.checkpoints.name, 1, self._signed, wrong)
         stamps = self._stamps(authorities) if authorities else {}
         faults, more = self._findings.listed()
         return Verdict(
@@ -222,6 +229,7 @@ class _Verifier:
                 self._findings.add(segment.checkpoints.name, number, None, wrong)
             elif checkpoint.root == self._tree.root():
                 self._signed, self._checkpoints = size, self._checkpoints + 1
+                self._first_unsigned = None
                 if size in self._stamped:
                     self._good[size] = checkpoint
             elif not self._bad_root:  # every later one is another, too
@@ -252,10 +260,23 @@ class _Verifier:
         record = line.record
         if record is None:
             return
+        self._first_unsigned, self._last = self._first_unsigned or record.time, record.time
         wrong = [self._key(record)] if record.kind == "key" else []
         wrong += [self._document(digest) for digest in record.documents]
         for what in filter(None, wrong):
             self._findings.add(segment.path.name, line.number, record.seq, what)
+
+    def _long_unsigned(self) -> str | None:
+        """Say where records after the last good checkpoint were written over too long a time."""
+        if self._first_unsigned is None or self._last is None or self._signed == self._tree.size:
+            return None
+        over_s = (self._last - self._first_unsigned).total_seconds()
+        if over_s <= LONGEST_UNSIGNED_S:
+            return None
+        return (
+            f"records {self._signed} to {self._tree.size - 1} were written over {over_s:.0f} s and "
+            "nobody signed for them, where a writer signs each second"
+        )
 
     def _key(self, record: Record) -> str | None:
         try:

@@ -86,6 +86,9 @@ class Controller:
         clock: what time it is, never set back.
         now: the wall clock.
         listen: told the status after each cycle.
+
+    Raises:
+        InputError: the devices are not those of the site.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Controller:
         now: Callable[[], datetime] | None = None,
         listen: Callable[[Status], None] | None = None,
     ) -> None:
+        _require_devices_of(site, devices)
         self._site, self._devices, self._planner, self._inbox = site, devices, planner, inbox
         self._journal, self._cycle_s, self._deadline_s = journal, cycle_s, deadline_s
         self._dry_run, self._listen = dry_run, listen
@@ -181,6 +185,7 @@ class Controller:
 
     async def _plan(self, sensed: Sensed, found: dict[tuple[Name, str], str]) -> None:
         """Keep the plan or make another, and carry it out."""
+        self._look_after_following(found)
         turn = self._calls.turn(self._inbox.events(), sensed.state.at)
         began_s = self._clock.now_s()
         try:
@@ -237,6 +242,15 @@ class Controller:
         self._following = asyncio.create_task(
             self._dispatcher.follow(plan, pools, start_s=start_s), name="following"
         )
+
+    def _look_after_following(self, found: dict[tuple[Name, str], str]) -> None:
+        """Say where a plan could not be carried out; it is begun anew in this cycle."""
+        following = self._following
+        if following is None or not following.done() or following.cancelled():
+            return
+        if (error := following.exception()) is not None:
+            self._following, self.status.plan = None, None
+            found["no_plan", "following"] = f"{type(error).__name__}: {error}"
 
     async def _stop_following(self) -> None:
         following, self._following = self._following, None
@@ -335,6 +349,30 @@ class Controller:
                 pool_kw={n: p.power_kw for n, p in state.pools.items() if p.power_kw is not None},
             )
         )
+
+
+def _require_devices_of(site: Site, devices: SiteDevices) -> None:
+    """Refuse devices that are not those of the site.
+
+    Raises:
+        InputError: there is no router, or a pool has another number of engines.
+    """
+    if devices.router is None:
+        raise InputError(
+            field="router",
+            value=None,
+            allowed="the router: the load is counted there",
+            remedy="add [router] to the devices file",
+        )
+    for name, pool in site.pools.items():
+        engines = [n for n, place in devices.places.items() if place.pool == name]
+        if len(engines) != pool.instances:
+            raise InputError(
+                field="engines",
+                value=f"{len(engines)} engines of pool {name}",
+                allowed=f"{pool.instances}, as the site says",
+                remedy="name each instance of the pool in the devices file, or correct the site",
+            )
 
 
 def _step_at(plan: Plan, since_s: float) -> Step | None:

@@ -21,7 +21,7 @@ from ebplan.adapters.roles import (
     RouterReading,
     ServingReading,
 )
-from ebplan.adapters.site_devices import SiteDevices
+from ebplan.adapters.site_devices import Reads, SiteDevices
 from ebplan.controller.engines import Engines
 from ebplan.models import library
 from ebplan.site import Site
@@ -78,7 +78,7 @@ class Senses:
         """Read everything once."""
         began_s = self._clock.now_s()
         named = self._devices.readable()
-        answers = await asyncio.gather(*(device.read() for device in named.values()))
+        answers = await asyncio.gather(*(_guarded(name, named[name]) for name in named))
         readings = dict(zip(named, answers, strict=True))
         now_s, at = self._clock.now_s(), self._now()
         silent = {n: r.why for n, r in readings.items() if isinstance(r, Unreachable)}
@@ -172,3 +172,12 @@ class Senses:
         if len(seen) < 2 or seen[-1][0] <= seen[0][0]:
             return 0.0
         return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+
+
+async def _guarded(name: str, device: Reads) -> object:
+    """Read a device; an adapter that raises must not take the others with it."""
+    try:
+        return await device.read()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        return Unreachable(device=name, command="read", asked=None, why=why, executed=False)

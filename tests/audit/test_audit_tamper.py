@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from datetime import timedelta
 
 import pytest
 from audit_logs import KEY, NEW_KEY, Ticking, lines, proven, write
@@ -153,6 +154,24 @@ def test_checkpoints_taken_away_leave_nothing_proven(tmp_path) -> None:
     verdict = verify(tmp_path, KEY.verify_key)
     assert not verdict.ok
     assert "nothing is signed" in verdict.faults[0].what
+
+
+def test_a_long_end_without_signatures_is_no_log_of_a_writer(tmp_path) -> None:
+    """Checkpoints cut off, so that records after them could be written anew."""
+    clock = Ticking()
+    with AuditLog(tmp_path, KEY, now=clock) as log:
+        for n in range(20):
+            log.record("answer", {"n": n})
+            log.seal()
+            clock.at += timedelta(seconds=1.0)
+    (path,) = tmp_path.glob("*.checkpoints")
+    notes = [text for _, text in note.split(path.read_text())]
+    for kept, long in ((len(notes) - 3, False), (len(notes) - 9, True)):
+        path.write_text(note.join(notes[:kept]))
+        verdict = verify(tmp_path, KEY.verify_key)
+        assert verdict.unsigned > 0
+        assert verdict.ok != long
+        assert any("nobody signed for them" in fault.what for fault in verdict.faults) == long
 
 
 def test_old_segments_may_be_moved_away(rotated, tmp_path) -> None:

@@ -28,7 +28,7 @@ from ebplan.document import read_data
 from ebplan.twin.wire.vllm_double import MODEL
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "under_frequency.json"
-LEASE_S = 2.0
+LEASE_S = 3.0
 RELEASE_KW = 1.0
 
 KEY = SigningKey("bench", bytes(32))
@@ -80,7 +80,7 @@ class Watched:
         self.status = status
         self._news.set()
 
-    async def until(self, true: Callable[[Status], object], within_s: float = 20.0) -> None:
+    async def until(self, true: Callable[[Status], object], within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while not true(self.status):
                 self._news.clear()
@@ -89,7 +89,10 @@ class Watched:
 
 async def test_a_call_is_answered_taken_back_and_the_site_handed_back(tmp_path: Path) -> None:
     case, inbox, watched = load_case(EXAMPLE), Inbox(), Watched()
-    async with site_bench(tmp_path, lease_s=LEASE_S) as bench, traffic(bench, 30.0) as statuses:
+    async with (
+        site_bench(tmp_path, lease_s=LEASE_S, timeout_s=1.0) as bench,
+        traffic(bench, 30.0) as statuses,
+    ):
         spec = DevicesSpec.parse(read_data(bench.devices_file))
         devices = open_devices(spec, folder=tmp_path)
         with (
@@ -120,18 +123,17 @@ async def test_a_call_is_answered_taken_back_and_the_site_handed_back(tmp_path: 
             )
             inbox.take(call)
             await watched.until(lambda s: s.event is not None)
-            cycles = watched.status.cycles
-            await watched.until(lambda s: s.cycles >= cycles + 4)
-            assert bench.grid_kw() == pytest.approx(before_kw - RELEASE_KW, abs=0.15)
+            await watched.until(
+                lambda s: bench.grid_kw() == pytest.approx(before_kw - RELEASE_KW, abs=0.15)
+            )
             assert watched.status.plan is not None
             assert watched.status.plan.event_id == "call"
 
             inbox.take(call.model_copy(update={"revision": 1, "cancelled": True, "events": ()}))
             await watched.until(lambda s: s.event is None)
-            cycles = watched.status.cycles
-            await watched.until(lambda s: s.cycles >= cycles + 4)
-            compute_kw = bench.grid_kw() + bench.battery_kw
-            assert compute_kw == pytest.approx(before_kw, abs=0.15)
+            await watched.until(
+                lambda s: bench.grid_kw() + bench.battery_kw == pytest.approx(before_kw, abs=0.15)
+            )
             # the battery may take back what it gave, within the rebound that the event allows
             assert before_kw - 0.1 < bench.grid_kw() < before_kw + 0.6
 
@@ -162,7 +164,7 @@ async def test_a_call_is_answered_taken_back_and_the_site_handed_back(tmp_path: 
 
 async def test_a_dry_run_tells_nobody_anything(tmp_path: Path) -> None:
     case, inbox, watched = load_case(EXAMPLE), Inbox(), Watched()
-    async with site_bench(tmp_path, lease_s=LEASE_S) as bench, traffic(bench, 30.0):
+    async with site_bench(tmp_path, lease_s=LEASE_S, timeout_s=1.0) as bench, traffic(bench, 30.0):
         spec = DevicesSpec.parse(read_data(bench.devices_file))
         devices = open_devices(spec, folder=tmp_path)
         with Planner(case.site).start(wait_s=10.0) as planner:

@@ -35,11 +35,11 @@ class EventTerms(Part):
     """Paid for each kWh delivered, in the site's currency."""
     penalty_per_kwh: NonNegative = 0.0
     """Charged for each kWh not delivered."""
-    level_kw: dict[Annotated[str, Field(pattern=r"^[0-9]{1,3}$")], float] = Field(
+    level_kw: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")], float] = Field(
         default_factory=dict
     )
     """Change of the draw in kW that each level asks for; < 0 releases. A level that stands not here
-    is refused, level 0 asks for nothing."""
+    is refused; level 0 asks for nothing and cannot be given another meaning."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def events_of(
     for interval in intervals:
         if merged and _continues(merged[-1], interval) and merged[-1].value == interval.value:
             last = merged.pop()
-            interval = Interval(last.start, last.duration_s + interval.duration_s, last.value)
+            interval = Interval(last.start, _until_end_of(interval, last.start), last.value)
         merged.append(interval)
     asking = [i for i in merged if not (ask == "level" and i.value == 0.0)]
     names = [uid] if len(asking) == 1 else [f"{uid}/{n}" for n in range(len(asking))]
@@ -175,12 +175,17 @@ def _price_window(name: str, window: Sequence[Interval], terms: EventTerms) -> E
             "id": name,
             "type": "price_window",
             "start": first.isoformat(),
-            "duration_s": sum(interval.duration_s for interval in window),
+            "duration_s": _until_end_of(window[-1], first),
             "price_steps": steps,
             "response": _at_once(terms.response),
             "baseline": terms.baseline,
         }
     )
+
+
+def _until_end_of(interval: Interval, start: datetime) -> float:
+    """Return the seconds to the end of an interval; a sum of many durations would drift from it."""
+    return (interval.start - start).total_seconds() + interval.duration_s
 
 
 def _continues(last: Interval, following: Interval) -> bool:

@@ -170,6 +170,7 @@ def test_now_is_when_the_server_made_the_revision_at_each_reading() -> None:
 def test_an_event_without_end_is_extended_before_it_ends(duration: str | None) -> None:
     period = {"start": START} | ({} if duration is None else {"duration": duration})
     body = one("IMPORT_CAPACITY_LIMIT", 3.0, "KW", intervalPeriod=period)
+    now = NOW
     inbox = Inbox(now=lambda: now)
     outcomes = []
     for hours in range(0, 100, 5):

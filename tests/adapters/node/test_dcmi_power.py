@@ -48,7 +48,7 @@ def node(bmc: IpmiSim, *, password: str = PASSWORD, user: str = USER, **more: ob
         "password": {"env": "UNUSED"},
         # the simulator keeps what it does not know to administrators
         "privilege": "administrator",
-        "timeout_s": 1.0,
+        "timeout_s": 5.0,
         **more,
     }
     return DcmiPower("node1", DcmiAddress.parse(address), Secret(password), policy=AT_ONCE)

@@ -58,7 +58,7 @@ def address(url: str, trusted: str | None, **more: object) -> RedfishAddress:
             "user": USER,
             "password": {"env": "UNUSED"},
             "authority": trusted,
-            "timeout_s": 2.0,
+            "timeout_s": 5.0,
             **more,
         }
     )
