@@ -96,6 +96,25 @@ async def test_what_the_contract_says_is_added_to_a_bare_event_only(secrets) -> 
         assert (whole.payment_per_kwh, whole.baseline.kw) == (0.0, None)
 
 
+async def test_the_highest_revision_cannot_be_gone_beyond(secrets, tmp_path: Path) -> None:
+    inbox = Inbox(path=tmp_path / "inbox.json", now=lambda: NOW)
+    async with running(secrets, inbox) as line:
+        assert (await line.send(body=call(revision=2**53 - 1)))[0] == 202
+        status, said = await line.send("DELETE", "/events/dr-17")
+        assert (status, said["field"]) == (400, "revision")
+    assert Inbox(path=tmp_path / "inbox.json", now=lambda: NOW).events() == inbox.events()
+
+
+async def test_what_has_no_end_and_names_that_are_no_text_are_refused(secrets) -> None:
+    async with running(secrets) as line:
+        for far in ({"duration_s": 1e300}, {"start": "9999-12-31T23:59:59+00:00"}):
+            status, _ = await line.send(body=call(events=[event(**far)]))
+            assert status == 400
+        assert (await line.send(body=call(randomize_s=1e300)))[0] == 400
+        assert (await line.send("DELETE", "/events/a%2Fb%FF"))[0] == 404
+        assert (await line.send("GET"))[1] == {"calls": []}
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

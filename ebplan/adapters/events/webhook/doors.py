@@ -186,13 +186,13 @@ class Doors:
         return _became(self._inbox.take(message))
 
     def _taken_back(self, known: GridEvent) -> GridEvent:
-        changes = {
-            "cancelled": True,
-            "events": (),
+        message = {
+            "kind": "grid_event",
+            "uid": known.uid,
             "revision": known.revision + 1,
-            "received": self._now(),
+            "cancelled": True,
         }
-        return known.model_copy(update=changes)
+        return read_message(message, source=self._spec.name, received=self._now())
 
 
 def answer(status: int, **said: object) -> web.Response:
