@@ -41,21 +41,21 @@ class PoolPlant(CommandedPool):
 
     # --- disturbances ---------------------------------------------------------------------------
 
-    def lose(self, mode: str, count: int) -> None:
+    def lose(self, mode: str, count: int, now_s: float) -> None:
         """Lose instances: what they drew is gone at once; ``settle`` must follow."""
         for name, gone in self.counts.lose(mode, count).items():
             self.power.lose(name, gone)
 
-    def set_load(self, request_class: str, req_per_s: float) -> None:
+    def set_load(self, request_class: str, req_per_s: float, now_s: float) -> None:
         """Let another rate of a class come; ``settle`` must follow."""
         self.controls(request_class)
         self.flows.classes[request_class].base_req_per_s = req_per_s
 
-    def set_noise(self, factor: float) -> None:
+    def set_noise(self, factor: float, now_s: float) -> None:
         """Let this multiple of the forecast come; ``settle`` must follow."""
         self.flows.noise = factor
 
-    def bring_back(self, count: int) -> None:
+    def bring_back(self, count: int, now_s: float) -> None:
         """Let lost instances return, drained; ``settle`` must follow."""
         self.counts.bring_back(count)
 

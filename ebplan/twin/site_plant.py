@@ -47,19 +47,19 @@ class SitePool(Protocol):
         """Work the settled draw out anew."""
         ...
 
-    def set_load(self, request_class: str, req_per_s: float) -> None:
+    def set_load(self, request_class: str, req_per_s: float, now_s: float) -> None:
         """Let another rate of a class come; ``settle`` follows."""
         ...
 
-    def set_noise(self, factor: float) -> None:
+    def set_noise(self, factor: float, now_s: float) -> None:
         """Let this multiple of the forecast come; ``settle`` follows."""
         ...
 
-    def lose(self, mode: str, count: int) -> None:
+    def lose(self, mode: str, count: int, now_s: float) -> None:
         """Lose instances; ``settle`` follows."""
         ...
 
-    def bring_back(self, count: int) -> None:
+    def bring_back(self, count: int, now_s: float) -> None:
         """Let lost instances return; ``settle`` follows."""
         ...
 
@@ -239,11 +239,11 @@ class SitePlant:
             case upset.LoadStep() | upset.InstanceLost() | upset.InstanceReturned():
                 pool = self._pool(d.pool)
                 if isinstance(d, upset.LoadStep):
-                    pool.set_load(d.request_class, d.req_per_s)
+                    pool.set_load(d.request_class, d.req_per_s, self._now_s)
                 elif isinstance(d, upset.InstanceLost):
-                    pool.lose(d.mode, d.count)
+                    pool.lose(d.mode, d.count, self._now_s)
                 else:
-                    pool.bring_back(d.count)
+                    pool.bring_back(d.count, self._now_s)
                 pool.settle(self._now_s)
 
     # --- time -----------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ class SitePlant:
             self._upset(self._upsets.pop())
         if self._errors.next_tick_s <= now_s + SAME_TIME_S:
             for name, factor in self._errors.tick().items():
-                self._pools[name].set_noise(factor)
+                self._pools[name].set_noise(factor, now_s)
                 self._pools[name].settle(now_s)
         for pool in self._pools.values():
             pool.happen(now_s)
