@@ -157,11 +157,10 @@ def _in_service(
     Users of a closed loop are all there, beyond the slots as well; a trace begins with none.
     """
     engines = max(state.active + (state.tier.active if state.tier else 0), 1)
-    rates = {
-        key: rate
-        for key, rate in state.load_req_per_s.items()
-        if isinstance(traffic.get(key, Poisson()), Poisson)
-    }
+    rates = {}
+    for key, rate in state.load_req_per_s.items():
+        if isinstance(of := traffic.get(key, Poisson()), Poisson):
+            rates[key] = of.at_first(rate)
     each = 0.0
     for _ in range(_ROUNDS):
         total = sum(rate * law.in_service_s(sizes[key], each) for key, rate in rates.items())

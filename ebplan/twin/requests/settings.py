@@ -69,6 +69,10 @@ class Poisson(Part):
     rates: tuple[tuple[NonNegative, NonNegative], ...] = ()
     """Seconds of the plant, and requests per second from then on; in place of the state's rate."""
 
+    def at_first(self, req_per_s: float) -> float:
+        """Return the rate at second 0, where the state has ``req_per_s``."""
+        return self.rates[0][1] if self.rates and self.rates[0][0] == 0.0 else req_per_s
+
     @model_validator(mode="after")
     def _times_rise(self) -> Poisson:
         times = [at_s for at_s, _ in self.rates]
