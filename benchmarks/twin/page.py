@@ -71,8 +71,8 @@ def _map(cells: Sequence[Cell]) -> str:
             f"{unused}, which the models give weight zero and the plant does not reproduce "
             f"either: power {np.abs(power).mean():.2%} off on average and "
             f"{np.abs(power).max():.1%} at most, throughput {np.abs(throughput).mean():.2%} and "
-            f"{np.abs(throughput).max():.1%}. The law's tokens and the power curve were read from this map, so this shows that single "
-            "requests give the map back; it is no test on other data.",
+            f"{np.abs(throughput).max():.1%}. The law's tokens and the power curve were read "
+            "from this map: single requests give it back, which is no test on other data.",
         )
     )
 

@@ -1,7 +1,8 @@
 """Requests on their way through a pool: doors, one queue, engines behind a router, event by event.
 
 The router keeps what waits in one queue, first come first served, and gives each request to the
-engine with the fewest in service for its speed, or to one that holds its prefix.
+engine with the fewest in service for its speed, or to one that holds its prefix and has not many
+more.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class RequestService:
         self._pool, self._engines, self._roster = pool, engines, roster
         self.doors, self._arrivals, self._samplers = parts.doors, parts.arrivals, parts.samplers
         self._emptied, self._listener = emptied, listener
+        self._detour = parts.model.prefix_detour
         self._classes = tuple(parts.doors)
         self._queue: deque[Request] = deque()
         self._due = [math.inf] * (len(engines) + 2 * len(self._classes))
@@ -194,18 +196,23 @@ class RequestService:
         self._due[place] = engine.next_s
 
     def _choose(self, request: Request, modes: tuple[str, ...]) -> int | None:
-        """Return the engine for a request: one with its prefix, or the one with the least load."""
-        best, best_found, best_load = None, 0, math.inf
+        """Return the engine for a request: the one with the least load, or one with its prefix."""
+        best, least = None, math.inf
         for i, mode in enumerate(self._roster.modes):
-            if mode not in modes:
-                continue
+            if mode in modes and self._engines[i].load < least:
+                engine = self._engines[i]
+                if engine.fits(request):
+                    best, least = i, engine.load
+        if best is None or request.key is None:
+            return best
+        most = self._engines[best].cache.found(request.key, request.prefix_tokens)
+        for i, mode in enumerate(self._roster.modes):
             engine = self._engines[i]
-            found = engine.cache.found(request.key, request.prefix_tokens) if request.key else 0
-            load = engine.load
-            if (found > best_found or (found == best_found and load < best_load)) and engine.fits(
-                request
-            ):
-                best, best_found, best_load = i, found, load
+            if mode not in modes or engine.load > least + self._detour:
+                continue
+            found = engine.cache.found(request.key, request.prefix_tokens)
+            if found > most and engine.fits(request):
+                best, most = i, found
         return best
 
     def _aside(self, requests: list[Request]) -> None:

@@ -39,6 +39,9 @@ class EngineModel(Part):
     """
     prefix_caching: bool = True
     """Whether blocks of an answered request are kept for the next one with the same prefix."""
+    prefix_detour: NonNegative = 4.0
+    """How many more requests in service an engine may have and still be given a request because it
+    holds its prefix; assumed."""
     power_tick_s: Positive = 0.1
     """Power follows the mean load over this long; commands act at once."""
 
