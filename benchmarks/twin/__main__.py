@@ -12,6 +12,7 @@ from benchmarks.twin.caps import snapshot, sweep
 from benchmarks.twin.consolidation import consolidations
 from benchmarks.twin.fleet_map import cells
 from benchmarks.twin.page import section
+from benchmarks.twin.plans import plans
 from ebplan.models.fit.source import read_source
 
 
@@ -23,7 +24,11 @@ def main(seed: int, write: Path | None) -> None:
     begin_s = perf_counter()
     source = read_source()
     text = section(
-        cells(source, seed), snapshot(source, seed), sweep(source, seed), consolidations(seed)
+        cells(source, seed),
+        snapshot(source, seed),
+        sweep(source, seed),
+        consolidations(seed),
+        plans(seed),
     )
     click.echo(text)
     click.echo(f"took {perf_counter() - begin_s:.1f} s", err=True)

@@ -34,6 +34,13 @@ class Cell(NamedTuple):
         )
 
     @property
+    def measured_inside(self) -> bool:
+        """Whether the measured cell does."""
+        return _within(self.power, self.run.power_kw) and _within(
+            self.throughput, self.run.req_per_s
+        )
+
+    @property
     def power_error(self) -> float:
         """Simulated over measured power, less 1."""
         return self.simulated.gpu_kw / self.run.power_kw - 1.0

@@ -10,6 +10,7 @@ from benchmarks.twin.bench import Steady
 from benchmarks.twin.caps import USERS, Capped
 from benchmarks.twin.consolidation import Experiment
 from benchmarks.twin.fleet_map import Cell
+from benchmarks.twin.plans import CarriedOut
 from ebplan.models.estimate import CONFIDENCE
 
 POWER_GOAL = 0.015
@@ -27,6 +28,7 @@ def section(
     capped: Capped,
     sweep: Sequence[tuple[float, Steady]],
     experiment: Experiment,
+    carried_out: Sequence[CarriedOut],
 ) -> str:
     """Return the section in Markdown."""
     return "\n\n".join(
@@ -36,6 +38,7 @@ def section(
             _snapshot(capped),
             _sweep(sweep),
             _consolidation(experiment),
+            _plans(carried_out),
         )
     )
 
@@ -67,7 +70,8 @@ def _map(cells: Sequence[Cell]) -> str:
             *_table(head, rows),
             "",
             f"In the model's {CONFIDENCE:.0%} interval of a new run, power and throughput: "
-            f"{sum(c.inside for c in cells)} of {len(cells)}; outside: {outside}. Without "
+            f"{sum(c.inside for c in cells)} of {len(cells)}; outside: {outside}; "
+            f"of the measured cells {sum(c.measured_inside for c in cells)}. Without "
             f"{unused}, which the models give weight zero and the plant does not reproduce "
             f"either: power {np.abs(power).mean():.2%} off on average and "
             f"{np.abs(power).max():.1%} at most, throughput {np.abs(throughput).mean():.2%} and "
@@ -169,6 +173,33 @@ def _consolidation(experiment: Experiment) -> str:
             "load, and send less where answers take longer; of requests at random the same come to "
             "one GPU as to two, but at low load a GPU is empty part of the time and draws less, so "
             "less is released. The narrow published range suggests that its GPUs hardly ever were.",
+        )
+    )
+
+
+def _plans(carried_out: Sequence[CarriedOut]) -> str:
+    rows = [
+        (
+            c.example,
+            *(f"{c.pools_kwh[0]:.3f}", f"{c.pools_kwh[1]:.3f}"),
+            f"{c.pools_kwh[1] / c.pools_kwh[0] - 1.0:+.2%}",
+            *(f"{c.soc[0]:.4f}", f"{c.soc[1]:.4f}"),
+            *(f"{c.served[0]:,.0f}", f"{c.served[1]:,.0f}"),
+            *(f"{c.in_service:.0f}", str(c.refused)),
+        )
+        for c in carried_out
+    ]
+    head = (
+        *("plan", "pools, kWh, fluid", "requests", "off", "SoC, fluid", "requests"),
+        *("served, fluid", "requests", "in service at the end", "refused"),
+    )
+    return "\n".join(
+        (
+            "### The examples' plans on both plants, simulated only",
+            "",
+            *_table(head, rows),
+            "",
+            "The planner knows nothing of single requests; its plans are carried out as they are.",
         )
     )
 
