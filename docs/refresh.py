@@ -3,15 +3,19 @@
 The plan between the README's ``text`` fences is the output of ``ebplan solve`` at a width of 100,
 and the figure beside it that of ``--plot``. The examples page has the first lines and the figure of
 each further example, below a sentence on what to see. The pages of baselines and of delivery have
-what ``ebplan settle`` prints for their examples, and that of offers what ``ebplan offer`` does.
+what ``ebplan settle`` prints for their examples, and that of offers what ``ebplan offer`` does. The
+page of the audit log is one session: its Python and its commands are run from top to bottom.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = "examples/under_frequency.json"
@@ -54,6 +58,7 @@ EXAMPLES = {
     "gives where it is dear.",
 }
 """Examples of the page, with what to see in each."""
+SESSION_BLOCK = re.compile(r"```(?:python\n|text\n\$ ).*?```", re.DOTALL)
 PLAN_BLOCK = re.compile(r"(?<=```text\n).*?(?=```)", re.DOTALL)
 
 
@@ -105,6 +110,36 @@ def examples_page() -> str:
     return "\n".join(parts)
 
 
+def audit_page(page: str) -> str:
+    """Return the page of the audit log with what its commands print, run one after the other."""
+    with TemporaryDirectory() as folder:
+        for name in (EXAMPLE, "examples/verify_audit.py"):
+            shutil.copy(ROOT / name, folder)
+        return SESSION_BLOCK.sub(lambda block: _run_block(block[0], Path(folder)), page)
+
+
+def _run_block(block: str, folder: Path) -> str:
+    if block.startswith("```python\n"):
+        code = block.removeprefix("```python\n").removesuffix("```")
+        _run_in(folder, [sys.executable, "-c", code])
+        return block
+    lines = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            # the shell's own quoting, and this Python
+            words = line[2:].replace("ebplan audit", '"$PYTHON" -m ebplan audit', 1)
+            words = re.sub("^python ", '"$PYTHON" ', words)
+            lines += [line, *_run_in(folder, ["sh", "-c", words]).splitlines()]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def _run_in(folder: Path, command: list[str]) -> str:
+    environment = {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "PATH": os.defpath}
+    return subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
 def main() -> None:
     """Rewrite the README's plan, the examples page and the output on the pages of settlement."""
     readme = ROOT / "README.md"
@@ -123,6 +158,8 @@ def main() -> None:
             PLAN_BLOCK.sub(lambda _, text=printed: text, page.read_text("utf-8")),
             "utf-8",
         )
+    page = ROOT / "docs" / "audit.md"
+    page.write_text(audit_page(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

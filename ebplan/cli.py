@@ -1,7 +1,8 @@
 """The command line: it parses and prints; what it prints is made elsewhere.
 
 Exit codes: 0 a checked plan, also with a shortfall; 2 bad input; 4 no checked plan; 5 a device
-refused. Everything heavy is imported where it is used, so that ``ebplan --help`` is instant.
+refused; 6 a log is not what was signed. Everything heavy is imported where it is used, so that
+``ebplan --help`` is instant.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ebplan import __version__
+from ebplan.cli_audit import audit
 from ebplan.cli_devices import commission
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
+from ebplan.cli_run import run
 from ebplan.cli_settle import settle
 
 if TYPE_CHECKING:
@@ -45,6 +49,11 @@ SCHEMAS = {
     "router": "ebplan.adapters.router.config:RouterConfig",
     "register_map": "ebplan.adapters.modbus.register_map:RegisterMap",
     "commissioning": "ebplan.adapters.modbus.commissioning:Commissioning",
+    "run": "ebplan.controller.run_spec:RunSpec",
+    "event_sources": "ebplan.adapters.events.sources:EventSourcesSpec",
+    "grid_event": "ebplan.adapters.events.grid_event:GridEvent",
+    "site_report": "ebplan.adapters.events.site_report:SiteReport",
+    "audit_extract": "ebplan.audit.extract:Extract",
 }
 """The documents, as module and class: imported when their schema is asked for."""
 
@@ -56,14 +65,17 @@ def main(debug: bool) -> None:
     """Plan how an AI-inference site with a battery answers the grid.
 
     Exit codes: 0 a checked plan (also with a shortfall), 2 bad input, 4 no checked plan, 5 a
-    device refused.
+    device refused, 6 a log is not what was signed.
     """
 
 
+main.add_command(audit)
 main.add_command(commission)
 main.add_command(fit)
+main.add_command(listen)
 main.add_command(models)
 main.add_command(offer)
+main.add_command(run)
 main.add_command(settle)
 
 

@@ -120,7 +120,7 @@ def _named(file: Path) -> Iterator[None]:
 
 def _hush() -> None:
     """Let libraries not write between our lines: what they see, our answers say."""
-    for name in ("pymodbus", "pymodbus.logging", "asyncio"):
+    for name in ("pymodbus", "pymodbus.logging", "redfish", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
@@ -152,7 +152,7 @@ async def _look(spec: DevicesSpec, file: Path) -> bool:
 
     with _named(file):
         devices = open_devices(spec, folder=file.parent)
-    named = devices.readable()
+    named = {**devices.readable(), **devices.node_meters()}
     try:
         readings = await asyncio.gather(*(device.read() for device in named.values()))
         told = (
@@ -183,6 +183,11 @@ def _in_words(reading: object, may_be_told: str | None = None) -> str:
         case roles.MeterReading():
             hz = "" if reading.frequency_hz is None else f", {reading.frequency_hz:.3f} Hz"
             return f"{reading.grid_kw:.2f} kW drawn{hz}"
+        case roles.NodePowerReading():
+            of = reading.covers.replace("_", " ")
+            seen = f"at {reading.measurement_point}" if of == "node" else f"of its {of} only"
+            limit = "" if reading.limit_kw is None else f", limited to {reading.limit_kw:g} kW"
+            return f"{reading.power_kw:.3f} kW {seen}{limit}"
         case roles.RouterReading():
             states = [f"{name} {server.state}" for name, server in reading.servers.items()]
             return f"{', '.join(states)}; {'leased' if reading.leased else 'not leased'}"

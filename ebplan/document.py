@@ -76,6 +76,7 @@ __all__ = [
     "Positive",
     "Timestamp",
     "check_writable",
+    "parse_json",
     "read_data",
     "read_json",
     "read_text",
@@ -137,32 +138,39 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     try:
-        data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
+        return parse_json(text)
     except InputError as error:
         raise error.in_file(str(path)) from None
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Read a JSON object from text.
+
+    Raises:
+        InputError: it is not JSON, not an object, or holds NaN or a field twice.
+    """
+    try:
+        data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         raise InputError(
             field=f"line {error.lineno} column {error.colno}",
             value=error.doc[error.pos : error.pos + 20] or None,
             allowed="JSON",
             remedy=f"correct the syntax there ({error.msg})",
-            file=str(path),
         ) from None
     except (ValueError, RecursionError) as error:  # endless digits, endless brackets
         raise InputError(
             field="(file)",
             value=str(error),
             allowed="JSON that is not endlessly long or deep",
-            remedy="check what wrote the file",
-            file=str(path),
+            remedy="check what wrote it",
         ) from None
     if not isinstance(data, dict):
         raise InputError(
             field="(file)",
             value=type(data).__name__,
             allowed="a JSON object",
-            remedy='start the file with {"kind": ...}',
-            file=str(path),
+            remedy='start it with {"kind": ...}',
         )
     return data
 
@@ -234,8 +242,14 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, never half of it.
+
+    Args:
+        path: the file.
+        content: what it holds from now on.
+        durable: wait for the disk, so that this holds after a power cut too (``fsync`` of the file
+            and of its folder). If only the folder fails, the new content may be there all the same.
 
     Raises:
         InputError: the path cannot be written.
@@ -246,13 +260,26 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(raw)
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)
             raise
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error.strerror) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_writable(path: Path) -> None:

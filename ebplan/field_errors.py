@@ -32,6 +32,8 @@ _ALLOWED = {
     "too_long": "at most {max_length} item(s)",
     "too_short": "at least {min_length} item(s)",
     "tuple_type": "a list [...]",
+    "union_tag_invalid": "{discriminator} one of {expected_tags}",
+    "union_tag_not_found": "an object that says its {discriminator}",
 }
 _REMEDY = {
     "finite_number": "replace it by a measured or assumed value",
@@ -123,7 +125,12 @@ def _inside(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
 
 def _is_choice(key: int | str, schema: dict[str, Any]) -> bool:
     """Whether a part of a path is the name of the object itself, one of several choices."""
-    return "properties" in schema and key == schema.get("title")
+    return ("properties" in schema and key == schema.get("title")) or key in _by_tag(schema)
+
+
+def _by_tag(schema: dict[str, Any]) -> dict[str, str]:
+    """Return where the choices are described between which one field of the object decides."""
+    return dict(schema.get("discriminator", {}).get("mapping", {}))
 
 
 def _schema_at(model: type[BaseModel], path: tuple[int | str, ...]) -> dict[str, Any]:
@@ -137,6 +144,8 @@ def _schema_at(model: type[BaseModel], path: tuple[int | str, ...]) -> dict[str,
     part = resolved(whole)
     for key in path:
         if _is_choice(key, part):
+            tagged = _by_tag(part).get(str(key))
+            part = resolved({"$ref": tagged}) if tagged else part
             continue
         named = {**part.get("properties", {}), "": part.get("items")}
         others = [*part.get("patternProperties", {}).values(), part.get("additionalProperties")]

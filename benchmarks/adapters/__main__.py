@@ -48,7 +48,7 @@ def section(told: list[Timed], caps: list[Timed]) -> str:
             f"Eight caps at once take {direct:.2f} times as long as one (goal {RATIO_GOAL:g}:",
             f"{reached}); through the daemon {by_daemon:.2f} times. The driver's calls are a",
             f"stand-in's that takes {gpu.CALL_S * 1e3:g} ms for each; a cap needs three. What a",
-            "real driver takes is not known here.",
+            "real driver takes to set one is not known here.",
         )
     )
 

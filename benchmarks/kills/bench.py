@@ -33,8 +33,8 @@ RESTORE_S = 1.0
 class SiteBench:
     """The site; ``devices_file`` says to a controller where everything is."""
 
-    def __init__(self, folder: Path, lease_s: float) -> None:
-        self.folder, self.lease_s = folder, lease_s
+    def __init__(self, folder: Path, lease_s: float, timeout_s: float) -> None:
+        self.folder, self.lease_s, self.timeout_s = folder, lease_s, timeout_s
         self.devices_file = folder / "devices.toml"
         self.plant: SunSpecPlant
         self.gpus: StubGpus
@@ -69,9 +69,18 @@ class SiteBench:
 
 
 @asynccontextmanager
-async def site_bench(folder: Path, *, lease_s: float) -> AsyncIterator[SiteBench]:
-    """Start everything; stop it, and every process, at the end."""
-    bench = SiteBench(folder, lease_s)
+async def site_bench(
+    folder: Path, *, lease_s: float, timeout_s: float = 0.2
+) -> AsyncIterator[SiteBench]:
+    """Start everything; stop it, and every process, at the end.
+
+    Args:
+        folder: where sockets and files lie.
+        lease_s: term of the leases.
+        timeout_s: how long converter and router are waited for; longer where whoever speaks to them
+            shares the process with them.
+    """
+    bench = SiteBench(folder, lease_s, timeout_s)
     async with AsyncExitStack() as stack:
         settings = PlantSettings(power_kw=10.0, energy_kwh=20.0)
         bench.plant = await stack.enter_async_context(SunSpecPlant(settings))
@@ -150,7 +159,7 @@ def _write_devices(bench: SiteBench) -> None:
         may_arm=True,
     )
     write_atomically(folder / "commissioning.json", record.to_json())
-    address = {"host": "127.0.0.1", "port": bench.plant.port, "timeout_s": 0.2}
+    address = {"host": "127.0.0.1", "port": bench.plant.port, "timeout_s": bench.timeout_s}
     spec = {
         "kind": "devices",
         "name": "bench",
@@ -167,7 +176,7 @@ def _write_devices(bench: SiteBench) -> None:
             "commissioning": "commissioning.json",
         },
         "meter": {"driver": "sunspec", "address": address},
-        "router": {"driver": "haproxy", "config": "router.json", "timeout_s": 0.2},
+        "router": {"driver": "haproxy", "config": "router.json", "timeout_s": bench.timeout_s},
         "nodes": {
             "node1": {"driver": "capd", "socket": str(folder / "capd.sock"), "cap_low_w": 300.0}
         },

@@ -2,7 +2,8 @@
 
 ``commands`` turns a plan into device-free commands in time order. ``roles`` says what a device can
 be asked, one protocol per role; ``answers`` what it may say; ``lease`` what happens when nobody
-asks any more. Each driver has a folder of its own: ``gpu``, ``modbus``, ``router``, ``serving``.
+asks any more. Each driver has a folder of its own: ``gpu``, ``modbus``, ``node``, ``router``,
+``serving``.
 ``fake`` is for tests of whatever stands on the roles.
 
 Names are loaded when they are first used: a daemon that holds a lease starts without the planner's
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         Unverified,
     )
     from ebplan.adapters.commands import Command
-    from ebplan.adapters.roles import Battery, GpuPower, GridMeter, Router, Serving
+    from ebplan.adapters.roles import Battery, GpuPower, GridMeter, NodePower, Router, Serving
 
 _HOME = {
     "Answer": "answers",
@@ -35,6 +36,7 @@ _HOME = {
     "Command": "commands",
     "GpuPower": "roles",
     "GridMeter": "roles",
+    "NodePower": "roles",
     "Range": "answers",
     "Refused": "answers",
     "Router": "roles",
@@ -51,6 +53,7 @@ __all__ = [
     "Command",
     "GpuPower",
     "GridMeter",
+    "NodePower",
     "Range",
     "Refused",
     "Router",

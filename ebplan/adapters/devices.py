@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 
 from ebplan.adapters.modbus.connection import ModbusAddress
 from ebplan.adapters.modbus.drive import BatterySettings
+from ebplan.adapters.node.ipmi_dcmi import DcmiAddress
+from ebplan.adapters.node.rapl import RaplAddress
+from ebplan.adapters.node.redfish import RedfishAddress
 from ebplan.adapters.secrets import SecretSource
 from ebplan.document import Document, FieldFault, NonNegative, Part, Positive
 from ebplan.site.pool import Name
@@ -68,6 +71,10 @@ class RouterSpec(Part):
     """How long an answer is waited for."""
 
 
+NodePowerSpec = Annotated[DcmiAddress | RedfishAddress | RaplAddress, Field(discriminator="driver")]
+"""What meters a node."""
+
+
 class NodeSpec(Part):
     """A node with GPUs."""
 
@@ -79,6 +86,8 @@ class NodeSpec(Part):
     """The least a GPU is ever capped to, whatever a plan says."""
     timeout_s: Positive = 0.5
     """How long an answer is waited for."""
+    power: NodePowerSpec | None = None
+    """What meters the whole node, or its processors; it is read and never told anything."""
 
 
 class EngineSpec(Part):

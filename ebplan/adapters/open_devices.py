@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebplan.adapters.clock import Clock
-from ebplan.adapters.devices import ConverterSpec, DevicesSpec, EngineSpec
+from ebplan.adapters.devices import ConverterSpec, DevicesSpec, EngineSpec, NodePowerSpec
 from ebplan.adapters.gpu.capd_client import CapdGpus
 from ebplan.adapters.modbus.commissioning import Commissioning
 from ebplan.adapters.modbus.legacy_battery import LegacyBattery
@@ -14,7 +14,10 @@ from ebplan.adapters.modbus.meter import RegisterMeter, SunSpecMeter
 from ebplan.adapters.modbus.register_battery import RegisterBattery
 from ebplan.adapters.modbus.register_map import RegisterMap
 from ebplan.adapters.modbus.sunspec_battery import SunSpecBattery
-from ebplan.adapters.roles import Droop, GridMeter
+from ebplan.adapters.node.ipmi_dcmi import DcmiAddress, DcmiPower
+from ebplan.adapters.node.rapl import RaplAddress, RaplPower
+from ebplan.adapters.node.redfish import RedfishAddress, RedfishPower
+from ebplan.adapters.roles import Droop, GridMeter, NodePower
 from ebplan.adapters.router.config import RouterConfig
 from ebplan.adapters.router.haproxy import HaproxyRouter
 from ebplan.adapters.serving.vllm import VllmServing
@@ -60,6 +63,11 @@ def open_devices(spec: DevicesSpec, *, folder: Path, clock: Clock | None = None)
             )
             for name, node in spec.nodes.items()
         },
+        node_power={
+            name: open_node_power(name, node.power, folder=folder, clock=clock)
+            for name, node in spec.nodes.items()
+            if node.power is not None
+        },
         engines={
             name: _engine(name, engine, agent, clock) for name, engine in spec.engines.items()
         },
@@ -103,6 +111,33 @@ def open_meter(spec: DevicesSpec, *, folder: Path, clock: Clock | None = None) -
         return RegisterMeter(declared, serial=meter.serial, clock=clock)
     assert meter.address is not None
     return SunSpecMeter(meter.address, serial=meter.serial, age_s=meter.age_s, clock=clock)
+
+
+def open_node_power(
+    node: str, spec: NodePowerSpec, *, folder: Path, clock: Clock | None = None
+) -> NodePower:
+    """Return what meters a node.
+
+    Args:
+        node: its name.
+        spec: where the meter is.
+        folder: what paths count from.
+        clock: what time it is.
+
+    Raises:
+        InputError: a secret or a certificate is missing or wrong.
+    """
+    name, at = f"power {node}", f"nodes.{node}.power"
+    match spec:
+        case DcmiAddress():
+            return DcmiPower(name, spec, spec.password.read(at=f"{at}.password"), clock=clock)
+        case RedfishAddress():
+            if spec.authority is not None:
+                spec = spec.model_copy(update={"authority": str(folder / spec.authority)})
+            password = spec.password.read(at=f"{at}.password")
+            return RedfishPower(name, spec, password, at=at, clock=clock)
+        case RaplAddress():
+            return RaplPower(name, spec, clock=clock)
 
 
 def declared_droop(spec: DevicesSpec) -> Droop | None:

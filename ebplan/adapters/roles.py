@@ -10,11 +10,12 @@ never raise for what a device does; they raise for a programming error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from ebplan.adapters.answers import Answer, Range, Unreachable
 from ebplan.frequency import ResponseCurve
+from ebplan.measurement import MeasurementPoint
 
 
 class Leased(Protocol):
@@ -161,6 +162,51 @@ class GridMeter(Protocol):
 
 
 @dataclass(frozen=True)
+class NodePowerReading:
+    """What one node draws."""
+
+    power_kw: float
+    """Draw; > 0."""
+    energy_kwh: float | None
+    """A counter of which only differences mean something; None where there is none."""
+    covers: Literal["node", "processors", "processors_and_memory"]
+    """What the power is that of. Only ``node`` is the whole of a measurement point; the others
+    leave out GPUs, fans, network and the losses of power supplies."""
+    measurement_point: MeasurementPoint | None
+    """Where the whole node is metered; None where ``covers`` is less than the node."""
+    age_s: float
+    """How old the reading may be: the meter's own averaging and refreshing, as declared."""
+    low_kw: float | None = None
+    """Lowest draw over ``window_s``, where the meter tells it."""
+    average_kw: float | None = None
+    """Mean draw over ``window_s``, where the meter tells it."""
+    high_kw: float | None = None
+    """Highest draw over ``window_s``, where the meter tells it."""
+    window_s: float | None = None
+    """What the three above are taken over."""
+    limit_kw: float | None = None
+    """Limit that somebody has set at the meter's side; None where there is none, or it is silent
+    about it."""
+
+    def __post_init__(self) -> None:
+        if (self.covers == "node") != (self.measurement_point is not None):
+            raise ValueError(f"{self.covers} at measurement point {self.measurement_point}")
+
+
+@runtime_checkable
+class NodePower(Protocol):
+    """A meter of one node; it obeys nobody."""
+
+    async def read(self) -> NodePowerReading | Unreachable:
+        """Return what the node draws."""
+        ...
+
+    async def close(self) -> None:
+        """Give up the connection."""
+        ...
+
+
+@dataclass(frozen=True)
 class ServerReading:
     """One server behind the router."""
 
@@ -186,6 +232,9 @@ class RouterReading:
     """Share of each request class that goes to the lower precision."""
     admitted_per_s: Mapping[str, float | None]
     """Limit of each request class; None where there is none."""
+    arrived: Mapping[str, float] = field(default_factory=dict)
+    """Counter of the requests that came, by class, those turned away among them; it starts anew
+    where the router restarts, and a class that nobody asked for may not be in it."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ebplan.adapters.roles import Battery, GpuPower, GridMeter, Leased, Router, Serving
+from ebplan.adapters.roles import Battery, GpuPower, GridMeter, Leased, NodePower, Router, Serving
 
 
 class Reads(Protocol):
@@ -44,6 +44,8 @@ class SiteDevices:
     meter: GridMeter | None = None
     router: Router | None = None
     nodes: Mapping[str, GpuPower] = field(default_factory=dict)
+    node_power: Mapping[str, NodePower] = field(default_factory=dict)
+    """What meters a node, by node."""
     engines: Mapping[str, Serving] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where each engine is."""
@@ -53,9 +55,17 @@ class SiteDevices:
     """Who wakes engines when nobody renews; shared by them."""
 
     def readable(self) -> dict[str, Reads]:
-        """Return everything that can be read, by name."""
+        """Return what a control loop reads each time, by name.
+
+        Meters of nodes are not among it: management controllers take seconds, and a loop that
+        waits for a silent one holds nothing.
+        """
         meter = {} if self.meter is None else {"meter": self.meter}
         return {**meter, **self.actuators()}  # type: ignore[dict-item]
+
+    def node_meters(self) -> dict[str, Reads]:
+        """Return the meters of nodes, by name; to be read beside a control loop, not in it."""
+        return {f"power {name}": power for name, power in self.node_power.items()}
 
     def actuators(self) -> dict[str, Leased]:
         """Return everything that holds a lease, by name."""
@@ -69,7 +79,7 @@ class SiteDevices:
 
     async def close(self) -> None:
         """Give up every connection; leases lapse by themselves."""
-        devices = [*self.actuators().values(), *((self.meter,) if self.meter else ())]
-        await asyncio.gather(*(device.close() for device in devices))
+        meters = [*self.node_power.values(), *((self.meter,) if self.meter else ())]
+        await asyncio.gather(*(one.close() for one in (*self.actuators().values(), *meters)))
         if self.agent is not None:
             await self.agent.close()

@@ -1,13 +1,16 @@
 """The converter holds a draw at the connection point: the battery tracks what is left.
 
-A meter shows what was drawn when it measured, ``age_s`` ago, and the battery's power of that moment
-with it. The load is what both together say,
+A meter shows what was drawn at some time within the last ``age_s``, and the battery's power of that
+time with it. So the load lies between
 
-    load_kw = grid_kw + battery_kw(age_s ago),   battery_kw' = load_kw - asked_kw,
+    grid_kw + min battery_kw   and   grid_kw + max battery_kw   over the last age_s,
 
-so nothing of the load has to be modelled, and the battery's own move is not taken for one of the
-load: told by the present power, an old meter would make the loop swing. Where the meter cannot be
-read, the last set-point stands until the lease ends it: a battery is not steered blind.
+and ``battery_kw' = load_kw - asked_kw``. Where the battery did not move, that is one number. Where
+it did, the load is believed to be what it was, as far as the two ends allow: nothing of the load
+has to be modelled, and the battery's own move is never taken for one of the load. An age that is
+believed to the second would make the loop swing, ever wider, once it is wrong by a cycle. Where the
+meter cannot be read, the last set-point stands until the lease ends it: a battery is not steered
+blind.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ class ConnectionPoint:
     def __init__(self, battery: Battery, meter: GridMeter, clock: Clock) -> None:
         self._battery, self._meter, self._clock = battery, meter, clock
         self._did: deque[tuple[float, float]] = deque(maxlen=KEPT)
+        self._load_kw: float | None = None
+        """What the load was believed to be last."""
         self.asked_kw: float | None = None
         """Draw to hold; None rests the battery."""
 
@@ -46,13 +51,18 @@ class ConnectionPoint:
         now_s = self._clock.now_s()
         self._did.append((now_s, battery.battery_kw))
         if self.asked_kw is None:
+            self._load_kw = None
             return await self._battery.hold(0.0)
         if isinstance(meter, Unreachable):
             return meter
-        load_kw = meter.grid_kw + self._battery_kw(now_s - meter.age_s)
-        return await self._battery.hold(load_kw - self.asked_kw)
+        least_kw, most_kw = self._battery_kw(now_s - meter.age_s)
+        now_kw = meter.grid_kw + battery.battery_kw
+        known_kw = now_kw if self._load_kw is None else self._load_kw
+        self._load_kw = min(max(known_kw, meter.grid_kw + least_kw), meter.grid_kw + most_kw)
+        return await self._battery.hold(self._load_kw - self.asked_kw)
 
-    def _battery_kw(self, at_s: float) -> float:
-        """Return what the battery did then, as it was read last before."""
-        before = [kw for seen_s, kw in self._did if seen_s <= at_s]
-        return before[-1] if before else self._did[0][1]
+    def _battery_kw(self, since_s: float) -> tuple[float, float]:
+        """Return the least and the most that the battery gave since then."""
+        before = [kw for seen_s, kw in self._did if seen_s <= since_s][-1:]
+        powers = before + [kw for seen_s, kw in self._did if seen_s > since_s]
+        return min(powers), max(powers)

@@ -114,6 +114,8 @@ class Planner:
         self._disturbance = Disturbance()
         self._tracking = Tracking(site, known) if tracks else None
         self._arming = Arming(site, clock, self._gate, self._estimate_for)
+        self._taken_back = False
+        """Whether the event that is being followed is to be ended."""
         self._closed = False
         self._draws: deque[tuple[datetime, float]] = deque(maxlen=SEEN)
         """When the meter was read, and the draw without the battery."""
@@ -324,6 +326,7 @@ class Planner:
     def _follow(self, made: Followed, asked_by: int) -> None:
         """Follow a plan from now on; the lock is held."""
         self._followed, self._asked_by = made, asked_by
+        self._taken_back = False
         self._disturbance.reset(made.problem.other_kw[0])
 
     def _follow_instead(self, made: Followed, before: Followed | None) -> Plan:
@@ -376,11 +379,14 @@ class Planner:
             followed = self._followed
             measured, notes = self._read(measured, followed)
             self.why = tuple(self._why_not(followed, measured))
+            if taken_back := self._taken_back:
+                self.why = ("the event was taken back", *self.why)
         if followed is not None and not self.why:
             return followed.plan
         with self._promised(deadline):
             try:
-                made = self._rest(followed, measured, deadline, notes)
+                again = self._stand if taken_back else self._rest
+                made = again(followed, measured, deadline, notes)
             except (InputError, NoPlanError) as error:
                 if followed is None:
                     raise
@@ -389,6 +395,16 @@ class Planner:
                 log.warning("the plan is kept: %s", error)
                 return followed.plan
             return made.plan if deadline.is_cancelled else self._follow_instead(made, followed)
+
+    def take_back(self) -> None:
+        """End the event that is being followed: the next ``replan`` makes the site ready again.
+
+        What the event asks of the recovery (rebound, state of charge) holds on until its plan would
+        have ended.
+        """
+        with self._lock:
+            followed = self._followed
+            self._taken_back = followed is not None and not followed.standing
 
     async def areplan(self, measured: State, *, deadline_s: float = REPLAN_S) -> Plan:
         """Return ``replan`` without blocking the event loop; a cancelled task ends the search."""

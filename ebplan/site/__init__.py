@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, NonNegative, Part, Positive
+from ebplan.measurement import MEASUREMENT_POINTS, MeasurementPoint
 from ebplan.site.battery import Battery, TerminalValue
 from ebplan.site.pool import (
     CongestionStep,
@@ -45,10 +46,6 @@ __all__ = [
     "TerminalValue",
     "Uncertainty",
 ]
-
-MeasurementPoint = Literal["gpu", "node", "ac", "connection_point"]
-MEASUREMENT_POINTS: tuple[MeasurementPoint, ...] = ("gpu", "node", "ac", "connection_point")
-"""From the inside out; a loss stage leads from one to the next."""
 
 
 class LossStage(Part):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from ebplan.adapters.devices import DevicesSpec
 from ebplan.adapters.modbus.register_map import RegisterMap
+from ebplan.adapters.node.redfish import RedfishAddress
 from ebplan.adapters.router.config import RouterConfig
 from ebplan.document import read_data
 
@@ -28,6 +30,23 @@ def test_every_file_that_is_named_is_there() -> None:
     assert RegisterMap.read(DEPLOY / spec.meter.register_map).meter is not None
     assert spec.router is not None
     assert (DEPLOY / spec.router.config).exists()
+
+
+def test_the_meter_of_a_node_that_is_shown_can_be_used() -> None:
+    text = (DEPLOY / "devices.toml").read_text()
+    start = text.index("# [nodes.node1.power]")
+    shown = "\n".join(
+        line.removeprefix("# ") for line in text[start : text.index("[droop]")].splitlines()
+    )
+    spec = DevicesSpec.parse({**tomllib.loads(text), "nodes": {"node1": _node(text, shown)}})
+    power = spec.nodes["node1"].power
+    assert isinstance(power, RedfishAddress)
+    assert power.measurement_point == "ac"
+
+
+def _node(text: str, shown: str) -> dict[str, object]:
+    node: dict[str, object] = dict(tomllib.loads(text)["nodes"]["node1"])
+    return {**node, **tomllib.loads(shown)["nodes"]["node1"]}
 
 
 def test_no_example_names_an_address_that_somebody_may_have() -> None:

@@ -294,8 +294,24 @@ async def test_an_adapter_that_raises_takes_nobody_with_it(
     assert any("TypeError" in str(note.answer) for note in bench.notes.last)
 
 
-@pytest.mark.parametrize("age_s", [0.0, 0.5, 1.0, 2.0, 3.0])
-async def test_an_old_meter_does_not_make_the_battery_swing(age_s: float) -> None:
+@pytest.mark.parametrize("cycle_s", [0.2, 1.0])
+@pytest.mark.parametrize(
+    ("age_s", "declared_s"),
+    [
+        (0.0, 0.0),
+        (0.5, 0.5),
+        (1.0, 1.0),
+        (3.0, 3.0),
+        (0.0, 1.0),
+        (0.3, 1.0),
+        (0.9, 2.0),
+        (0.0, 3.0),
+    ],
+)
+async def test_an_old_meter_does_not_make_the_battery_swing(
+    age_s: float, declared_s: float, cycle_s: float
+) -> None:
+    """Whatever its age is within the one declared: 1 s where none was there made it swing."""
     clock = ManualClock()
     battery = FakeBattery(Range(-7.0, 7.0, "kW"), clock=clock)
     shown: list[tuple[float, float]] = []
@@ -305,21 +321,24 @@ async def test_an_old_meter_does_not_make_the_battery_swing(age_s: float) -> Non
         async def read(self) -> MeterReading:
             now_s = clock.now_s()
             then = [kw for t_s, kw in shown if t_s <= now_s - age_s] or [load_kw]
-            return MeterReading(then[-1], 50.0, age_s)
+            return MeterReading(then[-1], 50.0, declared_s)
 
     await battery.renew(1000.0)
     point = ConnectionPoint(battery, OldMeter(lambda: 0.0, clock=clock), clock)
     point.asked_kw = 9.0
-    for second in range(40):
-        load_kw = 10.0 if second < 20 else 12.0
+    half = round(20.0 / cycle_s)
+    for cycle in range(2 * half):
+        load_kw = 10.0 if cycle < half else 12.0
         shown.append((clock.now_s(), load_kw - battery.battery_kw))
         await point.step()
-        await clock.advance(1.0)
-        if second in (19, 39):
+        shown.append((clock.now_s(), load_kw - battery.battery_kw))
+        await clock.advance(cycle_s)
+        if cycle in (half - 1, 2 * half - 1):
             assert load_kw - battery.battery_kw == pytest.approx(9.0, abs=1e-6)
-    drawn = [kw for _, kw in shown]
-    assert min(drawn[:20]) > 8.9
-    assert max(drawn[:20]) < 10.1
+    drawn = [kw for t_s, kw in shown if t_s < 19.9]
+    assert min(drawn) > 8.9
+    assert max(drawn) < 10.1
+    assert min(kw for t_s, kw in shown if t_s >= 19.9) > 6.9
 
 
 async def test_a_site_without_a_device_says_so(plan: Plan) -> None:

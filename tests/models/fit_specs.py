@@ -24,6 +24,7 @@ OPTIONS = {
     "ramp": 'hardware = "a GPU"',
     "precision": 'hardware = "a GPU"\nmodel = "m"\nbase = "bf16"\nlower = "fp8"\n'
     "idle_kw_per_gpu = 0.08",
+    "losses": 'equipment = "power supplies"\nouter = "ac"',
     "calendar_ageing": "",
     "cycle_ageing": "temperature_c = [20.0, 30.0]",
     "battery_cycles": "converter_rated_kw = 100.0",
@@ -70,6 +71,14 @@ def ramp() -> Table:
     power = 278.0 - 80.0 * (reached(time - 20.0, 0.3, 0.8) - reached(time - 40.0, 0.3, 1.0))
     power = power + np.random.default_rng(2).normal(size=len(time))
     return {"time": time.tolist(), "power": power.tolist(), "command": command.tolist()}
+
+
+def losses() -> Table:
+    rng = np.random.default_rng(3)
+    inner = np.repeat([1500.0, 3000.0, 5500.0, 2200.0, 4500.0, 3800.0], 20) + rng.normal(size=120)
+    outer = 1.08 * inner + 350.0 + 30.0 * rng.normal(size=120)
+    time = np.arange(120.0).tolist()
+    return {"time": time, "inner_power": inner.tolist(), "outer_power": outer.tolist()}
 
 
 def precision() -> Table:
@@ -126,7 +135,7 @@ def cycled() -> Table:
 
 TABLES = {
     "caps": sweep, "standby": standby, "ramp": ramp, "precision": precision, "serving": serving,
-    "fleet": serving, "calendar_ageing": at_rest,
+    "fleet": serving, "calendar_ageing": at_rest, "losses": losses,
 }  # fmt: skip
 
 
@@ -143,6 +152,7 @@ def spec(
     lines += [",".join(str(cell) for cell in row) for row in zip(*table.values(), strict=True)]
     (folder / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     units = {"power": "W", "cap": "W", "command": "W", "elapsed": "d", **units}
+    units = {"inner_power": "W", "outer_power": "W", **units}
     columns = [
         f'{name} = {{ column = "{name}", unit = "{units[name]}" }}'
         if name in units

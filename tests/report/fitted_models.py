@@ -104,6 +104,14 @@ def standby() -> Table:
     }
 
 
+def losses() -> Table:
+    """Two meters read each second under plateaus; the outer one shows a third too much once."""
+    inner = np.repeat([1.5, 3.0, 5.5, 2.2, 4.5, 3.8], 20) * noise(120, 0.002)
+    outer = (1.08 * inner + 0.35) * noise(120, 0.01, 2)
+    outer[50] *= 1.33
+    return {"time": np.arange(120.0), "inner_power": inner, "outer_power": outer}
+
+
 def battery_series() -> Table:
     rng = np.random.default_rng(3)
     power, soc = np.zeros(2000), np.full(2000, 0.5)
@@ -193,6 +201,7 @@ MADE_UP: dict[str, Made] = {
     ),
     "ramp": (ramp, HARDWARE),
     "standby": (standby, HARDWARE),
+    "losses": (losses, {"equipment": "power supplies and fans", "outer": "ac"}),
     "battery_series": (battery_series, {"converter_rated_kw": 200.0}),
     "battery_cycles": (battery_cycles, {"converter_rated_kw": 200.0}),
     "calendar_ageing": (calendar_ageing, {}),

@@ -38,6 +38,7 @@ TOLD = {
     "precision": ("in fp8 serves 1.", "relative to\nthe base", "Requests in flight", 8, 0),
     "ramp": ("down within 2", "Share of the step down in %", "Time since the command in s", 0, 0),
     "standby": ("80 W idle", "Power of a GPU in W (gpu)", "Reading in order", 90, 0),
+    "losses": ("ac draws 1.0", "Power at ac in kW", "Power at gpu in kW", 240, 2),
     "battery_series": ("kWh (", "Energy out over energy in, in %", "percentage points", 0, 0),
     "battery_cycles": ("kWh (", "Energy out over energy in, in %", "in kW (ac)", 80, 2),
     "calendar_ageing": (

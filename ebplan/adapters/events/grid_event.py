@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -39,6 +39,8 @@ class GridEvent(Document):
     """Whether it is taken back because its sender lists it no longer; listed again, it stands."""
     test: bool = False
     """Whether it is only a test of the line: answered, never carried out."""
+    priority: Annotated[int, Field(ge=0)] | None = None
+    """Which of two calls for the same time counts, as the sender ranks them: the lower number."""
     randomize_s: NonNegative = 0.0
     """The start is put off by a random share of this, so that not all sites move at once."""
     events: Annotated[tuple[Event, ...], Field(max_length=1000)] = ()
@@ -61,6 +63,17 @@ class GridEvent(Document):
                 allowed="ids of their own",
                 remedy="give each event another id",
             )
+        for n, event in enumerate(self.events):
+            try:
+                event.start.astimezone(UTC)
+                later(end(event), self.randomize_s).astimezone(UTC)
+            except OverflowError:
+                raise FieldFault(
+                    field=f"events.{n}.duration_s",
+                    value=event.duration_s,
+                    allowed="a start, and an end with randomize_s, in the years 1 to 9999",
+                    remedy="correct the start, the duration or randomize_s",
+                ) from None
         starts = [event.start for event in self.events]
         for n in range(1, len(starts)):
             if starts[n] < end(self.events[n - 1]):
@@ -70,6 +83,17 @@ class GridEvent(Document):
                     allowed=f"from the end of the one before on, {end(self.events[n - 1])}",
                     remedy="sort the intervals and let them not overlap",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _absent_is_taken_back(self) -> GridEvent:
+        if self.absent and not self.cancelled:
+            raise FieldFault(
+                field="absent",
+                value=True,
+                allowed="only with cancelled = true",
+                remedy="leave it out",
+            )
         return self
 
     @property
@@ -85,4 +109,17 @@ class GridEvent(Document):
 
 def end(event: Event) -> datetime:
     """Return when an event ends."""
-    return event.start + timedelta(seconds=event.duration_s)
+    return later(event.start, event.duration_s)
+
+
+def later(moment: datetime, by_s: float) -> datetime:
+    """Return the moment so many seconds later, at the same offset from UTC.
+
+    A zone that changes its clocks would add hours of the clock, not seconds.
+
+    Raises:
+        OverflowError: it lies past the year 9999.
+    """
+    offset = moment.utcoffset()
+    assert offset is not None, "a Timestamp has a zone"
+    return moment.replace(tzinfo=timezone(offset)) + timedelta(seconds=by_s)

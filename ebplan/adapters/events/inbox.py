@@ -2,22 +2,28 @@
 
 The same message may come twice, by two ways, after a restart, or after a later one. A call is
 known by its source and uid; of two revisions the higher counts; a repeated one changes nothing; one
-that was taken back stays so. Which random delay a call gets follows from its name: it is the same
-after a restart and through all revisions.
+that was taken back stays so until a later revision asks again. Which random delay a call gets
+follows from its name: it is the same after a restart and through all revisions.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from ebplan.adapters.events.grid_event import GridEvent, Key, end
-from ebplan.document import Document, read_json, write_atomically
+from pydantic import model_validator
+
+from ebplan.adapters.events.grid_event import GridEvent, Key, end, later
+from ebplan.document import Document, FieldFault, read_json, write_atomically
+from ebplan.errors import InputError
 from ebplan.event import Event
+
+log = logging.getLogger("ebplan.events.inbox")
 
 Outcome = Literal[
     "new", "modified", "cancelled", "repeated", "outdated", "conflict", "over", "full"
@@ -52,7 +58,21 @@ class InboxFile(Document):
 
     kind: Literal["inbox"] = "inbox"
     calls: tuple[GridEvent, ...] = ()
-    """Every call that is remembered, as it stands."""
+    """Every call that is remembered, as it stands, in the order in which they became known."""
+
+    @model_validator(mode="after")
+    def _each_call_once(self) -> InboxFile:
+        known: set[Key] = set()
+        for n, call in enumerate(self.calls):
+            if call.key in known:
+                raise FieldFault(
+                    field=f"calls.{n}.uid",
+                    value=call.uid,
+                    allowed=f"each call of {call.source} once",
+                    remedy="keep the one with the highest revision",
+                )
+            known.add(call.key)
+        return self
 
 
 class Inbox:
@@ -62,10 +82,12 @@ class Inbox:
         path: file in which it survives a restart; without, it is in memory only.
         site: name of the site; with the call's it gives the random delay of the start.
         now: the wall clock.
-        listen: called with what became of each message, e.g. to write the audit log.
+        listen: called once with what became of each message, e.g. to write the audit log. If it
+            fails, that is logged: what was taken stands, and a sender's repeating it would not
+            tell it again.
 
     Raises:
-        InputError: the file is there and cannot be read.
+        InputError: the file is there and cannot be read, or the clock has no zone.
     """
 
     def __init__(
@@ -79,6 +101,13 @@ class Inbox:
         self._path, self._site, self._listen = path, site, listen
         self.now: Callable[[], datetime] = now or (lambda: datetime.now(UTC))
         """The wall clock that messages are stamped with."""
+        if (moment := self.now()).utcoffset() is None:
+            raise InputError(
+                field="now",
+                value=moment.isoformat(),
+                allowed="a clock whose times have a zone",
+                remedy="use datetime.now(UTC)",
+            )
         self._calls: dict[Key, GridEvent] = {}
         if path is not None and path.exists():
             kept = InboxFile.parse(read_json(path), file=str(path))
@@ -90,14 +119,25 @@ class Inbox:
         return self._calls
 
     def take(self, message: GridEvent) -> Taken:
-        """Take a message, and say what it changed. A change is on disk before this returns."""
-        taken = self._judge(message)
-        if taken.outcome in CHANGES:
-            self._calls[message.key] = message
-            self._forget()
-            self._keep()
-        if self._listen is not None:
-            self._listen(taken)
+        """Take a message, and say what it changed. A change is on disk before this returns.
+
+        Raises:
+            InputError: it cannot be written; the message is not taken, and may come again.
+        """
+        known = self._calls.get(message.key)
+        if known is not None and message.cancelled and not message.events:
+            # Until when a late copy may come, and which ids are in use, is seen by what was asked.
+            message = message.model_copy(update={"events": known.events})
+        taken = self._judge(message, known)
+        if taken.outcome in CHANGES or (known is not None and taken.message is not known):
+            calls = self._remembered()
+            if known is not None and not known.events:
+                calls.pop(message.key, None)  # its ids are new: others that have them keep them
+            calls[message.key] = message
+            self._keep(calls)
+            self._calls.clear()
+            self._calls.update(calls)
+        self._tell(taken)
         return taken
 
     def take_back_absent(self, source: str, present: set[str]) -> list[Taken]:
@@ -123,16 +163,21 @@ class Inbox:
         """Return what is asked from now on, by start; tests and taken-back calls are not in it.
 
         Starts are put off by the random delay of their call. An event that has begun is in it until
-        it ends.
+        it ends. No two have the same id: where calls use the same, the one that was known first
+        keeps it, and the id of another is followed by its source and uid.
         """
         now = self.now()
-        asked = [
-            delayed
-            for call in self._calls.values()
-            if not call.cancelled and not call.test
-            for delayed in self._delayed(call)
-            if end(delayed) > now
-        ]
+        owners: dict[str, tuple[Key, str]] = {}
+        asked = []
+        for call in self._calls.values():
+            # Calls taken back or over keep their ids too: no id changes owners while it is known.
+            ids = [_own_id(event.id, call.key, owners) for event in call.events]
+            if call.cancelled or call.test:
+                continue
+            for shown, event in zip(ids, self._delayed(call), strict=True):
+                if end(event) > now:
+                    same = shown == event.id
+                    asked.append(event if same else event.model_copy(update={"id": shown}))
         return tuple(sorted(asked, key=lambda event: (event.start, event.id)))
 
     def delay_s(self, call: GridEvent) -> float:
@@ -143,41 +188,63 @@ class Inbox:
     def _delayed(self, call: GridEvent) -> list[Event]:
         if call.randomize_s == 0.0:
             return list(call.events)
-        delay = timedelta(seconds=self.delay_s(call))
-        return [event.model_copy(update={"start": event.start + delay}) for event in call.events]
+        delay_s = self.delay_s(call)
+        return [
+            event.model_copy(update={"start": later(event.start, delay_s)}) for event in call.events
+        ]
 
-    def _judge(self, message: GridEvent) -> Taken:
-        known = self._calls.get(message.key)
+    def _judge(self, message: GridEvent, known: GridEvent | None) -> Taken:
         if known is None:
             return Taken(self._judge_unknown(message), message)
         if message.revision < known.revision:
             return Taken("outdated", known)
         if message.same_as(known):
-            return Taken("repeated", known)
+            # A higher number is remembered, so that what came between the two does not count.
+            return Taken("repeated", message if message.revision > known.revision else known)
         if message.revision == known.revision and not (message.absent or known.absent):
             return Taken("conflict", known)
         return Taken("cancelled" if message.cancelled else "modified", message)
 
     def _judge_unknown(self, message: GridEvent) -> Outcome:
-        if message.cancelled:
-            return "cancelled"  # remembered: what it takes back may come after it
-        if _over(message, self.now()):
+        if not message.cancelled and _over(message, self.now()):
             return "over"
-        return "full" if len(self._calls) >= KEPT_CALLS else "new"
+        if len(self._calls) >= KEPT_CALLS and len(self._remembered()) >= KEPT_CALLS:
+            return "full"
+        # One that is taken back is remembered: what it takes back may come after it.
+        return "cancelled" if message.cancelled else "new"
 
-    def _forget(self) -> None:
+    def _remembered(self) -> dict[Key, GridEvent]:
+        """Return the calls that are known, without those that may be forgotten."""
         horizon = self.now() - KEPT
-        for key, call in list(self._calls.items()):
-            last = max((end(event) for event in call.events), default=call.received)
-            if max(last, call.received) < horizon:
-                del self._calls[key]
+        return {key: call for key, call in self._calls.items() if _last(call) >= horizon}
 
-    def _keep(self) -> None:
+    def _keep(self, calls: Mapping[Key, GridEvent]) -> None:
         if self._path is not None:
-            kept = InboxFile(calls=tuple(self._calls.values()))
-            write_atomically(self._path, kept.to_json() + "\n")
+            kept = InboxFile(calls=tuple(calls.values()))
+            write_atomically(self._path, kept.to_json() + "\n", durable=True)
+
+    def _tell(self, taken: Taken) -> None:
+        if self._listen is not None:
+            try:
+                self._listen(taken)
+            except Exception:
+                log.exception("what became of a message could not be told: %s", taken)
+
+
+def _own_id(wanted: str, key: Key, owners: dict[str, tuple[Key, str]]) -> str:
+    """Return an id that nothing else has, and note whose it is."""
+    shown, n = wanted, 1
+    while owners.setdefault(shown, (key, wanted)) != (key, wanted):
+        shown = f"{wanted} ({key[0]} {key[1]})" + (f" {n}" if n > 1 else "")
+        n += 1
+    return shown
+
+
+def _last(call: GridEvent) -> datetime:
+    """Return when the last of a call is past: its end, or its coming if that was later."""
+    ends = [later(end(event), call.randomize_s) for event in call.events]
+    return max([call.received, *ends])
 
 
 def _over(message: GridEvent, now: datetime) -> bool:
-    latest = timedelta(seconds=message.randomize_s)
-    return all(end(event) + latest <= now for event in message.events)
+    return all(later(end(event), message.randomize_s) <= now for event in message.events)

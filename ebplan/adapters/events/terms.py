@@ -35,11 +35,11 @@ class EventTerms(Part):
     """Paid for each kWh delivered, in the site's currency."""
     penalty_per_kwh: NonNegative = 0.0
     """Charged for each kWh not delivered."""
-    level_kw: dict[Annotated[str, Field(pattern=r"^[0-9]{1,3}$")], float] = Field(
+    level_kw: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")], float] = Field(
         default_factory=dict
     )
     """Change of the draw in kW that each level asks for; < 0 releases. A level that stands not here
-    is refused, level 0 asks for nothing."""
+    is refused; level 0 asks for nothing and cannot be given another meaning."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,36 @@ def events_of(
     for interval in intervals:
         if merged and _continues(merged[-1], interval) and merged[-1].value == interval.value:
             last = merged.pop()
-            interval = Interval(last.start, last.duration_s + interval.duration_s, last.value)
+            interval = Interval(last.start, _until_end_of(interval, last.start), last.value)
         merged.append(interval)
     asking = [i for i in merged if not (ask == "level" and i.value == 0.0)]
     names = [uid] if len(asking) == 1 else [f"{uid}/{n}" for n in range(len(asking))]
     return tuple(_event(n, ask, i, terms) for n, i in zip(names, asking, strict=True))
+
+
+def with_terms(event: Event, terms: EventTerms) -> Event:
+    """Return an event with what the contract says where its sender left it out.
+
+    Args:
+        event: as its sender wrote it; what was written stands.
+        terms: what the contract adds.
+
+    Raises:
+        InputError: what was written and what the contract says do not go together.
+    """
+    changes = event.target is not None and event.target.frequency is None
+    shape = terms.response if changes else _at_once(terms.response)
+    said: dict[str, object] = {
+        "response": _fitting(shape, event.duration_s),
+        "baseline": terms.baseline,
+    }
+    if changes:
+        said["handoff"] = _in_time(terms.handoff, event.duration_s)
+    if event.target is not None:
+        said["payment_per_kwh"] = terms.payment_per_kwh
+        said["penalty_per_kwh"] = terms.penalty_per_kwh
+    written = event.model_dump(mode="json", exclude_unset=True)
+    return Event.parse({**said, **written})
 
 
 def _event(name: str, ask: Ask, interval: Interval, terms: EventTerms) -> Event:
@@ -150,14 +175,17 @@ def _price_window(name: str, window: Sequence[Interval], terms: EventTerms) -> E
             "id": name,
             "type": "price_window",
             "start": first.isoformat(),
-            "duration_s": sum(interval.duration_s for interval in window),
+            "duration_s": _until_end_of(window[-1], first),
             "price_steps": steps,
-            "response": terms.response.model_copy(
-                update={"initial_delay_s": 0.0, "full_activation_s": 0.0}
-            ),
+            "response": _at_once(terms.response),
             "baseline": terms.baseline,
         }
     )
+
+
+def _until_end_of(interval: Interval, start: datetime) -> float:
+    """Return the seconds to the end of an interval; a sum of many durations would drift from it."""
+    return (interval.start - start).total_seconds() + interval.duration_s
 
 
 def _continues(last: Interval, following: Interval) -> bool:
@@ -172,6 +200,10 @@ def _fitting(response: ResponseShape, duration_s: float) -> ResponseShape:
     """
     if response.full_activation_s < duration_s:
         return response
+    return _at_once(response)
+
+
+def _at_once(response: ResponseShape) -> ResponseShape:
     return response.model_copy(update={"initial_delay_s": 0.0, "full_activation_s": 0.0})
 
 

@@ -15,6 +15,7 @@ from ebplan.adapters.fake.battery import FakeBattery
 from ebplan.adapters.fake.faults import FAULTS, Fault
 from ebplan.adapters.fake.gpu import FakeGpus
 from ebplan.adapters.fake.meter import FakeMeter
+from ebplan.adapters.fake.node_power import FakeNodePower
 from ebplan.adapters.fake.replay import Recording, record, replay
 from ebplan.adapters.fake.router import FakeRouter
 from ebplan.adapters.fake.serving import FakeServing
@@ -24,6 +25,7 @@ __all__ = [
     "FakeBattery",
     "FakeGpus",
     "FakeMeter",
+    "FakeNodePower",
     "FakeRouter",
     "FakeServing",
     "Fault",

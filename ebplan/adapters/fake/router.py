@@ -37,6 +37,7 @@ class FakeRouter(FakeDevice):
         super().__init__(name, clock, timeout_s)
         self.in_flight = dict.fromkeys(servers, 0)
         self.down: set[str] = set()
+        self.arrived: dict[str, float] = dict.fromkeys(classes, 0.0)
         self._classes = tuple(classes)
         self._weight: dict[str, float] = {}
         self._lower: dict[str, float] = {}
@@ -56,6 +57,7 @@ class FakeRouter(FakeDevice):
             leased=live,
             lower_share={c: self._lower.get(c, 0.0) if live else 0.0 for c in self._classes},
             admitted_per_s={c: self._admit.get(c) if live else None for c in self._classes},
+            arrived=dict(self.arrived),
         )
 
     async def route(self, weight: Mapping[str, float]) -> Mapping[str, Answer]:

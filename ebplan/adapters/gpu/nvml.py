@@ -31,7 +31,6 @@ from ebplan.adapters.answers import (
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.confirm import wait_for_power
 from ebplan.adapters.gpu.baseline import load_baseline, save_baseline
-from ebplan.adapters.gpu.lane import Lane, LaneError
 from ebplan.adapters.gpu.nvml_calls import (
     MILLI,
     Gpu,
@@ -42,6 +41,7 @@ from ebplan.adapters.gpu.nvml_calls import (
     set_limit,
 )
 from ebplan.adapters.gpu.nvml_errors import START_AGAIN, answer_of, words
+from ebplan.adapters.lane import Lane, LaneError
 from ebplan.adapters.roles import GpuReading
 
 T = TypeVar("T")

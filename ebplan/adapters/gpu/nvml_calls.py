@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ebplan.adapters.answers import Range
-from ebplan.adapters.gpu.lane import Lane
+from ebplan.adapters.lane import Lane
 from ebplan.adapters.roles import GpuReading
 
 INSTANT_FIELD = 186

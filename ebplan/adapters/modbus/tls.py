@@ -1,4 +1,4 @@
-"""Modbus Security: both sides prove who they are, with certificates of one's own.
+"""TLS in which both sides prove who they are, with certificates of one's own.
 
 There are no default keys. What a device thinks of our certificate shows only at the first read:
 with TLS 1.3 a connection opens before the device has looked at it.
@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ebplan.adapters.secrets import OTHERS
+from ebplan.adapters.secrets import OTHERS, SecretSource
 from ebplan.document import Part
 from ebplan.errors import InputError
 
@@ -26,6 +26,8 @@ class TlsFiles(Part):
     """Our certificate, with the chain up to the authority; the device reads our role in it."""
     key: str
     """Its private key; a file that nobody but its owner may read."""
+    passphrase: SecretSource | None = None
+    """Of the key, where it is encrypted."""
     authority: str
     """Certificate of the authority that signed the device's; the system's are not trusted."""
     server_name: str | None = None
@@ -41,6 +43,7 @@ class TlsFiles(Part):
             InputError: a file is missing, may be read by others, or is no certificate or key.
         """
         self._guard_key(at)
+        passphrase = self.passphrase and self.passphrase.read(at=f"{at}.passphrase").reveal()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
@@ -48,7 +51,8 @@ class TlsFiles(Part):
         except (OSError, ssl.SSLError) as error:
             raise _unusable(f"{at}.authority", self.authority, error) from None
         try:
-            context.load_cert_chain(self.certificate, self.key)
+            # never None: the library would ask for it on the terminal
+            context.load_cert_chain(self.certificate, self.key, passphrase or "")
         except (OSError, ssl.SSLError) as error:
             raise _unusable(f"{at}.certificate", self.certificate, error) from None
         return context

@@ -294,7 +294,7 @@ def _table() -> Iterator[str]:
     yield f"backend {ADMITTED}"
     yield (
         "    stick-table type string len 64 size 10k expire 10m "
-        f"store gpc0,gpc0_rate(1s),gpc1,gpc1_rate({WINDOW_S}s)"
+        f"store gpc0,gpc0_rate(1s),gpc1,gpc1_rate({WINDOW_S}s),http_req_cnt"
     )
 
 

@@ -84,6 +84,7 @@ class HaproxyRouter:
             rows = await standing.servers()
             until_ms = (await standing.entries("lease")).get(LEASE_KEY, 0)
             lower, admit = await standing.entries("lower"), await standing.entries("admit")
+            arrived = await standing.arrived()
         except (NoAnswer, Foreign) as error:
             if isinstance(error, NoAnswer):
                 self._answers.failed(error)
@@ -99,6 +100,7 @@ class HaproxyRouter:
             leased=leased,
             lower_share=share if leased else dict.fromkeys(share, 0.0),
             admitted_per_s=limit if leased else dict.fromkeys(limit),
+            arrived={c: n for c, n in arrived.items() if c in self._config.classes},
         )
 
     # --- commands --------------------------------------------------------------------------------

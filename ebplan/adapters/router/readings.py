@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ebplan.adapters.router.runtime_socket import NoAnswer
+
+ARRIVED = re.compile(
+    r"^0x[0-9a-f]+: key=(?P<key>\S+) .*\bhttp_req_cnt=(?P<count>\d+)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,20 @@ def read_servers(table: str, backend: Mapping[str, str]) -> dict[str, ServerRow]
     if missing:
         raise NoAnswer(f"it has no server {missing[0]}", sent=False)
     return rows
+
+
+def read_arrived(listing: str) -> dict[str, float]:
+    """Return how many requests came of each class.
+
+    Args:
+        listing: answer to ``show table``; entries that hold no such counter are left out.
+
+    Raises:
+        NoAnswer: that is no such listing, e.g. an error text.
+    """
+    if not listing.lstrip().startswith("# table:"):
+        raise NoAnswer(f"a table cannot be read: {listing.strip()[:60]!r}", sent=False)
+    return {found["key"]: float(found["count"]) for found in ARRIVED.finditer(listing)}
 
 
 def read_map(listing: str) -> dict[str, int]:

@@ -22,6 +22,7 @@ _ALLOWED = re.compile(
             r"show info",
             r"show stat -1 4 -1",
             rf"show map {MAP_PATH}",
+            rf"show table {NAME}",
             rf"set weight {NAME}/{NAME} \d{{1,3}}",
             rf"set map {MAP_PATH} {NAME} -?\d{{1,15}}",
             rf"set table {NAME} key {NAME} data\.gpc0_rate 0 data\.gpc1_rate 0",
@@ -48,6 +49,11 @@ def show_servers() -> str:
 def show_map(path: str) -> str:
     """Ask for the entries of a map."""
     return _checked(f"show map {path}")
+
+
+def show_table(name: str) -> str:
+    """Ask for the entries of a stick table."""
+    return _checked(f"show table {name}")
 
 
 def set_weight(backend: str, server: str, weight: int) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ebplan.adapters.router.config import RouterConfig
-from ebplan.adapters.router.readings import ServerRow, read_map, read_servers
+from ebplan.adapters.router.config import ADMITTED, RouterConfig
+from ebplan.adapters.router.readings import ServerRow, read_arrived, read_map, read_servers
 from ebplan.adapters.router.runtime_commands import (
     FULL_WEIGHT,
     set_map,
     set_weight,
     show_map,
     show_servers,
+    show_table,
 )
 from ebplan.adapters.router.runtime_socket import NoAnswer, NotTaken, RuntimeSocket
 
@@ -126,6 +127,14 @@ class Standing:
             NoAnswer: there is no such table, or a server is missing in it.
         """
         return read_servers(await self._socket.ask(show_servers()), self._backend)
+
+    async def arrived(self) -> dict[str, float]:
+        """Return how many requests came of each class since the router started.
+
+        Raises:
+            NoAnswer: there is no such table.
+        """
+        return read_arrived(await self._socket.ask(show_table(ADMITTED)))
 
     async def entries(self, name: str) -> dict[str, int]:
         """Return the entries of a map.

@@ -89,6 +89,8 @@ def _without_repeats(data: Measurements) -> Measurements:
     """Leave out rows that repeat a time with the same readings; refuse other readings."""
     time = data.values["time"]
     repeats = np.concatenate([[False], np.diff(time) == 0.0])
+    for label in data.labels.values():  # two meters may be read at one time
+        repeats[1:] &= label[1:] == label[:-1]
     for i in np.flatnonzero(repeats):
         for name, value in data.values.items():
             if value[i] != value[i - 1]:
@@ -104,7 +106,7 @@ def _without_repeats(data: Measurements) -> Measurements:
 
 def _without_thousands(data: Measurements) -> Measurements:
     """Leave out powers and times that are a thousand times the others, or a thousandth."""
-    for name in ("power", "throughput", "itl", "ttft"):
+    for name in ("power", "inner_power", "outer_power", "throughput", "itl", "ttft"):
         if name not in data.values or len(data) < 3:
             continue
         ratio = data.values[name] / np.median(data.values[name])

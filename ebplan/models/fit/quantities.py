@@ -43,6 +43,8 @@ COUNT = {"1": 1.0, "requests": 1.0, "tokens": 1.0}
 
 QUANTITIES = {
     "power": Quantity("kW", POWER),
+    "inner_power": Quantity("kW", POWER),
+    "outer_power": Quantity("kW", POWER),
     "battery_power": Quantity("kW", POWER, low=float("-inf")),
     "cap": Quantity("kW", POWER, low=0.01, high=5.0),
     "clock": Quantity("MHz", {"MHz": 1.0, "GHz": 1e3, "Hz": 1e-6}, low=50.0, high=1e4),
@@ -77,5 +79,5 @@ QUANTITIES = {
 options say which. ``cap`` and ``clock`` are of one GPU, which bounds them. ``battery_power`` is
 signed: > 0 is discharge."""
 
-LABELS = ("configuration", "workload", "precision", "mode", "condition")
+LABELS = ("configuration", "workload", "precision", "mode", "condition", "meter")
 """Text columns that a fit may ask for."""

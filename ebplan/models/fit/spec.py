@@ -37,6 +37,7 @@ from ebplan.models.fit.calendar_ageing import CalendarOptions, fit_calendar_agei
 from ebplan.models.fit.cap_sweep import CapSweepOptions, fit_cap_sweep
 from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
 from ebplan.models.fit.cycle_ageing import CycleOptions, fit_cycle_ageing
+from ebplan.models.fit.losses import LossOptions, fit_losses
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.named import beside
 from ebplan.models.fit.planned_fleet import FleetOptions, fit_fleet
@@ -117,6 +118,12 @@ FITS = {
         fit_standby,
         "power idle, loaded idle and asleep",
         ("power", "gpus", "mode"),
+    ),
+    "losses": Fit(
+        LossOptions,
+        fit_losses,
+        "losses between two measurement points",
+        ("time", "inner_power", "outer_power", "power", "meter"),
     ),
     "battery_series": Fit(
         BatteryOptions,

@@ -25,6 +25,7 @@ from ebplan.models.consolidation import ConsolidationReference
 from ebplan.models.cycle_ageing import CycleAgeing
 from ebplan.models.fleet import FleetModel
 from ebplan.models.fleet_prior import FleetPrior
+from ebplan.models.loss import LossModel
 from ebplan.models.ramp import RampModel
 from ebplan.models.serving import ServingModel
 from ebplan.models.standby import StandbyModel
@@ -45,6 +46,7 @@ Artefact: TypeAlias = (
     | CalendarAgeing
     | CycleAgeing
     | BatteryEfficiency
+    | LossModel
 )
 
 Kind = TypeVar("Kind", bound=Artefact)
@@ -63,6 +65,7 @@ _KINDS: dict[str, type[Artefact]] = {
     "calendar_ageing": CalendarAgeing,
     "cycle_ageing": CycleAgeing,
     "battery_efficiency": BatteryEfficiency,
+    "loss_model": LossModel,
 }
 
 

@@ -19,6 +19,7 @@ from ebplan.report.model_figures import (
     clocks,
     cycle_ageing,
     fleet,
+    losses,
     precision,
     ramp,
     serving,
@@ -41,6 +42,7 @@ FIGURES: dict[str, Callable[[Any], Figure]] = {
     "calendar_ageing": calendar_ageing.draw,
     "cycle_ageing": cycle_ageing.draw,
     "wear_model": wear.draw,
+    "loss_model": losses.draw,
 }
 """What draws a model, by its kind: every kind that ``ebplan fit`` writes."""
 

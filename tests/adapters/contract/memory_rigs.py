@@ -13,6 +13,7 @@ from ebplan.adapters.fake import (
     FakeBattery,
     FakeGpus,
     FakeMeter,
+    FakeNodePower,
     FakeRouter,
     FakeServing,
     ManualClock,
@@ -43,6 +44,10 @@ def serving(clock: ManualClock) -> Rig:
 
 def meter(clock: ManualClock) -> Rig:
     return Rig(FakeMeter(lambda: 4.95, clock=clock), clock.advance, 3.0)
+
+
+def node_power(clock: ManualClock) -> Rig:
+    return Rig(FakeNodePower(lambda: 6.2, clock=clock), clock.advance, 3.0)
 
 
 def started(make: Callable[[ManualClock], Rig]) -> Callable[[], Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ebplan.adapters import Applied, AppliedInPart, Refused
-from ebplan.adapters.roles import Droop
+from ebplan.adapters.roles import Droop, NodePowerReading
 from ebplan.frequency import ResponseCurve
 
 DROOP = ResponseCurve(shape="droop", dead_band_hz=0.01, full_hz=0.2)
@@ -234,6 +234,14 @@ async def a_meter_shows_what_is_drawn(rig: Rig) -> None:
     assert reading.frequency_hz is None or 45.0 < reading.frequency_hz < 65.0
 
 
+async def a_node_says_what_it_draws_and_where(rig: Rig) -> None:
+    reading = await rig.device.read()
+    assert isinstance(reading, NodePowerReading)
+    assert reading.power_kw > 0.0
+    assert (reading.covers == "node") == (reading.measurement_point is not None)
+    assert reading.age_s >= 0.0
+
+
 LEASE = (a_lease_has_a_term,)
 BATTERY = (
     *LEASE,
@@ -266,3 +274,4 @@ SERVING = (
     an_engine_wakes_when_the_lease_lapses,
 )
 METER = (a_meter_shows_what_is_drawn,)
+NODE_POWER = (a_node_says_what_it_draws_and_where,)

@@ -11,11 +11,12 @@ import scenarios
 from memory_rigs import Scenario
 from scenarios import Rig
 
-from ebplan.adapters import Battery, GpuPower, GridMeter, Router, Serving
+from ebplan.adapters import Battery, GpuPower, GridMeter, NodePower, Router, Serving
 from ebplan.adapters.fake import (
     FakeBattery,
     FakeGpus,
     FakeMeter,
+    FakeNodePower,
     FakeRouter,
     FakeServing,
     ManualClock,
@@ -30,6 +31,7 @@ ROLES: dict[str, tuple[tuple[Scenario, ...], Callable[[ManualClock], Rig], type,
     "router": (scenarios.ROUTER, memory_rigs.router, FakeRouter, Router),
     "serving": (scenarios.SERVING, memory_rigs.serving, FakeServing, Serving),
     "meter": (scenarios.METER, memory_rigs.meter, FakeMeter, GridMeter),
+    "node power": (scenarios.NODE_POWER, memory_rigs.node_power, FakeNodePower, NodePower),
 }
 EACH = [
     pytest.param(role, scenario, id=f"{role}-{scenario.__name__}")

@@ -116,6 +116,25 @@ async def test_who_is_turned_away_is_told_when_to_come_again(tmp_path: Path) -> 
             assert (reply.status, reply.headers["Retry-After"]) == (429, "2")
 
 
+async def test_what_came_is_counted_by_class_turned_away_or_not(tmp_path: Path) -> None:
+    async with running(tmp_path, classes=CLASSES) as bench:
+
+        async def arrived() -> tuple[float, float]:
+            read = await bench.router.read()
+            assert isinstance(read, RouterReading)
+            return read.arrived.get("interactive", 0.0), read.arrived.get("batch", 0.0)
+
+        before = await arrived()
+        await bench.router.renew(5.0)
+        await bench.router.admit({"batch": 0.0})
+        for _ in range(3):
+            await bench.ask()
+        statuses = [(await bench.ask(headers=BATCH))[0] for _ in range(2)]
+        assert statuses == [429, 429]
+        came = await arrived()
+        assert (came[0] - before[0], came[1]) == (3.0, 2.0)
+
+
 async def test_a_key_tells_the_class_and_another_one_does_not(tmp_path: Path) -> None:
     async with running(tmp_path, classes=CLASSES) as bench:
         for headers in (BATCH, {"Authorization": "Bearer nobody"}, {}):

@@ -1,4 +1,4 @@
-"""One thread for each GPU: a call that hangs delays no other GPU, and no second one is started."""
+"""Blocking calls on a thread of their own: one that hangs delays nobody else."""
 
 from __future__ import annotations
 

@@ -1,0 +1,177 @@
+"""A watched folder: each file that is put there is one message.
+
+    calls/dr-17.json                       a message, see ``message``
+    calls/done/dr-17.json                  taken, with what became of it beside it
+    calls/done/dr-17.json.outcome.json
+    calls/refused/other.json               not understood, with the one line that says why
+    calls/refused/other.json.error.txt
+    calls/reports/...json                  what the site tells
+
+A file is read once it has stayed the same from one look to the next; who renames a finished file
+into the folder, or writes a name that begins with a dot first, is never read half. It is moved
+after its call is on disk: a crash in between lets it be read again, and the inbox knows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+from pydantic import Field
+
+from ebplan.adapters.answers import Answer, Applied, Unreachable
+from ebplan.adapters.clock import Clock, MonotonicClock
+from ebplan.adapters.events.inbox import Inbox
+from ebplan.adapters.events.message import read_message
+from ebplan.adapters.events.site_report import SiteReport
+from ebplan.document import Part, Positive, read_json, write_atomically
+from ebplan.errors import InputError
+
+log = logging.getLogger("ebplan.events.folder")
+
+DONE, REFUSED, REPORTS = "done", "refused", "reports"
+LONGEST_BYTES = 2**20
+"""A longer file is no message."""
+
+
+class FolderSpec(Part):
+    """A watched folder as a source of events."""
+
+    kind: Literal["folder"] = "folder"
+    name: str = Field(default="folder", min_length=1, max_length=128)
+    """What this site calls it."""
+    path: str
+    """The folder; its path counts from the file that declares it. Made if absent."""
+    poll_s: Positive = 1.0
+    """Between two looks."""
+
+
+class FolderSource:
+    """Implements ``EventSource`` for a folder.
+
+    Args:
+        spec: which folder, and how often it is looked at.
+        folder: what its path counts from.
+        clock: seconds for waiting.
+        now: the wall clock.
+    """
+
+    def __init__(
+        self,
+        spec: FolderSpec,
+        *,
+        folder: Path = Path(),
+        clock: Clock | None = None,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.spec, self.path = spec, folder / spec.path
+        self._clock = clock or MonotonicClock()
+        self._now: Callable[[], datetime] = now or (lambda: datetime.now(UTC))
+        self._seen: dict[str, tuple[int, int]] = {}
+        self.fault: str | None = None
+        """Why the folder cannot be used now."""
+
+    @property
+    def name(self) -> str:
+        """What this site calls it."""
+        return self.spec.name
+
+    async def run(self, inbox: Inbox) -> None:
+        """Look again and again until cancelled; a folder that fails is tried again."""
+        while True:
+            fault = None
+            try:
+                self.look(inbox)
+            except (OSError, InputError) as error:
+                fault = error.strerror if isinstance(error, OSError) else str(error)
+                if fault != self.fault:
+                    log.warning("%s: %s", self.path, fault)
+            self.fault = fault
+            await self._clock.sleep(self.spec.poll_s)
+
+    def look(self, inbox: Inbox) -> None:
+        """Take the files that have not changed since the last look.
+
+        Raises:
+            OSError: the folder cannot be read, or a file not be moved.
+            InputError: the inbox or an answer cannot be written.
+        """
+        for folder in (self.path, self.path / DONE, self.path / REFUSED, self.path / REPORTS):
+            folder.mkdir(parents=True, exist_ok=True)
+        now: dict[str, tuple[int, int]] = {}
+        for path in sorted(self.path.glob("*.json")):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue  # taken away again before it was read
+            now[path.name] = stat.st_size, stat.st_mtime_ns
+        settled = [name for name, seen in now.items() if self._seen.get(name) == seen]
+        self._seen = now
+        for name in settled:
+            self._take(self.path / name, inbox)
+
+    async def report(self, report: SiteReport) -> Answer:
+        """Write a report into the folder."""
+        began_s = monotonic()
+        about = report.uid if report.uid is not None else "site"
+        named = "".join(c if c.isalnum() or c in "-_" else "_" for c in about)[:60]
+        stamp = report.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        path = self.path / REPORTS / f"{stamp}-{named}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, report.to_json() + "\n")
+        except (OSError, InputError) as error:
+            return Unreachable(
+                device=self.name, command="report", asked=about, why=str(error), executed=False
+            )
+        took_s = monotonic() - began_s
+        return Applied(
+            device=self.name, command="report", asked=about, confirmed=path.name, took_s=took_s
+        )
+
+    def _take(self, path: Path, inbox: Inbox) -> None:
+        try:
+            if path.stat().st_size > LONGEST_BYTES:
+                raise InputError(
+                    field="(file)",
+                    value=f"{path.stat().st_size} bytes",
+                    allowed=f"a message of at most {LONGEST_BYTES} bytes",
+                    remedy="put other files elsewhere",
+                    file=path.name,
+                )
+            data = read_json(path)
+            message = read_message(data, source=self.name, received=self._now(), file=path.name)
+        except FileNotFoundError:
+            return
+        except InputError as error:
+            error.file = None  # whoever put it there knows no path of ours
+            line = str(error.in_file(path.name))
+            self._move(path, REFUSED, ".error.txt", line + "\n")
+            log.warning("%s: %s", self.name, line)
+            return
+        taken = inbox.take(message)
+        said = {
+            "outcome": taken.outcome,
+            "uid": message.uid,
+            "revision": taken.message.revision,
+            "received": message.received.isoformat(),
+        }
+        self._move(path, DONE, ".outcome.json", json.dumps(said, indent=1) + "\n")
+
+    def _move(self, path: Path, to: str, suffix: str, answer: str) -> None:
+        """Move a file away, with an answer beside it; one of that name there stays."""
+        target = path.parent / to / path.name
+        for n in range(1, 10**6):
+            if not target.exists():
+                break
+            target = path.parent / to / f"{path.stem}-{n}{path.suffix}"
+        write_atomically(target.with_name(target.name + suffix), answer)
+        path.replace(target)
+        self._seen.pop(path.name, None)

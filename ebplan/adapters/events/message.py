@@ -1,0 +1,102 @@
+"""A message of a simple sender: our own document, or one event and nothing else.
+
+    {"kind": "grid_event", "uid": "dr-17", "revision": 2, "events": [{...}]}
+    {"kind": "event", "event": {...}}
+
+The first may change and take back what it asked; of the second each other content is a change. Who
+sent it and when it came is for the receiver to say, not for the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.terms import EventTerms, with_terms
+from ebplan.errors import InputError
+from ebplan.event import Event
+
+OURS = ("source", "received", "absent")
+
+
+def read_message(
+    data: Mapping[str, Any],
+    *,
+    source: str,
+    received: datetime,
+    file: str | None = None,
+    terms: EventTerms | None = None,
+) -> GridEvent:
+    """Return the call of a message.
+
+    Args:
+        data: the message, parsed.
+        source: who sent it, as this site calls them.
+        received: when it came.
+        file: where it came from, for the error.
+        terms: what the contract adds to a single event.
+
+    Raises:
+        InputError: it is neither of the two, or something in it is wrong.
+    """
+    kind = data.get("kind")
+    if kind == "grid_event":
+        for field in OURS:
+            if field in data:
+                raise InputError(
+                    field=field,
+                    value=data[field],
+                    allowed="nothing: who receives it says this",
+                    remedy="leave it out",
+                    file=file,
+                )
+        ours = {"source": source, "received": received.isoformat()}
+        call = GridEvent.parse({**data, **ours}, file=file)
+        for n, event in enumerate(call.events):
+            _names_no_file(event, at=f"events.{n}", file=file)
+        return call
+    if kind != "event":
+        raise InputError(
+            field="kind",
+            value=kind,
+            allowed="grid_event, or event",
+            remedy='start with {"kind": "grid_event", ...} or {"kind": "event", "event": {...}}',
+            file=file,
+        )
+    for field in sorted(data.keys() - {"kind", "event", "schema_version"}):
+        raise InputError(
+            field=field,
+            value=data[field],
+            allowed="kind and event",
+            remedy="leave it out: whoever answers the event knows site and state itself",
+            file=file,
+        )
+    event = Event.parse(data.get("event"), file=file, at="event")
+    _names_no_file(event, at="event", file=file)
+    if terms is not None:
+        event = with_terms(event, terms)
+    return GridEvent.parse(
+        {
+            "source": source,
+            "uid": event.id,
+            "revision": int(received.timestamp() * 1000.0),
+            "received": received.isoformat(),
+            "events": [event.model_dump(mode="json")],
+        },
+        file=file,
+        at="event",
+    )
+
+
+def _names_no_file(event: Event, *, at: str, file: str | None) -> None:
+    response = None if event.target is None else event.target.frequency
+    if response is not None and response.trace_file is not None:
+        raise InputError(
+            field=f"{at}.target.frequency.trace_file",
+            value=response.trace_file,
+            allowed="none in a message: a sender names no file of ours",
+            remedy="send the trace itself, as target.frequency.trace",
+            file=file,
+        )

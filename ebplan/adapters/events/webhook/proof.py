@@ -1,0 +1,86 @@
+"""Who may send: a token, or a signature over time and content.
+
+    X-Ebplan-Signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA256(key, "<t>.<content>")>
+
+The content is the body of a POST, and method and path of any other request. A signature is refused
+when its time lies too far from ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from ebplan.adapters.secrets import Secret
+
+SIGNATURE = re.compile(r"t=(0|[1-9][0-9]{0,11}),v1=([0-9a-f]{64})")
+HEADER = "X-Ebplan-Signature"
+
+
+@dataclass(frozen=True)
+class LetIn:
+    """It may send."""
+
+    mark: str | None = None
+    """The code of its signature: the same again is the same request again. None for a token."""
+    until_s: float = 0.0
+    """How long that signature counts, seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """It may not."""
+
+    status: Literal[401, 403]
+    """401: it does not show who it is; 403: it does, and its time is too far from ours."""
+    why: str
+    """For the log and the answer."""
+
+
+def signature(key: Secret, content: bytes, at_s: int) -> str:
+    """Return the header's value for what is sent at a time."""
+    return f"t={at_s},v1={_code(key, content, at_s)}"
+
+
+def may_send(
+    *,
+    token: Secret | None,
+    key: Secret | None,
+    authorization: str | None,
+    signed: str | None,
+    content: bytes,
+    now_s: float,
+    within_s: float,
+) -> LetIn | KeptOut:
+    """Return whether a request is let in.
+
+    Args:
+        token: what a sender may show.
+        key: what a sender may sign with.
+        authorization: the header of this name.
+        signed: the header ``X-Ebplan-Signature``.
+        content: what is signed: the body, or method and path.
+        now_s: our time, seconds since 1970.
+        within_s: how far the time of a signature may lie from it.
+    """
+    if token is not None and authorization is not None:
+        shown = authorization.encode("utf-8", "surrogateescape")
+        if hmac.compare_digest(shown, f"Bearer {token.reveal()}".encode()):
+            return LetIn()
+    if key is None or signed is None:
+        return KeptOut(401, "neither a token nor a signature that counts here")
+    found = SIGNATURE.fullmatch(signed)
+    if found is None or not hmac.compare_digest(found[2], _code(key, content, int(found[1]))):
+        return KeptOut(401, "the signature is not over this time and this message")
+    at_s = int(found[1])
+    if abs(now_s - at_s) > within_s:
+        why = f"signed {now_s - at_s:.0f} s ago by our clock, up to {within_s:g} s counts"
+        return KeptOut(403, why)
+    return LetIn(mark=found[2], until_s=at_s + within_s)
+
+
+def _code(key: Secret, content: bytes, at_s: int) -> str:
+    return hmac.new(key.reveal().encode(), b"%d." % at_s + content, hashlib.sha256).hexdigest()

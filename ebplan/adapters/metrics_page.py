@@ -1,0 +1,63 @@
+"""Numbers for Prometheus, at ``/metrics`` of an address of our own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+PREFIX = "ebplan_"
+
+
+class MetricsPage:
+    """The numbers as they are.
+
+    Args:
+        named: what there is: help by name, and the labels that it has.
+    """
+
+    def __init__(self, named: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+        self._registry = CollectorRegistry()
+        self._gauges = {
+            name: Gauge(PREFIX + name, text, labels, registry=self._registry)
+            for name, (text, labels) in named.items()
+        }
+
+    def show(self, values: Mapping[str, Mapping[tuple[str, ...], float | None]]) -> None:
+        """Show these numbers, and of each name no others; None is not known and not shown."""
+        for name, by_label in values.items():
+            gauge = self._gauges[name]
+            gauge.clear()
+            for labels, value in by_label.items():
+                if value is not None:
+                    (gauge.labels(*labels) if labels else gauge).set(value)
+
+    def text(self) -> bytes:
+        """Return the page."""
+        return generate_latest(self._registry)
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """Serve the page; yield the port.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+
+        async def page(_: web.Request) -> web.Response:
+            return web.Response(
+                body=self.text(), headers={"Content-Type": "text/plain; version=0.0.4"}
+            )
+
+        app = web.Application()
+        app.router.add_get("/metrics", page)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port)
+            await site.start()
+            yield int(runner.addresses[0][1])
+        finally:
+            await runner.cleanup()

@@ -1,0 +1,151 @@
+"""What a control loop writes in the log: what was asked, decided, told, answered and measured.
+
+One method for each kind of record, so that the bodies are the same whoever writes them. Long
+documents (plans, problems, models, events as they came) are kept beside the log, named by hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from ebplan.audit.line import Kind
+from ebplan.audit.log import AuditLog
+from ebplan.document import Document, Part, Positive, Timestamp
+
+if TYPE_CHECKING:
+    from ebplan.adapters.answers import Answer
+    from ebplan.adapters.commands import Command
+    from ebplan.adapters.events.inbox import Taken
+    from ebplan.plan import Plan
+    from ebplan.problem import Problem
+
+
+class Window(Part):
+    """Measurements over a stretch of time; powers are means."""
+
+    start: Timestamp
+    """When it starts."""
+    duration_s: Positive
+    """How long it is."""
+    samples: int
+    """Readings of the meter at the connection point in it; 0 where it was silent."""
+    grid_kw: float | None
+    """Draw at the connection point."""
+    grid_min_kw: float | None = None
+    """Its lowest reading."""
+    grid_max_kw: float | None = None
+    """Its highest reading."""
+    target_kw: float | None = None
+    """Change that was asked; none outside events."""
+    baseline_kw: float | None = None
+    """What the change counts from."""
+    battery_kw: float | None = None
+    """Battery power; > 0 discharges."""
+    soc: float | None = None
+    """State of charge at the end."""
+    frequency_hz: float | None = None
+    """Grid frequency at the end."""
+    pool_kw: dict[str, float] = Field(default_factory=dict)
+    """Draw of each pool at the connection point."""
+    served_req_per_s: dict[str, float] = Field(default_factory=dict)
+    """Requests served, by pool and class (``pool/class``)."""
+
+
+class Journal:
+    """The records of one control loop.
+
+    Args:
+        log: where they are written.
+        who: who acts, e.g. ``controller`` or a person's name.
+    """
+
+    def __init__(self, log: AuditLog, who: str = "controller") -> None:
+        self._log, self._who = log, who
+
+    def event(self, taken: Taken) -> None:
+        """Record what became of a call of the grid."""
+        call = taken.message
+        self._write(
+            "event",
+            source=call.source,
+            uid=call.uid,
+            revision=call.revision,
+            outcome=taken.outcome,
+            documents={"call": self._keep(call)},
+        )
+
+    def decision(
+        self, plan: Plan, *, at: datetime, why: str, problem: Problem | None = None
+    ) -> None:
+        """Record a plan that is followed from ``at`` on, and why it was made."""
+        documents = {"plan": self._keep(plan)}
+        if problem is not None:
+            documents["problem"] = self._keep(problem)
+        self._write(
+            "decision",
+            at=at.isoformat(),
+            why=why,
+            event=plan.event_id,
+            status=plan.status,
+            objective=plan.objective,
+            bound=plan.bound,
+            gap=plan.gap,
+            check=plan.check.ok,
+            shortfall_kwh=plan.shortfall_kwh,
+            problem_hash=plan.problem_hash,
+            documents=documents,
+        )
+
+    def command(self, command: Command) -> None:
+        """Record what the site is told."""
+        self._write("command", **command.model_dump(mode="json"))
+
+    def answer(self, answer: Answer) -> None:
+        """Record what a device answered: asked, confirmed, measured."""
+        self._write("answer", answer=type(answer).__name__, **_plain(answer))
+
+    def window(self, window: Window) -> None:
+        """Record a stretch of measurements."""
+        self._write("window", **window.model_dump(mode="json", exclude_defaults=True))
+
+    def model(self, name: str, content: bytes, *, why: str) -> None:
+        """Record the version of a model that is used from here on."""
+        self._write("model", name=name, why=why, documents={"model": self._log.attach(content)})
+
+    def alarm(self, what: str, **more: Any) -> None:
+        """Record a degradation, by its name."""
+        self._write("alarm", what=what, **more)
+
+    def note(self, what: str, **more: Any) -> None:
+        """Record anything else."""
+        self._write("note", what=what, **more)
+
+    def _keep(self, document: Document) -> str:
+        return self._log.attach(document.to_json().encode())
+
+    def _write(self, kind: Kind, **body: Any) -> None:
+        self._log.record(kind, {"by": self._who, **_without_none(body)})
+
+
+def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _finite(value) for name, value in body.items() if value is not None}
+
+
+def _finite(value: Any) -> Any:
+    """Say an infinite number in words: JSON has none, and a limit may be open."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return a dataclass as what JSON can say."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return _finite(value)

@@ -1,0 +1,97 @@
+"""``ebplan listen``: hear the calls of the grid, and say what each message changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ebplan.cli_errors import one_line_errors
+
+if TYPE_CHECKING:
+    from ebplan.adapters.events.inbox import Inbox, Taken
+    from ebplan.adapters.events.source import EventSource
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print each message as a line of JSON.")
+@click.option(
+    "--for", "seconds", type=click.FloatRange(min=0.0, min_open=True), help="End after so long, s."
+)
+@one_line_errors
+def listen(file: Path, as_json: bool, seconds: float | None) -> None:
+    """Hear the calls of FILE (a file of event sources) and print what each message changes.
+
+    Nothing is carried out. It ends on Ctrl-C or SIGTERM; what was heard stays in the inbox.
+    """
+    import logging
+
+    from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
+    from ebplan.document import read_data
+    from ebplan.errors import InputError
+
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    spec = EventSourcesSpec.parse(read_data(file), file=str(file))
+    try:
+        sources = open_sources(spec, folder=file.parent)
+    except InputError as error:
+        raise error.in_file(str(file)) from None
+    inbox = open_inbox(
+        spec,
+        folder=file.parent,
+        listen=lambda taken: click.echo(_line(taken) if as_json else _words(taken)),
+    )
+    standing = inbox.events()
+    if not as_json:
+        click.echo(f"listening to {', '.join(s.name for s in sources)}; {len(standing)} standing")
+    asyncio.run(_listen(sources, inbox, seconds))
+
+
+async def _listen(sources: list[EventSource], inbox: Inbox, seconds: float | None) -> None:
+    from ebplan.adapters.events.sources import run_sources
+
+    running = asyncio.create_task(run_sources(sources, inbox))
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, running.cancel)
+    done, _ = await asyncio.wait([running], timeout=seconds)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    for task in done:
+        if not task.cancelled():
+            task.result()
+
+
+def _line(taken: Taken) -> str:
+    call = taken.message.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({"outcome": taken.outcome, **call}, ensure_ascii=False)
+
+
+def _words(taken: Taken) -> str:
+    call = taken.message
+    asked = "; ".join(
+        f"{event.type} {event.start.isoformat()} for {event.duration_s:g} s: {_asked(event)}"
+        for event in call.events
+    )
+    line = f"{taken.outcome:9s} {call.source} {call.uid}{f': {asked}' if asked else ''}"
+    # what a sender says is shown in one line, whatever is in it
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def _asked(event: object) -> str:
+    from ebplan.event import Event
+
+    assert isinstance(event, Event)
+    if event.target is None:
+        return ", ".join(f"{price:g} from {at_s:g} s" for at_s, price in event.prices)
+    named = {name: value for name, value in event.target.model_dump().items() if value is not None}
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else name for name, value in named.items()
+    )

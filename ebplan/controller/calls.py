@@ -1,0 +1,50 @@
+"""Which call of the grid is answered now. A site answers one at a time: the one that began last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from ebplan.adapters.events.grid_event import end
+from ebplan.event import Event
+
+
+class Turn(NamedTuple):
+    """What changes in this cycle."""
+
+    begins: Event | None = None
+    """The event that is answered from now on, or anew because it was changed."""
+    taken_back: Event | None = None
+    """The event that was being answered and no longer stands."""
+    passed_over: tuple[Event, ...] = ()
+    """Events that stand and are not answered, because another one began after them."""
+
+
+class Calls:
+    """Follows what stands in the inbox."""
+
+    def __init__(self) -> None:
+        self.running: Event | None = None
+        """The event that is being answered."""
+        self._passed: set[str] = set()
+
+    def turn(self, standing: tuple[Event, ...], now: datetime) -> Turn:
+        """Return what changes.
+
+        Args:
+            standing: every event that stands, by start.
+            now: now.
+        """
+        running = self.running
+        if running is not None and end(running) <= now:
+            self.running = running = None
+        current = [event for event in standing if event.start <= now < end(event)]
+        wanted = current[-1] if current else None
+        passed = tuple(e for e in current[:-1] if e.id not in self._passed)
+        self._passed = {event.id for event in current[:-1]}
+        if wanted == running:
+            return Turn(passed_over=passed)
+        self.running = wanted
+        if wanted is None:
+            return Turn(taken_back=running)
+        return Turn(begins=wanted, passed_over=passed)

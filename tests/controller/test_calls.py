@@ -1,0 +1,62 @@
+"""One call is answered at a time, the one that began last; a change is seen in the next cycle."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ebplan.controller.calls import Calls
+from ebplan.event import Event
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+def event(name: str, start_s: float, duration_s: float, delta_kw: float = -1.0) -> Event:
+    return Event.parse(
+        {
+            "id": name,
+            "type": "demand_response",
+            "start": (NOON + timedelta(seconds=start_s)).isoformat(),
+            "duration_s": duration_s,
+            "target": {"delta_kw": delta_kw},
+        }
+    )
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def test_a_call_begins_once_and_ends_by_itself() -> None:
+    calls, one = Calls(), event("one", 10.0, 20.0)
+    assert calls.turn((one,), at(9.0)) == (None, None, ())
+    assert calls.turn((one,), at(10.0)).begins == one
+    assert calls.turn((one,), at(11.0)) == (None, None, ())
+    assert calls.running == one
+    assert calls.turn((one,), at(30.0)) == (None, None, ())
+    assert calls.running is None
+
+
+def test_a_call_that_is_taken_back_is_told_once() -> None:
+    calls, one = Calls(), event("one", 0.0, 20.0)
+    calls.turn((one,), at(1.0))
+    assert calls.turn((), at(2.0)).taken_back == one
+    assert calls.turn((), at(3.0)) == (None, None, ())
+
+
+def test_a_call_that_is_changed_begins_anew() -> None:
+    calls, one = Calls(), event("one", 0.0, 20.0)
+    calls.turn((one,), at(1.0))
+    more = event("one", 0.0, 20.0, delta_kw=-2.0)
+    turn = calls.turn((more,), at(2.0))
+    assert turn.begins == more
+    assert turn.taken_back is None
+
+
+def test_of_two_calls_the_later_one_is_answered_and_then_the_other_again() -> None:
+    calls, long, short = Calls(), event("long", 0.0, 60.0), event("short", 10.0, 10.0)
+    assert calls.turn((long, short), at(1.0)).begins == long
+    turn = calls.turn((long, short), at(11.0))
+    assert turn.begins == short
+    assert turn.passed_over == (long,)
+    assert calls.turn((long, short), at(12.0)) == (None, None, ())
+    assert calls.turn((long, short), at(20.0)).begins == long

@@ -1,0 +1,116 @@
+"""``ebplan run`` on a site on loopback, and what it says of wrong files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shutil import which
+
+import pytest
+from click.testing import CliRunner
+from test_controller_wire import LEASE_S, traffic
+
+from benchmarks.kills.bench import site_bench
+from ebplan.audit import SigningKey, verify
+from ebplan.cli import main
+
+KEY = SigningKey("bench", bytes(32))
+ON_THE_WIRE = [
+    pytest.mark.real,
+    pytest.mark.skipif(
+        which("haproxy") is None or which("gcc") is None,
+        reason="haproxy or gcc is not installed: make test-adapters",
+    ),
+]
+
+
+def write_run(folder: Path, **changes: object) -> Path:
+    KEY.write(folder / "site.key")
+    sources = {
+        "kind": "event_sources",
+        "site": "bench",
+        "inbox": "inbox.json",
+        "sources": [{"kind": "folder", "name": "calls", "path": "calls", "poll_s": 0.1}],
+    }
+    (folder / "sources.json").write_text(json.dumps(sources))
+    run = {
+        "kind": "run",
+        "site": "powerd-lab-phase-a",
+        "devices": "devices.json",
+        "sources": "sources.json",
+        "audit": {"folder": "audit", "key": "site.key"},
+        "metrics": {"port": 0},
+    } | changes
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder / "run.json"
+
+
+@pytest.mark.real
+@ON_THE_WIRE[1]
+async def test_a_site_is_run_and_handed_back(tmp_path: Path) -> None:
+    async with site_bench(tmp_path, lease_s=LEASE_S, timeout_s=1.0) as bench, traffic(bench, 30.0):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ebplan", "run", str(write_run(tmp_path))),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONWARNINGS": ""},
+        )
+        assert process.stdout is not None
+        lines: list[str] = []
+
+        async def until(said: str) -> None:
+            async with asyncio.timeout(60.0):
+                while not any(said in line for line in lines):
+                    lines.append((await process.stdout.readline()).decode())
+
+        await until("planned 4.")
+        before_kw = bench.grid_kw()
+        start = datetime.now(UTC) + timedelta(seconds=1.0)
+        event = {
+            "id": "dr-1",
+            "type": "demand_response",
+            "start": start.isoformat(),
+            "duration_s": 60.0,
+            "target": {"delta_kw": -1.0},
+        }
+        call = {"kind": "grid_event", "uid": "dr-1", "events": [event]}
+        (tmp_path / "calls" / ".a.json").write_text(json.dumps(call))
+        (tmp_path / "calls" / ".a.json").rename(tmp_path / "calls" / "a.json")
+        await until("event dr-1")
+        async with asyncio.timeout(30.0):
+            while abs(bench.grid_kw() - (before_kw - 1.0)) > 0.15:
+                await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        out, err = await process.communicate()
+        assert process.returncode == 0, err.decode()
+        assert out.decode().splitlines()[-1] == "handed back"
+        assert (bench.battery_kw, bench.capped, bench.asleep) == (0.0, 0, 0)
+    verdict = verify(tmp_path / "audit", KEY.verify_key)
+    assert verdict.ok
+    assert verdict.unsigned == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"site": "nowhere"}, "site: got 'nowhere'"),
+        ({"devices": "gone.json"}, "gone.json: (file)"),
+        ({}, "router: got nothing"),
+        ({"surprise": 1}, "surprise"),
+        ({"cycle_s": 0.0}, "cycle_s"),
+        ({"sources": "gone.json"}, "gone.json: (file)"),
+        ({"audit": {"folder": "audit", "key": "gone.key"}}, "gone.key: (file)"),
+        ({"metrics": {"host": "203.0.113.1", "port": 1}}, "metrics: got '203.0.113.1:1'"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    (tmp_path / "devices.json").write_text('{"kind": "devices", "name": "bench"}')
+    result = CliRunner().invoke(main, ["run", str(write_run(tmp_path, **changes))])
+    assert result.exit_code == 2
+    assert said in result.output
+    assert result.output.count("\n") == 1
