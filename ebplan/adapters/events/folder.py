@@ -105,7 +105,7 @@ class FolderSource:
             folder.mkdir(parents=True, exist_ok=True)
         now: dict[str, tuple[int, int]] = {}
         for path in sorted(self.path.glob("*.json")):
-            if path.name.startswith(".") or not path.is_file():
+            if path.name.startswith(".") or path.is_symlink() or not path.is_file():
                 continue
             try:
                 stat = path.stat()
