@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ebplan.audit.line import Kind
-from ebplan.audit.log import AuditLog
+from ebplan.audit.line import Kind, canonical
+from ebplan.audit.log import AuditHealth, AuditLog
 from ebplan.document import Document, Part, Positive, Timestamp
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class Window(Part):
 class Journal:
     """The records of one control loop.
 
+    A body that is too long for a line, or holds what JSON has no word for, is kept beside the log
+    and named by the record.
+
     Args:
         log: where they are written.
         who: who acts, e.g. ``controller`` or a person's name.
@@ -67,6 +70,11 @@ class Journal:
 
     def __init__(self, log: AuditLog, who: str = "controller") -> None:
         self._log, self._who = log, who
+
+    @property
+    def health(self) -> AuditHealth:
+        """How the log is now."""
+        return self._log.health
 
     def event(self, taken: Taken) -> None:
         """Record what became of a call of the grid."""
@@ -81,9 +89,18 @@ class Journal:
         )
 
     def decision(
-        self, plan: Plan, *, at: datetime, why: str, problem: Problem | None = None
+        self,
+        plan: Plan,
+        *,
+        at: datetime,
+        why: str,
+        problem: Problem | None = None,
+        dry_run: bool = False,
     ) -> None:
-        """Record a plan that is followed from ``at`` on, and why it was made."""
+        """Record a plan that is followed from ``at`` on, and why it was made.
+
+        In a dry run it is followed in nothing but name, and the record says so.
+        """
         documents = {"plan": self._keep(plan)}
         if problem is not None:
             documents["problem"] = self._keep(problem)
@@ -91,6 +108,7 @@ class Journal:
             "decision",
             at=at.isoformat(),
             why=why,
+            dry_run=True if dry_run else None,
             event=plan.event_id,
             status=plan.status,
             objective=plan.objective,
@@ -130,7 +148,23 @@ class Journal:
         return self._log.attach(document.to_json().encode())
 
     def _write(self, kind: Kind, **body: Any) -> None:
-        self._log.record(kind, {"by": self._who, **_without_none(body)})
+        told = {"by": self._who, **_without_none(body)}
+        try:
+            self._log.record(kind, told)
+        except ValueError as error:
+            self._log.record(kind, self._beside(told, error))
+
+    def _beside(self, told: Mapping[str, Any], why: ValueError) -> dict[str, Any]:
+        """Keep a body that no line takes beside the log; return one that names it."""
+        try:
+            content = canonical(told)
+        except ValueError:  # JSON has no word for it: in Python's words
+            content = repr(told).encode(errors="backslashreplace")
+        return {
+            "by": self._who,
+            "kept_beside": str(why)[:1000].encode("ascii", "backslashreplace").decode(),
+            "documents": {"body": self._log.attach(content), **told.get("documents", {})},
+        }
 
 
 def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,8 +172,14 @@ def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Say an infinite number in words: JSON has none, and a limit may be open."""
-    return str(value) if isinstance(value, float) and not isfinite(value) else value
+    """Say an infinite number in words, however deep: JSON has none, and a limit may be open."""
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
 
 
 def _plain(value: Any) -> Any:
