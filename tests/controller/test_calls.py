@@ -60,3 +60,22 @@ def test_of_two_calls_the_later_one_is_answered_and_then_the_other_again() -> No
     assert turn.passed_over == (long,)
     assert calls.turn((long, short), at(12.0)) == (None, None, ())
     assert calls.turn((long, short), at(20.0)).begins == long
+
+
+def test_a_turn_that_could_not_be_carried_out_is_said_again() -> None:
+    calls, one, more = Calls(), event("one", 0.0, 20.0), event("one", 0.0, 20.0, delta_kw=-2.0)
+    assert calls.turn((one,), at(1.0)).begins == one
+    calls.put_back()
+    assert calls.running is None
+    assert calls.turn((one,), at(2.0)).begins == one
+    assert calls.turn((more,), at(3.0)).begins == more
+    calls.put_back()
+    assert calls.running == one
+    assert calls.turn((more,), at(4.0)).begins == more
+    assert calls.turn((), at(5.0)).taken_back == more
+    calls.put_back()
+    assert calls.turn((), at(6.0)).taken_back == more
+    calls.turn((one,), at(7.0))
+    calls.turn((), at(20.0))
+    calls.put_back()
+    assert calls.running is None
