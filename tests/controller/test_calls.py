@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.inbox import Inbox
 from ebplan.controller.calls import Calls
 from ebplan.event import Event
 
@@ -79,3 +81,20 @@ def test_a_turn_that_could_not_be_carried_out_is_said_again() -> None:
     calls.turn((), at(20.0))
     calls.put_back()
     assert calls.running is None
+
+
+def test_who_subscribes_hears_of_changes_alone_and_until_the_end() -> None:
+    inbox, heard = Inbox(now=lambda: NOON), []
+
+    def broken() -> None:
+        raise RuntimeError("no")
+
+    inbox.subscribe(broken)
+    end = inbox.subscribe(lambda: heard.append(len(inbox.events())))
+    call = GridEvent(source="a", uid="1", received=NOON, events=(event("one", 0.0, 60.0),))
+    for message in (call, call, call.model_copy(update={"revision": 1, "cancelled": True})):
+        inbox.take(message)
+    assert heard == [1, 0]
+    end()
+    inbox.take(call.model_copy(update={"revision": 2}))
+    assert heard == [1, 0]
