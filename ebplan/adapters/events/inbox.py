@@ -108,6 +108,7 @@ class Inbox:
                 allowed="a clock whose times have a zone",
                 remedy="use datetime.now(UTC)",
             )
+        self._subscribed: list[Callable[[], None]] = []
         self._calls: dict[Key, GridEvent] = {}
         if path is not None and path.exists():
             kept = InboxFile.parse(read_json(path), file=str(path))
@@ -117,6 +118,11 @@ class Inbox:
     def calls(self) -> Mapping[Key, GridEvent]:
         """Every call that is remembered, taken-back ones included."""
         return self._calls
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` after each message that changed something; return what ends that."""
+        self._subscribed.append(changed)
+        return lambda: self._subscribed.remove(changed)
 
     def take(self, message: GridEvent) -> Taken:
         """Take a message, and say what it changed. A change is on disk before this returns.
@@ -229,6 +235,12 @@ class Inbox:
                 self._listen(taken)
             except Exception:
                 log.exception("what became of a message could not be told: %s", taken)
+        if taken.outcome in CHANGES:
+            for changed in tuple(self._subscribed):
+                try:
+                    changed()
+                except Exception:
+                    log.exception("a change could not be told: %s", taken)
 
 
 def _own_id(wanted: str, key: Key, owners: dict[str, tuple[Key, str]]) -> str:
