@@ -6,14 +6,12 @@ import asyncio
 import logging
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 
 if TYPE_CHECKING:
     from ebplan.adapters.devices import DevicesSpec
@@ -107,17 +105,6 @@ def _spec(file: Path) -> DevicesSpec:
     return DevicesSpec.parse(read_data(file), file=str(file))
 
 
-@contextmanager
-def _named(file: Path) -> Iterator[None]:
-    """Name the file in errors about it."""
-    from ebplan.errors import InputError
-
-    try:
-        yield
-    except InputError as error:
-        raise error.in_file(str(file)) from None
-
-
 def _hush() -> None:
     """Let libraries not write between our lines: what they see, our answers say."""
     for name in ("pymodbus", "pymodbus.logging", "redfish", "asyncio"):
@@ -131,7 +118,7 @@ async def _try_battery(
     from ebplan.adapters.modbus.commissioning import Commissioning
     from ebplan.adapters.open_devices import open_battery, open_meter
 
-    with _named(file):
+    with named(file):
         battery = open_battery(spec, folder=file.parent)
         meter = open_meter(spec, folder=file.parent)
     try:
@@ -150,17 +137,17 @@ async def _look(spec: DevicesSpec, file: Path) -> bool:
     from ebplan.adapters.modbus.driven import DrivenBattery
     from ebplan.adapters.open_devices import open_devices
 
-    with _named(file):
+    with named(file):
         devices = open_devices(spec, folder=file.parent)
-    named = {**devices.readable(), **devices.node_meters()}
+    read = {**devices.readable(), **devices.node_meters()}
     try:
-        readings = await asyncio.gather(*(device.read() for device in named.values()))
+        readings = await asyncio.gather(*(device.read() for device in read.values()))
         told = (
             await devices.battery.why_not() if isinstance(devices.battery, DrivenBattery) else None
         )
     finally:
         await devices.close()
-    for name, reading in zip(named, readings, strict=True):
+    for name, reading in zip(read, readings, strict=True):
         if isinstance(reading, Unreachable):
             click.secho(f"  {name:16s} {reading.why}", fg="red")
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 
 if TYPE_CHECKING:
     from ebplan.adapters.events.inbox import Inbox, Taken
@@ -35,14 +35,11 @@ def listen(file: Path, as_json: bool, seconds: float | None) -> None:
 
     from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
     from ebplan.document import read_data
-    from ebplan.errors import InputError
 
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     spec = EventSourcesSpec.parse(read_data(file), file=str(file))
-    try:
+    with named(file):
         sources = open_sources(spec, folder=file.parent)
-    except InputError as error:
-        raise error.in_file(str(file)) from None
     inbox = open_inbox(
         spec,
         folder=file.parent,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 
 if TYPE_CHECKING:
     from ebplan.adapters.events.inbox import Inbox
@@ -22,13 +22,19 @@ if TYPE_CHECKING:
     from ebplan.controller.run_spec import RunSpec
 
 FILE = click.Path(path_type=Path)
+REFUSED = 5
+"""Exit code: a device was not handed back; it goes to its safe state when its lease ends."""
 SAY_EVERY = 10
 """Cycles between two lines where nobody looks at a screen and nothing changes."""
 
 
 @click.command("run")
 @click.argument("file", type=FILE)
-@click.option("--dry-run", is_flag=True, help="Read and plan, and tell no device anything.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Read and plan, and tell no device anything. Calls are taken and recorded all the same.",
+)
 @click.option(
     "--for", "seconds", type=click.FloatRange(min=0.0, min_open=True), help="End after so long, s."
 )
@@ -55,10 +61,15 @@ def run(file: Path, dry_run: bool, seconds: float | None, plain: bool) -> None:
         from ebplan.report.live import live_view
 
         with Live(refresh_per_second=4) as live:
-            asyncio.run(_run(spec, file, dry_run, seconds, lambda s: live.update(live_view(s))))
+            kept = asyncio.run(
+                _run(spec, file, dry_run, seconds, lambda s: live.update(live_view(s)))
+            )
     else:
-        asyncio.run(_run(spec, file, dry_run, seconds, _lines()))
-    click.echo("nothing was told" if dry_run else "handed back")
+        kept = asyncio.run(_run(spec, file, dry_run, seconds, _lines()))
+    for line in kept:
+        click.secho(f"not handed back: {line}", fg="red", err=True)
+    click.echo("nothing was told" if dry_run else f"handed back{', in part' if kept else ''}")
+    sys.exit(REFUSED if kept else 0)
 
 
 def _lines() -> Callable[[Status], None]:
@@ -82,7 +93,9 @@ async def _run(
     dry_run: bool,
     seconds: float | None,
     show: Callable[[Status], None],
-) -> None:
+) -> list[str]:
+    """Run the site; return what was not handed back, a line each."""
+    from ebplan.adapters.answers import Applied, AppliedInPart
     from ebplan.adapters.devices import DevicesSpec
     from ebplan.adapters.events.inbox import Inbox
     from ebplan.adapters.open_devices import declared_droop, open_devices
@@ -92,7 +105,8 @@ async def _run(
     from ebplan.planner import Planner
 
     folder = file.parent
-    site = load_site(spec.site, folder=folder)
+    with named(file):
+        site = load_site(spec.site, folder=folder)
     devices_file = folder / spec.devices
     declared = DevicesSpec.parse(read_data(devices_file), file=str(devices_file))
     async with AsyncExitStack() as stack:
@@ -133,6 +147,11 @@ async def _run(
         for task in done:
             if not task.cancelled():
                 task.result()
+        return [
+            str(answer)
+            for answer in controller.released.values()
+            if not isinstance(answer, Applied | AppliedInPart)
+        ]
 
 
 def _journal(spec: RunSpec, folder: Path, stack: AsyncExitStack) -> Journal | None:
@@ -165,7 +184,8 @@ def _sources(
 
     path = folder / str(spec.sources)
     declared = EventSourcesSpec.parse(read_data(path), file=str(path))
-    sources = open_sources(declared, folder=path.parent)
+    with named(path):
+        sources = open_sources(declared, folder=path.parent)
     listen = None if journal is None else journal.event
     inbox = open_inbox(declared, folder=path.parent, listen=listen)
     return partial(run_sources, sources, inbox), inbox
@@ -185,7 +205,7 @@ async def _metrics(spec: RunSpec, stack: AsyncExitStack) -> Callable[[Status], N
         await stack.enter_async_context(page.served(address.host, address.port))
     except OSError as error:
         raise InputError(
-            field="metrics",
+            field="metrics.port",
             value=f"{address.host}:{address.port}",
             allowed="an address of this machine that is free",
             remedy=f"choose another one ({error.strerror})",

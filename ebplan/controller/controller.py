@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ebplan.adapters.answers import Applied, AppliedInPart
+from ebplan.adapters.answers import Answer, Applied, AppliedInPart
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.lease import LeaseKeeper
@@ -138,6 +138,8 @@ class Controller:
         """Why the planner's plan cannot be carried out, where that is so."""
         self._changed = asyncio.Event()
         """The inbox has changed since the last cycle began."""
+        self.released: Mapping[str, Answer] = {}
+        """What each device answered when it was handed back."""
         self.status = Status()
         """What it is doing."""
 
@@ -168,7 +170,8 @@ class Controller:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         await self._stop_following()
-        for answer in (await self._keeper.release()).values():
+        self.released = await self._keeper.release()
+        for answer in self.released.values():
             self._recording.answer(answer)
 
     # --- the cycle -------------------------------------------------------------------------------
@@ -208,6 +211,8 @@ class Controller:
         if self._senses.knows_the_load:
             await self._plan(sensed, found)
             self._arm()
+        elif self.status.cycles > 1:
+            found["no_plan", ""] = "the load is not known: the router was not read twice"
         if (plan := self.status.plan) is not None:
             self.status.step = _step_at(plan, (sensed.state.at - plan.start).total_seconds())
         if (took_s := self._clock.now_s() - began_s) > self._cycle_s:

@@ -41,7 +41,7 @@ def numbers(status: Status) -> Numbers:
         "grid_kw": {(): None if state is None or state.grid is None else state.grid.kw},
         "grid_planned_kw": {(): None if step is None else step.grid_kw},
         "target_kw": {(): 0.0 if step is None else step.target_kw},
-        "battery_kw": {(): None if state is None else state.battery_kw},
+        "battery_kw": {(): None if sensed is None else sensed.battery_kw},
         "soc": {(): None if state is None else state.soc},
         "frequency_hz": {(): None if sensed is None else sensed.frequency_hz},
         "pool_kw": {(name,): pool.power_kw for name, pool in pools.items()},

@@ -118,7 +118,7 @@ class Recording:
                     grid_kw=None if state.grid is None else state.grid.kw,
                     target_kw=None if asked is None else asked.target_kw,
                     baseline_kw=None if asked is None else asked.baseline_kw,
-                    battery_kw=state.battery_kw,
+                    battery_kw=sensed.battery_kw,
                     soc=state.soc,
                     frequency_hz=sensed.frequency_hz,
                     pool_kw={

@@ -39,6 +39,8 @@ class Sensed:
 
     state: State
     """What is planned from."""
+    battery_kw: float | None
+    """Battery power; > 0 discharges. None where the battery does not answer."""
     silent: Mapping[str, str]
     """Why each device did not answer that did not."""
     took_s: float
@@ -112,6 +114,7 @@ class Senses:
         seen_hz = [r.frequency_hz for r in (meter, battery) if r is not None]
         return Sensed(
             state=state,
+            battery_kw=None if battery is None else battery.battery_kw,
             silent=silent,
             took_s=now_s - began_s,
             frequency_hz=next((hz for hz in seen_hz if hz is not None), None),

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ebplan.controller.controller import Status
+from ebplan.controller.sensing import Sensed
 
 
 def live_view(status: Status) -> RenderableType:
@@ -26,7 +27,7 @@ def live_view(status: Status) -> RenderableType:
     hz = "-" if sensed.frequency_hz is None else f"{sensed.frequency_hz:.3f} Hz"
     power.add_row("drawn", drawn, "planned", wanted)
     power.add_row("asked", asked, "frequency", hz)
-    power.add_row("battery", f"{state.battery_kw:+.2f} kW", "charge", soc)
+    power.add_row("battery", _battery(sensed), "charge", soc)
     pools = Table(box=None, padding=(0, 2), header_style="dim")
     for head in ("pool", "active", "drained", "asleep", "on the way", "lost", "kW", "req/s"):
         pools.add_column(head, justify="left" if head == "pool" else "right")
@@ -61,8 +62,12 @@ def one_line(status: Status) -> str:
     wrong = "".join(f"; {one}" for one in status.degradations)
     return _printable(
         f"{state.at.isoformat(timespec='seconds')} drawn {drawn} (planned {wanted}), "
-        f"battery {state.battery_kw:+.2f} kW, event {event}{wrong}"
+        f"battery {_battery(sensed)}, event {event}{wrong}"
     )
+
+
+def _battery(sensed: Sensed) -> str:
+    return "silent" if sensed.battery_kw is None else f"{sensed.battery_kw:+.2f} kW"
 
 
 def _printable(text: str) -> str:

@@ -98,14 +98,14 @@ async def test_a_site_is_run_and_handed_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"site": "nowhere"}, "site: got 'nowhere'"),
+        ({"site": "nowhere"}, "run.json: site: got 'nowhere'"),
         ({"devices": "gone.json"}, "gone.json: (file)"),
         ({}, "router: got nothing"),
         ({"surprise": 1}, "surprise"),
         ({"cycle_s": 0.0}, "cycle_s"),
         ({"sources": "gone.json"}, "gone.json: (file)"),
         ({"audit": {"folder": "audit", "key": "gone.key"}}, "gone.key: (file)"),
-        ({"metrics": {"host": "203.0.113.1", "port": 1}}, "metrics: got '203.0.113.1:1'"),
+        ({"metrics": {"host": "203.0.113.1", "port": 1}}, "metrics.port: got '203.0.113.1:1'"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, changes: dict[str, object], said: str) -> None:
@@ -114,3 +114,46 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, changes: dict[str, object], sa
     assert result.exit_code == 2
     assert said in result.output
     assert result.output.count("\n") == 1
+
+
+def test_what_could_not_be_handed_back_is_said(tmp_path: Path) -> None:
+    """A site whose devices are all silent: nobody is told that it was handed back."""
+    engines = {
+        f"llama-{n}": {
+            "driver": "vllm",
+            "pool": "llama70b",
+            "url": f"http://127.0.0.1:{9 + n}",
+            "server": f"llama-{n}",
+            "node": "node1",
+            "gpus": [2 * n, 2 * n + 1],
+        }
+        for n in range(4)
+    }
+    router = {
+        "kind": "router",
+        "name": "silent",
+        "listen": "127.0.0.1:1",
+        "socket": str(tmp_path / "admin.sock"),
+        "directory": str(tmp_path),
+        "pools": {"llama70b": {"servers": {n: {"address": "127.0.0.1:1"} for n in engines}}},
+        "classes": {"interactive": {"pool": "llama70b", "protected": True}},
+        "default_class": "interactive",
+    }
+    (tmp_path / "router.json").write_text(json.dumps(router))
+    devices = {
+        "kind": "devices",
+        "name": "silent",
+        "router": {"driver": "haproxy", "config": "router.json"},
+        "nodes": {
+            "node1": {"driver": "capd", "socket": str(tmp_path / "none"), "cap_low_w": 300.0}
+        },
+        "engines": engines,
+    }
+    (tmp_path / "devices.json").write_text(json.dumps(devices))
+    file = write_run(tmp_path)
+    result = CliRunner().invoke(main, ["run", str(file), "--for", "2.5"])
+    assert result.exit_code == 5, result.output
+    assert "handed back, in part" in result.output
+    assert "not handed back: " in result.output
+    assert "no_plan: the load is not known" in result.output
+    assert "battery silent" in result.output

@@ -31,7 +31,7 @@ def status(**changes: object) -> Status:
     )
     given = {
         "cycles": 12,
-        "sensed": Sensed(state, {}, 0.01, 49.98),
+        "sensed": Sensed(state, 0.98, {}, 0.01, 49.98),
         "plan": plan,
         "step": plan.steps[3],
         "event": case.event,
@@ -61,7 +61,7 @@ def test_the_view_says_what_is_drawn_planned_and_wrong() -> None:
 
 def test_what_is_not_known_is_not_made_up() -> None:
     state = State(at=datetime(2026, 11, 26, 12, tzinfo=UTC), pools={})
-    view = shown(status(sensed=Sensed(state, {}, 0.01, None), plan=None, step=None))
+    view = shown(status(sensed=Sensed(state, None, {}, 0.01, None), plan=None, step=None))
     assert "silent" in view
     assert "no plan yet" in view
     assert shown(Status()).strip() == "reading the devices ..."
