@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test test-adapters adapter-tools audit-tools check lint types layers bench options comparison wear validate measured-event reliability models docs clean
+.PHONY: solve test test-adapters adapter-tools audit-tools check lint types layers bench options comparison wear validate measured-event reliability twin models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -71,6 +71,12 @@ reliability: adapter-tools
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md
 	$(BIN)/python -m benchmarks.faults --write docs/reliability.md
 	$(BIN)/python -m benchmarks.kills --write docs/reliability.md
+
+# the request-level plant against the whitepaper, recorded traffic, speed; two minutes
+twin: $(READY)
+	$(BIN)/python -m benchmarks.twin --write docs/twin.md
+	$(BIN)/python -m benchmarks.twin_traces --write docs/twin.md
+	$(BIN)/python -m benchmarks.plants --write docs/twin.md
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

@@ -216,6 +216,8 @@ def _verify_folder(
         click.echo(f"  {fault}")
     if verdict.more_faults:
         click.echo(f"  and {verdict.more_faults} more")
+    for remark in verdict.remarks:
+        click.echo(f"  note: {remark}")
     for size, at in verdict.stamps.items():
         click.echo(f"  the first {size} records were there at {at.isoformat()}")
     if not elsewhere:

@@ -33,6 +33,9 @@ def verify(folder, published):
     signers, signed = [read_key(published)], None  # who signs: one key; at a change the next, too
     for file in files:
         notes = read_notes(file.with_suffix(".checkpoints"))
+        with at(file):
+            begun = int(file.stem) in (0, *(covers for covers, _, _ in notes))
+            require(begun, "no checkpoint of the records before it")
         with file.open("rb") as lines:
             for number, line in enumerate(chain([None], lines)):  # None: before all lines
                 if line is not None:
@@ -47,8 +50,6 @@ def verify(folder, published):
                     with at(where):
                         check_note(note, origin, root_of(tree), signers)
                     signers, signed = signers[-1:], size
-                with at(file):
-                    require(signed or not first, "no checkpoint of the records before it")
         for covers, where, _ in notes:
             with at(where):
                 raise ValueError(f"it covers {covers} records; up to here there are {size}")

@@ -33,8 +33,8 @@ def a_log(folder: Path) -> Path:
     copies = folder.with_name("copies")
     with AuditLog(folder, KEY, segment_bytes=SEGMENT_BYTES, copy_to=copies) as log:
         for n in range(200):
-            named = {"documents": {"plan": log.attach(b"plan %d" % n)}} if n % 50 == 0 else {}
-            log.record("decision", {"n": n, "asked": n / 7, **named})
+            named = {"plan": b"plan %d" % n} if n % 50 == 0 else {}
+            log.record("decision", {"n": n, "asked": n / 7}, named)
             if n % 20 == 19:
                 log.seal()
             if n == 100:

@@ -75,12 +75,11 @@ def kill_once(folder: Path, key_file: Path, rng: random.Random) -> Left:
         kept = log.health.records - 1  # less what it says of being opened
     opened = _opened(folder)
     verdict = verify(folder, key.verify_key)
-    aside = opened.get("set_aside") or {}
     return Left(
         how="power lost" if power else "killed",
         records=kept,
         unsigned=opened.get("unsigned", 0),
-        set_aside_bytes=aside.get("bytes", 0),
+        set_aside_bytes=sum(part["bytes"] for part in opened.get("set_aside", [])),
         promised=promised,
         ok=ok and verdict.ok and verdict.unsigned == 0 and kept >= promised,
     )

@@ -58,7 +58,7 @@ def segments(folder: Path) -> list[Segment]:
         InputError: the folder cannot be read.
     """
     try:
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise InputError(
             field="(folder)",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from ebplan.audit.line import Kind
-from ebplan.audit.log import AuditLog
+from ebplan.audit.log import LONGEST_DOCUMENT_BYTES, AuditLog
 from ebplan.document import Document, Part, Positive, Timestamp
 
 if TYPE_CHECKING:
@@ -77,16 +77,16 @@ class Journal:
             uid=call.uid,
             revision=call.revision,
             outcome=taken.outcome,
-            documents={"call": self._keep(call)},
+            documents={"call": _document(call)},
         )
 
     def decision(
         self, plan: Plan, *, at: datetime, why: str, problem: Problem | None = None
     ) -> None:
         """Record a plan that is followed from ``at`` on, and why it was made."""
-        documents = {"plan": self._keep(plan)}
+        documents = {"plan": _document(plan)}
         if problem is not None:
-            documents["problem"] = self._keep(problem)
+            documents["problem"] = _document(problem)
         self._write(
             "decision",
             at=at.isoformat(),
@@ -116,7 +116,7 @@ class Journal:
 
     def model(self, name: str, content: bytes, *, why: str) -> None:
         """Record the version of a model that is used from here on."""
-        self._write("model", name=name, why=why, documents={"model": self._log.attach(content)})
+        self._write("model", name=name, why=why, documents={"model": content})
 
     def alarm(self, what: str, **more: Any) -> None:
         """Record a degradation, by its name."""
@@ -126,11 +126,23 @@ class Journal:
         """Record anything else."""
         self._write("note", what=what, **more)
 
-    def _keep(self, document: Document) -> str:
-        return self._log.attach(document.to_json().encode())
+    def _write(
+        self, kind: Kind, *, documents: Mapping[str, bytes] | None = None, **body: Any
+    ) -> None:
+        """Record; what is too long for a record becomes a document of it.
 
-    def _write(self, kind: Kind, **body: Any) -> None:
-        self._log.record(kind, {"by": self._who, **_without_none(body)})
+        A control loop does not end over what cannot be written: what was refused is written.
+        """
+        said = {"by": self._who, **_without_none(body)}
+        try:
+            self._log.record(kind, said, documents or {})
+        except ValueError as error:
+            kept = {"body": repr(said).encode()[:LONGEST_DOCUMENT_BYTES]}
+            self._log.record(kind, {"by": self._who, "why_apart": str(error)}, kept)
+
+
+def _document(document: Document) -> bytes:
+    return document.to_json().encode()
 
 
 def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,8 +150,14 @@ def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Say an infinite number in words: JSON has none, and a limit may be open."""
-    return str(value) if isinstance(value, float) and not isfinite(value) else value
+    """Say infinite numbers in words, wherever they are: JSON has none, and a limit may be open."""
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -91,6 +91,6 @@ def read_line(line: bytes) -> Record | None:
             return None
         if stamp(at).decode() != data["time"]:
             return None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None
     return Record(data["seq"], at, data["kind"], data["body"], data["prev"])

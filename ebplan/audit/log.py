@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from ebplan import __version__
@@ -29,6 +30,8 @@ from ebplan.errors import InputError
 
 MOST_WAITING_BYTES = 64 * 2**20
 """So much may wait for the disk."""
+LONGEST_DOCUMENT_BYTES = 16 * 2**20
+"""A longer document is not kept."""
 LONGEST_BODY_BYTES = 64 * 2**10
 """A longer body belongs in a document that the record names."""
 RETRY_S = 1.0
@@ -57,11 +60,8 @@ class _Line(NamedTuple):
     kind: str
     body: bytes
     time: bytes
-
-
-class _Document(NamedTuple):
-    digest: str
-    body: bytes
+    documents: tuple[tuple[str, bytes], ...] = ()
+    """What it names, by SHA-256: kept with it or not at all."""
 
 
 class _KeyChange(NamedTuple):
@@ -77,7 +77,7 @@ class _Sealing(NamedTuple):
     body: bytes = b""
 
 
-_Item = _Line | _Document | _KeyChange | _Sealing
+_Item = _Line | _KeyChange | _Sealing
 
 
 class AuditLog:
@@ -137,38 +137,50 @@ class AuditLog:
         self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
         self._thread.start()
 
-    def record(self, kind: Kind, body: Mapping[str, Any]) -> None:
+    def record(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        documents: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         """Put a record in the queue; this never waits for the disk.
 
         Args:
             kind: what it is about.
             body: what it says, in what JSON can say; copied at once.
+            documents: what is kept beside the log and named by its SHA-256 in the body's
+                ``documents``, by name.
 
         Raises:
             ValueError: it holds what JSON has no word for, or is too long for a line.
         """
-        raw = canonical(body)
+        named = {name: sha256(content).hexdigest() for name, content in documents.items()}
+        raw = canonical({**body, "documents": named} if named else body)
         if len(raw) > LONGEST_BODY_BYTES:
-            raise ValueError(f"a body of {len(raw)} bytes belongs in a document: see attach")
-        self._put(_Line(kind, raw, stamp(self._now())))
+            raise ValueError(f"a body of {len(raw)} bytes belongs in a document")
+        for name, content in documents.items():
+            if len(content) > LONGEST_DOCUMENT_BYTES:
+                raise ValueError(f"{name} of {len(content)} bytes is too long to be kept")
+        kept = tuple((named[name], content) for name, content in documents.items())
+        self._put(_Line(kind, raw, stamp(self._now()), kept))
 
-    def attach(self, content: bytes) -> str:
-        """Keep a document beside the log; return the SHA-256 (hex) by which records name it."""
-        digest = sha256(content).hexdigest()
-        self._put(_Document(digest, content))
-        return digest
+    def change_key(self, key: SigningKey, why: str = "") -> bool:
+        """Sign with another key from here on; the next checkpoint is signed with both.
 
-    def change_key(self, key: SigningKey, why: str = "") -> None:
-        """Sign with another key from here on; the next checkpoint is signed with both."""
+        Returns:
+            Whether it is signed for.
+        """
         was, new = self._pen.key.verify_key, key.verify_key
         body = canonical({"key": str(new), "was": str(was), "why": why})
         self._put(_KeyChange(key, body, stamp(self._now())))
-        self.seal()
+        return self.seal()
 
     def seal(self, timeout_s: float = 10.0) -> bool:
         """Wait until all records so far are signed for, and return whether they are."""
         sealing = _Sealing(threading.Event())
         self._put(sealing)
+        if not self._thread.is_alive():
+            return False
         return sealing.done.wait(timeout_s) and self._fault is None
 
     @property
@@ -205,12 +217,12 @@ class AuditLog:
 
     def _put(self, item: _Item) -> None:
         with self._counting:
-            if item.body and self._waiting_bytes + len(item.body) > MOST_WAITING_BYTES:
+            if item.body and self._waiting_bytes + _length(item) > MOST_WAITING_BYTES:
                 self._lost_to = stamp(self._now())
                 self._lost_from = self._lost_from or self._lost_to
                 self._lost += 1
                 return
-            self._waiting_bytes += len(item.body)
+            self._waiting_bytes += _length(item)
             self._waiting.append(item)
         self._wake.set()
 
@@ -249,7 +261,7 @@ class AuditLog:
             self._write(item)
             with self._counting:
                 self._waiting.popleft()
-                self._waiting_bytes -= len(item.body)
+                self._waiting_bytes -= _length(item)
             if self._lost > self._told_lost and self._waiting_bytes < MOST_WAITING_BYTES // 2:
                 self._tell_lost()
             if self._until_due_s() == 0.0:
@@ -262,11 +274,11 @@ class AuditLog:
         """Write one item; where that fails nothing of it is written."""
         match item:
             case _Line():
+                for digest, content in item.documents:
+                    self._pen.keep(digest, content)
                 self._pen.write(item.kind, item.body, item.time)
                 if self._first_unsigned_s is None:
                     self._first_unsigned_s = monotonic()
-            case _Document():
-                self._pen.keep(item.digest, item.body)
             case _KeyChange():
                 self._seal()
                 self._pen.write("key", item.body, item.time)
@@ -294,6 +306,12 @@ class AuditLog:
     def _seal(self) -> None:
         self._pen.seal()
         self._first_unsigned_s = None
+
+
+def _length(item: _Item) -> int:
+    """Return how much memory an item holds, about."""
+    documents = item.documents if isinstance(item, _Line) else ()
+    return len(item.body) + sum(len(content) for _, content in documents)
 
 
 def _lock(folder: Path) -> int:

@@ -42,7 +42,7 @@ class Pen:
         """Who signs from the next checkpoint on, together with ``key`` there."""
         self.broken = False
         """Whether the disk failed to keep what it had taken: nothing more is signed for."""
-        self._reopened = reopen(folder, key.verify_key)
+        self._reopened = reopen(folder, key.verify_key, kept_elsewhere(copy_to))
         head = self._reopened
         self._tree = Tree() if head is None else head.tree
         self._prev = NOTHING_BEFORE if head is None else head.prev
@@ -50,6 +50,7 @@ class Pen:
         """Records under a checkpoint on the disk."""
         self.origin = key.verify_key.name if head is None else head.origin
         """Name of the log: that of its first key."""
+        self._copy_is_whole = False
         self.copy_fault: str | None = None
         """What is wrong with the file of copies."""
         self._lines, self._length, self._buffer = -1, 0, bytearray()
@@ -67,7 +68,8 @@ class Pen:
         if head is None:
             self._begin(segment_at(self._folder, 0), time, body)
         else:
-            self._files(head.segment)
+            self._lines, self._notes = _files(head.segment)
+            self._length = os.fstat(self._lines).st_size
             if not head.clean:
                 body["what"] = "recovered"
                 body["unsigned"] = head.tree.size - head.signed
@@ -151,12 +153,21 @@ class Pen:
 
     def _begin(self, segment: Segment, time: bytes, body: dict[str, object]) -> None:
         """Begin a segment with what is needed to verify it without those before."""
+        lines, notes = _files(segment)
+        try:
+            # what a try before this one left: nothing of it was signed for
+            os.ftruncate(lines, 0)
+            os.ftruncate(notes, 0)
+            if segment.first:
+                before = note.sign(self.origin, self.size, self._tree.root(), [self.key])
+                _append(notes, before.to_text())
+            sync_folder(self._folder)
+        except OSError:
+            os.close(lines)
+            os.close(notes)
+            raise
         self.close()
-        self._files(segment)
-        sync_folder(self._folder)
-        if segment.first and os.fstat(self._notes).st_size == 0:
-            before = note.sign(self.origin, self.size, self._tree.root(), [self.key])
-            self._add_note(before.to_text())
+        self._lines, self._notes, self._length = lines, notes, 0
         body |= {
             "key": str(self.key.verify_key),
             "log": self.origin,
@@ -164,20 +175,11 @@ class Pen:
         }
         self.write("log", canonical(body), time)
 
-    def _files(self, segment: Segment) -> None:
-        flags = os.O_RDWR | os.O_CREAT
-        self._lines = os.open(segment.path, flags, 0o644)
-        self._notes = os.open(segment.checkpoints, flags | os.O_APPEND, 0o644)
-        self._length = os.fstat(self._lines).st_size
-
     def _add_note(self, text: str) -> None:
-        length = os.fstat(self._notes).st_size
-        raw = (text if length == 0 else "\n" + text).encode()
         try:
-            os.write(self._notes, raw)
-            os.fsync(self._notes)
-        except OSError:
-            os.ftruncate(self._notes, length)
+            _append(self._notes, text)
+        except _NotSynced:
+            self.broken = True
             raise
         if self._copy_to is not None:
             self._copy(self._copy_to, text)
@@ -185,8 +187,71 @@ class Pen:
     def _copy(self, path: Path, text: str) -> None:
         """Copy a checkpoint; where that fails the log goes on, and its health says so."""
         try:
-            with path.open("ab") as stream:
-                stream.write((text if stream.tell() == 0 else "\n" + text).encode())
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                if self._copy_is_whole:
+                    os.lseek(handle, 0, os.SEEK_END)
+                else:
+                    os.ftruncate(handle, whole_length(os.read(handle, os.fstat(handle).st_size)))
+                self._copy_is_whole = False
+                _append(handle, text)
+                self._copy_is_whole = True
+            finally:
+                os.close(handle)
             self.copy_fault = None
         except OSError as error:
             self.copy_fault = f"{path}: {error.strerror}"
+
+
+class _NotSynced(OSError):
+    """What the system held may be gone, and it will not say so again."""
+
+
+def kept_elsewhere(path: Path | None) -> list[note.Checkpoint]:
+    """Return the checkpoints of a file of copies, as far as they are whole."""
+    if path is None or not path.is_file():
+        return []
+    text = path.read_bytes().decode(errors="replace")
+    return [c for _, found in note.split(text) if (c := note.parse(found)) is not None]
+
+
+def whole_length(raw: bytes) -> int:
+    """Return how many bytes of a file of notes are whole notes, from its beginning on."""
+    notes: list[str] = []
+    for _, text in note.split(raw.decode(errors="replace")):
+        if note.parse(text) is None:
+            break
+        notes.append(text)
+    return len(note.join(notes).encode())
+
+
+def _files(segment: Segment) -> tuple[int, int]:
+    """Open the files of a segment: records and checkpoints."""
+    lines = os.open(segment.path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        return lines, os.open(segment.checkpoints, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError:
+        os.close(lines)
+        raise
+
+
+def _append(handle: int, text: str) -> None:
+    """Add a note to a file of notes; it is on the disk when this returns.
+
+    Raises:
+        OSError: the disk took it not, and it is not there.
+        _NotSynced: whether it is there shows at the next start.
+    """
+    length = os.fstat(handle).st_size
+    raw = (text if length == 0 else "\n" + text).encode()
+    try:
+        written = 0
+        while written < len(raw):
+            written += os.pwrite(handle, raw[written:], length + written)
+    except OSError:
+        os.ftruncate(handle, length)
+        raise
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise _NotSynced(*error.args) from None

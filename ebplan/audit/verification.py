@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ebplan.audit import note
-from ebplan.audit.findings import Fault, Findings
+from ebplan.audit.findings import MOST, Fault, Findings
 from ebplan.audit.folder import Segment, document_path, segments
 from ebplan.audit.keys import VerifyKey
 from ebplan.audit.line import NOTHING_BEFORE, Record
@@ -65,6 +65,8 @@ class Verdict(Part):
     """Root over all records, hex."""
     keys: tuple[str, ...]
     """Keys that signed, the trusted one first."""
+    remarks: tuple[str, ...]
+    """What is no fault and should be known: records that a writer signed only after a restart."""
     stamps: dict[int, Timestamp]
     """When an authority saw the checkpoint of so many records."""
     faults: tuple[Fault, ...]
@@ -137,6 +139,7 @@ class _Verifier:
         """Stamped checkpoints that fit, by size."""
         names = (path.stem for path in (folder / "stamps").glob("*.tsr"))
         self._stamped = {int(name) for name in names if name.isdecimal()}
+        self._remarks: list[str] = []
         self._documents: dict[str, bool] = {}
         """Whether a document is what its name says."""
 
@@ -172,6 +175,7 @@ class _Verifier:
             checkpoints=self._checkpoints,
             root=self._tree.root().hex(),
             keys=tuple(str(key) for key in self._trust.named),
+            remarks=tuple(self._remarks[:MOST]),
             stamps=stamps,
             faults=faults,
             more_faults=more,
@@ -193,11 +197,15 @@ class _Verifier:
         if segment.first != self._tree.size:
             what = f"begins with record {segment.first}; record {self._tree.size} should come"
             self._findings.add(segment.path.name, 1, segment.first, what)
+        before = self._checkpoints
         self._meet(segment, notes)
-        if segment.first and not self._checkpoints:
+        if segment.first and self._checkpoints == before and not self._bad_root:
             what = f"no good checkpoint of the {segment.first} records before it"
             self._findings.add(segment.checkpoints.name, 1, segment.first, what)
         for line in walk(segment.path):
+            if line.number == 1 and not self._begins_well(segment, line.record):
+                what = "its first line does not say what comes before it"
+                self._findings.add(segment.path.name, 1, segment.first, what)
             self._line(segment, line)
             if self._tree.size in wanted:
                 self._roots[self._tree.size] = self._tree.root()
@@ -207,6 +215,13 @@ class _Verifier:
         for size, number, _ in notes:
             what = f"covers {size} records; the log has {self._tree.size}"
             self._findings.add(segment.checkpoints.name, number, None, what)
+
+    def _begins_well(self, segment: Segment, record: Record | None) -> bool:
+        """Whether a segment begins with the roots before it, as far as it is a record."""
+        if record is None or self._bad_root:
+            return True  # that is said elsewhere
+        peaks = [peak.hex() for peak in self._tree.peaks]
+        return record.seq != self._tree.size or record.body.get("peaks") == peaks
 
     def _notes_of(self, segment: Segment) -> list[tuple[int, int, note.Checkpoint]]:
         """Return checkpoints as (size, line, checkpoint), in order."""
@@ -261,6 +276,11 @@ class _Verifier:
         if record is None:
             return
         self._first_unsigned, self._last = self._first_unsigned or record.time, record.time
+        if record.body.get("what") == "recovered" and record.body.get("unsigned"):
+            self._remarks.append(
+                f"the writer came back at record {record.seq} and signed for "
+                f"{record.body['unsigned']} records before it that nobody had signed for"
+            )
         wrong = [self._key(record)] if record.kind == "key" else []
         wrong += [self._document(digest) for digest in record.documents]
         for what in filter(None, wrong):
@@ -291,7 +311,7 @@ class _Verifier:
             return "it names a document by something that is no SHA-256"
         if digest not in self._documents:
             path = document_path(self._folder, digest)
-            same = path.exists() and sha256(path.read_bytes()).hexdigest() == digest
+            same = path.is_file() and sha256(path.read_bytes()).hexdigest() == digest
             self._documents[digest] = same
         return None if self._documents[digest] else f"its document {digest} is gone or was edited"
 

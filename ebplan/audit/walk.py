@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ebplan.audit.line import Record, read_line
 from ebplan.audit.tree import leaf_hash
+
+LONGEST_BYTES = 2**20
+"""No record is longer: what is, is read in pieces of this."""
 
 
 class Line(NamedTuple):
@@ -24,9 +28,9 @@ class Line(NamedTuple):
 
 
 def walk(path: Path) -> Iterator[Line]:
-    """Return the lines of a file; one without a break at its end is no record."""
+    """Return the lines of a file; a piece without a break at its end is no record."""
     with path.open("rb") as stream:
-        for number, raw in enumerate(stream, 1):
+        for number, raw in enumerate(iter(partial(stream.readline, LONGEST_BYTES), b""), 1):
             line = raw.removesuffix(b"\n")
             record = read_line(line) if len(line) < len(raw) else None
             yield Line(number, line, record, leaf_hash(line))

@@ -9,7 +9,7 @@ import numpy as np
 from ebplan.twin.settings import LoadNoise
 
 Use = str
-_USES = ("frequency", "meter", "dropouts", "wakes", "load")
+_USES = ("frequency", "meter", "dropouts", "wakes", "load", "arrivals", "sizes", "residues")
 
 
 def stream(seed: int, use: Use, index: int = 0) -> np.random.Generator:

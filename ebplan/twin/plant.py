@@ -7,7 +7,7 @@ control loop cannot tell them apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
@@ -94,6 +94,10 @@ class PoolReading:
     warm_until_s: float
     """Until when its cache is warm, in seconds of the plant; told from the pre-warm's command on,
     while it is still at work."""
+    in_flight_requests: Mapping[str, float] = field(default_factory=dict)
+    """In service on an instance, by class; empty where requests are flows."""
+    arrived_requests: Mapping[str, float] = field(default_factory=dict)
+    """Come since the plant began, by class; empty where requests are flows."""
 
 
 @dataclass(frozen=True, slots=True)

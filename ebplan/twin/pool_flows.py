@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ebplan.state import PoolState
+from ebplan.twin.pool_commands import ClassControl
 
 NONE_LEFT = 1e-9
 """Fewer requests than this wait no more."""
@@ -26,18 +27,14 @@ SAME_TIME_S = 1e-9
 """What runs out sooner has run out: late in a run the clock cannot tell such instants apart."""
 
 
-@dataclass
-class ClassFlow:
+@dataclass(kw_only=True)
+class ClassFlow(ClassControl):
     """One request class: what was told of it, what waits, what has become of it."""
 
     capacity: float
     """Requests per second that one instance-equivalent serves."""
     base_req_per_s: float
     """Forecast of what comes."""
-    limit_req_per_s: float | None = None
-    pace_req_per_s: float = 0.0
-    ahead_req_per_s: float = 0.0
-    lower_req_per_s: float = 0.0
     backlog: float = 0.0
     queued: float = 0.0
     waiting: float = 0.0

@@ -56,8 +56,7 @@ def rotated(folder: Path) -> None:
 def with_documents(folder: Path) -> None:
     with opened(folder, FIRST) as log:
         for n in range(3):
-            digest = log.attach(b"document %d" % n)
-            log.record("model", {"name": f"m{n}", "why": "", "documents": {"model": digest}})
+            log.record("model", {"name": f"m{n}", "why": ""}, {"model": b"document %d" % n})
         fill(log, 5)
 
 
@@ -86,8 +85,7 @@ def new_keys(folder: Path) -> None:
         fill(log, 8)
     with opened(folder, SECOND, 2500) as log:
         log.change_key(THIRD)
-        digest = log.attach(b"a plan")
-        log.record("decision", {"documents": {"plan": digest}, "event": "e-1"})
+        log.record("decision", {"event": "e-1"}, {"plan": b"a plan"})
         fill(log, 8)
 
 

@@ -76,10 +76,11 @@ def test_a_long_body_belongs_in_a_document(tmp_path) -> None:
     with AuditLog(tmp_path, KEY) as log:
         with pytest.raises(ValueError, match="document"):
             log.record("note", {"x": "y" * 2**16})
-        digest = log.attach(b"y" * 2**20)
-        log.attach(b"y" * 2**20)
-        log.record("note", {"documents": {"long": digest}})
-    assert digest == sha256(b"y" * 2**20).hexdigest()
+        with pytest.raises(ValueError, match="too long"):
+            log.record("note", {}, {"long": b"y" * (2**24 + 1)})
+        for _ in range(2):
+            log.record("note", {}, {"long": b"y" * 2**20})
+    digest = sha256(b"y" * 2**20).hexdigest()
     assert (tmp_path / "documents" / digest).read_bytes() == b"y" * 2**20
     proven(tmp_path)
     (tmp_path / "documents" / digest).write_bytes(b"z")
@@ -214,3 +215,55 @@ def test_the_key_changes_hands(tmp_path) -> None:
     assert changes == [
         {"key": str(NEW_KEY.verify_key), "was": str(KEY.verify_key), "why": "yearly"}
     ]
+
+
+@pytest.mark.parametrize("fails", ["pwrite", "fsync of the folder"])
+def test_a_disk_full_at_a_new_segment_is_waited_for(tmp_path, monkeypatch, fails: str) -> None:
+    monkeypatch.setattr(log_module, "RETRY_S", 0.01)
+    real, full = os.pwrite, threading.Event()
+
+    def pwrite(handle: int, content: bytes, at: int) -> int:
+        if full.is_set() and at == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, content, at)
+
+    def sync_folder(folder) -> None:
+        if full.is_set():
+            raise OSError(errno.EIO, "Input/output error")
+
+    if fails == "pwrite":
+        monkeypatch.setattr(os, "pwrite", pwrite)
+    else:
+        monkeypatch.setattr("ebplan.audit.pen.sync_folder", sync_folder)
+    with AuditLog(tmp_path, KEY, segment_bytes=4_000) as log:
+        full.set()
+        for n in range(60):
+            log.record("note", {"n": n})
+        while log.health.fault is None:
+            pass
+        full.clear()
+        assert log.seal()
+    with AuditLog(tmp_path, KEY, segment_bytes=4_000):
+        pass
+    assert len(list(tmp_path.glob("*.jsonl"))) > 1
+    assert [r.body["n"] for r in records(tmp_path) if r.kind == "note"] == list(range(60))
+    proven(tmp_path)
+
+
+def test_a_checkpoint_written_in_pieces_is_whole(tmp_path, monkeypatch) -> None:
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda handle, raw, at: real(handle, bytes(raw[:40]), at))
+    with AuditLog(tmp_path, KEY) as log:
+        log.record("note", {"n": 1})
+    monkeypatch.undo()
+    assert proven(tmp_path).unsigned == 0
+
+
+def test_a_log_whose_thread_is_gone_says_so_at_once(tmp_path, monkeypatch) -> None:
+    log = AuditLog(tmp_path, KEY, seal_s=0.01)
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.EIO, "no")))
+    log.record("note", {"n": 1})
+    log._thread.join()
+    assert not log.seal(60.0)
+    assert not log.change_key(NEW_KEY)
+    assert not log.close(60.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from audit_logs import KEY, NEW_KEY, Ticking, lines, proven, write
@@ -22,10 +23,8 @@ def rotated(tmp_path_factory):
     copies = folder.with_name("copies")
     with AuditLog(folder, KEY, now=Ticking(), segment_bytes=8_000, copy_to=copies) as log:
         for n in range(120):
-            named = (
-                {"documents": {"plan": log.attach(b"plan %d" % (n // 40))}} if n % 40 == 0 else {}
-            )
-            log.record("decision", {"n": n, "asked": n / 7, **named})
+            named = {"plan": b"plan %d" % (n // 40)} if n % 40 == 0 else {}
+            log.record("decision", {"n": n, "asked": n / 7}, named)
             if n % 9 == 0:
                 assert log.seal()
             if n == 60:
@@ -186,3 +185,39 @@ def test_old_segments_may_be_moved_away(rotated, tmp_path) -> None:
     first = sorted(rest.glob("*.jsonl"))[0]
     first.write_bytes(first.read_bytes().replace(b'"peaks":["', b'"peaks":["0', 1))
     assert not verify(rest, KEY.verify_key).ok
+
+
+def test_a_later_segment_without_its_beginning_is_not_ok(rotated, tmp_path) -> None:
+    folder, _ = rotated
+    for change in ("notes", "line"):
+        copy = tmp_path / change
+        shutil.copytree(folder, copy)
+        second = sorted(copy.glob("*.jsonl"))[1]
+        if change == "notes":
+            notes = [t for _, t in note.split(second.with_suffix(".checkpoints").read_text())]
+            second.with_suffix(".checkpoints").write_text(note.join(notes[1:]))
+        else:
+            second.write_bytes(second.read_bytes().replace(b'"peaks":["', b'"peaks":["0', 1))
+        verdict = verify(copy, KEY.verify_key)
+        assert not verdict.ok
+        assert any("before it" in fault.what for fault in verdict.faults)
+
+
+@pytest.mark.parametrize("what", ["time", "document", "long"])
+def test_hostile_files_are_faults(tmp_path, what: str) -> None:
+    log = AuditLog(tmp_path, KEY, now=Ticking())
+    log.record("note", {}, {"plan": b"plan"})
+    log.close()
+    digest = sha256(b"plan").hexdigest()
+    (path,) = tmp_path.glob("*.jsonl")
+    if what == "time":
+        raw = path.read_bytes().replace(
+            b"2026-11-26T12:00:00.020000Z", b"0001-01-01T00:00:00+01:00"
+        )
+        path.write_bytes(raw)
+    elif what == "document":
+        (tmp_path / "documents" / digest).unlink()
+        (tmp_path / "documents" / digest).mkdir()
+    else:
+        path.write_bytes(path.read_bytes() + b"x" * (2**20 + 5))
+    assert not verify(tmp_path, KEY.verify_key).ok

@@ -32,11 +32,10 @@ class Clock:
 def write(folder: Path, key: SigningKey = KEY, copy_to: Path | None = None) -> None:
     clock = Clock()
     with AuditLog(folder, key, copy_to=copy_to, now=clock) as log:
-        digest = log.attach(b'{"kind": "plan"}')
         log.record("event", {"by": "controller", "uid": "call-7", "outcome": "new"})
         log.seal()
         clock.at += timedelta(minutes=1)
-        log.record("decision", {"event": "call-7", "why": "new", "documents": {"plan": digest}})
+        log.record("decision", {"event": "call-7", "why": "new"}, {"plan": b'{"kind": "plan"}'})
         log.record("window", {"grid_kw": 4.123456789, "pool_kw": {"a": 1.5}})
         log.seal()
         clock.at += timedelta(minutes=1)

@@ -8,15 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twin_cases import POOL, case, some_commands
 
-from ebplan import Case, InputError, Planner
+from ebplan import Case, Planner
 from ebplan.adapters.commands import (
     CapPower,
     Command,
-    LimitAdmission,
-    LockClock,
     PaceBacklog,
     Route,
-    Sleep,
     Wake,
 )
 from ebplan.pose import pose
@@ -110,16 +107,6 @@ def test_a_lost_instance_draws_nothing_at_once_and_the_rest_takes_its_load() -> 
     assert one.step((), 1.0).pool_kw[POOL] == pytest.approx(before_kw, rel=1e-9)
 
 
-def test_the_state_after_a_loss_can_be_planned_from() -> None:
-    of = case("under_frequency")
-    plant = FluidPlant(of.site, of.state, disturbances=(InstanceLost(at_s=1.0, pool=POOL),))
-    m = plant.step((), 60.0)
-    state = m.state().model_copy(update={"at": of.state.at})
-    plan = Planner(of.site).plan(of.event, state)
-    assert plan.check.ok
-    assert {epoch.active + epoch.drained for epoch in plan.pools[POOL]} == {3}
-
-
 def test_a_state_with_everything_under_way_is_the_planners() -> None:
     of = case("surplus_queue")
     plant = FluidPlant(of.site, of.state)
@@ -152,27 +139,6 @@ def test_wakes_fail_as_often_as_they_are_said_to() -> None:
             pass
         tries.append(round(plant.now_s / of.site.pools[POOL].sleep.wake_s))
     assert np.mean(tries) == pytest.approx(1.0 / 0.6, rel=0.1)
-
-
-def test_what_cannot_be_done_is_said() -> None:
-    of = case("under_frequency")
-    one = FluidPlant(of.site, of.state)
-    (refused,) = one.step((told(Sleep, count=2),), 1.0).refused
-    assert refused == ("sleep", POOL, 2, 0)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        Route(at_s=0.0, pool="nowhere", active=1, drained=0),
-        LimitAdmission(at_s=0.0, pool=POOL, request_class="none", req_per_s=1.0),
-        LockClock(at_s=0.0, pool=POOL, active=1, clock_mhz=900.0),
-    ],
-)
-def test_commands_for_what_the_site_does_not_have_are_refused(command: Command) -> None:
-    of = case("under_frequency")
-    with pytest.raises(InputError):
-        FluidPlant(of.site, of.state).step((command,), 1.0)
 
 
 def conserved(m: Measurements, before: Measurements, comes: dict[str, float]) -> None:
