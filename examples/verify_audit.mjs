@@ -4,11 +4,15 @@
 // are those of JSON.stringify. Exit code: 0 proven, 6 not. docs/audit.md describes the format.
 
 import { createHash, createPublicKey, verify as isSigned } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 const [folder, published] = process.argv.slice(2);
 const NOTE = /(([^\n]+)\n([0-9]{1,16})\n([^\n]+)\n)\n((?:— [^ \n]+ [^ \n]+\n)+)(?:\n(?=.)|$)/y;
+if (!/\+.*\+/.test(published ?? "") || !existsSync(folder) || !statSync(folder).isDirectory()) {
+  console.log("usage: verify_audit.mjs FOLDER KEY, the folder of a log and the line name+id+base64");
+  process.exit(2);
+}
 let at = folder; // where we are, for whatever goes wrong there
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();

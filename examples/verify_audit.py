@@ -161,6 +161,9 @@ def require(right, what):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[2].count("+") < 2 or not Path(sys.argv[1]).is_dir():
+        print("usage: verify_audit.py FOLDER KEY, the folder of a log and the line name+id+base64")
+        sys.exit(2)
     with at("the key"):
         read_key(sys.argv[2])
     records, signed = verify(Path(sys.argv[1]), sys.argv[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from math import nan
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -26,15 +27,25 @@ class MetricsPage:
             name: Gauge(PREFIX + name, text, labels, registry=self._registry)
             for name, (text, labels) in named.items()
         }
+        for name, (_, labels) in named.items():
+            if not labels:
+                self._gauges[name].set(nan)
 
     def show(self, values: Mapping[str, Mapping[tuple[str, ...], float | None]]) -> None:
-        """Show these numbers, and of each name no others; None is not known and not shown."""
+        """Show these numbers, and of each name no others.
+
+        Args:
+            values: by name and labels; None, which is not known, is left out, or NaN where the name
+                has no labels.
+        """
         for name, by_label in values.items():
             gauge = self._gauges[name]
             gauge.clear()
             for labels, value in by_label.items():
-                if value is not None:
-                    (gauge.labels(*labels) if labels else gauge).set(value)
+                if not labels:  # one without labels cannot be absent: NaN is what is not known
+                    gauge.set(nan if value is None else value)
+                elif value is not None:
+                    gauge.labels(*labels).set(value)
 
     def text(self) -> bytes:
         """Return the page."""

@@ -101,6 +101,6 @@ class SecretSource(Part):
             raise InputError(
                 field=f"{at}.file",
                 value=str(path),
-                allowed="a readable file",
-                remedy=str(error.strerror),
+                allowed=f"a readable file ({error.strerror})",
+                remedy="check the path, or make the secret (openssl rand -hex 32) with mode 0600",
             ) from None

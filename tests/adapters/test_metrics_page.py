@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,9 +23,11 @@ async def test_numbers_come_and_go() -> None:
                 for sample in family.samples
             }
 
+        assert isnan((await read())["ebplan_grid_kw",])
         page.show({"grid_kw": {(): 3.5}, "pool_kw": {("a",): 1.0, ("b",): 2.0}})
         assert (await read())["ebplan_pool_kw", "b"] == 2.0
         page.show({"grid_kw": {(): None}, "pool_kw": {("a",): 1.5}})
+        assert isnan((await read())["ebplan_grid_kw",])
         assert {k: v for k, v in (await read()).items() if k[0] == "ebplan_pool_kw"} == {
             ("ebplan_pool_kw", "a"): 1.5
         }

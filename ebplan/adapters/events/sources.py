@@ -17,7 +17,7 @@ from ebplan.adapters.events.openadr2b.spec import OpenAdr2bSpec
 from ebplan.adapters.events.openadr3.spec import OpenAdr3Spec
 from ebplan.adapters.events.source import EventSource
 from ebplan.adapters.events.webhook.spec import WebhookSpec
-from ebplan.document import Document, FieldFault
+from ebplan.document import Document, FieldFault, check_writable
 from ebplan.errors import InputError
 
 log = logging.getLogger("ebplan.events")
@@ -70,6 +70,8 @@ def open_inbox(
             cannot be written to.
     """
     path = None if spec.inbox is None else folder / spec.inbox
+    if path is not None:
+        check_writable(path)
     inbox = Inbox(path=path, site=spec.site, listen=listen)
     inbox.hold()
     return inbox

@@ -86,7 +86,7 @@ def test_two_processes_do_not_share_an_inbox(tmp_path: Path) -> None:
     inbox.close()
     again = open_inbox(spec, folder=tmp_path)
     again.close()
-    with pytest.raises(InputError, match="folder that it may write to"):
+    with pytest.raises(InputError, match="folder that exists and may be written"):
         open_inbox(spec, folder=tmp_path / "gone")
 
 
