@@ -145,7 +145,9 @@ class MeterReading:
     frequency_hz: float | None
     """Grid frequency, where the meter tells it."""
     age_s: float
-    """How old the reading may be: the meter's own averaging and refreshing, as declared."""
+    """How old the reading may be at most: the meter's own averaging and refreshing, as declared.
+
+    An upper bound: set too low, the battery that is steered by it swings."""
 
 
 @runtime_checkable

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ebplan.audit.line import Kind
-from ebplan.audit.log import LONGEST_DOCUMENT_BYTES, AuditLog
+from ebplan.audit.line import Kind, canonical
+from ebplan.audit.log import LONGEST_DOCUMENT_BYTES, AuditHealth, AuditLog
 from ebplan.document import Document, Part, Positive, Timestamp
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class Window(Part):
 class Journal:
     """The records of one control loop.
 
+    A body that is too long for a line, or holds what JSON has no word for, is kept beside the log
+    and named by the record.
+
     Args:
         log: where they are written.
         who: who acts, e.g. ``controller`` or a person's name.
@@ -67,6 +70,11 @@ class Journal:
 
     def __init__(self, log: AuditLog, who: str = "controller") -> None:
         self._log, self._who = log, who
+
+    @property
+    def health(self) -> AuditHealth:
+        """How the log is now."""
+        return self._log.health
 
     def event(self, taken: Taken) -> None:
         """Record what became of a call of the grid."""
@@ -81,9 +89,18 @@ class Journal:
         )
 
     def decision(
-        self, plan: Plan, *, at: datetime, why: str, problem: Problem | None = None
+        self,
+        plan: Plan,
+        *,
+        at: datetime,
+        why: str,
+        problem: Problem | None = None,
+        dry_run: bool = False,
     ) -> None:
-        """Record a plan that is followed from ``at`` on, and why it was made."""
+        """Record a plan that is followed from ``at`` on, and why it was made.
+
+        In a dry run it is followed in nothing but name, and the record says so.
+        """
         documents = {"plan": _document(plan)}
         if problem is not None:
             documents["problem"] = _document(problem)
@@ -91,6 +108,7 @@ class Journal:
             "decision",
             at=at.isoformat(),
             why=why,
+            dry_run=True if dry_run else None,
             event=plan.event_id,
             status=plan.status,
             objective=plan.objective,
@@ -133,16 +151,25 @@ class Journal:
 
         A control loop does not end over what cannot be written: what was refused is written.
         """
-        said = {"by": self._who, **_without_none(body)}
+        told = {"by": self._who, **_without_none(body)}
         try:
-            self._log.record(kind, said, documents or {})
+            self._log.record(kind, told, documents or {})
         except ValueError as error:
-            kept = {"body": repr(said).encode()[:LONGEST_DOCUMENT_BYTES]}
-            self._log.record(kind, {"by": self._who, "why_apart": str(error)}, kept)
+            why = str(error)[:1000].encode("ascii", "backslashreplace").decode()
+            self._log.record(kind, {"by": self._who, "kept_beside": why}, {"body": _words(told)})
 
 
 def _document(document: Document) -> bytes:
     return document.to_json().encode()
+
+
+def _words(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON, or in Python's words where JSON has none for it."""
+    try:
+        content = canonical(body)
+    except ValueError:
+        content = repr(body).encode(errors="backslashreplace")
+    return content[:LONGEST_DOCUMENT_BYTES]
 
 
 def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Calls:
     def __init__(self) -> None:
         self.running: Event | None = None
         """The event that is being answered."""
+        self._before: Event | None = None
+        """The event that was being answered before the last turn."""
         self._passed: set[str] = set()
 
     def turn(self, standing: tuple[Event, ...], now: datetime) -> Turn:
@@ -38,6 +40,7 @@ class Calls:
         running = self.running
         if running is not None and end(running) <= now:
             self.running = running = None
+        self._before = running
         current = [event for event in standing if event.start <= now < end(event)]
         wanted = current[-1] if current else None
         passed = tuple(e for e in current[:-1] if e.id not in self._passed)
@@ -48,3 +51,7 @@ class Calls:
         if wanted is None:
             return Turn(taken_back=running)
         return Turn(begins=wanted, passed_over=passed)
+
+    def put_back(self) -> None:
+        """Undo the last turn, which could not be carried out: the next one says the same again."""
+        self.running = self._before

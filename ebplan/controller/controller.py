@@ -16,19 +16,20 @@ from datetime import UTC, datetime, timedelta
 
 from ebplan.adapters.answers import Applied, AppliedInPart
 from ebplan.adapters.clock import Clock, MonotonicClock
-from ebplan.adapters.commands import commands
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.lease import LeaseKeeper
 from ebplan.adapters.roles import Droop
 from ebplan.adapters.site_devices import SiteDevices
-from ebplan.audit.journal import Journal, Window
+from ebplan.audit.journal import Journal
+from ebplan.audit.log import AuditHealth
 from ebplan.controller.calls import Calls, Turn
 from ebplan.controller.degradations import Degradation, Degradations, Name
-from ebplan.controller.models_used import models_used
+from ebplan.controller.devices_of import require_devices_of
+from ebplan.controller.recording import Recording
 from ebplan.controller.sensing import Sensed, Senses
 from ebplan.disaggregate import disaggregate
 from ebplan.dispatch import Dispatcher, PoolInstances
-from ebplan.dispatch.notes import Note
+from ebplan.dispatch.to_the_end import to_the_end
 from ebplan.errors import EbplanError, InputError
 from ebplan.event import Event
 from ebplan.plan import Plan, Step
@@ -41,6 +42,8 @@ ARM_EVERY_S = 60.0
 """Between two rounds of plans that are made in advance."""
 AHEAD = timedelta(hours=1)
 """Calls that begin within this are armed."""
+SOONEST_S = 0.1
+"""Least time between two cycles, however many calls come."""
 
 
 @dataclass
@@ -67,6 +70,8 @@ class Status:
     """Whether each actuator obeys."""
     armed: int = 0
     """Plans that are ready in advance."""
+    audit: AuditHealth | None = None
+    """How the audit log is; None without one."""
 
 
 class Controller:
@@ -80,7 +85,7 @@ class Controller:
         lease_s: term of the leases.
         journal: where everything is recorded; nowhere if absent.
         droop: shape of the droop that plans arm.
-        cycle_s: length of a cycle.
+        cycle_s: length of a cycle; a call that comes or changes begins the next one at once.
         deadline_s: time for a plan.
         dry_run: read and plan, and tell nobody anything.
         clock: what time it is, never set back.
@@ -108,9 +113,10 @@ class Controller:
         now: Callable[[], datetime] | None = None,
         listen: Callable[[Status], None] | None = None,
     ) -> None:
-        _require_devices_of(site, devices)
+        require_devices_of(site, devices)
         self._site, self._devices, self._planner, self._inbox = site, devices, planner, inbox
-        self._journal, self._cycle_s, self._deadline_s = journal, cycle_s, deadline_s
+        self._cycle_s, self._deadline_s = cycle_s, deadline_s
+        self._recording = Recording(journal)
         self._dry_run, self._listen = dry_run, listen
         self._clock = clock or MonotonicClock()
         self._now: Callable[[], datetime] = now or (lambda: datetime.now(UTC))
@@ -121,13 +127,17 @@ class Controller:
             droop=droop,
             clock=self._clock,
             cycle_s=min(cycle_s, 1.0),
-            listen=self._answered,
+            listen=lambda note: self._recording.answer(note.answer),
         )
         self._calls, self._degradations = Calls(), Degradations()
         self._following: asyncio.Task[None] | None = None
         self._armed_at_s: float | None = None
-        self._tracked = ""
-        """Digest of what tracking knew when that was recorded last."""
+        self._read_s: float | None = None
+        """When the devices were read last."""
+        self._refused = ""
+        """Why the planner's plan cannot be carried out, where that is so."""
+        self._changed = asyncio.Event()
+        """The inbox has changed since the last cycle began."""
         self.status = Status()
         """What it is doing."""
 
@@ -138,7 +148,8 @@ class Controller:
             asyncio.CancelledError: it was cancelled; the devices have been handed back.
         """
         working: list[asyncio.Task[None]] = []
-        self._record_models()
+        self._recording.models(self._site)
+        unsubscribe = self._inbox.subscribe(self._changed.set)
         try:
             await asyncio.gather(*(self._keeper.renew(name) for name in self._keeper.health))
             working = [asyncio.create_task(self._loop())]
@@ -149,99 +160,143 @@ class Controller:
             for task in done:
                 task.result()
         finally:
-            for task in working:
-                task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
-            await self._stop_following()
-            released = await asyncio.shield(self._keeper.release())
-            if self._journal is not None:
-                for answer in released.values():
-                    self._journal.answer(answer)
+            unsubscribe()
+            await to_the_end(self._hand_back(working))
+
+    async def _hand_back(self, working: list[asyncio.Task[None]]) -> None:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        await self._stop_following()
+        for answer in (await self._keeper.release()).values():
+            self._recording.answer(answer)
 
     # --- the cycle -------------------------------------------------------------------------------
 
     async def _loop(self) -> None:
         next_s = self._clock.now_s()
         while True:
+            began_s = self._clock.now_s()
+            self._changed.clear()
             await self._cycle()
             self._keeper.beat()
             next_s = max(next_s + self._cycle_s, self._clock.now_s())
-            await self._clock.sleep(next_s - self._clock.now_s())
+            await self._until(min(began_s + SOONEST_S, next_s))
+            if await self._until(next_s, self._changed):
+                next_s = self._clock.now_s()
+
+    async def _until(self, at_s: float, event: asyncio.Event | None = None) -> bool:
+        """Wait until then, or until an event; return whether the event came."""
+        left_s = max(at_s - self._clock.now_s(), 0.0)
+        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._clock.sleep(left_s))]
+        if event is not None:
+            waiting.append(asyncio.create_task(event.wait()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        return event is not None and event.is_set()
 
     async def _cycle(self) -> None:
         began_s = self._clock.now_s()
+        since_s = self._cycle_s if self._read_s is None else began_s - self._read_s
+        self._read_s = began_s
         sensed = await self._senses.read()
         found = self._wrong_with(sensed)
         self.status.sensed, self.status.cycles = sensed, self.status.cycles + 1
         if self._senses.knows_the_load:
             await self._plan(sensed, found)
             self._arm()
+        if (plan := self.status.plan) is not None:
+            self.status.step = _step_at(plan, (sensed.state.at - plan.start).total_seconds())
         if (took_s := self._clock.now_s() - began_s) > self._cycle_s:
             found["slow_cycle", ""] = f"a cycle took {took_s:.2f} s of {self._cycle_s:g} s"
         self._tell_degradations(found)
-        self._write_window(sensed)
+        if since_s > 0.0:
+            self._recording.window(sensed, self.status.step, since_s)
         if self._listen is not None:
             self._listen(self.status)
 
     async def _plan(self, sensed: Sensed, found: dict[tuple[Name, str], str]) -> None:
         """Keep the plan or make another, and carry it out."""
         self._look_after_following(found)
-        turn = self._calls.turn(self._inbox.events(), sensed.state.at)
+        standing = self._inbox.events()
+        turn = self._calls.turn(standing, sensed.state.at)
         began_s = self._clock.now_s()
         try:
-            plan, why = await self._planned(turn, sensed)
-        except EbplanError as error:
-            found["no_plan", ""] = str(error)
+            plan, why = await self._planned(turn, standing, sensed, found)
+        except Exception as error:  # the plan there is goes on, whatever befell the planner
+            self._calls.put_back()
+            found["no_plan", ""] = _said(error)
             return
         self.status.planning_s = self._clock.now_s() - began_s
         for doubt in self._planner.doubts:
             found["model_in_doubt", doubt] = doubt
-        self.status.event = self._calls.running
         if plan is not self.status.plan:
-            self.status.why = why
-            await self._follow(plan, why, found)
-        since_s = (sensed.state.at - plan.start).total_seconds()
-        self.status.plan, self.status.step = plan, _step_at(plan, since_s)
+            if not await self._follow(plan, why, found):
+                return
+            self.status.plan, self.status.why = plan, why
+        self.status.event = self._calls.running
 
-    async def _planned(self, turn: Turn, sensed: Sensed) -> tuple[Plan, tuple[str, ...]]:
+    async def _planned(
+        self,
+        turn: Turn,
+        standing: tuple[Event, ...],
+        sensed: Sensed,
+        found: dict[tuple[Name, str], str],
+    ) -> tuple[Plan, tuple[str, ...]]:
         for event in turn.passed_over:
-            self._note("passed over: a later call is answered", event=event.id)
+            self._recording.note("passed over: a later call is answered", event=event.id)
+        taken_back = turn.taken_back is not None
         if turn.begins is not None:
-            plan = await self._planner.aactivate(
-                turn.begins, sensed.state, deadline_s=self._deadline_s
-            )
-            return plan, (f"event {turn.begins.id}",)
-        if turn.taken_back is not None:
+            try:
+                plan = await self._planner.aactivate(
+                    turn.begins, sensed.state, deadline_s=self._deadline_s
+                )
+                return plan, (f"event {turn.begins.id}",)
+            except Exception as error:
+                # the next cycle tries again; meanwhile what is followed is looked after
+                self._calls.put_back()
+                found["no_plan", turn.begins.id] = _said(error)
+                running = self._calls.running
+                taken_back = running is not None and running.id not in {e.id for e in standing}
+        if taken_back:
             self._planner.take_back()
-        plan = await self._planner.areplan(sensed.state, deadline_s=self._deadline_s)
+        refused, self._refused = self._refused, ""
+        plan = await self._planner.areplan(
+            sensed.state, deadline_s=self._deadline_s, refused=refused
+        )
         return plan, self._planner.why or ("a better plan was found",)
 
     async def _follow(
         self, plan: Plan, why: tuple[str, ...], found: dict[tuple[Name, str], str]
-    ) -> None:
-        """Carry a plan out from now on, from what each engine does now."""
-        if self._journal is not None:
-            self._journal.decision(plan, at=self._now(), why="; ".join(why))
-            for command in commands(plan):
-                self._journal.command(command)
-        if self._dry_run:
-            return
+    ) -> bool:
+        """Carry a plan out from now on, from what each engine does now; return whether it fits."""
         start_s = self._clock.now_s() + (plan.start - self._now()).total_seconds()
         pools = {
             name: PoolInstances(engines.instances(start_s), engines.timing)
             for name, engines in self._senses.pools.items()
         }
         try:
-            for name, epochs in plan.pools.items():
-                turns = disaggregate(epochs, pools[name].instances, pools[name].timing)
-                self._senses.pools[name].told(start_s, epochs, turns)
+            turns = {
+                name: disaggregate(epochs, pools[name].instances, pools[name].timing)
+                for name, epochs in plan.pools.items()
+            }
         except InputError as error:
             found["no_plan", plan.event_id] = f"it does not fit the engines: {error}"
-            return
+            self._refused = "the plan does not fit the engines"
+            return False
+        self._recording.decision(plan, self._now(), "; ".join(why), dry_run=self._dry_run)
+        if self._dry_run:
+            return True
+        for name, epochs in plan.pools.items():
+            self._senses.pools[name].told(start_s, epochs, turns[name])
         await self._stop_following()
         self._following = asyncio.create_task(
             self._dispatcher.follow(plan, pools, start_s=start_s), name="following"
         )
+        return True
 
     def _look_after_following(self, found: dict[tuple[Name, str], str]) -> None:
         """Say where a plan could not be carried out; it is begun anew in this cycle."""
@@ -267,10 +322,13 @@ class Controller:
         if self._armed_at_s is not None and now_s - self._armed_at_s < ARM_EVERY_S:
             return
         self._armed_at_s = now_s
-        self._record_tracking()
         now = self._now()
         coming = [e for e in self._inbox.events() if now < e.start <= now + AHEAD]
-        self._planner.arm(coming or None)
+        try:
+            self._recording.tracking(self._planner.known)
+            self._planner.arm(coming or None)
+        except Exception as error:  # what is made in spare time must not end the run
+            log.warning("no plans are made in advance: %s", _said(error))
 
     # --- what is wrong ---------------------------------------------------------------------------
 
@@ -284,10 +342,15 @@ class Controller:
                 found["not_leased", name] = str(last)
         if "meter" in sensed.silent:
             found["stale_telemetry", "meter"] = "the draw at the connection point is not known"
+            if self._dispatcher.blind:
+                found["stale_telemetry", "battery"] = "it rests: the meter is silent for too long"
         if "router" in sensed.silent:
             found["stale_telemetry", "router"] = "the load is that of the last reading"
         if jump_s := self._degradations.clock_jump_s(self._now(), self._clock.now_s()):
             found["clock_jump", ""] = f"the wall clock jumped by {jump_s:+.1f} s"
+        self.status.audit = self._recording.health
+        if (behind := self._recording.behind) is not None:
+            found["audit_behind", ""] = behind
         self.status.leased = {name: self._keeper.holds(name) for name in self._keeper.health}
         return found
 
@@ -296,83 +359,15 @@ class Controller:
         self.status.degradations = tuple(self._degradations.now.values())
         for one in began:
             log.warning("%s", one)
-            if self._journal is not None:
-                self._journal.alarm(one.name, of=one.of, why=one.why, state="began")
+            self._recording.degradation(one, "began")
         for one in over:
             log.info("over: %s", one)
-            if self._journal is not None:
-                self._journal.alarm(one.name, of=one.of, why=one.why, state="over")
-
-    # --- what is written -------------------------------------------------------------------------
-
-    def _record_models(self) -> None:
-        """Keep what is planned with from here on."""
-        if self._journal is not None:
-            for name, content in models_used(self._site).items():
-                self._journal.model(name, content, why="the controller starts with it")
-
-    def _record_tracking(self) -> None:
-        """Keep what tracking found of the models, where that has changed."""
-        if self._journal is None:
-            return
-        known = self._planner.known
-        if (digest := known.digest()) != self._tracked:
-            self._tracked = digest
-            self._journal.model(
-                "tracking", known.to_json().encode(), why="plans are corrected by it"
-            )
-
-    def _answered(self, note: Note) -> None:
-        if self._journal is not None:
-            self._journal.answer(note.answer)
-
-    def _note(self, what: str, **more: object) -> None:
-        if self._journal is not None:
-            self._journal.note(what, **more)
-
-    def _write_window(self, sensed: Sensed) -> None:
-        if self._journal is None:
-            return
-        state, step = sensed.state, self.status.step
-        asked = step is not None and step.target_kw != 0.0
-        self._journal.window(
-            Window(
-                start=state.at - timedelta(seconds=self._cycle_s),
-                duration_s=self._cycle_s,
-                samples=int(state.grid is not None),
-                grid_kw=None if state.grid is None else state.grid.kw,
-                target_kw=step.target_kw if asked and step is not None else None,
-                baseline_kw=step.baseline_kw if asked and step is not None else None,
-                battery_kw=state.battery_kw,
-                soc=state.soc,
-                frequency_hz=sensed.frequency_hz,
-                pool_kw={n: p.power_kw for n, p in state.pools.items() if p.power_kw is not None},
-            )
-        )
+            self._recording.degradation(one, "over")
 
 
-def _require_devices_of(site: Site, devices: SiteDevices) -> None:
-    """Refuse devices that are not those of the site.
-
-    Raises:
-        InputError: there is no router, or a pool has another number of engines.
-    """
-    if devices.router is None:
-        raise InputError(
-            field="router",
-            value=None,
-            allowed="the router: the load is counted there",
-            remedy="add [router] to the devices file",
-        )
-    for name, pool in site.pools.items():
-        engines = [n for n, place in devices.places.items() if place.pool == name]
-        if len(engines) != pool.instances:
-            raise InputError(
-                field="engines",
-                value=f"{len(engines)} engines of pool {name}",
-                allowed=f"{pool.instances}, as the site says",
-                remedy="name each instance of the pool in the devices file, or correct the site",
-            )
+def _said(error: Exception) -> str:
+    """Return what went wrong; who did not write the error for people says its type as well."""
+    return str(error) if isinstance(error, EbplanError) else f"{type(error).__name__}: {error}"
 
 
 def _step_at(plan: Plan, since_s: float) -> Step | None:

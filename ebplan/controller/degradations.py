@@ -15,6 +15,7 @@ Name = Literal[
     "model_in_doubt",
     "no_plan",
     "slow_cycle",
+    "audit_behind",
 ]
 CLOCK_JUMP_S = 1.0
 """The wall clock moved by so much against the clock that is never set back."""

@@ -21,6 +21,9 @@ NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     "plan_gap": ("Proven gap of the plan, as a share", ()),
     "armed_plans": ("Plans that are ready in advance", ()),
     "leased": ("1 where an actuator obeys", ("device",)),
+    "audit_waiting": ("Records of the audit log that wait for the disk", ()),
+    "audit_lost": ("Records of the audit log that were lost", ()),
+    "audit_unsigned_s": ("For how long the oldest record has had no signature", ()),
     "degraded": ("1 for each degradation that is on", ("name", "of")),
 }
 
@@ -31,6 +34,7 @@ def numbers(status: Status) -> Numbers:
     """Return the numbers of a status, by name and labels."""
     sensed, plan, step = status.sensed, status.plan, status.step
     state = None if sensed is None else sensed.state
+    audit = status.audit
     pools = {} if state is None else state.pools
     return {
         "cycles": {(): status.cycles},
@@ -61,5 +65,8 @@ def numbers(status: Status) -> Numbers:
         "plan_gap": {(): None if plan is None else plan.gap},
         "armed_plans": {(): float(status.armed)},
         "leased": {(name,): float(held) for name, held in status.leased.items()},
+        "audit_waiting": {(): None if audit is None else float(audit.waiting)},
+        "audit_lost": {(): None if audit is None else float(audit.lost)},
+        "audit_unsigned_s": {(): None if audit is None else audit.unsigned_s},
         "degraded": {(one.name, one.of): 1.0 for one in status.degradations},
     }

@@ -1,7 +1,9 @@
 """What the devices say, as the state that is planned from.
 
 Everything is read at once, each device within its own time limit. What does not answer is named and
-left out: a missing reading is None, never an old one that passes for new.
+left out: a missing reading is None, never an old one that passes for new. The load alone is not
+left out, because a plan needs one: while the router is silent it is that of the last
+``RATE_OVER_S`` that were seen, and ``silent`` names the router.
 """
 
 from __future__ import annotations

@@ -54,6 +54,13 @@ class Dispatcher:
         """What was answered."""
         self.fleets: dict[str, Fleet] = {}
         """Engines by pool, as the plan that is followed has them."""
+        self._point: ConnectionPoint | None = None
+        """One for all plans: what it believes of the load outlives a plan."""
+
+    @property
+    def blind(self) -> bool:
+        """Whether the battery rests because the meter has been silent for too long."""
+        return self._point is not None and self._point.blind
 
     async def follow(
         self, plan: Plan, pools: Mapping[str, PoolInstances], *, start_s: float | None = None
@@ -136,7 +143,9 @@ class Dispatcher:
             lacking = "battery" if battery is None else "meter"
             self.notes(missing(lacking, "hold", f"the site has no {lacking}"))
             return
-        point = ConnectionPoint(battery, meter, self._clock)
+        if self._point is None:
+            self._point = ConnectionPoint(battery, meter, self._clock)
+        point = self._point
         following, to_arm = False, None
         while (now_s := self._clock.now_s()) < end_s:
             while told and start_s + told[0].at_s <= now_s:

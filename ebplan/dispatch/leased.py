@@ -10,6 +10,7 @@ from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.lease import RENEWALS_PER_TERM, LeaseKeeper
 from ebplan.adapters.site_devices import SiteDevices
 from ebplan.dispatch.dispatcher import Dispatcher, PoolInstances
+from ebplan.dispatch.to_the_end import to_the_end
 from ebplan.plan import Plan
 
 
@@ -61,12 +62,16 @@ async def follow_leased(
         for task in done:
             task.result()
     finally:
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
         # cancelled once more, a device might stay commanded until its lease ends
-        released = await asyncio.shield(keeper.release())
+        released = await to_the_end(_hand_back(working, keeper))
     return released
+
+
+async def _hand_back(working: list[asyncio.Task[None]], keeper: LeaseKeeper) -> dict[str, Answer]:
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+    return await keeper.release()
 
 
 async def _beat(keeper: LeaseKeeper, clock: Clock) -> None:

@@ -353,6 +353,7 @@ class Planner:
         *,
         deadline_s: float = REPLAN_S,
         cancel: threading.Event | None = None,
+        refused: str = "",
     ) -> Plan:
         """Return the plan to follow from now on: the one there is, unless something speaks against.
 
@@ -365,6 +366,7 @@ class Planner:
             measured: the state now; readings that contradict the site are repaired.
             deadline_s: time for another plan, where one is needed.
             cancel: once set, return what is in hand, and do not follow it.
+            refused: why the plan cannot be carried out, where that is so: another is made.
 
         Raises:
             InputError: nothing is left to plan with, and nothing is being followed; or the time
@@ -379,6 +381,8 @@ class Planner:
             followed = self._followed
             measured, notes = self._read(measured, followed)
             self.why = tuple(self._why_not(followed, measured))
+            if refused:
+                self.why = (refused, *self.why)
             if taken_back := self._taken_back:
                 self.why = ("the event was taken back", *self.why)
         if followed is not None and not self.why:
@@ -406,9 +410,12 @@ class Planner:
             followed = self._followed
             self._taken_back = followed is not None and not followed.standing
 
-    async def areplan(self, measured: State, *, deadline_s: float = REPLAN_S) -> Plan:
+    async def areplan(
+        self, measured: State, *, deadline_s: float = REPLAN_S, refused: str = ""
+    ) -> Plan:
         """Return ``replan`` without blocking the event loop; a cancelled task ends the search."""
-        return await _aside(partial(self.replan, measured, deadline_s=deadline_s))
+        call = partial(self.replan, measured, deadline_s=deadline_s, refused=refused)
+        return await _aside(call)
 
     def _why_not(self, followed: Followed | None, measured: State) -> list[str]:
         """Say why the plan being followed cannot be kept."""

@@ -41,8 +41,8 @@ def test_what_cannot_be_a_record_is_kept_beside_it(tmp_path) -> None:
         Journal(log).note("long", text="x" * 2**17)
         Journal(log).note("strange", thing=object())
     long, strange = said(tmp_path)
-    assert "document" in long.body["why_apart"]
+    assert "document" in long.body["kept_beside"]
     (digest,) = long.documents
     assert b"x" * 2**17 in (tmp_path / "documents" / digest).read_bytes()
-    assert strange.body["why_apart"]
+    assert strange.body["kept_beside"]
     proven(tmp_path)

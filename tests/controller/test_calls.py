@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.inbox import Inbox
 from ebplan.controller.calls import Calls
 from ebplan.event import Event
 
@@ -60,3 +62,39 @@ def test_of_two_calls_the_later_one_is_answered_and_then_the_other_again() -> No
     assert turn.passed_over == (long,)
     assert calls.turn((long, short), at(12.0)) == (None, None, ())
     assert calls.turn((long, short), at(20.0)).begins == long
+
+
+def test_a_turn_that_could_not_be_carried_out_is_said_again() -> None:
+    calls, one, more = Calls(), event("one", 0.0, 20.0), event("one", 0.0, 20.0, delta_kw=-2.0)
+    assert calls.turn((one,), at(1.0)).begins == one
+    calls.put_back()
+    assert calls.running is None
+    assert calls.turn((one,), at(2.0)).begins == one
+    assert calls.turn((more,), at(3.0)).begins == more
+    calls.put_back()
+    assert calls.running == one
+    assert calls.turn((more,), at(4.0)).begins == more
+    assert calls.turn((), at(5.0)).taken_back == more
+    calls.put_back()
+    assert calls.turn((), at(6.0)).taken_back == more
+    calls.turn((one,), at(7.0))
+    calls.turn((), at(20.0))
+    calls.put_back()
+    assert calls.running is None
+
+
+def test_who_subscribes_hears_of_changes_alone_and_until_the_end() -> None:
+    inbox, heard = Inbox(now=lambda: NOON), []
+
+    def broken() -> None:
+        raise RuntimeError("no")
+
+    inbox.subscribe(broken)
+    end = inbox.subscribe(lambda: heard.append(len(inbox.events())))
+    call = GridEvent(source="a", uid="1", received=NOON, events=(event("one", 0.0, 60.0),))
+    for message in (call, call, call.model_copy(update={"revision": 1, "cancelled": True})):
+        inbox.take(message)
+    assert heard == [1, 0]
+    end()
+    inbox.take(call.model_copy(update={"revision": 2}))
+    assert heard == [1, 0]

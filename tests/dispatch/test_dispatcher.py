@@ -26,7 +26,7 @@ from ebplan.adapters.roles import Droop, MeterReading
 from ebplan.adapters.site_devices import Place, SiteDevices
 from ebplan.disaggregate import Instance, Mode
 from ebplan.dispatch import Dispatcher, Notes, PoolInstances, follow_leased
-from ebplan.dispatch.connection_point import ConnectionPoint
+from ebplan.dispatch.connection_point import BLIND_S, ConnectionPoint
 from ebplan.dispatch.fleet import SAME_W, Fleet
 from ebplan.dispatch.wanted import Wanted
 from ebplan.errors import InputError
@@ -341,6 +341,62 @@ async def test_an_old_meter_does_not_make_the_battery_swing(
     assert min(kw for t_s, kw in shown if t_s >= 19.9) > 6.9
 
 
+async def test_another_plan_each_second_does_not_make_the_battery_swing(plan: Plan) -> None:
+    """What is known of the load outlives a plan: with a meter 3 s old, forgetting it diverges."""
+    clock = ManualClock()
+    battery = FakeBattery(Range(-7.0, 7.0, "kW"), clock=clock)
+    asked_kw = next(step.grid_kw for step in plan.steps if step.target_kw)
+    load_kw = asked_kw + 1.0
+    shown: list[tuple[float, float]] = []
+
+    class OldMeter(FakeMeter):
+        async def read(self) -> MeterReading:
+            then = [kw for t_s, kw in shown if t_s <= clock.now_s() - 3.0] or [load_kw]
+            return MeterReading(then[-1], 50.0, 3.0)
+
+    await battery.renew(1000.0)
+    devices = SiteDevices(battery=battery, meter=OldMeter(lambda: 0.0, clock=clock))
+    dispatcher = Dispatcher(devices, clock=clock)
+    steps = [s for s in plan.steps if s.target_kw]
+    held = plan.model_copy(update={"pools": {}, "steps": tuple(steps)})
+    for cycle in range(40):
+        following = asyncio.create_task(dispatcher.follow(held, {}, start_s=-steps[0].t_s))
+        for _ in range(10):
+            await clock.advance(0.1)
+            shown.append((clock.now_s(), load_kw - battery.battery_kw))
+            if cycle > 0:
+                assert shown[-1][1] == pytest.approx(asked_kw, abs=0.01)
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_a_battery_rests_once_the_meter_has_been_silent_for_too_long() -> None:
+    """Its lease is renewed meanwhile, so that nothing else would end the set-point."""
+    clock = ManualClock()
+    battery = FakeBattery(Range(-7.0, 7.0, "kW"), clock=clock)
+    meter = FakeMeter(lambda: 10.0 - battery.battery_kw, clock=clock, timeout_s=0.0)
+    await battery.renew(1000.0)
+    point = ConnectionPoint(battery, meter, clock)
+    point.asked_kw = 9.0
+
+    async def step() -> None:
+        stepping = asyncio.create_task(point.step())
+        await clock.advance(0.0)
+        await stepping
+        await clock.advance(1.0)
+
+    await step()
+    meter.fault = "silent"
+    for _ in range(round(BLIND_S) + 1):
+        await step()
+        assert (battery.battery_kw, point.blind) == (pytest.approx(1.0), False)
+    await step()
+    assert (battery.battery_kw, point.blind) == (0.0, True)
+    meter.fault = None
+    await step()
+    assert (battery.battery_kw, point.blind) == (pytest.approx(1.0), False)
+
+
 async def test_a_site_without_a_device_says_so(plan: Plan) -> None:
     bench = Bench()
     bare = SiteDevices(places=bench.devices.places)
@@ -391,3 +447,34 @@ async def test_the_site_is_handed_back_at_the_end_or_when_cut(
     assert {bench.gpus.cap_w(g) for g in range(8)} == {600.0}
     assert [bench.router.weight(name) for name in NAMES] == [1.0] * 4
     assert bench.battery.battery_kw == 0.0
+
+
+async def test_cancelled_again_and_again_the_site_is_still_handed_back(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench()
+    real, releasing, may_end = bench.battery.release, asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Applied | Refused | Unreachable:
+        releasing.set()
+        await may_end.wait()
+        return await real()
+
+    monkeypatch.setattr(bench.battery, "release", slow)
+    following = asyncio.create_task(
+        follow_leased(plan, instances(), bench.devices, lease_s=3.0, clock=bench.clock)
+    )
+    await bench.clock.advance(10.0)
+    assert bench.battery.leased
+    following.cancel()
+    await asyncio.sleep(0)
+    following.cancel()
+    async with asyncio.timeout(10.0):
+        await releasing.wait()
+    following.cancel()
+    await asyncio.sleep(0)
+    assert not following.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert not any(device.leased for device in (bench.gpus, bench.router, bench.battery))

@@ -132,6 +132,7 @@ class Inbox:
                 remedy="use datetime.now(UTC)",
             )
         self._lock: int | None = None
+        self._subscribed: list[Callable[[], None]] = []
         self._calls: dict[Key, GridEvent] = {}
         self._notes: dict[Key, Note] = {}
         if path is not None and path.exists():
@@ -168,6 +169,11 @@ class Inbox:
     def calls(self) -> Mapping[Key, GridEvent]:
         """Every call that is remembered, taken-back ones included."""
         return self._calls
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` after each message that changed something; return what ends that."""
+        self._subscribed.append(changed)
+        return lambda: self._subscribed.remove(changed)
 
     def take(self, message: GridEvent) -> Taken:
         """Take a message, and say what it changed. A change is on disk before this returns.
@@ -338,6 +344,12 @@ class Inbox:
                 self._listen(taken)
             except Exception:
                 log.exception("what became of a message could not be told: %s", taken)
+        if taken.outcome in CHANGES:
+            for changed in tuple(self._subscribed):
+                try:
+                    changed()
+                except Exception:
+                    log.exception("a change could not be told: %s", taken)
 
 
 def _own_id(wanted: str, key: Key, owners: dict[str, tuple[Key, str]]) -> str:
