@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,13 @@ def listen(file: Path, as_json: bool, seconds: float | None) -> None:
         folder=file.parent,
         listen=lambda taken: click.echo(_line(taken) if as_json else _words(taken)),
     )
-    standing = inbox.events()
-    if not as_json:
-        click.echo(f"listening to {', '.join(s.name for s in sources)}; {len(standing)} standing")
-    asyncio.run(_listen(sources, inbox, seconds))
+    with closing(inbox):
+        standing = inbox.events()
+        if not as_json:
+            click.echo(
+                f"listening to {', '.join(s.name for s in sources)}; {len(standing)} standing"
+            )
+        asyncio.run(_listen(sources, inbox, seconds))
 
 
 async def _listen(sources: list[EventSource], inbox: Inbox, seconds: float | None) -> None:

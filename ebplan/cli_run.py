@@ -112,6 +112,7 @@ async def _run(
     async with AsyncExitStack() as stack:
         journal = _journal(spec, folder, stack)
         listening, inbox = _sources(spec, folder, journal) if spec.sources else (None, Inbox())
+        stack.callback(inbox.close)
         shown = await _metrics(spec, stack)
         devices = open_devices(declared, folder=devices_file.parent)
         stack.push_async_callback(devices.close)

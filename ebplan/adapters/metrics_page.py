@@ -10,6 +10,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 PREFIX = "ebplan_"
+SILENT_S = 60.0
+"""A connection on which nothing is asked for so long is closed."""
 
 
 class MetricsPage:
@@ -64,7 +66,7 @@ class MetricsPage:
 
         app = web.Application()
         app.router.add_get("/metrics", page)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=SILENT_S)
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port)

@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 
 from ebplan.adapters.devices import DevicesSpec
+from ebplan.adapters.events.sources import EventSourcesSpec
+from ebplan.adapters.events.webhook import WebhookSpec
 from ebplan.adapters.modbus.register_map import RegisterMap
 from ebplan.adapters.node.redfish import RedfishAddress
 from ebplan.adapters.router.config import RouterConfig
@@ -47,6 +49,16 @@ def test_the_meter_of_a_node_that_is_shown_can_be_used() -> None:
 def _node(text: str, shown: str) -> dict[str, object]:
     node: dict[str, object] = dict(tomllib.loads(text)["nodes"]["node1"])
     return {**node, **tomllib.loads(shown)["nodes"]["node1"]}
+
+
+def test_the_sources_are_sources_and_ask_a_proof_of_who_sends() -> None:
+    spec = EventSourcesSpec.parse(read_data(DEPLOY / "event_sources.toml"))
+    assert [source.kind for source in spec.sources] == ["folder", "webhook", "openadr3"]
+    hook = spec.sources[1]
+    assert isinstance(hook, WebhookSpec)
+    assert hook.tls is not None
+    assert hook.tls.clients is not None
+    assert hook.signing_key is not None
 
 
 def test_no_example_names_an_address_that_somebody_may_have() -> None:

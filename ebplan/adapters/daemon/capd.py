@@ -21,7 +21,8 @@ from typing import Final
 from ebplan.adapters.daemon.capd_name import NAME
 from ebplan.adapters.daemon.gpu_keeper import GpuKeeper, OwnedGpus
 from ebplan.adapters.daemon.serve import serve, socket_mode, uids
-from ebplan.adapters.daemon.server import LeaseServer, only_one
+from ebplan.adapters.daemon.server import LeaseServer
+from ebplan.adapters.only_one import only_one
 from ebplan.errors import EbplanError, InputError
 
 RESTORE_S: Final = 10.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import secrets
@@ -23,6 +22,7 @@ from typing import Any, Final
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.daemon.leasing import LONGEST_TTL_S, Keeper, Tenancy
 from ebplan.adapters.daemon.wire import LINE_BYTES, PROTOCOL, Denied, decode, encode
+from ebplan.adapters.only_one import only_one
 from ebplan.errors import InputError
 
 MOST_CONNECTIONS: Final = 16
@@ -245,25 +245,6 @@ class LeaseServer:
             case {"op": "release"}:
                 return {"safe": await self.tenancy.release(peer)}
         raise Denied("bad", "ops: hello, read, renew {ttl_s}, set {what}, release")
-
-
-def only_one(path: Path) -> int:
-    """Return a lock (a descriptor, to be closed) that only one daemon of a socket has.
-
-    Raises:
-        OSError: another one has it, or the folder cannot be written to.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    lock = os.open(path.with_name(path.name + ".lock"), flags, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise OSError("another daemon has it") from None
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
 
 
 def _bound(path: Path, mode: int) -> socket.socket:

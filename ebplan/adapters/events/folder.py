@@ -9,18 +9,25 @@
 
 A file is read once it has stayed the same from one look to the next; who renames a finished file
 into the folder, or writes a name that begins with a dot first, is never read half. It is moved
-after its call is on disk: a crash in between lets it be read again, and the inbox knows it.
+after its call is on disk: a crash in between lets it be read again, and the inbox knows it. Links
+are not followed: who may put one there need not be one who may read what it leads to.
+
+Looking suffices: calls are for minutes and hours, and notices of changes do not come through
+network file systems.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from time import monotonic
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -29,7 +36,8 @@ from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.message import read_message
 from ebplan.adapters.events.site_report import SiteReport
-from ebplan.document import Part, Positive, read_json, write_atomically
+from ebplan.adapters.events.terms import EventTerms
+from ebplan.document import Part, Positive, parse_json, write_atomically
 from ebplan.errors import InputError
 
 log = logging.getLogger("ebplan.events.folder")
@@ -37,6 +45,19 @@ log = logging.getLogger("ebplan.events.folder")
 DONE, REFUSED, REPORTS = "done", "refused", "reports"
 LONGEST_BYTES = 2**20
 """A longer file is no message."""
+
+
+Seen = tuple[int, int]
+"""Size and time of a file when it was last looked at."""
+
+
+class _Answer(NamedTuple):
+    """What a file was answered, until it is moved."""
+
+    seen: Seen
+    to: str
+    suffix: str
+    text: str
 
 
 class FolderSpec(Part):
@@ -49,6 +70,9 @@ class FolderSpec(Part):
     """The folder; its path counts from the file that declares it. Made if absent."""
     poll_s: Positive = 1.0
     """Between two looks."""
+    terms: EventTerms = EventTerms()
+    """What the contract adds to a single event (``kind`` event) where that says nothing itself; a
+    ``grid_event`` says all."""
 
 
 class FolderSource:
@@ -72,7 +96,8 @@ class FolderSource:
         self.spec, self.path = spec, folder / spec.path
         self._clock = clock or MonotonicClock()
         self._now: Callable[[], datetime] = now or (lambda: datetime.now(UTC))
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, Seen] = {}
+        self._answers: dict[str, _Answer] = {}
         self.fault: str | None = None
         """Why the folder cannot be used now."""
 
@@ -103,19 +128,29 @@ class FolderSource:
         """
         for folder in (self.path, self.path / DONE, self.path / REFUSED, self.path / REPORTS):
             folder.mkdir(parents=True, exist_ok=True)
-        now: dict[str, tuple[int, int]] = {}
-        for path in sorted(self.path.glob("*.json")):
-            if path.name.startswith(".") or path.is_symlink() or not path.is_file():
-                continue
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                continue  # taken away again before it was read
-            now[path.name] = stat.st_size, stat.st_mtime_ns
+        now = dict(self._files())
         settled = [name for name, seen in now.items() if self._seen.get(name) == seen]
         self._seen = now
+        self._answers = {name: a for name, a in self._answers.items() if now.get(name) == a.seen}
+        failed: list[OSError | InputError] = []
         for name in settled:
-            self._take(self.path / name, inbox)
+            try:
+                self._take(self.path / name, now[name], inbox)
+            except (OSError, InputError) as error:  # the others are no worse for it
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _files(self) -> Iterator[tuple[str, Seen]]:
+        for path in sorted(self.path.glob("*.json")):
+            if path.name.startswith("."):
+                continue
+            try:
+                stat = path.lstat()
+            except FileNotFoundError:
+                continue  # taken away again before it was read
+            if S_ISREG(stat.st_mode):
+                yield path.name, (stat.st_size, stat.st_mtime_ns)
 
     async def report(self, report: SiteReport) -> Answer:
         """Write a report into the folder."""
@@ -136,26 +171,32 @@ class FolderSource:
             device=self.name, command="report", asked=about, confirmed=path.name, took_s=took_s
         )
 
-    def _take(self, path: Path, inbox: Inbox) -> None:
+    def _take(self, path: Path, seen: Seen, inbox: Inbox) -> None:
+        """Hear a file once, and move it; where it cannot be moved only that is tried again."""
+        if path.name not in self._answers:
+            try:
+                self._answers[path.name] = self._hear(path, seen, inbox)
+            except FileNotFoundError:
+                return
+        answer = self._answers[path.name]
+        self._move(path, answer)
+        del self._answers[path.name]
+
+    def _hear(self, path: Path, seen: Seen, inbox: Inbox) -> _Answer:
         try:
-            if path.stat().st_size > LONGEST_BYTES:
-                raise InputError(
-                    field="(file)",
-                    value=f"{path.stat().st_size} bytes",
-                    allowed=f"a message of at most {LONGEST_BYTES} bytes",
-                    remedy="put other files elsewhere",
-                    file=path.name,
-                )
-            data = read_json(path)
-            message = read_message(data, source=self.name, received=self._now(), file=path.name)
-        except FileNotFoundError:
-            return
+            data = parse_json(_text(path))
+            message = read_message(
+                data,
+                source=self.name,
+                received=self._now(),
+                file=path.name,
+                terms=self.spec.terms,
+            )
         except InputError as error:
             error.file = None  # whoever put it there knows no path of ours
             line = str(error.in_file(path.name))
-            self._move(path, REFUSED, ".error.txt", line + "\n")
             log.warning("%s: %s", self.name, line)
-            return
+            return _Answer(seen, REFUSED, ".error.txt", line + "\n")
         taken = inbox.take(message)
         said = {
             "outcome": taken.outcome,
@@ -163,15 +204,42 @@ class FolderSource:
             "revision": taken.message.revision,
             "received": message.received.isoformat(),
         }
-        self._move(path, DONE, ".outcome.json", json.dumps(said, indent=1) + "\n")
+        return _Answer(seen, DONE, ".outcome.json", json.dumps(said, indent=1) + "\n")
 
-    def _move(self, path: Path, to: str, suffix: str, answer: str) -> None:
+    def _move(self, path: Path, answer: _Answer) -> None:
         """Move a file away, with an answer beside it; one of that name there stays."""
-        target = path.parent / to / path.name
+        target = path.parent / answer.to / path.name
         for n in range(1, 10**6):
             if not target.exists():
                 break
-            target = path.parent / to / f"{path.stem}-{n}{path.suffix}"
-        write_atomically(target.with_name(target.name + suffix), answer)
+            target = path.parent / answer.to / f"{path.stem}-{n}{path.suffix}"
+        write_atomically(target.with_name(target.name + answer.suffix), answer.text)
         path.replace(target)
         self._seen.pop(path.name, None)
+
+
+def _text(path: Path) -> str:
+    """Read a file that is no link and not too long.
+
+    Raises:
+        FileNotFoundError: it is gone, or has become something else.
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            raw = stream.read(LONGEST_BYTES + 1)
+        if len(raw) <= LONGEST_BYTES:
+            return raw.decode("utf-8-sig")
+        value, allowed = f"over {LONGEST_BYTES} bytes", f"a message of at most {LONGEST_BYTES}"
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileNotFoundError(errno.ENOENT, "it is a link now") from None
+        value, allowed = str(error.strerror), "a file that this site may read"
+    except UnicodeDecodeError as error:
+        value, allowed = str(error), "UTF-8"
+    raise InputError(
+        field="(file)", value=value, allowed=allowed, remedy="put a readable message there"
+    )

@@ -2,14 +2,16 @@
 
 The same message may come twice, by two ways, after a restart, or after a later one. A call is
 known by its source and uid; of two revisions the higher counts; a repeated one changes nothing; one
-that was taken back stays so until a later revision asks again. Which random delay a call gets
-follows from its name: it is the same after a restart and through all revisions.
+that was taken back stays so until a later revision asks again. In whatever order the revisions of a
+call come, before or after what they ask is past, it ends as the highest has it. Which random delay
+a call gets follows from its name: it is the same after a restart and through all revisions.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +21,8 @@ from typing import Literal
 from pydantic import model_validator
 
 from ebplan.adapters.events.grid_event import GridEvent, Key, end, later
-from ebplan.document import Document, FieldFault, read_json, write_atomically
+from ebplan.adapters.only_one import only_one
+from ebplan.document import Document, FieldFault, Part, Timestamp, read_json, write_atomically
 from ebplan.errors import InputError
 from ebplan.event import Event
 
@@ -29,14 +32,17 @@ Outcome = Literal[
     "new", "modified", "cancelled", "repeated", "outdated", "conflict", "over", "full"
 ]
 """What a message changed. ``outdated``: a later revision is known; ``conflict``: the same revision
-asked another thing before, and that stands; ``over``: all that it asks is past; ``full``: as many
-calls are known as can be remembered."""
+asked another thing before, and that stands; ``over``: all that it asks is past, and nothing stood
+before; ``full``: as much of this source is known as can be remembered."""
 
 CHANGES: frozenset[Outcome] = frozenset({"new", "modified", "cancelled"})
 KEPT = timedelta(days=7)
-"""So long after its end a call is remembered; a copy that comes later is over anyway."""
-KEPT_CALLS = 10_000
-"""Most calls that are remembered at a time."""
+"""So long after the latest end that any of its revisions asked a call is remembered; a copy of one
+of them that comes later is over anyway."""
+KEPT_CALLS = 2_000
+"""Most calls of one source that are remembered at a time; one of several events counts as so many.
+One more takes the place of what is past for longest; where nothing is past it is refused. So no
+source crowds out another, and its share of the file stays about 2 MB, written in about 30 ms."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,22 @@ class Taken:
 
     def __str__(self) -> str:
         call = self.message
-        return f"{call.source}: {call.uid} revision {call.revision}: {self.outcome}"
+        line = f"{call.source}: {call.uid} revision {call.revision}: {self.outcome}"
+        # what a sender says is shown in one line, whatever is in it
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+class Note(Part):
+    """What the last revision of a call does not tell of it."""
+
+    source: str
+    """Of whom the call is."""
+    uid: str
+    """What they call it."""
+    until: Timestamp
+    """Latest end that any of its revisions asked."""
+    late: bool = False
+    """Whether it never stood, because all that it asks was past when it came."""
 
 
 class InboxFile(Document):
@@ -59,6 +80,8 @@ class InboxFile(Document):
     kind: Literal["inbox"] = "inbox"
     calls: tuple[GridEvent, ...] = ()
     """Every call that is remembered, as it stands, in the order in which they became known."""
+    notes: tuple[Note, ...] = ()
+    """Of the calls of which there is more to remember."""
 
     @model_validator(mode="after")
     def _each_call_once(self) -> InboxFile:
@@ -108,11 +131,39 @@ class Inbox:
                 allowed="a clock whose times have a zone",
                 remedy="use datetime.now(UTC)",
             )
+        self._lock: int | None = None
         self._subscribed: list[Callable[[], None]] = []
         self._calls: dict[Key, GridEvent] = {}
+        self._notes: dict[Key, Note] = {}
         if path is not None and path.exists():
             kept = InboxFile.parse(read_json(path), file=str(path))
+            self._notes = {(note.source, note.uid): note for note in kept.notes}
             self._calls = {call.key: call for call in kept.calls}
+
+    def hold(self) -> None:
+        """Let no other process use the file until ``close``, or until this one ends.
+
+        Raises:
+            InputError: another one does, or the folder cannot be written to.
+        """
+        if self._path is None or self._lock is not None:
+            return
+        try:
+            self._lock = only_one(self._path)
+        except OSError as error:
+            raise InputError(
+                field="(inbox)",
+                value=error.strerror,
+                allowed="one process at a time, and a folder that it may write to",
+                remedy="end the other one (ebplan run, ebplan listen), or name another inbox",
+                file=str(self._path),
+            ) from None
+
+    def close(self) -> None:
+        """Let another process use the file."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def calls(self) -> Mapping[Key, GridEvent]:
@@ -130,19 +181,14 @@ class Inbox:
         Raises:
             InputError: it cannot be written; the message is not taken, and may come again.
         """
+        asked_until = _last(message)
         known = self._calls.get(message.key)
-        if known is not None and message.cancelled and not message.events:
-            # Until when a late copy may come, and which ids are in use, is seen by what was asked.
+        if known is not None and message.cancelled:
+            # Which ids are in use is seen by what was asked; of what is not carried out no more
+            # needs to be kept.
             message = message.model_copy(update={"events": known.events})
         taken = self._judge(message, known)
-        if taken.outcome in CHANGES or (known is not None and taken.message is not known):
-            calls = self._remembered()
-            if known is not None and not known.events:
-                calls.pop(message.key, None)  # its ids are new: others that have them keep them
-            calls[message.key] = message
-            self._keep(calls)
-            self._calls.clear()
-            self._calls.update(calls)
+        self._remember(taken, message, asked_until)
         self._tell(taken)
         return taken
 
@@ -202,31 +248,94 @@ class Inbox:
     def _judge(self, message: GridEvent, known: GridEvent | None) -> Taken:
         if known is None:
             return Taken(self._judge_unknown(message), message)
+        late = self._late(message.key)
         if message.revision < known.revision:
             return Taken("outdated", known)
         if message.same_as(known):
             # A higher number is remembered, so that what came between the two does not count.
-            return Taken("repeated", message if message.revision > known.revision else known)
+            latest = message if message.revision > known.revision else known
+            return Taken("over" if late else "repeated", latest)
         if message.revision == known.revision and not (message.absent or known.absent):
             return Taken("conflict", known)
-        return Taken("cancelled" if message.cancelled else "modified", message)
+        if message.cancelled:
+            return Taken("cancelled", message)
+        if (known.cancelled or late) and _over(message, self.now()):
+            return Taken("over", message)
+        if self._room_for(message) is None:
+            return Taken("full", known)
+        return Taken("new" if late else "modified", message)
 
     def _judge_unknown(self, message: GridEvent) -> Outcome:
         if not message.cancelled and _over(message, self.now()):
-            return "over"
-        if len(self._calls) >= KEPT_CALLS and len(self._remembered()) >= KEPT_CALLS:
+            return "over"  # remembered all the same: an earlier revision may come after it
+        if self._room_for(message) is None:
             return "full"
         # One that is taken back is remembered: what it takes back may come after it.
         return "cancelled" if message.cancelled else "new"
 
-    def _remembered(self) -> dict[Key, GridEvent]:
-        """Return the calls that are known, without those that may be forgotten."""
-        horizon = self.now() - KEPT
-        return {key: call for key, call in self._calls.items() if _last(call) >= horizon}
+    def _remember(self, taken: Taken, message: GridEvent, asked_until: datetime) -> None:
+        """Write what is known now, where that is more than before."""
+        key = message.key
+        known, note = self._calls.get(key), self._notes.get(key)
+        counts = taken.message is message and taken.outcome != "full"
+        room = self._room_for(message)
+        if (known is None and not counts) or (counts and room is None):
+            return  # of what is over nothing is lost
+        gone = {*self._forgotten(), *((room or ()) if counts else ())}
+        calls = {k: call for k, call in self._calls.items() if k not in gone}
+        if counts:
+            if known is not None and not known.events:
+                calls.pop(key, None)  # its ids are new: others that have them keep them
+            calls[key] = message
+        elif key in gone:
+            return
+        ends = [asked_until] if known is None else [asked_until, self._until(key)]
+        late = taken.outcome == "over" if counts else self._late(key)
+        new: Note | None = Note(source=message.source, uid=message.uid, until=max(ends), late=late)
+        if not late and max(ends) <= _last(calls[key]):
+            new = None
+        if not counts and new == note:
+            return
+        notes = {k: n for k, n in self._notes.items() if k in calls and k != key}
+        if new is not None:
+            notes[key] = new
+        self._keep(calls, notes)
+        self._calls.clear()
+        self._calls.update(calls)
+        self._notes = notes
 
-    def _keep(self, calls: Mapping[Key, GridEvent]) -> None:
+    def _late(self, key: Key) -> bool:
+        note = self._notes.get(key)
+        return note is not None and note.late
+
+    def _until(self, key: Key) -> datetime:
+        """Return until when a copy of a call that is known may ask something."""
+        last, note = _last(self._calls[key]), self._notes.get(key)
+        return last if note is None else max(last, note.until)
+
+    def _forgotten(self) -> list[Key]:
+        """Return the calls that may be forgotten."""
+        horizon = self.now() - KEPT
+        return [key for key in self._calls if self._until(key) < horizon]
+
+    def _room_for(self, message: GridEvent) -> list[Key] | None:
+        """Return which calls make room for a message; None where that is not enough."""
+        source, now, room = message.source, self.now(), list[Key]()
+        others = [key for key in self._calls if key[0] == source and key != message.key]
+        excess = sum(_size(self._calls[key]) for key in others) + _size(message) - KEPT_CALLS
+        if excess <= 0:
+            return room
+        # What was taken back before it was heard has no end that could be past.
+        past = [key for key in others if self._calls[key].events and self._until(key) <= now]
+        for key in [*self._forgotten(), *sorted(past, key=self._until)]:
+            if excess > 0 and key in others and key not in room:
+                room.append(key)
+                excess -= _size(self._calls[key])
+        return room if excess <= 0 else None
+
+    def _keep(self, calls: Mapping[Key, GridEvent], notes: Mapping[Key, Note]) -> None:
         if self._path is not None:
-            kept = InboxFile(calls=tuple(calls.values()))
+            kept = InboxFile(calls=tuple(calls.values()), notes=tuple(notes.values()))
             write_atomically(self._path, kept.to_json() + "\n", durable=True)
 
     def _tell(self, taken: Taken) -> None:
@@ -250,6 +359,10 @@ def _own_id(wanted: str, key: Key, owners: dict[str, tuple[Key, str]]) -> str:
         shown = f"{wanted} ({key[0]} {key[1]})" + (f" {n}" if n > 1 else "")
         n += 1
     return shown
+
+
+def _size(call: GridEvent) -> int:
+    return max(1, len(call.events))
 
 
 def _last(call: GridEvent) -> datetime:

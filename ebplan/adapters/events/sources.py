@@ -58,7 +58,7 @@ class EventSourcesSpec(Document):
 def open_inbox(
     spec: EventSourcesSpec, *, folder: Path, listen: Callable[[Taken], None] | None = None
 ) -> Inbox:
-    """Return the inbox of a site, with what it held before.
+    """Return the inbox of a site, with what it held before; its file is held until ``close``.
 
     Args:
         spec: the file of sources.
@@ -66,12 +66,15 @@ def open_inbox(
         listen: told what became of each message.
 
     Raises:
-        InputError: its file is there and cannot be read, or it cannot be written.
+        InputError: its file is there and cannot be read, or another process uses it, or its folder
+            cannot be written to.
     """
     path = None if spec.inbox is None else folder / spec.inbox
     if path is not None:
         check_writable(path)
-    return Inbox(path=path, site=spec.site, listen=listen)
+    inbox = Inbox(path=path, site=spec.site, listen=listen)
+    inbox.hold()
+    return inbox
 
 
 def open_sources(spec: EventSourcesSpec, *, folder: Path) -> list[EventSource]:

@@ -94,7 +94,7 @@ async def test_only_users_that_are_allowed_are_heard(shelf: Shelf, tmp_path: Pat
 
 
 async def test_one_socket_has_one_daemon(server: LeaseServer, shelf: Shelf) -> None:
-    with pytest.raises(InputError, match="another daemon"):
+    with pytest.raises(InputError, match="another process"):
         await LeaseServer(shelf, server.path, daemon="shelf").start()
 
 

@@ -63,7 +63,31 @@ def test_a_file_of_sources_opens(tmp_path: Path) -> None:
         }
     )
     assert [source.name for source in open_sources(spec, folder=tmp_path)] == ["calls", "more"]
-    assert open_inbox(spec, folder=tmp_path).calls == {}
+    inbox = open_inbox(spec, folder=tmp_path)
+    assert inbox.calls == {}
+    inbox.close()
+
+
+def test_two_processes_do_not_share_an_inbox(tmp_path: Path) -> None:
+    """Each would write over what the other heard."""
+    spec = EventSourcesSpec.parse(
+        {
+            "kind": "event_sources",
+            "site": "hall-1",
+            "inbox": "inbox.json",
+            "sources": [{"kind": "folder", "path": "calls"}],
+        }
+    )
+    inbox = open_inbox(spec, folder=tmp_path)
+    with pytest.raises(InputError, match="another process has it") as refused:
+        open_inbox(spec, folder=tmp_path)  # a lock is of a file that is open, not of a process
+    assert "inbox.json" in str(refused.value)
+    inbox.close()
+    inbox.close()
+    again = open_inbox(spec, folder=tmp_path)
+    again.close()
+    with pytest.raises(InputError, match="folder that exists and may be written"):
+        open_inbox(spec, folder=tmp_path / "gone")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import get_args
 
 import pytest
 
-from ebplan.adapters.events.inbox import KEPT_CALLS, Outcome
+from ebplan.adapters.events.folder import LONGEST_BYTES
+from ebplan.adapters.events.inbox import KEPT, KEPT_CALLS, Inbox, Outcome
 from ebplan.adapters.events.message import read_message
 from ebplan.adapters.events.sources import EventSourcesSpec
 from ebplan.adapters.events.webhook import connections, proof
@@ -48,6 +49,9 @@ def test_the_page_knows_every_outcome_and_limit() -> None:
         assert f"`{outcome}` |" in PAGE
         assert f"{STATUS[outcome]} " in PAGE
     assert f"{KEPT_CALLS:,} calls" in PAGE
+    assert f"above {LONGEST_BYTES // 2**20} MiB" in PAGE
+    assert KEPT.days == 7
+    assert "is forgotten** seven days after" in PAGE
     most_kib = WebhookSpec.model_fields["longest_bytes"].default // 1024
     assert f"{BODY_WITHIN_S:g} s, 413 above {most_kib} KiB" in PAGE.replace("\n", " ")
 
@@ -80,3 +84,17 @@ def test_the_page_knows_the_limits_of_connections() -> None:
     text = PAGE.replace("\n ", "")
     assert f"have {connections.WITHIN_S:g} s each" in text
     assert f"Of over {connections.MOST} connections" in text
+
+
+def test_the_load_target_on_the_page_is_what_the_table_says() -> None:
+    (text,) = (b for b in blocks("json") if '"import_limit"' in b)
+    call = read_message(json.loads(text), source="page", received=NOW)
+    (event,) = call.events
+    assert event.target is not None
+    assert event.target.import_limit_kw == 6.0 * 1000.0
+    assert (event.duration_s, event.penalty_per_kwh) == (2 * 3600.0, 0.0)
+    inbox = Inbox(now=lambda: NOW)
+    assert inbox.take(call).outcome == "new"
+    default = {"kind": "grid_event", "uid": call.uid, "revision": 2, "cancelled": True}
+    assert inbox.take(read_message(default, source="page", received=NOW)).outcome == "cancelled"
+    assert inbox.events() == ()

@@ -12,10 +12,12 @@ import pytest
 
 from ebplan.adapters.answers import Applied, Unreachable
 from ebplan.adapters.clock import ManualClock
+from ebplan.adapters.events import folder as folder_module
 from ebplan.adapters.events.folder import FolderSource, FolderSpec
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.site_report import SiteReport
 from ebplan.adapters.events.source import EventSource
+from ebplan.errors import InputError
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -123,6 +125,18 @@ def test_a_bare_event_is_changed_by_its_content(watched: Watched) -> None:
     ]
 
 
+def test_the_contract_adds_what_a_single_event_leaves_out(watched: Watched) -> None:
+    terms = {"payment_per_kwh": 40.0, "response": {"full_activation_s": 30.0}}
+    spec = FolderSpec.parse({"path": "calls", "terms": terms})
+    watched.source = FolderSource(spec, folder=watched.folder.parent, now=lambda: watched.now)
+    watched.drop("e.json", {"kind": "event", "event": event() | {"payment_per_kwh": 55.0}})
+    watched.drop("g.json", call(uid="whole", events=[event() | {"id": "g"}]))
+    watched.look()
+    one, whole = watched.inbox.events()
+    assert (one.payment_per_kwh, one.response.full_activation_s) == (55.0, 30.0)
+    assert (whole.payment_per_kwh, whole.response.full_activation_s) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -201,6 +215,88 @@ def test_an_inbox_that_cannot_be_written_leaves_the_file(watched: Watched, tmp_p
     watched.inbox._path = real
     watched.look()
     assert watched.outcomes == ["new"]
+
+
+def test_links_pipes_and_what_is_gone_are_not_read(watched: Watched, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text("a secret of ours")
+    watched.folder.mkdir()
+    (watched.folder / "link.json").symlink_to(secret)
+    (watched.folder / "nowhere.json").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(watched.folder / "pipe.json")
+    watched.drop("gone.json", call(uid="gone"))
+    watched.look(1)
+    (watched.folder / "gone.json").unlink()
+    watched.drop("late.json", call())
+    watched.look(1)
+    (watched.folder / "late.json").unlink()  # what takes the place of a file it knows is no file
+    (watched.folder / "late.json").symlink_to(secret)
+    watched.look()
+    assert watched.outcomes == []
+    assert watched.names("refused") == watched.names("done") == []
+
+
+def test_a_link_that_takes_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a secret of ours")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(FileNotFoundError):
+        folder_module._text(tmp_path / "link")
+
+
+def test_one_file_that_fails_holds_up_no_other(watched: Watched) -> None:
+    """Its name leaves no room for that of the answer."""
+    watched.drop("a" * 250 + ".json", {})
+    watched.drop("b.json", call())
+    watched.look(1)
+    for _ in range(3):
+        with pytest.raises(InputError, match="too long"):
+            watched.look(1)
+    assert watched.outcomes == ["new"]
+    assert watched.names("done") == ["b.json", "b.json.outcome.json"]
+
+
+def test_a_file_that_cannot_be_moved_is_heard_once(watched: Watched, monkeypatch) -> None:
+    watched.drop("a.json", {"kind": "event", "event": event()})
+    watched.look(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "write_atomically", refuse)
+        for _ in range(5):
+            watched.now += timedelta(seconds=1)
+            with pytest.raises(OSError, match="read-only"):
+                watched.look(1)
+        assert watched.outcomes == ["new"]
+        watched.drop("a.json", {"kind": "event", "event": event(-12.5)})  # another content
+        watched.look(1)
+        with pytest.raises(OSError, match="read-only"):
+            watched.look(1)
+    assert watched.outcomes == ["new", "modified"]
+    watched.look(1)
+    assert watched.names("done") == ["a.json", "a.json.outcome.json"]
+    assert watched.outcomes == ["new", "modified"]
+
+
+def refuse(*_: object) -> None:
+    raise OSError(30, "read-only")
+
+
+def test_a_time_that_jumps_back_is_a_change(watched: Watched) -> None:
+    """As on network file systems whose clock is another."""
+    watched.drop("a.json", call())
+    watched.look(1)
+    os.utime(watched.folder / "a.json", ns=(1, 1))
+    watched.look(1)
+    assert watched.outcomes == []
+    watched.look(1)
+    assert watched.outcomes == ["new"]
+
+
+def test_a_length_beyond_all_clocks_is_set_aside(watched: Watched) -> None:
+    watched.drop("a.json", call(events=[event() | {"duration_s": 1e300}]))
+    watched.drop("b.json", call())
+    watched.look()
+    assert watched.outcomes == ["new"]
+    line = (watched.folder / "refused" / "a.json.error.txt").read_text()
+    assert "events.0.duration_s" in line
 
 
 async def test_reports_are_written_whole(watched: Watched) -> None:

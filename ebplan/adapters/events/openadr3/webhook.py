@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 """No notification is longer."""
+SILENT_S = 60.0
+"""A connection on which nothing is told for so long is closed."""
 PATH = "/openadr3/notifications"
 
 
@@ -59,7 +61,9 @@ class Webhook:
 
         app = web.Application(client_max_size=MOST_BYTES)
         app.router.add_post("/{path:.*}", self._heard)  # a proxy may call it by another path
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.5, keepalive_timeout=SILENT_S
+        )
         await runner.setup()
         self._open.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, self._spec.host, self._spec.port, ssl_context=self._tls)
