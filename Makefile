@@ -11,11 +11,12 @@ solve: $(READY)
 
 # all but the devices: these have servers of their own, below
 test: $(READY) audit-tools
-	$(BIN)/pytest --ignore=tests/adapters --ignore=tests/dispatch/test_killed_controllers.py
+	$(BIN)/pytest --ignore=tests/adapters --ignore=tests/controller --ignore=tests/dispatch/test_killed_controllers.py
 
-# adapters against real servers on loopback; those that are not Python come from Debian
+# adapters, and the controller on a whole site, against real servers on loopback; those that are not
+# Python come from Debian
 test-adapters: adapter-tools
-	EBPLAN_NOTHING_LEFT_OUT=1 $(BIN)/pytest tests/adapters tests/dispatch
+	EBPLAN_NOTHING_LEFT_OUT=1 $(BIN)/pytest tests/adapters tests/dispatch tests/controller
 
 adapter-tools: $(READY)
 	command -v haproxy >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy; }
