@@ -60,8 +60,10 @@ def test_the_signature_on_the_page_is_ours() -> None:
     (text,) = (b for b in blocks("python") if "def signature" in b)
     told: dict[str, object] = {}
     exec(text, told)
-    theirs = told["signature"](b"a-key", b"body", 1_800_000_000)  # type: ignore[operator]
-    assert theirs == proof.signature(Secret("a-key"), b"body", 1_800_000_000)
+    given = "DELETE", "/events/dr%2017", b"body"
+    theirs = told["signature"](b"a-key", *given, 1_800_000_000)  # type: ignore[operator]
+    ours = proof.signature(Secret("a-key"), proof.content(*given), 1_800_000_000)
+    assert theirs == ours
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -69,7 +71,7 @@ def test_the_signature_of_the_shell_is_ours(tmp_path: Path) -> None:
     (text,) = (b for b in blocks("sh") if "signature()" in b)
     (tmp_path / "key").write_text("a-key of ours\n")
     run = subprocess.run(
-        ["sh", "-c", text + f"\nsignature {tmp_path / 'key'}"],
+        ["sh", "-c", text + f"\nsignature {tmp_path / 'key'} POST /events"],
         input=b'{"kind": "grid_event"}\n',
         capture_output=True,
         check=True,
@@ -77,7 +79,8 @@ def test_the_signature_of_the_shell_is_ours(tmp_path: Path) -> None:
     )
     signed = run.stdout.decode()
     at_s = int(signed.partition(",")[0].removeprefix("t="))
-    assert signed == proof.signature(Secret("a-key of ours"), b'{"kind": "grid_event"}\n', at_s)
+    over = proof.content("POST", "/events", b'{"kind": "grid_event"}\n')
+    assert signed == proof.signature(Secret("a-key of ours"), over, at_s)
 
 
 def test_the_page_knows_the_limits_of_connections() -> None:

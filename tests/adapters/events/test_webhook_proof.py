@@ -19,7 +19,7 @@ def judged(content: bytes, signed: str) -> LetIn | KeptOut:
         key=KEY,
         authorization=None,
         signed=signed,
-        content=content,
+        over=content,
         now_s=AT_S,
         within_s=300.0,
     )
@@ -76,7 +76,7 @@ def test_another_key_is_not() -> None:
         key=None,
         authorization=None,
         signed=signature(KEY, b"x", AT_S),
-        content=b"x",
+        over=b"x",
         now_s=AT_S,
         within_s=300.0,
     )

@@ -44,10 +44,29 @@ async def test_a_signed_path_is_for_that_path_only(secrets) -> None:
         for uid in ("dr-17", "dr-18"):
             body = json.dumps(call(uid=uid)).encode()
             assert (await line.send(body=body, headers=signed(body)))[0] == 202
-        shown = signed(b"DELETE /events/dr-17")
+        shown = signed(method="DELETE", path="/events/dr-17")
         assert (await line.send("DELETE", "/events/dr-18", headers=shown))[0] == 401
         assert (await line.send("DELETE", "/events/dr-17?x=1", headers=shown))[0] == 401
-        assert (await line.send(body=b"DELETE /events/dr-17", headers=shown))[0] == 400
+        assert (await line.send("DELETE", "/events/dr-17", body=b"x", headers=shown))[0] == 401
+
+
+async def test_the_end_of_a_path_is_no_beginning_of_a_body(secrets) -> None:
+    async with running(secrets) as line:
+        body = json.dumps(call(uid="dr")).encode()
+        await line.send(body=body, headers=signed(body))
+        for longer, rest in (("/events/dr.17", b".17"), ("/events/dr%0A17", b"17")):
+            shown = signed(method="DELETE", path=longer)
+            assert (await line.send("DELETE", "/events/dr", body=rest, headers=shown))[0] == 401
+        assert asked_kw(line) == [-1.0]
+
+
+async def test_a_signed_call_is_for_its_path_only(secrets) -> None:
+    body = json.dumps(call()).encode()
+    async with running(secrets) as line:
+        for path in ("/", "/reports", "/events?x=1"):
+            shown = signed(body, path=path)
+            assert (await line.send(body=body, headers=shown))[0] == 401
+        assert line.inbox.calls == {}
 
 
 async def test_an_event_without_revision_that_comes_again_undoes_nothing(secrets) -> None:
@@ -67,7 +86,7 @@ async def test_an_event_without_revision_that_comes_again_undoes_nothing(secrets
 
 async def test_a_taking_back_that_comes_again_undoes_nothing(secrets) -> None:
     async with running(secrets) as line:
-        shown = signed(b"DELETE /events/dr-17")
+        shown = signed(method="DELETE", path="/events/dr-17")
         body = json.dumps(call()).encode()
         await line.send(body=body, headers=signed(body))
         assert (await line.send("DELETE", "/events/dr-17", headers=shown))[1]["revision"] == 1

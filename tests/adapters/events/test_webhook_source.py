@@ -22,7 +22,7 @@ from ebplan.adapters.events.site_report import SiteReport
 from ebplan.adapters.events.source import EventSource
 from ebplan.adapters.events.webhook import WebhookSource, WebhookSpec
 from ebplan.adapters.events.webhook import source as source_module
-from ebplan.adapters.events.webhook.proof import HEADER, signature
+from ebplan.adapters.events.webhook.proof import HEADER, content, signature
 from ebplan.errors import InputError
 
 
@@ -171,7 +171,7 @@ async def test_a_signed_message_is_let_in_near_its_time(secrets) -> None:
         for ago_s, status in ((301, 403), (-301, 403), (300, 202), (-300, 200)):
             assert (await line.send(body=body, headers=signed(body, ago_s)))[0] == status
         assert (await line.send(body=body, headers=signed(body + b" ")))[0] == 401
-        headers = signed(b"DELETE /events/dr-17")
+        headers = signed(method="DELETE", path="/events/dr-17")
         assert (await line.send("DELETE", "/events/dr-17", headers=headers))[0] == 202
 
 
@@ -300,11 +300,11 @@ async def test_whoever_does_not_answer_may_have_the_report(secrets, says: bytes 
 
 
 async def test_reports_are_posted_and_signed(secrets) -> None:
-    heard: list[tuple[str, bytes]] = []
+    heard: list[tuple[str, str, bytes]] = []
     statuses = iter((200, 500))
 
     async def take(request: web.Request) -> web.Response:
-        heard.append((request.headers[HEADER], await request.read()))
+        heard.append((request.raw_path, request.headers[HEADER], await request.read()))
         return web.Response(status=next(statuses))
 
     app = web.Application()
@@ -318,8 +318,9 @@ async def test_reports_are_posted_and_signed(secrets) -> None:
     source = WebhookSource(spec, now=lambda: NOW)
     assert isinstance(await source.report(REPORT), Applied)
     assert isinstance(await source.report(REPORT), Refused)
-    shown, body = heard[0]
-    assert shown == signature(KEY, body, int(NOW.timestamp()))
+    path, shown, body = heard[0]
+    over = content("POST", path, body)
+    assert shown == signature(KEY, over, int(NOW.timestamp()))
     assert SiteReport.parse(body) == REPORT
     await runner.cleanup()
     gone = await source.report(REPORT)

@@ -14,7 +14,7 @@ import aiohttp
 
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.webhook import WebhookSource, WebhookSpec
-from ebplan.adapters.events.webhook.proof import HEADER, signature
+from ebplan.adapters.events.webhook.proof import HEADER, content, signature
 from ebplan.adapters.secrets import Secret
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -46,8 +46,11 @@ def secrets_in(folder: Path) -> dict[str, object]:
     }
 
 
-def signed(content: bytes, ago_s: int = 0) -> dict[str, str]:
-    return {HEADER: signature(KEY, content, int(NOW.timestamp()) - ago_s)}
+def signed(
+    body: bytes = b"", ago_s: int = 0, *, method: str = "POST", path: str = "/events"
+) -> dict[str, str]:
+    at_s = int(NOW.timestamp()) - ago_s
+    return {HEADER: signature(KEY, content(method, path, body), at_s)}
 
 
 class Line:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ebplan.adapters.events.grid_event import GridEvent, end
 from ebplan.adapters.events.inbox import Inbox, Outcome, Taken
 from ebplan.adapters.events.message import read_message
-from ebplan.adapters.events.webhook.proof import HEADER, KeptOut, LetIn, may_send
+from ebplan.adapters.events.webhook.proof import HEADER, KeptOut, LetIn, content, may_send
 from ebplan.adapters.events.webhook.signed_before import SignedBefore
 from ebplan.adapters.events.webhook.spec import WebhookSpec
 from ebplan.adapters.secrets import Secret
@@ -114,14 +114,12 @@ class Doors:
         return await self._asked(request, handler)
 
     def _proof(self, request: web.Request, body: bytes) -> LetIn | KeptOut:
-        # Never the body of a DELETE: the signed body of a POST would do for it.
-        path = f"{request.method} {request.raw_path}".encode("utf-8", "surrogateescape")
         return may_send(
             token=self._token,
             key=self._key,
             authorization=request.headers.get("Authorization"),
             signed=request.headers.get(HEADER),
-            content=body if request.method == "POST" else path,
+            over=content(request.method, request.raw_path, body),
             now_s=self._now().timestamp(),
             within_s=self._spec.signed_within_s,
         )

@@ -1,9 +1,10 @@
 """Who may send: a token, or a signature over time and content.
 
     X-Ebplan-Signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA256(key, "<t>.<content>")>
+    content: <METHOD> <path, with the query, as it is sent><newline><body>
 
-The content is the body of a POST, and method and path of any other request. A signature is refused
-when its time lies too far from ours.
+No path has a newline in it: what is signed reads in one way only, and is good for nothing else. A
+signature is refused when its time lies too far from ours.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ class KeptOut:
     """For the log and the answer."""
 
 
-def signature(key: Secret, content: bytes, at_s: int) -> str:
+def content(method: str, raw_path: str, body: bytes) -> bytes:
+    """Return what is signed of a request."""
+    return f"{method} {raw_path}\n".encode("utf-8", "surrogateescape") + body
+
+
+def signature(key: Secret, signed: bytes, at_s: int) -> str:
     """Return the header's value for what is sent at a time."""
-    return f"t={at_s},v1={_code(key, content, at_s)}"
+    return f"t={at_s},v1={_code(key, signed, at_s)}"
 
 
 def may_send(
@@ -51,7 +57,7 @@ def may_send(
     key: Secret | None,
     authorization: str | None,
     signed: str | None,
-    content: bytes,
+    over: bytes,
     now_s: float,
     within_s: float,
 ) -> LetIn | KeptOut:
@@ -62,7 +68,7 @@ def may_send(
         key: what a sender may sign with.
         authorization: the header of this name.
         signed: the header ``X-Ebplan-Signature``.
-        content: what is signed: the body, or method and path.
+        over: what must have been signed, see ``content``.
         now_s: our time, seconds since 1970.
         within_s: how far the time of a signature may lie from it.
     """
@@ -73,7 +79,7 @@ def may_send(
     if key is None or signed is None:
         return KeptOut(401, "neither a token nor a signature that counts here")
     found = SIGNATURE.fullmatch(signed)
-    if found is None or not hmac.compare_digest(found[2], _code(key, content, int(found[1]))):
+    if found is None or not hmac.compare_digest(found[2], _code(key, over, int(found[1]))):
         return KeptOut(401, "the signature is not over this time and this message")
     at_s = int(found[1])
     if abs(now_s - at_s) > within_s:
@@ -82,5 +88,5 @@ def may_send(
     return LetIn(mark=found[2], until_s=at_s + within_s)
 
 
-def _code(key: Secret, content: bytes, at_s: int) -> str:
-    return hmac.new(key.reveal().encode(), b"%d." % at_s + content, hashlib.sha256).hexdigest()
+def _code(key: Secret, signed: bytes, at_s: int) -> str:
+    return hmac.new(key.reveal().encode(), b"%d." % at_s + signed, hashlib.sha256).hexdigest()

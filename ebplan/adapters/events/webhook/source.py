@@ -19,7 +19,7 @@ from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.site_report import SiteReport
 from ebplan.adapters.events.webhook.connections import Listener
 from ebplan.adapters.events.webhook.doors import Doors
-from ebplan.adapters.events.webhook.proof import HEADER, signature
+from ebplan.adapters.events.webhook.proof import HEADER, content, signature
 from ebplan.adapters.events.webhook.signed_before import SignedBefore
 from ebplan.adapters.events.webhook.spec import ServerTls, WebhookSpec
 from ebplan.errors import InputError
@@ -105,7 +105,7 @@ class WebhookSource:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as http,
                 http.post(
-                    url, data=body, headers=self._proof(body), allow_redirects=False
+                    url, data=body, headers=self._proof(url, body), allow_redirects=False
                 ) as reply,
             ):
                 status = reply.status
@@ -126,10 +126,13 @@ class WebhookSource:
         why = f"the sender answers {status}"
         return Refused(device=self.name, command="report", asked=about, why=why, took_s=took_s)
 
-    def _proof(self, body: bytes) -> dict[str, str]:
+    def _proof(self, url: str, body: bytes) -> dict[str, str]:
+        from yarl import URL
+
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
-            headers[HEADER] = signature(self._key, body, int(self._now().timestamp()))
+            signed = content("POST", URL(url).raw_path_qs, body)
+            headers[HEADER] = signature(self._key, signed, int(self._now().timestamp()))
         elif self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.reveal()}"
         return headers
