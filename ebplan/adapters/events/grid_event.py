@@ -12,6 +12,9 @@ from ebplan.event import Event
 
 Key = tuple[str, str]
 """Source and uid: what a call is known by through all its revisions."""
+HIGHEST = 2**53 - 1
+"""Highest revision: whole numbers are exact up to there in every JSON. Only a call that is taken
+back has it, so that each one that asks something can be taken back."""
 
 
 class GridEvent(Document):
@@ -26,7 +29,7 @@ class GridEvent(Document):
     """Who sent it, as this site calls them."""
     uid: Annotated[str, Field(min_length=1, max_length=200)]
     """What the sender calls it, the same through all revisions."""
-    revision: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    revision: Annotated[int, Field(ge=0, le=HIGHEST)] = 0
     """Grows with each change; only compared with numbers of the same sender and call, so that no
     clock of theirs is ever compared with ours."""
     issued: Timestamp | None = None
@@ -55,6 +58,13 @@ class GridEvent(Document):
                 value=[],
                 allowed="at least one event, or cancelled = true",
                 remedy="add what is asked",
+            )
+        if self.revision == HIGHEST and not self.cancelled:
+            raise FieldFault(
+                field="revision",
+                value=self.revision,
+                allowed=f"up to {HIGHEST - 1} for what asks something: the next one takes it back",
+                remedy="count from 0, or number by time in microseconds",
             )
         ids = [event.id for event in self.events]
         if len(set(ids)) < len(ids):

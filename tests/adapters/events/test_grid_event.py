@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inbox_rigs import NOW, call, event
 
-from ebplan.adapters.events.grid_event import GridEvent, end, later
+from ebplan.adapters.events.grid_event import HIGHEST, GridEvent, end, later
 from ebplan.errors import InputError
 
 
@@ -40,6 +40,7 @@ def row(count: int, length_s: float = 600.0, apart_s: float = 600.0) -> list[dic
         ({"uid": 7}, "uid: got 7"),
         ({"revision": -1}, "revision: got -1"),
         ({"revision": 2**53}, f"revision: got {2**53}"),
+        ({"revision": HIGHEST}, f"revision: got {HIGHEST}; allowed: up to {HIGHEST - 1}"),
         ({"revision": 1.5}, "revision: got 1.5"),
         ({"revision": "1"}, "revision: got '1'"),
         ({"issued": "2026-11-26T12:00:00"}, "issued: got '2026-11-26T12:00:00'"),
@@ -101,6 +102,7 @@ def test_overlap_is_seen_across_zones() -> None:
 
 def test_one_taken_back_may_ask_nothing_or_what_it_asked() -> None:
     assert call(cancelled=True).events == ()
+    assert call(cancelled=True, revision=HIGHEST).revision == HIGHEST
     assert len(GridEvent.parse(data(cancelled=True)).events) == 1
 
 
@@ -112,7 +114,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 @given(
     source=texts,
     uid=texts,
-    revision=st.integers(0, 2**53 - 1),
+    revision=st.integers(0, HIGHEST - 1),
     received=moments,
     issued=st.none() | moments,
     start=moments,

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebplan.adapters.events.grid_event import GridEvent, end
+from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.openadr2b.heard import HeardEvent, HeardInterval, HeardSignal
+from ebplan.adapters.events.openadr2b.hearing import Hearing
 from ebplan.adapters.events.openadr2b.mapping import to_grid_event
 from ebplan.adapters.events.openadr2b.signals import SignalRefused
 from ebplan.adapters.events.openadr2b.spec import OpenAdr2bSpec
@@ -359,3 +361,14 @@ def test_whatever_a_server_writes_is_taken_or_refused_in_one_line(
     except InputError as error:
         line = error.line()
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("revision", [2**53 - 1, 2**53, 10**30])
+def test_a_change_beyond_all_revisions_takes_back_what_stood(revision: int) -> None:
+    inbox = Inbox(now=lambda: NOW)
+    hearing = Hearing(spec(), inbox)
+    shed = signal("LOAD_DISPATCH", "delta", "-100", **KW)
+    assert hearing.hear([heard(shed)], None)[0].opt == "optIn"
+    others = [heard(shed, revision=revision), heard(shed, uid="e2")]
+    assert [answer.opt for answer in hearing.hear(others, None)] == ["optOut", "optIn"]
+    assert [asked.id for asked in inbox.events()] == ["e2"]

@@ -101,3 +101,14 @@ def test_after_one_list_the_inbox_asks_what_the_server_asks(took: list[tuple[str
     heard = {event.id: event.target for event in world.inbox.events()}
     assert {name: target and target.delta_kw for name, target in heard.items()} == world.asked()
     assert list(world.hearing.refused) == []
+
+
+def test_a_deletion_beyond_all_revisions_is_a_deletion() -> None:
+    world = World()
+    world.step("create", 0)
+    world.step("notify", 0)
+    assert len(world.inbox.events()) == 1
+    world.events["e1"] |= {"modificationDateTime": "2300-01-01T00:00:00Z"}
+    world.step("delete", 0)
+    world.step("notify", 1)
+    assert world.inbox.events() == ()

@@ -17,6 +17,7 @@ from aiohttp import web
 from webhook_rigs import KEY, NOW, TOKEN, call, event, running, secrets_in, signed
 
 from ebplan.adapters.answers import Applied, Refused, Unreachable
+from ebplan.adapters.events.grid_event import HIGHEST
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.site_report import SiteReport
 from ebplan.adapters.events.source import EventSource
@@ -96,13 +97,19 @@ async def test_what_the_contract_says_is_added_to_a_bare_event_only(secrets) -> 
         assert (whole.payment_per_kwh, whole.baseline.kw) == (0.0, None)
 
 
-async def test_the_highest_revision_cannot_be_gone_beyond(secrets, tmp_path: Path) -> None:
+async def test_a_call_of_the_highest_revision_can_be_taken_back(secrets, tmp_path: Path) -> None:
     inbox = Inbox(path=tmp_path / "inbox.json", now=lambda: NOW)
     async with running(secrets, inbox) as line:
-        assert (await line.send(body=call(revision=2**53 - 1)))[0] == 202
-        status, said = await line.send("DELETE", "/events/dr-17")
+        status, said = await line.send(body=call(revision=HIGHEST))
         assert (status, said["field"]) == (400, "revision")
-    assert Inbox(path=tmp_path / "inbox.json", now=lambda: NOW).events() == inbox.events()
+        assert (await line.send(body=call(revision=HIGHEST - 1)))[0] == 202
+        assert (await line.send("DELETE", "/events/dr-17"))[1]["revision"] == HIGHEST
+        assert (await line.send("DELETE", "/events/dr-17"))[0] == 200
+        bare = {"kind": "event", "event": event(-3.0)}
+        assert (await line.send(body=bare))[0] in {400, 409}  # there is no next one
+    again = Inbox(path=tmp_path / "inbox.json", now=lambda: NOW)
+    assert again.calls == inbox.calls
+    assert again.events() == ()
 
 
 async def test_what_has_no_end_and_names_that_are_no_text_are_refused(secrets) -> None:

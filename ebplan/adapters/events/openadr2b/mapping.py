@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.grid_event import HIGHEST, GridEvent
 from ebplan.adapters.events.openadr2b.heard import HeardEvent, HeardInterval, HeardSignal
 from ebplan.adapters.events.openadr2b.signals import asked, our_signal
 from ebplan.adapters.events.openadr2b.spec import OpenAdr2bSpec
@@ -57,7 +57,7 @@ def taken_back(heard: HeardEvent, spec: OpenAdr2bSpec, received: datetime) -> Gr
         {
             "source": spec.name,
             "uid": heard.uid,
-            "revision": heard.revision,
+            "revision": min(heard.revision, HIGHEST),
             "issued": _issued(heard),
             "received": received,
             "cancelled": True,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.grid_event import HIGHEST, GridEvent
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.openadr3.mapping import (
     Mapped,
@@ -190,7 +190,7 @@ class Hearing:
             GridEvent(
                 source=self._spec.name,
                 uid=uid,
-                revision=revision,
+                revision=min(revision, HIGHEST),
                 received=self._now(),
                 cancelled=True,
                 events=() if known is None else known.events,
