@@ -191,6 +191,7 @@ class FolderSource:
                 received=self._now(),
                 file=path.name,
                 terms=self.spec.terms,
+                known=inbox.calls,
             )
         except InputError as error:
             error.file = None  # whoever put it there knows no path of ours

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.grid_event import GridEvent, Key
+from ebplan.adapters.events.numbering import numbered
 from ebplan.adapters.events.terms import EventTerms, with_terms
 from ebplan.errors import InputError
 from ebplan.event import Event
@@ -28,6 +29,8 @@ def read_message(
     received: datetime,
     file: str | None = None,
     terms: EventTerms | None = None,
+    known: Mapping[Key, GridEvent] | None = None,
+    signed: datetime | None = None,
 ) -> GridEvent:
     """Return the call of a message.
 
@@ -37,6 +40,8 @@ def read_message(
         received: when it came.
         file: where it came from, for the error.
         terms: what the contract adds to a single event.
+        known: calls that are known, for the revision of a single event.
+        signed: the time of its signature; it is then when the sender made it.
 
     Raises:
         InputError: it is neither of the two, or something in it is wrong.
@@ -53,6 +58,8 @@ def read_message(
                     file=file,
                 )
         ours = {"source": source, "received": received.isoformat()}
+        if signed is not None:
+            ours["issued"] = signed.isoformat()
         call = GridEvent.parse({**data, **ours}, file=file)
         for n, event in enumerate(call.events):
             _names_no_file(event, at=f"events.{n}", file=file)
@@ -77,17 +84,19 @@ def read_message(
     _names_no_file(event, at="event", file=file)
     if terms is not None:
         event = with_terms(event, terms)
-    return GridEvent.parse(
+    call = GridEvent.parse(
         {
             "source": source,
             "uid": event.id,
             "revision": int(received.timestamp() * 1000.0),
+            "issued": None if signed is None else signed.isoformat(),
             "received": received.isoformat(),
             "events": [event.model_dump(mode="json")],
         },
         file=file,
         at="event",
     )
+    return numbered(call, (known or {}).get(call.key))
 
 
 def _names_no_file(event: Event, *, at: str, file: str | None) -> None:

@@ -125,6 +125,14 @@ def test_a_bare_event_is_changed_by_its_content(watched: Watched) -> None:
     ]
 
 
+def test_a_change_after_the_clock_was_set_back_is_a_change(watched: Watched) -> None:
+    for content in (event(), event(-2.0), event(-2.0), event()):
+        watched.drop("e.json", {"kind": "event", "event": content})
+        watched.look()
+        watched.now -= timedelta(minutes=10)
+    assert watched.outcomes == ["new", "modified", "repeated", "modified"]
+
+
 def test_the_contract_adds_what_a_single_event_leaves_out(watched: Watched) -> None:
     terms = {"payment_per_kwh": 40.0, "response": {"full_activation_s": 30.0}}
     spec = FolderSpec.parse({"path": "calls", "terms": terms})

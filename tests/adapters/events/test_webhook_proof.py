@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,8 @@ def status(content: bytes, signed: str) -> int:
 def test_what_was_signed_is_let_in(body: bytes, ago_s: int) -> None:
     signed = signature(KEY, body, AT_S - ago_s)
     mark = signed.partition("v1=")[2]
-    assert judged(body, signed) == LetIn(mark=mark, until_s=AT_S - ago_s + 300.0)
+    at = datetime.fromtimestamp(AT_S - ago_s, UTC)
+    assert judged(body, signed) == LetIn(mark=mark, until_s=AT_S - ago_s + 300.0, at=at)
 
 
 @given(st.data())

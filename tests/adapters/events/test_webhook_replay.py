@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from webhook_rigs import NOW, Line, call, event, running, secrets_in, signed
 
 from ebplan.adapters.events.grid_event import GridEvent
+from ebplan.adapters.events.inbox import Inbox
+from ebplan.adapters.events.message import read_message
 from ebplan.adapters.events.webhook import signed_before
 from ebplan.adapters.events.webhook.proof import LetIn
 from ebplan.adapters.events.webhook.signed_before import SignedBefore
@@ -96,6 +98,78 @@ async def test_a_taking_back_that_comes_again_undoes_nothing(secrets) -> None:
         status, said = await line.send("DELETE", "/events/dr-17", headers=shown)
         assert (status, said["outcome"]) == (409, "outdated")
         assert asked_kw(line) == [-1.0]
+
+
+async def test_after_a_restart_what_was_signed_earlier_undoes_nothing(secrets) -> None:
+    inbox = Inbox(now=lambda: NOW)
+    first, second = bare(-1.0), bare(-5.0)
+    delete = signed(ago_s=5, method="DELETE", path="/events/dr-17")
+    async with running(secrets, inbox) as line:
+        await line.send(body=first, headers=signed(first, ago_s=10))
+        assert (await line.send("DELETE", "/events/dr-17", headers=delete))[0] == 202
+        assert (await line.send(body=second, headers=signed(second)))[1]["outcome"] == "modified"
+    async with running(secrets, inbox) as line:
+        status, said = await line.send("DELETE", "/events/dr-17", headers=delete)
+        assert (status, said["outcome"]) == (409, "outdated")
+        status, _ = await line.send(body=first, headers=signed(first, ago_s=10))
+        assert (status, asked_kw(line)) == (409, [-5.0])
+        delete = signed(method="DELETE", path="/events/dr-17")
+        assert (await line.send("DELETE", "/events/dr-17", headers=delete))[0] == 202
+        assert (await line.send("DELETE", "/events/dr-17", headers=delete))[0] == 200
+    async with running(secrets, inbox) as line:
+        assert (await line.send("DELETE", "/events/dr-17", headers=delete))[0] == 200
+        assert asked_kw(line) == []
+
+
+async def test_a_call_that_was_posted_again_is_not_taken_back_by_an_earlier_delete(secrets) -> None:
+    inbox = Inbox(now=lambda: NOW)
+    delete = signed(ago_s=5, method="DELETE", path="/events/dr-17")
+    async with running(secrets, inbox) as line:
+        for revision, ago_s in ((0, 10), (2, 0)):
+            body = json.dumps(call(revision=revision)).encode()
+            assert (await line.send(body=body, headers=signed(body, ago_s=ago_s)))[0] == 202
+            await line.send("DELETE", "/events/dr-17", headers=delete)
+    async with running(secrets, inbox) as line:
+        assert (await line.send("DELETE", "/events/dr-17", headers=delete))[0] == 409
+        assert asked_kw(line) == [-1.0]
+
+
+async def test_what_was_kept_from_us_does_not_come_after_what_repeats_the_call(secrets) -> None:
+    first, kept_back = bare(-1.0), bare(-5.0)
+    async with running(secrets) as line:
+        await line.send(body=first, headers=signed(first, ago_s=20))
+        assert (await line.send(body=first, headers=signed(first)))[1]["outcome"] == "repeated"
+        late = signed(kept_back, ago_s=10)
+        assert (await line.send(body=kept_back, headers=late))[1]["outcome"] == "outdated"
+        assert asked_kw(line) == [-1.0]
+
+
+async def test_two_changes_in_a_second_and_a_clock_set_back(secrets) -> None:
+    moment = [NOW]
+    async with running(secrets, now=lambda: moment[0]) as line:
+        for n, headers in enumerate((True, True, False, False)):
+            body = bare(-1.0 - n)
+            proof = signed(body) if headers else None
+            assert (await line.send(body=body, headers=proof))[0] == 202
+            assert asked_kw(line) == [-1.0 - n]
+            moment[0] -= timedelta(seconds=100)
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=5), st.integers(-900, 900))
+def test_in_whatever_order_they_come_the_one_signed_last_counts(
+    order: list[int], again: list[int], clock_s: int
+) -> None:
+    inbox = Inbox(now=lambda: NOW)
+    for n, signed_s in enumerate([*order, *again]):
+        message = read_message(
+            {"kind": "event", "event": event(-1.0 - signed_s % 2)},
+            source="utility",
+            received=NOW + timedelta(seconds=n * clock_s / 10),
+            known=inbox.calls,
+            signed=NOW + timedelta(seconds=signed_s),
+        )
+        inbox.take(message)
+    assert [e.target.delta_kw for e in inbox.events() if e.target is not None] == [-1.0]
 
 
 CALL = GridEvent.parse(call() | {"source": "utility", "received": NOW.isoformat()})

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ebplan.adapters.events.grid_event import GridEvent, end
 from ebplan.adapters.events.inbox import Inbox, Outcome, Taken
 from ebplan.adapters.events.message import read_message
+from ebplan.adapters.events.numbering import numbered
 from ebplan.adapters.events.webhook.proof import HEADER, KeptOut, LetIn, content, may_send
 from ebplan.adapters.events.webhook.signed_before import SignedBefore
 from ebplan.adapters.events.webhook.spec import WebhookSpec
@@ -155,7 +156,12 @@ class Doors:
         if message is None:
             data, now = parse_json(_text(await request.read())), self._now()
             message = read_message(
-                data, source=self._spec.name, received=now, terms=self._spec.terms
+                data,
+                source=self._spec.name,
+                received=now,
+                terms=self._spec.terms,
+                known=self._inbox.calls,
+                signed=proof.at,
             )
             if data["kind"] == "event":
                 self._before.keep(proof, message, now.timestamp())
@@ -179,18 +185,13 @@ class Doors:
             known = self._inbox.calls.get((self._spec.name, uid))
             if known is None:
                 return answer(404, error="no call of this name is known")
-            message = known if known.cancelled else self._taken_back(known)
+            message = self._taken_back(known, proof.at)
             self._before.keep(proof, message, self._now().timestamp())
         return _became(self._inbox.take(message))
 
-    def _taken_back(self, known: GridEvent) -> GridEvent:
-        message = {
-            "kind": "grid_event",
-            "uid": known.uid,
-            "revision": known.revision + 1,
-            "cancelled": True,
-        }
-        return read_message(message, source=self._spec.name, received=self._now())
+    def _taken_back(self, known: GridEvent, signed: datetime | None) -> GridEvent:
+        new = {"revision": 0, "cancelled": True, "issued": signed, "received": self._now()}
+        return numbered(known.model_copy(update=new), known)
 
 
 def answer(status: int, **said: object) -> web.Response:

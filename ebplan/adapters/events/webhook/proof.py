@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from ebplan.adapters.secrets import Secret
@@ -29,6 +30,8 @@ class LetIn:
     """The code of its signature: the same again is the same request again. None for a token."""
     until_s: float = 0.0
     """How long that signature counts, seconds since 1970."""
+    at: datetime | None = None
+    """When it was signed, by the sender's clock."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def may_send(
     if abs(now_s - at_s) > within_s:
         why = f"signed {now_s - at_s:.0f} s ago by our clock, up to {within_s:g} s counts"
         return KeptOut(403, why)
-    return LetIn(mark=found[2], until_s=at_s + within_s)
+    at = datetime.fromtimestamp(at_s, UTC)
+    return LetIn(mark=found[2], until_s=at_s + within_s, at=at)
 
 
 def _code(key: Secret, signed: bytes, at_s: int) -> str:

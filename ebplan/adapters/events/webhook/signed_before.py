@@ -1,8 +1,9 @@
 """Signed requests whose revision we made, while their signature counts.
 
-A single event and a DELETE bring no revision: we number them as they come. Sent again by somebody
-who saw it, such a request would get a higher number and undo what its sender asked since. So the
-same signature always means the message that it meant first, and the inbox finds that outdated.
+A single event and a DELETE bring no revision: we number them as they come (``numbering``). Of two
+that were signed in the same second, the earlier one, sent again by somebody who saw it, would get a
+higher number. So the same signature always means the message that it meant first, and the inbox
+finds that outdated.
 """
 
 from __future__ import annotations
