@@ -19,6 +19,7 @@ network file systems.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -45,6 +46,8 @@ log = logging.getLogger("ebplan.events.folder")
 DONE, REFUSED, REPORTS = "done", "refused", "reports"
 LONGEST_BYTES = 2**20
 """A longer file is no message."""
+LONGEST_NAME_BYTES = 200
+"""A longer name is shortened when its file is moved: 255 are the most that file systems take."""
 
 
 Seen = tuple[int, int]
@@ -209,14 +212,24 @@ class FolderSource:
 
     def _move(self, path: Path, answer: _Answer) -> None:
         """Move a file away, with an answer beside it; one of that name there stays."""
-        target = path.parent / answer.to / path.name
+        name = Path(_short(path.name))
+        target = path.parent / answer.to / name
         for n in range(1, 10**6):
             if not target.exists():
                 break
-            target = path.parent / answer.to / f"{path.stem}-{n}{path.suffix}"
+            target = path.parent / answer.to / f"{name.stem}-{n}{name.suffix}"
         write_atomically(target.with_name(target.name + answer.suffix), answer.text)
         path.replace(target)
         self._seen.pop(path.name, None)
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for a number and a suffix, the same each time."""
+    raw = os.fsencode(name)
+    if len(raw) <= LONGEST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return f"{raw[: LONGEST_NAME_BYTES - 22].decode(errors='ignore')}-{digest}.json"
 
 
 def _text(path: Path) -> str:

@@ -17,6 +17,7 @@ from ebplan.adapters.events.folder import FolderSource, FolderSpec
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.site_report import SiteReport
 from ebplan.adapters.events.source import EventSource
+from ebplan.document import write_atomically
 from ebplan.errors import InputError
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -251,16 +252,36 @@ def test_a_link_that_takes_the_place_of_a_file_is_not_followed(tmp_path: Path) -
         folder_module._text(tmp_path / "link")
 
 
-def test_one_file_that_fails_holds_up_no_other(watched: Watched) -> None:
-    """Its name leaves no room for that of the answer."""
-    watched.drop("a" * 250 + ".json", {})
+def test_one_file_that_fails_holds_up_no_other(watched: Watched, monkeypatch) -> None:
+    def write(path: Path, text: str) -> None:
+        if path.name.startswith("a.json"):
+            raise InputError(field="(output)", value="no", allowed="room", remedy="make some")
+        write_atomically(path, text)
+
+    monkeypatch.setattr(folder_module, "write_atomically", write)
+    watched.drop("a.json", {})
     watched.drop("b.json", call())
     watched.look(1)
     for _ in range(3):
-        with pytest.raises(InputError, match="too long"):
+        with pytest.raises(InputError, match="make some"):
             watched.look(1)
     assert watched.outcomes == ["new"]
     assert watched.names("done") == ["b.json", "b.json.outcome.json"]
+
+
+@pytest.mark.parametrize("letter", ["a", "\u96fb"])
+def test_a_name_as_long_as_can_be_is_shortened(watched: Watched, letter: str) -> None:
+    name = letter * (250 // len(letter.encode())) + ".json"
+    for content in (call(), call(), "no message"):
+        watched.drop(name, content)
+        watched.look()
+    assert watched.outcomes == ["new", "repeated"]
+    assert watched.names("") == ["done", "refused", "reports"]
+    files = [path for path in watched.names("done") if not path.endswith(".outcome.json")]
+    assert watched.names("done") == sorted([*files, *(f"{path}.outcome.json" for path in files)])
+    assert len(files) == 2
+    assert all(path.startswith(letter * 40) for path in files)
+    assert len(watched.names("refused")) == 2
 
 
 def test_a_file_that_cannot_be_moved_is_heard_once(watched: Watched, monkeypatch) -> None:
