@@ -135,16 +135,21 @@ class Inbox:
         self._subscribed: list[Callable[[], None]] = []
         self._calls: dict[Key, GridEvent] = {}
         self._notes: dict[Key, Note] = {}
-        if path is not None and path.exists():
-            kept = InboxFile.parse(read_json(path), file=str(path))
+        self._read()
+
+    def _read(self) -> None:
+        if self._path is not None and self._path.exists():
+            kept = InboxFile.parse(read_json(self._path), file=str(self._path))
             self._notes = {(note.source, note.uid): note for note in kept.notes}
             self._calls = {call.key: call for call in kept.calls}
 
     def hold(self) -> None:
         """Let no other process use the file until ``close``, or until this one ends.
 
+        The file is read again: whoever had it before may have written to it since.
+
         Raises:
-            InputError: another one does, or the folder cannot be written to.
+            InputError: another one does, or it cannot be read, or its folder cannot be written to.
         """
         if self._path is None or self._lock is not None:
             return
@@ -158,6 +163,11 @@ class Inbox:
                 remedy="end the other one (ebplan run, ebplan listen), or name another inbox",
                 file=str(self._path),
             ) from None
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let another process use the file."""

@@ -11,6 +11,7 @@ import pytest
 
 from ebplan.adapters.answers import Answer, Refused
 from ebplan.adapters.clock import ManualClock
+from ebplan.adapters.events.grid_event import GridEvent
 from ebplan.adapters.events.inbox import Inbox
 from ebplan.adapters.events.site_report import SiteReport
 from ebplan.adapters.events.sources import (
@@ -88,6 +89,32 @@ def test_two_processes_do_not_share_an_inbox(tmp_path: Path) -> None:
     again.close()
     with pytest.raises(InputError, match="folder that exists and may be written"):
         open_inbox(spec, folder=tmp_path / "gone")
+
+
+def test_what_was_heard_until_the_file_is_let_go_is_known_to_the_next(tmp_path: Path) -> None:
+    """A process may be started while the one before it ends."""
+    path = tmp_path / "inbox.json"
+    first = Inbox(path=path)
+    first.hold()
+    second = Inbox(path=path)
+    call = {
+        "source": "utility",
+        "uid": "dr-17",
+        "received": "2026-11-26T12:00:00Z",
+        "cancelled": True,
+    }
+    first.take(GridEvent.parse(call))
+    first.close()
+    second.hold()
+    assert second.calls == first.calls
+    second.close()
+    third = Inbox(path=path)
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"inbox\.json"):
+        third.hold()
+    path.unlink()
+    first.hold()  # nobody has it
+    first.close()
 
 
 @pytest.mark.parametrize(
