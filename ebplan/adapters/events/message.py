@@ -46,32 +46,49 @@ def read_message(
     Raises:
         InputError: it is neither of the two, or something in it is wrong.
     """
+    issued = None if signed is None else signed.isoformat()
+    ours = {"source": source, "received": received.isoformat(), "issued": issued}
     kind = data.get("kind")
     if kind == "grid_event":
-        for field in OURS:
-            if field in data:
-                raise InputError(
-                    field=field,
-                    value=data[field],
-                    allowed="nothing: who receives it says this",
-                    remedy="leave it out",
-                    file=file,
-                )
-        ours = {"source": source, "received": received.isoformat()}
-        if signed is not None:
-            ours["issued"] = signed.isoformat()
-        call = GridEvent.parse({**data, **ours}, file=file)
-        for n, event in enumerate(call.events):
-            _names_no_file(event, at=f"events.{n}", file=file)
-        return call
-    if kind != "event":
-        raise InputError(
-            field="kind",
-            value=kind,
-            allowed="grid_event, or event",
-            remedy='start with {"kind": "grid_event", ...} or {"kind": "event", "event": {...}}',
-            file=file,
-        )
+        return _call(data, ours, file)
+    if kind == "event":
+        call = _single(data, ours, received, terms, file)
+        return numbered(call, (known or {}).get(call.key))
+    raise InputError(
+        field="kind",
+        value=kind,
+        allowed="grid_event, or event",
+        remedy='start with {"kind": "grid_event", ...} or {"kind": "event", "event": {...}}',
+        file=file,
+    )
+
+
+def _call(data: Mapping[str, Any], ours: Mapping[str, Any], file: str | None) -> GridEvent:
+    """Return the call of a message that is one of our documents."""
+    for field in OURS:
+        if field in data:
+            raise InputError(
+                field=field,
+                value=data[field],
+                allowed="nothing: who receives it says this",
+                remedy="leave it out",
+                file=file,
+            )
+    said = {name: value for name, value in ours.items() if value is not None}
+    call = GridEvent.parse({**data, **said}, file=file)
+    for n, event in enumerate(call.events):
+        _names_no_file(event, at=f"events.{n}", file=file)
+    return call
+
+
+def _single(
+    data: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    received: datetime,
+    terms: EventTerms | None,
+    file: str | None,
+) -> GridEvent:
+    """Return the call of a message that holds one event and nothing else."""
     for field in sorted(data.keys() - {"kind", "event", "schema_version"}):
         raise InputError(
             field=field,
@@ -84,19 +101,12 @@ def read_message(
     _names_no_file(event, at="event", file=file)
     if terms is not None:
         event = with_terms(event, terms)
-    call = GridEvent.parse(
-        {
-            "source": source,
-            "uid": event.id,
-            "revision": int(received.timestamp() * 1000.0),
-            "issued": None if signed is None else signed.isoformat(),
-            "received": received.isoformat(),
-            "events": [event.model_dump(mode="json")],
-        },
-        file=file,
-        at="event",
-    )
-    return numbered(call, (known or {}).get(call.key))
+    asked = {
+        "uid": event.id,
+        "revision": int(received.timestamp() * 1000.0),
+        "events": [event.model_dump(mode="json")],
+    }
+    return GridEvent.parse({**ours, **asked}, file=file, at="event")
 
 
 def _names_no_file(event: Event, *, at: str, file: str | None) -> None:
