@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from ebplan.cli_errors import named, one_line_errors
 
 if TYPE_CHECKING:
     from ebplan.adapters.events.inbox import Inbox
+    from ebplan.adapters.events.source import EventSource
     from ebplan.audit.journal import Journal
     from ebplan.controller.controller import Status
     from ebplan.controller.run_spec import RunSpec
@@ -98,6 +99,7 @@ async def _run(
     from ebplan.adapters.answers import Applied, AppliedInPart
     from ebplan.adapters.devices import DevicesSpec
     from ebplan.adapters.events.inbox import Inbox
+    from ebplan.adapters.events.sources import run_sources
     from ebplan.adapters.open_devices import declared_droop, open_devices
     from ebplan.case import load_site
     from ebplan.controller import Controller
@@ -111,7 +113,7 @@ async def _run(
     declared = DevicesSpec.parse(read_data(devices_file), file=str(devices_file))
     async with AsyncExitStack() as stack:
         journal = _journal(spec, folder, stack)
-        listening, inbox = _sources(spec, folder, journal) if spec.sources else (None, Inbox())
+        sources, inbox = _sources(spec, folder, journal) if spec.sources else ([], Inbox())
         stack.callback(inbox.close)
         shown = await _metrics(spec, stack)
         devices = open_devices(declared, folder=devices_file.parent)
@@ -132,6 +134,8 @@ async def _run(
             droop=declared_droop(declared),
             cycle_s=spec.cycle_s,
             deadline_s=spec.deadline_s,
+            sources=sources,
+            report_every_s=spec.report_every_s,
             dry_run=dry_run,
             listen=listen,
         )
@@ -139,7 +143,7 @@ async def _run(
         loop = asyncio.get_running_loop()
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, running.cancel)
-        hearing = None if listening is None else asyncio.create_task(listening())
+        hearing = asyncio.create_task(run_sources(sources, inbox)) if sources else None
         working = [task for task in (running, hearing) if task is not None]
         done, _ = await asyncio.wait(working, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in working:
@@ -172,15 +176,8 @@ def _journal(spec: RunSpec, folder: Path, stack: AsyncExitStack) -> Journal | No
 
 def _sources(
     spec: RunSpec, folder: Path, journal: Journal | None
-) -> tuple[Callable[[], Coroutine[None, None, None]], Inbox]:
-    from functools import partial
-
-    from ebplan.adapters.events.sources import (
-        EventSourcesSpec,
-        open_inbox,
-        open_sources,
-        run_sources,
-    )
+) -> tuple[list[EventSource], Inbox]:
+    from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
     from ebplan.document import read_data
 
     path = folder / str(spec.sources)
@@ -189,7 +186,7 @@ def _sources(
         sources = open_sources(declared, folder=path.parent)
     listen = None if journal is None else journal.event
     inbox = open_inbox(declared, folder=path.parent, listen=listen)
-    return partial(run_sources, sources, inbox), inbox
+    return sources, inbox
 
 
 async def _metrics(spec: RunSpec, stack: AsyncExitStack) -> Callable[[Status], None]:

@@ -53,6 +53,8 @@ class Window(Part):
     """Grid frequency at the end."""
     pool_kw: dict[str, float] = Field(default_factory=dict)
     """Draw of each pool at the connection point."""
+    node_kw: dict[str, float] = Field(default_factory=dict)
+    """Draw of each node, as its own meter said last."""
     served_req_per_s: dict[str, float] = Field(default_factory=dict)
     """Requests served, by pool and class (``pool/class``)."""
 

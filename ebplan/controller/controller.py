@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from ebplan.adapters.answers import Answer, Applied, AppliedInPart
 from ebplan.adapters.clock import Clock, MonotonicClock
 from ebplan.adapters.events.inbox import Inbox
+from ebplan.adapters.events.source import EventSource
 from ebplan.adapters.lease import LeaseKeeper
-from ebplan.adapters.roles import Droop
+from ebplan.adapters.roles import Droop, NodePowerReading
 from ebplan.adapters.site_devices import SiteDevices
 from ebplan.audit.journal import Journal
 from ebplan.audit.log import AuditHealth
 from ebplan.controller.calls import Calls, Turn
 from ebplan.controller.degradations import Degradation, Degradations, Name
 from ebplan.controller.devices_of import require_devices_of
+from ebplan.controller.node_meters import NodeMeters
 from ebplan.controller.recording import Recording
+from ebplan.controller.reporting import Reporting
 from ebplan.controller.sensing import Sensed, Senses
 from ebplan.disaggregate import disaggregate
 from ebplan.dispatch import Dispatcher, PoolInstances
@@ -72,6 +75,8 @@ class Status:
     """Plans that are ready in advance."""
     audit: AuditHealth | None = None
     """How the audit log is; None without one."""
+    nodes: Mapping[str, NodePowerReading] = field(default_factory=dict)
+    """What meters of nodes said last, by name; read beside the loop."""
 
 
 class Controller:
@@ -87,6 +92,8 @@ class Controller:
         droop: shape of the droop that plans arm.
         cycle_s: length of a cycle; a call that comes or changes begins the next one at once.
         deadline_s: time for a plan.
+        sources: where calls come from, for reports on them; each is run by the caller.
+        report_every_s: length of a report's stretches, and time between two reports on a call.
         dry_run: read and plan, and tell nobody anything.
         clock: what time it is, never set back.
         now: the wall clock.
@@ -108,6 +115,8 @@ class Controller:
         droop: Droop | None = None,
         cycle_s: float = 1.0,
         deadline_s: float = 0.2,
+        sources: Iterable[EventSource] = (),
+        report_every_s: float = 60.0,
         dry_run: bool = False,
         clock: Clock | None = None,
         now: Callable[[], datetime] | None = None,
@@ -121,6 +130,15 @@ class Controller:
         self._clock = clock or MonotonicClock()
         self._now: Callable[[], datetime] = now or (lambda: datetime.now(UTC))
         self._senses = Senses(site, devices, self._clock, self._now)
+        self._node_meters = NodeMeters(devices.node_meters(), self._clock)
+        self._reporting = Reporting(
+            () if dry_run else sources,
+            inbox,
+            energy_kwh=None if site.battery is None else site.battery.energy_kwh,
+            every_s=report_every_s,
+            clock=self._clock,
+            answered=self._recording.answer,
+        )
         self._keeper = LeaseKeeper({} if dry_run else devices.actuators(), lease_s, self._clock)
         self._dispatcher = Dispatcher(
             devices,
@@ -157,6 +175,8 @@ class Controller:
             working = [asyncio.create_task(self._loop())]
             if self._keeper.health:
                 working.append(asyncio.create_task(self._keeper.run()))
+            if self._devices.node_power:
+                working.append(asyncio.create_task(self._node_meters.run()))
             # leases that nobody keeps any more, or a loop that fails, end the run: loudly
             done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -170,6 +190,7 @@ class Controller:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         await self._stop_following()
+        await self._reporting.close()
         self.released = await self._keeper.release()
         for answer in self.released.values():
             self._recording.answer(answer)
@@ -208,6 +229,7 @@ class Controller:
         sensed = await self._senses.read()
         found = self._wrong_with(sensed)
         self.status.sensed, self.status.cycles = sensed, self.status.cycles + 1
+        self.status.nodes = self._node_meters.readings()
         if self._senses.knows_the_load:
             await self._plan(sensed, found)
             self._arm()
@@ -219,7 +241,14 @@ class Controller:
             found["slow_cycle", ""] = f"a cycle took {took_s:.2f} s of {self._cycle_s:g} s"
         self._tell_degradations(found)
         if since_s > 0.0:
-            self._recording.window(sensed, self.status.step, since_s)
+            self._recording.window(sensed, self.status.step, since_s, self.status.nodes)
+            self._reporting.see(
+                sensed,
+                self.status.step,
+                self.status.event,
+                since_s,
+                online=all(self.status.leased.values()),
+            )
         if self._listen is not None:
             self._listen(self.status)
 
@@ -339,7 +368,8 @@ class Controller:
 
     def _wrong_with(self, sensed: Sensed) -> dict[tuple[Name, str], str]:
         found: dict[tuple[Name, str], str] = {
-            ("device_lost", name): why for name, why in sensed.silent.items()
+            ("device_lost", name): why
+            for name, why in {**sensed.silent, **self._node_meters.silent()}.items()
         }
         for name in self._keeper.health:
             last = self._keeper.last.get(name)

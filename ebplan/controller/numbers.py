@@ -15,6 +15,7 @@ NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     "soc": ("State of charge, 0 to 1", ()),
     "frequency_hz": ("Grid frequency", ()),
     "pool_kw": ("Draw of a pool at the connection point", ("pool",)),
+    "node_kw": ("What the meter of a node said last, and what it covers", ("node", "covers")),
     "instances": ("Instances by what they do", ("pool", "mode")),
     "load_req_per_s": ("Requests that come", ("pool", "request_class")),
     "planning_s": ("Time of the last planning", ()),
@@ -45,6 +46,7 @@ def numbers(status: Status) -> Numbers:
         "soc": {(): None if state is None else state.soc},
         "frequency_hz": {(): None if sensed is None else sensed.frequency_hz},
         "pool_kw": {(name,): pool.power_kw for name, pool in pools.items()},
+        "node_kw": {(name, r.covers): r.power_kw for name, r in status.nodes.items()},
         "instances": {
             (name, mode): float(count)
             for name, pool in pools.items()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from ebplan.adapters.answers import Answer
 from ebplan.adapters.commands import commands
+from ebplan.adapters.roles import NodePowerReading
 from ebplan.audit.journal import Journal, Window
 from ebplan.audit.log import AuditHealth
 from ebplan.controller.degradations import Degradation
@@ -98,13 +99,20 @@ class Recording:
         """Write down that a degradation began or is over."""
         self._try(lambda j: j.alarm(one.name, of=one.of, why=one.why, state=state))
 
-    def window(self, sensed: Sensed, step: Step | None, duration_s: float) -> None:
+    def window(
+        self,
+        sensed: Sensed,
+        step: Step | None,
+        duration_s: float,
+        nodes: Mapping[str, NodePowerReading],
+    ) -> None:
         """Write down what was measured since the reading before.
 
         Args:
             sensed: what was read.
             step: of the plan, now.
             duration_s: since the reading before.
+            nodes: what the meters of nodes said last.
         """
         state = sensed.state
         asked = step if step is not None and step.target_kw != 0.0 else None
@@ -124,6 +132,7 @@ class Recording:
                     pool_kw={
                         n: p.power_kw for n, p in state.pools.items() if p.power_kw is not None
                     },
+                    node_kw={n: r.power_kw for n, r in nodes.items() if r.covers == "node"},
                 )
             )
 

@@ -43,6 +43,8 @@ class RunSpec(Document):
     """The audit log; without, nothing is recorded."""
     metrics: MetricsSpec | None = None
     """The page for Prometheus."""
+    report_every_s: Positive = 60.0
+    """How often a sender that takes reports is told what was delivered of its call."""
     cycle_s: Positive = 1.0
     """Length of a cycle."""
     deadline_s: Positive = 0.2

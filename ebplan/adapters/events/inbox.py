@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,18 +229,24 @@ class Inbox:
         keeps it, and the id of another is followed by its source and uid.
         """
         now = self.now()
+        asked = [event for _, event in self._asked() if end(event) > now]
+        return tuple(sorted(asked, key=lambda event: (event.start, event.id)))
+
+    def sender_of(self, event_id: str) -> Key | None:
+        """Return the call that an event of ``events`` is of; None where it no longer stands."""
+        return next((key for key, event in self._asked() if event.id == event_id), None)
+
+    def _asked(self) -> Iterator[tuple[Key, Event]]:
+        """Yield every event that was not taken back, over or not, under the id it is shown by."""
         owners: dict[str, tuple[Key, str]] = {}
-        asked = []
         for call in self._calls.values():
             # Calls taken back or over keep their ids too: no id changes owners while it is known.
             ids = [_own_id(event.id, call.key, owners) for event in call.events]
             if call.cancelled or call.test:
                 continue
             for shown, event in zip(ids, self._delayed(call), strict=True):
-                if end(event) > now:
-                    same = shown == event.id
-                    asked.append(event if same else event.model_copy(update={"id": shown}))
-        return tuple(sorted(asked, key=lambda event: (event.start, event.id)))
+                same = shown == event.id
+                yield call.key, event if same else event.model_copy(update={"id": shown})
 
     def delay_s(self, call: GridEvent) -> float:
         """Return the random delay of a call's start in seconds, uniform in 0 to ``randomize_s``."""
