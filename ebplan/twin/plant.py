@@ -98,6 +98,9 @@ class PoolReading:
     """In service on an instance, by class; empty where requests are flows."""
     arrived_requests: Mapping[str, float] = field(default_factory=dict)
     """Come since the plant began, by class; empty where requests are flows."""
+    ttft_s: Mapping[str, float] = field(default_factory=dict)
+    """Mean time to the first token of what was answered of late, by class; classes of which nothing
+    was answered yet are left out, all where requests are flows."""
 
 
 @dataclass(frozen=True, slots=True)

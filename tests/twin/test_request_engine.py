@@ -61,6 +61,39 @@ def test_a_long_prompt_holds_the_others_up() -> None:
     assert max(answers.values()) == pytest.approx(100 * 0.02 + 0.1)
 
 
+def test_the_first_token_comes_a_step_after_the_prompt() -> None:
+    """600 tokens hold up for 0.1 s beyond a step; the short one beside it waits for them too."""
+    one = engine()
+    long, short = request(prompt=600.0, output=10.0), request(output=10.0)
+    one.admit(long, 0.5)
+    one.admit(short, 0.55)
+    run(one)
+    assert long.first_token_s == pytest.approx(0.5 + 0.1 + 0.02)
+    assert short.first_token_s == pytest.approx(0.6 + 0.02)
+
+
+def test_half_the_speed_doubles_what_is_left_of_the_first_token() -> None:
+    one = engine()
+    first = request(output=100.0)
+    one.admit(first, 1.0)
+    one.set_pace(Pace((0.5,) * (SLOTS + 1), FULL.busy_kw), 1.01)
+    one.sync(1.2)
+    assert first.first_token_s == pytest.approx(1.01 + 2 * 0.01)
+
+
+def test_a_lost_engine_takes_the_first_tokens_back() -> None:
+    one, other = engine(), engine()
+    first = request(output=100.0)
+    one.admit(first, 0.0)
+    one.sync(1.0)
+    assert first.first_token_s == pytest.approx(0.02)
+    (again,) = one.drop(1.0)
+    assert again.first_token_s is None
+    other.admit(again, 3.0)
+    run(other)
+    assert again.first_token_s == pytest.approx(3.02)
+
+
 def test_half_the_speed_takes_twice_as_long_from_then_on() -> None:
     one = engine()
     one.admit(request(output=100.0), 0.0)

@@ -54,6 +54,31 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert run(5) != run(6)
 
 
+def test_times_to_the_first_token_do_not_depend_on_steps() -> None:
+    """They lie between arrival and answer, and waiting for a slot is part of them."""
+
+    def run(users: int, dt_s: float) -> tuple[list[Answer], float]:
+        answers: list[Answer] = []
+        of = case("under_frequency")
+        traffic: dict[str, Traffic] = {"interactive": ClosedLoop(users=users), "batch": NOBODY}
+        one = RequestPlant(of.site, of.state, traffic={POOL: traffic}, listener=answers.append)
+        for _ in range(round(30.0 / dt_s)):
+            m = one.step((), dt_s)
+        return answers, m.pools[POOL].ttft_s["interactive"]
+
+    (long, mean_s), (short, same_s) = run(64, 1.0), run(64, 0.1)
+    assert same_s == pytest.approx(mean_s)
+    told = [(a.ttft_s, a.itl_s) for a in long if a.ttft_s is not None]
+    assert [t for t, _ in told] == pytest.approx([a.ttft_s for a in short if a.ttft_s is not None])
+    assert all(0.0 < a.ttft_s <= a.answered_s - a.came_s + 1e-9 for a in long if a.ttft_s)
+    assert np.mean([t for t, _ in told]) == pytest.approx(0.0245, rel=0.1)  # a step
+    assert np.mean([i for _, i in told if i is not None]) == pytest.approx(0.0245, rel=0.1)
+    crowded, waited_s = run(160, 1.0)
+    # 160 users, 96 slots: two fifths of the time of a request is spent waiting
+    assert waited_s > 10.0 * mean_s
+    assert len(crowded) > len(long)
+
+
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
 def test_the_cut_of_time_moves_no_request(seed: int) -> None:

@@ -34,6 +34,8 @@ class Request:
     """Tokens of the answer given before it was put aside for want of blocks."""
     lowered: bool = False
     """Whether it is served in the lower precision."""
+    first_token_s: float | None = None
+    """When the first token of its answer was given, in seconds of the plant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Engine:
     def __init__(self, law: EngineLaw, cache: KvCache, pace: Pace, spare: int) -> None:
         self._law, self.cache, self._pace, self._spare = law, cache, pace, spare
         self._decoding: list[tuple[float, int, _Running]] = []
+        # readings of the clock at which first tokens are given; the clock only rises: sorted
+        self._first_tokens: deque[tuple[float, _Running]] = deque()
         self._prompts: deque[tuple[float, _Running]] = deque()
         self._prompt_left_s = 0.0
         self._t_s = self._clock = self._per_s = self._begins = self._context = 0.0
@@ -171,12 +175,13 @@ class Engine:
         running = [r for _, r in self._prompts] + [r for _, _, r in self._decoding]
         self._prompts.clear()
         self._decoding.clear()
+        self._first_tokens.clear()
         self._prompt_left_s = self._begins = self._context = 0.0
         self.cache.clear()
         self._retime()
         lost = [r.request for r in sorted(running, key=lambda r: r.order)]
         for request in lost:
-            request.given_tokens = 0.0
+            request.given_tokens, request.first_token_s = 0.0, None
         return lost
 
     def sync(self, now_s: float) -> None:
@@ -189,6 +194,16 @@ class Engine:
             else:
                 self._clock += seconds * self._per_s
         self._t_s = now_s
+        if self._first_tokens:
+            self._see_first_tokens()
+
+    def _see_first_tokens(self) -> None:
+        """Note when first tokens were given, exactly: the clock ran straight until now."""
+        waiting = self._first_tokens
+        while waiting and waiting[0][0] <= self._clock + SAME_TOKENS:
+            at, running = waiting.popleft()
+            since_s = (self._clock - at) / self._per_s if self._per_s > 0.0 else 0.0
+            running.request.first_token_s = self._t_s - max(since_s, 0.0)
 
     def _grown(self) -> float:
         """Return the tokens of the answers given here to the requests in service."""
@@ -201,6 +216,11 @@ class Engine:
         self._begins += running.begin
         self._context += request.prompt_tokens + 0.5 * request.output_tokens
         heapq.heappush(self._decoding, (self._clock + left, running.order, running))
+        if request.first_token_s is None and request.given_tokens < 1.0:
+            first = self._clock + min(1.0 - request.given_tokens, left)
+            self._first_tokens.append((first, running))
+            if request.given_tokens > 0.0:  # put aside within its first token: others come later
+                self._first_tokens = deque(sorted(self._first_tokens, key=lambda e: e[0]))
 
     def _forget(self, running: _Running) -> None:
         request = running.request
@@ -222,6 +242,8 @@ class Engine:
             heapq.heapify(self._decoding)
             running = last[2]
             running.request.given_tokens += self._clock - running.begin
+            if running.request.first_token_s is None:
+                self._first_tokens = deque(e for e in self._first_tokens if e[1] is not running)
             self._forget(running)
             self.cache.give_back(running.hold)
             self.preempted += 1

@@ -287,4 +287,5 @@ class RequestPool(CommandedPool):
             warm_until_s=self._warm_until_s if self._warm_until_s > 0.0 else 0.0,
             in_flight_requests={name: float(door.in_service) for name, door in doors},
             arrived_requests={name: float(door.arrived) for name, door in doors},
+            ttft_s={name: mean for name, door in doors if (mean := door.ttft.value) is not None},
         )

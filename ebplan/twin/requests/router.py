@@ -78,6 +78,24 @@ class MeasuredRate:
         return self._value * math.exp(-(now_s - self._at_s) / MEAN_OVER_S)
 
 
+class MeasuredMean:
+    """Mean of what was counted, each fading with ``MEAN_OVER_S``."""
+
+    def __init__(self) -> None:
+        self._sum, self._count, self._at_s = 0.0, 0.0, 0.0
+
+    def add(self, value: float, now_s: float) -> None:
+        """Count a value."""
+        left = math.exp(-(now_s - self._at_s) / MEAN_OVER_S)
+        self._sum, self._count = self._sum * left + value, self._count * left + 1.0
+        self._at_s = now_s
+
+    @property
+    def value(self) -> float | None:
+        """The mean; None before anything was counted."""
+        return self._sum / self._count if self._count > 0.0 else None
+
+
 class Release:
     """Lets requests out of a store one by one, evenly, at a rate."""
 
@@ -109,6 +127,8 @@ class Door(ClassControl):
     """What is answered."""
     lowers: MeasuredRate
     """What the lower precision is given."""
+    ttft: MeasuredMean = field(default_factory=MeasuredMean)
+    """Time to the first token of what is answered, in s."""
     queued: int = 0
     """Queued for later."""
     backlog: deque[Request] = field(default_factory=deque)

@@ -32,6 +32,20 @@ class Answer(NamedTuple):
     output_tokens: float
     lowered: bool
     """Whether the lower precision served it."""
+    first_token_s: float | None = None
+    """When its first token was given; None where that was before the plant began."""
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to the first token: waiting, prompt and one step."""
+        return None if self.first_token_s is None else self.first_token_s - self.came_s
+
+    @property
+    def itl_s(self) -> float | None:
+        """Mean time between two tokens; None for an answer of one."""
+        if self.first_token_s is None or self.output_tokens <= 1.0:
+            return None
+        return (self.answered_s - self.first_token_s) / (self.output_tokens - 1.0)
 
 
 Listener = Callable[[Answer], None]
@@ -146,13 +160,15 @@ class RequestService:
         for request in answered:
             name = request.request_class
             self.doors[name].answer(now_s)
+            if request.first_token_s is not None:
+                self.doors[name].ttft.add(request.first_token_s - request.came_s, now_s)
             self._arrivals[name].done(now_s, served=True)
             self._see_class(name, now_s)
             if self._listener is not None:
                 self._listener(
                     Answer(
                         *(self._pool, name, request.came_s, now_s),
-                        *(request.output_tokens, request.lowered),
+                        *(request.output_tokens, request.lowered, request.first_token_s),
                     )
                 )
         self._aside(aside)
