@@ -23,6 +23,7 @@ from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
 from ebplan.cli_run import run
 from ebplan.cli_settle import settle
+from ebplan.cli_study import study
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
@@ -39,6 +40,7 @@ SCHEMAS = {
     "service": "ebplan.services:ServiceDefinition",
     "offer_request": "ebplan.offers.request:OfferRequest",
     "offer": "ebplan.offers.offer_document:Offer",
+    "study": "ebplan.study.spec:StudySpec",
     "baseline": "ebplan.settlement.baseline_report:BaselineReport",
     "delivery": "ebplan.settlement.delivery:Delivery",
     "extracted_event": "ebplan.settlement.extract:Extracted",
@@ -77,6 +79,7 @@ main.add_command(models)
 main.add_command(offer)
 main.add_command(run)
 main.add_command(settle)
+main.add_command(study)
 
 
 @main.command()

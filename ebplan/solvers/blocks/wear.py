@@ -36,7 +36,12 @@ from ebplan.solvers.program import FloatArray, IndexArray, ProgramBuilder
 
 
 def add_wear(
-    builder: ProgramBuilder, battery: BatteryProblem, energy: IndexArray, hours: FloatArray
+    builder: ProgramBuilder,
+    battery: BatteryProblem,
+    energy: IndexArray,
+    hours: FloatArray,
+    *,
+    prefix: str = "",
 ) -> None:
     """Add wear by depth and by the calendar, where the battery has them.
 
@@ -45,11 +50,12 @@ def add_wear(
         battery: the battery.
         energy: columns of the energy in the cells at step edges, shape (T + 1,).
         hours: durations of the steps, shape (T,).
+        prefix: put before each name, where a program has several batteries.
     """
     if battery.depth_segments:
-        _add_depth(builder, battery, energy)
+        _add_depth(builder, battery, energy, prefix)
     if battery.calendar:
-        _add_calendar(builder, battery, energy, hours)
+        _add_calendar(builder, battery, energy, hours, prefix)
 
 
 def layer_widths_kwh(battery: BatteryProblem) -> FloatArray:
@@ -95,7 +101,9 @@ def calendar_rate_per_h(battery: BatteryProblem, energy_kwh: FloatArray) -> Floa
     return np.asarray(np.max(rates, axis=0))
 
 
-def _add_depth(builder: ProgramBuilder, battery: BatteryProblem, energy: IndexArray) -> None:
+def _add_depth(
+    builder: ProgramBuilder, battery: BatteryProblem, energy: IndexArray, prefix: str
+) -> None:
     steps = len(energy) - 1
     start = layers_at_start_kwh(battery)
     layers = []
@@ -103,14 +111,14 @@ def _add_depth(builder: ProgramBuilder, battery: BatteryProblem, energy: IndexAr
         zip(battery.depth_segments, layer_widths_kwh(battery), strict=True)
     ):
         layer = builder.variables(
-            f"depth_energy.{j}",
+            f"{prefix}depth_energy.{j}",
             steps + 1,
             lower=np.r_[start[j], np.zeros(steps)],
             upper=np.r_[start[j], np.full(steps, width)],
         )
-        out = builder.variables(f"depth_out.{j}", steps, upper=width)
+        out = builder.variables(f"{prefix}depth_out.{j}", steps, upper=width)
         builder.rows(
-            f"depth_out.{j}",
+            f"{prefix}depth_out.{j}",
             steps,
             [(1.0, out), (-1.0, layer[:-1]), (1.0, layer[1:])],
             lower=0.0,
@@ -118,7 +126,7 @@ def _add_depth(builder: ProgramBuilder, battery: BatteryProblem, energy: IndexAr
         builder.cost("wear", out, segment.price_per_kwh)
         layers.append(layer)
     builder.rows(
-        "depth_layers",
+        f"{prefix}depth_layers",
         steps,
         [(1.0, energy[1:]), *((-1.0, layer[1:]) for layer in layers)],
         lower=battery.min_kwh,
@@ -127,14 +135,20 @@ def _add_depth(builder: ProgramBuilder, battery: BatteryProblem, energy: IndexAr
 
 
 def _add_calendar(
-    builder: ProgramBuilder, battery: BatteryProblem, energy: IndexArray, hours: FloatArray
+    builder: ProgramBuilder,
+    battery: BatteryProblem,
+    energy: IndexArray,
+    hours: FloatArray,
+    prefix: str,
 ) -> None:
     ends = np.array([battery.min_kwh, battery.max_kwh])
     at_ends = np.array([a.price_per_kwh_h * ends + a.price_per_h for a in battery.calendar])
-    rate = builder.variables("calendar_rate", len(energy), lower=at_ends.min(), upper=at_ends.max())
+    rate = builder.variables(
+        f"{prefix}calendar_rate", len(energy), lower=at_ends.min(), upper=at_ends.max()
+    )
     for i, line in enumerate(battery.calendar):
         builder.rows(
-            f"calendar_rate.{i}",
+            f"{prefix}calendar_rate.{i}",
             len(energy),
             [(1.0, rate), (-line.price_per_kwh_h, energy)],
             lower=line.price_per_h,

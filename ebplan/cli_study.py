@@ -1,0 +1,69 @@
+"""``ebplan study``: what a portfolio earns over a long time, and what that costs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ebplan.cli_errors import one_line_errors
+
+if TYPE_CHECKING:
+    from ebplan.study.build import Told
+    from ebplan.study.run import Run
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    help="Write tables and manifest into this folder; it is made where it does not exist.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@one_line_errors
+def study(file: Path, output: Path | None, as_json: bool) -> None:
+    """Study what the portfolio in FILE earns over its period, under the rules of its markets."""
+    from ebplan.study.run import load_study, run_study, write_results
+
+    spec = load_study(file)
+    runs = run_study(spec, file.parent, told=_progress())
+    if output is not None:
+        write_results(runs, output)
+    if as_json:
+        click.echo(json.dumps([_plain(run) for run in runs], indent=1))
+        return
+    for run in runs:
+        _print(run)
+
+
+def _plain(run: Run) -> dict[str, object]:
+    return {
+        "policy": run.policy,
+        "corner": run.corner,
+        "kpis": {kpi.name: {"value": kpi.value, "unit": kpi.unit} for kpi in run.kpis},
+    }
+
+
+def _print(run: Run) -> None:
+    click.echo(f"{run.built.spec.name}: {run.policy}, {run.corner}")
+    for kpi in run.kpis:
+        unit = "" if kpi.unit == "1" else kpi.unit
+        click.echo(f"  {kpi.name:<28} {kpi.value:>18,.2f} {unit}".rstrip())
+
+
+def _progress() -> Told | None:
+    """Return what tells a person how far it is; None where nobody watches."""
+    if not sys.stderr.isatty():
+        return None
+
+    def told(what: str, done: int, of: int) -> None:
+        click.echo(f"\r{what}: {done} of {of}", nl=done == of, err=True)
+
+    return told

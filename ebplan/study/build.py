@@ -1,0 +1,284 @@
+"""A study's document becomes numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from ebplan.case import load_site
+from ebplan.errors import InputError
+from ebplan.services import (
+    ServiceDefinition,
+    built_in_services,
+    load_service,
+    needed,
+    with_values,
+)
+from ebplan.site import Site
+from ebplan.solvers.program import FloatArray
+from ebplan.study.battery import group_battery
+from ebplan.study.frontier import (
+    Frontier,
+    LoadByPool,
+    bridge_s,
+    check_load,
+    frontier,
+    settled_s,
+)
+from ebplan.study.numbers import (
+    GroupNumbers,
+    IndexArray,
+    MarketNumbers,
+    ServiceNumbers,
+    StudyNumbers,
+)
+from ebplan.study.series import resolve
+from ebplan.study.spec import Group, Series, Service, StudySpec
+from ebplan.study.stated import central
+
+ENDLESS_KW = 1e7
+"""The largest bid where a product has none."""
+
+Told = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A study in numbers, and what it was made from."""
+
+    spec: StudySpec
+    numbers: StudyNumbers
+    sites: tuple[Site, ...]
+    services: tuple[ServiceDefinition, ...]
+    starts: tuple[datetime, ...]
+    """Start of each step, with its zone, shape (T,)."""
+
+
+class Frontiers:
+    """Compute frontiers, each asked of the planner once."""
+
+    def __init__(self, told: Told | None = None) -> None:
+        self._known: dict[tuple[object, ...], Frontier] = {}
+        self._told = told
+
+    def of(
+        self, site: Site, loads: list[LoadByPool], activations_s: list[float], without: list[str]
+    ) -> list[Frontier]:
+        """Return the frontier at each load."""
+        found = []
+        for i, load in enumerate(loads):
+            plain = tuple((p, c, v) for p, by in load.items() for c, v in by.items())
+            key = (site.digest(), plain, tuple(activations_s), tuple(without))
+            if key not in self._known:
+                self._known[key] = frontier(
+                    site, load, activations_s=activations_s, without=without
+                )
+            found.append(self._known[key])
+            if self._told is not None:
+                self._told("asking the planner what compute can release", i + 1, len(loads))
+        return found
+
+
+def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) -> Built:
+    """Return a study in numbers.
+
+    Args:
+        spec: the study.
+        folder: where it lies: files are named relative to it.
+        frontiers: those that are known already are not asked for again.
+
+    Raises:
+        InputError: something it refers to is missing or wrong.
+    """
+    frontiers = frontiers or Frontiers()
+    starts = _starts(spec)
+    steps, day = len(starts), 86_400 // spec.period.step_s
+
+    def series(stated: Series, field: str) -> FloatArray:
+        return resolve(stated, steps, day, folder, field)
+
+    spot = series(spec.market.spot_per_kwh, "market.spot_per_kwh")
+    imbalance = spot
+    if spec.market.imbalance_per_kwh != "spot":
+        imbalance = series(spec.market.imbalance_per_kwh, "market.imbalance_per_kwh")
+    market = MarketNumbers(
+        spot_per_kwh=spot,
+        imbalance_per_kwh=imbalance,
+        intraday_spread_per_kwh=central(spec.market.intraday_spread_per_kwh),
+    )
+    definitions = tuple(_definition(service, folder) for service in spec.services)
+    services = tuple(
+        _service(service, definition, market, series)
+        for service, definition in zip(spec.services, definitions, strict=True)
+    )
+    sites = tuple(_site(group, folder, spec.currency) for group in spec.portfolio)
+    groups = tuple(
+        _group(group, site, spec, services, series, frontiers)
+        for group, site in zip(spec.portfolio, sites, strict=True)
+    )
+    months = np.array([12 * at.year + at.month for at in starts])
+    numbers = StudyNumbers(
+        hours=spec.period.step_s / 3600.0,
+        steps_per_day=day,
+        month=months - months[0],
+        market=market,
+        groups=groups,
+        services=services,
+        terminal_per_kwh=float(spot.mean()),
+    )
+    return Built(spec, numbers, sites, definitions, starts)
+
+
+def _starts(spec: StudySpec) -> tuple[datetime, ...]:
+    """Return the start of each step.
+
+    Raises:
+        InputError: the clocks are changed within the period.
+    """
+    period, zone = spec.period, ZoneInfo(spec.period.time_zone)
+    first = datetime.combine(period.start, datetime.min.time(), zone)
+    step = timedelta(seconds=period.step_s)
+    starts = tuple(first + i * step for i in range(period.days * 86_400 // period.step_s))
+    offsets = {at.utcoffset() for at in starts[:: 86_400 // period.step_s]} | {
+        starts[-1].utcoffset()
+    }
+    if len(offsets) > 1:
+        raise InputError(
+            field="period.time_zone",
+            value=period.time_zone,
+            allowed="a zone whose clocks are not changed within the period",
+            remedy="name one with a fixed offset, e.g. 'Etc/GMT-1' for Central European Time",
+        )
+    return starts
+
+
+def _definition(service: Service, folder: Path) -> ServiceDefinition:
+    built_in = service.service in built_in_services()
+    name = service.service if built_in else str(folder / service.service)
+    return with_values(load_service(name), service.values)
+
+
+def _service(
+    stated: Service,
+    definition: ServiceDefinition,
+    market: MarketNumbers,
+    series: Callable[[Series, str], FloatArray],
+) -> ServiceNumbers:
+    at = f"services.{definition.id}"
+    activation = series(stated.activation_share, f"{at}.activation_share")
+    if (activation < 0.0).any() or (activation > 1.0).any():
+        raise InputError(
+            field=f"{at}.activation_share",
+            value=float(activation.max()),
+            allowed="0 to 1, a share of the award",
+            remedy="correct the series",
+        )
+    named = {
+        "spot": market.spot_per_kwh,
+        "imbalance": market.imbalance_per_kwh,
+        "none": np.zeros(len(activation)),
+    }
+    energy = stated.energy_per_kwh
+    if isinstance(energy, str):
+        energy_per_kwh = named[energy]
+    else:
+        energy_per_kwh = series(energy, f"{at}.energy_per_kwh")
+    pays = "release" in definition.directions
+    price = series(stated.price_per_kw, f"{at}.price_per_kw")
+    return ServiceNumbers(
+        id=definition.id,
+        sustain_s=float(needed(definition, "sustain_s")),
+        activation_s=float(needed(definition, "full_activation_s")),
+        min_bid_kw=float(needed(definition, "min_bid_kw")),
+        step_kw=float(needed(definition, "step_kw")),
+        max_bid_kw=definition.max_bid_kw or ENDLESS_KW,
+        price_per_kw=price if pays else np.zeros_like(price),
+        fee_per_kw=central(stated.fee_per_kw),
+        award_probability=central(stated.award_probability),
+        activation=activation,
+        expected_activation=float(activation.mean()),
+        energy_per_kwh=energy_per_kwh,
+        penalty_per_kwh=central(stated.penalty_per_kwh),
+    )
+
+
+def _site(group: Group, folder: Path, currency: str) -> Site:
+    site = load_site(group.site, folder=folder)
+    if site.currency != currency:
+        raise InputError(
+            field="currency",
+            value=currency,
+            allowed=f"{site.currency}, the currency of the site {group.site!r}",
+            remedy="study in the currency of its sites",
+        )
+    check_load(site, group.load.nominal_req_per_s)
+    return site
+
+
+def _group(
+    group: Group,
+    site: Site,
+    spec: StudySpec,
+    services: tuple[ServiceNumbers, ...],
+    series: Callable[[Series, str], FloatArray],
+    frontiers: Frontiers,
+) -> GroupNumbers:
+    share = series(group.load.share, f"portfolio.{group.name}.load.share")
+    levels, level = _levels(share, group.load.levels)
+    nominal = group.load.nominal_req_per_s
+    loads: list[LoadByPool] = [
+        {pool: {c: v * one for c, v in by.items()} for pool, by in nominal.items()}
+        for one in levels.tolist()
+    ]
+    activations = sorted({service.activation_s for service in services})
+    found = frontiers.of(site, loads, activations, sorted(group.without))
+    slices = max((len(f.segments) for f in found), default=0) if group.compute else 0
+    width, lost, rejected = (np.zeros((len(found), slices)) for _ in range(3))
+    for i, one in enumerate(found):
+        for k, segment in enumerate(one.segments[:slices]):
+            width[i, k] = segment.kw
+            lost[i, k] = segment.price_per_kwh
+            rejected[i, k] = segment.rejected_per_kwh
+    alone = np.array(
+        [[f.alone_kw[s.activation_s] if slices else 0.0 for s in services] for f in found]
+    ).reshape(len(found), len(services))
+    per_s = sum(sum(by.values()) for by in nominal.values())
+    value_per_s = sum(
+        rate * site.pools[pool].classes[name].value_per_request
+        for pool, by in nominal.items()
+        for name, rate in by.items()
+    )
+    n, point = group.count, site.connection_point
+    baseline = np.array([f.baseline_kw for f in found])
+    return GroupNumbers(
+        name=group.name,
+        sites=n,
+        baseline_kw=n * baseline[level],
+        width_kw=n * width[level],
+        lost_per_kwh=lost[level],
+        rejected_per_kwh=rejected[level],
+        alone_kw=n * alone[level],
+        settled_s=settled_s(site),
+        bridge_s=bridge_s(site),
+        revenue_per_h=n * 3600.0 * value_per_s * levels[level],
+        requests_per_h=n * 3600.0 * per_s * levels[level],
+        import_kw=n * point.import_limit_kw,
+        export_kw=n * point.export_limit_kw,
+        demand_per_kw_month=central(group.demand_per_kw_month),
+        battery=group_battery(group, site, currency=spec.currency),
+    )
+
+
+def _levels(share: FloatArray, most: int) -> tuple[FloatArray, IndexArray]:
+    """Return distinct load levels, and the nearest of them for each step."""
+    levels = np.unique(share)
+    if len(levels) > most:
+        levels = np.linspace(levels[0], levels[-1], most)
+    nearest = np.abs(share[:, None] - levels).argmin(axis=1)
+    return levels, nearest

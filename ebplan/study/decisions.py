@@ -1,0 +1,156 @@
+"""What was decided for each step, and what became of it: arrays over the whole period.
+
+T steps, S products, K slices of a group's compute frontier, J depth segments of its battery.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.solvers.blocks.wear import layer_widths_kwh, layers_at_start_kwh
+from ebplan.solvers.program import FloatArray
+from ebplan.study.moment import WindowPlan
+from ebplan.study.numbers import GroupNumbers, StudyNumbers
+
+
+@dataclass(frozen=True)
+class GroupTrack:
+    """A group over the period."""
+
+    charge_kw: FloatArray
+    """Shape (T,)."""
+    discharge_kw: FloatArray
+    """Besides what products call, shape (T,)."""
+    energy_kwh: FloatArray
+    """In the cells at step edges, shape (T + 1,)."""
+    layers_kwh: FloatArray
+    """Energy by depth layer at step edges, shape (T + 1, J)."""
+    release_kw: FloatArray
+    """Planned, shape (T, K)."""
+    battery_award_kw: FloatArray
+    """Shape (S, T)."""
+    compute_award_kw: FloatArray
+    """Shape (S, T, K)."""
+    battery_called_kwh: FloatArray
+    """Delivered by the battery for products, shape (S, T)."""
+    missed_kwh: FloatArray
+    """Called of the battery and not delivered, shape (S, T)."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The whole portfolio over the period, as decided and as it came."""
+
+    groups: tuple[GroupTrack, ...]
+    position_kw: FloatArray
+    """Bought day-ahead, shape (T,)."""
+    bought_kw: FloatArray
+    """Bought intraday, shape (T,)."""
+    sold_kw: FloatArray
+    """Sold intraday, shape (T,)."""
+    bid_kw: FloatArray
+    """Shape (S, T)."""
+    award_kw: FloatArray
+    """Shape (S, T)."""
+
+
+def empty_track(numbers: StudyNumbers) -> Track:
+    """Return a track in which nothing has happened, the batteries as they are at the start."""
+    steps, products = numbers.steps, len(numbers.services)
+    groups = []
+    for group in numbers.groups:
+        layers = start_layers(group)
+        energy = np.zeros(steps + 1)
+        energy[0] = group.battery.start_kwh if group.battery else 0.0
+        track = np.zeros((steps + 1, len(layers)))
+        track[0] = layers
+        groups.append(
+            GroupTrack(
+                charge_kw=np.zeros(steps),
+                discharge_kw=np.zeros(steps),
+                energy_kwh=energy,
+                layers_kwh=track,
+                release_kw=np.zeros((steps, group.slices)),
+                battery_award_kw=np.zeros((products, steps)),
+                compute_award_kw=np.zeros((products, steps, group.slices)),
+                battery_called_kwh=np.zeros((products, steps)),
+                missed_kwh=np.zeros((products, steps)),
+            )
+        )
+    return Track(
+        groups=tuple(groups),
+        position_kw=np.zeros(steps),
+        bought_kw=np.zeros(steps),
+        sold_kw=np.zeros(steps),
+        bid_kw=np.zeros((products, steps)),
+        award_kw=np.zeros((products, steps)),
+    )
+
+
+def start_layers(group: GroupNumbers) -> FloatArray:
+    """Return the energy by depth layer when the study begins, shape (J,)."""
+    if group.battery is None or not group.battery.problem.depth_segments:
+        return np.zeros(0)
+    return layers_at_start_kwh(group.battery.problem)
+
+
+def carry(
+    numbers: StudyNumbers, track: Track, plan: WindowPlan, first: int, count: int, at: int = 0
+) -> None:
+    """Carry out steps of a plan: what comes is what is called, not what was expected.
+
+    Args:
+        numbers: the study.
+        track: written from step ``first`` on.
+        plan: its step ``at`` is the study's step ``first``.
+        first: first step.
+        count: number of steps.
+        at: first step of the plan.
+    """
+    now, then = slice(first, first + count), slice(at, at + count)
+    for group, done, planned in zip(numbers.groups, track.groups, plan.groups, strict=True):
+        done.release_kw[now] = planned.release_kw[then]
+        done.compute_award_kw[:, now] = planned.compute_award_kw[:, then]
+        done.battery_award_kw[:, now] = planned.battery_award_kw[:, then]
+        done.charge_kw[now] = planned.charge_kw[then]
+        done.discharge_kw[now] = planned.discharge_kw[then]
+        if group.battery is not None:
+            for step in range(first, first + count):
+                _carry_battery(numbers, group, done, step)
+
+
+def _carry_battery(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack, step: int) -> None:
+    """Move the battery one step on: what is called comes first, then what was planned."""
+    battery, hours = group.battery, numbers.hours
+    assert battery is not None
+    problem, energy = battery.problem, float(done.energy_kwh[step])
+    charged = float(done.charge_kw[step]) * hours
+    there = energy + charged * battery.charge_efficiency - problem.min_kwh
+    there = max(there, 0.0) * battery.discharge_efficiency
+    taken = 0.0
+    for i, service in enumerate(numbers.services):
+        called = float(service.activation[step] * done.battery_award_kw[i, step]) * hours
+        given = min(called, there - taken)
+        done.battery_called_kwh[i, step] = given
+        done.missed_kwh[i, step] = called - given
+        taken += given
+    discharged = min(float(done.discharge_kw[step]) * hours, there - taken)
+    out = (discharged + taken) / battery.discharge_efficiency
+    room = max(problem.max_kwh - energy + out, 0.0) / battery.charge_efficiency
+    charged = min(charged, room)
+    done.charge_kw[step], done.discharge_kw[step] = charged / hours, discharged / hours
+    after = energy + charged * battery.charge_efficiency - out
+    done.energy_kwh[step + 1] = after
+    done.layers_kwh[step + 1] = _layers(group, done.layers_kwh[step], after - energy)
+
+
+def _layers(group: GroupNumbers, layers: FloatArray, change: float) -> FloatArray:
+    """Return the energy by layer after a change: shallow layers give and take first."""
+    if not len(layers):
+        return layers
+    assert group.battery is not None
+    room = layers if change < 0.0 else layer_widths_kwh(group.battery.problem) - layers
+    before = np.append(0.0, np.cumsum(room)[:-1])
+    return np.asarray(layers + np.sign(change) * np.clip(abs(change) - before, 0.0, room))

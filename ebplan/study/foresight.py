@@ -1,0 +1,87 @@
+"""Perfect foresight: what could have been earned by somebody who knew everything; a bound above.
+
+Month by month, each planned with some days of the next, so that what is stored at its end has the
+value of what follows.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from ebplan.solvers.program import FloatArray
+from ebplan.study.decisions import Track, carry, empty_track
+from ebplan.study.moment import GroupMoment, Moment, plan
+from ebplan.study.numbers import StudyNumbers
+from ebplan.study.window import Shape, Window
+
+OVERLAP_DAYS = 3
+"""Days of the next block that are planned with each."""
+
+
+def foresee(numbers: StudyNumbers, accepted: FloatArray) -> Track:
+    """Return the track of perfect foresight.
+
+    Args:
+        numbers: the study.
+        accepted: share of a bid that the market takes, shape (S, T).
+    """
+    track = empty_track(numbers)
+    for first, last in blocks(numbers):
+        end = min(last + OVERLAP_DAYS * numbers.steps_per_day, numbers.steps)
+        steps = slice(first, end)
+        shape = Shape(
+            hours=(numbers.hours,) * (end - first),
+            activation=tuple(tuple(s.activation[steps].tolist()) for s in numbers.services),
+        )
+        window = Window(shape, numbers.groups, numbers.services)
+        found = plan(window, _moment(numbers, track, accepted, first, end))
+        keep = slice(first, last)
+        track.position_kw[keep] = found.position_kw[: last - first]
+        track.award_kw[:, keep] = found.award_kw[:, : last - first]
+        track.bid_kw[:, keep] = track.award_kw[:, keep]
+        carry(numbers, track, found, first, last - first)
+    return track
+
+
+def blocks(numbers: StudyNumbers) -> list[tuple[int, int]]:
+    """Return first and last step of each calendar month, the last excluded."""
+    starts = [0, *(np.flatnonzero(np.diff(numbers.month)) + 1).tolist(), numbers.steps]
+    return list(pairwise(starts))
+
+
+def _moment(
+    numbers: StudyNumbers, track: Track, accepted: FloatArray, first: int, end: int
+) -> Moment:
+    steps, count = slice(first, end), end - first
+    month = numbers.month[steps]
+    # what is not taken by the market is as good as not bid
+    award = np.where(accepted[:, steps] > 0.0, np.nan, 0.0)
+    return Moment(
+        groups=tuple(
+            GroupMoment(
+                baseline_kw=group.baseline_kw[steps],
+                width_kw=group.width_kw[steps],
+                lost_per_kwh=group.lost_per_kwh[steps],
+                alone_kw=group.alone_kw[steps],
+                start_kwh=float(done.energy_kwh[first]),
+                layers_kwh=done.layers_kwh[first],
+                peaks_kw=(0.0, 0.0),
+            )
+            for group, done in zip(numbers.groups, track.groups, strict=True)
+        ),
+        spot_per_kwh=numbers.market.spot_per_kwh[steps],
+        spread_per_kwh=numbers.market.intraday_spread_per_kwh,
+        position_kw=np.full(count, np.nan),
+        award_kw=award,
+        paid_per_kw=_stack([s.price_per_kw[steps] - s.fee_per_kw for s in numbers.services], count),
+        energy_per_kwh=_stack([s.energy_per_kwh[steps] for s in numbers.services], count),
+        last_month=month > month[0],
+        real=np.ones(count, dtype=bool),
+        terminal_per_kwh=numbers.terminal_per_kwh,
+    )
+
+
+def _stack(rows: list[FloatArray], steps: int) -> FloatArray:
+    return np.array(rows).reshape(-1, steps)

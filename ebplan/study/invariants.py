@@ -1,0 +1,134 @@
+"""What must hold of every study, to the yen and the watt-hour; a study in which it does not fails.
+
+The sums are formed anew from what was decided, by another way than the ledger and the program.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebplan.errors import EbplanError
+from ebplan.solvers.program import FloatArray
+from ebplan.study.decisions import Track
+from ebplan.study.ledger import Ledger
+from ebplan.study.numbers import StudyNumbers
+
+WH = 1e-3
+"""A watt-hour in kWh: energies are held to it in each step, or to a share of 1e-9."""
+YEN = 1e-2
+"""Money is held to a hundredth, or to a share of 1e-9."""
+SHARE = 1e-9
+
+
+class StudyBroken(EbplanError):
+    """A study whose books do not balance: a fault of the program, not of the input."""
+
+    exit_code = 4
+
+
+def hold(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
+    """Assert what must hold.
+
+    Raises:
+        StudyBroken: it does not; the message says what, where, and by how much.
+    """
+    _hold_energy(numbers, track, ledger)
+    _hold_batteries(numbers, track)
+    _hold_awards(numbers, track)
+    _hold_money(numbers, track, ledger)
+
+
+def _near(what: str, left: FloatArray, right: FloatArray, least: float) -> None:
+    apart = np.abs(np.asarray(left) - np.asarray(right))
+    allowed = np.maximum(least, SHARE * np.abs(np.asarray(right)))
+    if (apart > allowed).any():
+        at = int(np.argmax(apart - allowed))
+        raise StudyBroken(
+            f"{what} does not balance in step {at}: {float(np.ravel(apart)[at]):.6g} apart"
+        )
+
+
+def _hold_energy(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
+    """What is drawn is what is bought, and what is off the plan."""
+    hours = numbers.hours
+    bought = (track.position_kw + track.bought_kw - track.sold_kw) * hours
+    drawn = ledger.grid_kw * hours
+    _near(
+        "energy bought and drawn",
+        drawn,
+        bought + ledger.imbalance_kwh - ledger.delivered_kwh.sum(axis=0),
+        WH,
+    )
+    baseline = sum(float(g.baseline_kw.sum()) for g in numbers.groups) * hours
+    compute = called = net = 0.0
+    for done in track.groups:
+        compute += float(done.release_kw.sum()) * hours
+        for i, service in enumerate(numbers.services):
+            compute += float((service.activation @ done.compute_award_kw[i]).sum()) * hours
+        called += float(done.battery_called_kwh.sum())
+        net += float((done.discharge_kw - done.charge_kw).sum()) * hours
+    _near(
+        "energy of the period",
+        np.array([drawn.sum()]),
+        np.array([baseline - compute - net - called]),
+        WH,
+    )
+
+
+def _hold_batteries(numbers: StudyNumbers, track: Track) -> None:
+    for group, done in zip(numbers.groups, track.groups, strict=True):
+        if group.battery is None:
+            continue
+        problem = group.battery.problem
+        out = done.discharge_kw * numbers.hours + done.battery_called_kwh.sum(axis=0)
+        into = done.charge_kw * numbers.hours * group.battery.charge_efficiency
+        _near(
+            f"the battery of {group.name}",
+            np.diff(done.energy_kwh),
+            into - out / group.battery.discharge_efficiency,
+            WH,
+        )
+        low, high = problem.min_kwh, problem.max_kwh
+        _near(
+            f"the limits of the battery of {group.name}",
+            done.energy_kwh,
+            np.clip(done.energy_kwh, low, high),
+            WH,
+        )
+
+
+def _hold_awards(numbers: StudyNumbers, track: Track) -> None:
+    for i, service in enumerate(numbers.services):
+        held = np.zeros(numbers.steps)
+        for done in track.groups:
+            held += done.battery_award_kw[i] + done.compute_award_kw[i].sum(axis=1)
+        _near(f"what is held for {service.id}", held, track.award_kw[i], 1e-3)
+
+
+def _hold_money(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
+    """Energy is paid by what was drawn: position and trades at their prices, the rest imbalance."""
+    market, hours = numbers.market, numbers.hours
+    paid = market.spot_per_kwh * track.position_kw * hours
+    booked = ledger.of["inference", "energy"] + ledger.of["arbitrage", "day_ahead"]
+    _near("money for energy day-ahead", -booked, paid, YEN)
+    months = np.unique(numbers.month)
+    parts = [sum(float(v[numbers.month == m].sum()) for v in ledger.of.values()) for m in months]
+    _near("money of the months", np.array([sum(parts)]), np.array([ledger.total]), YEN)
+    charged = sum(float(v.sum()) for (layer, _), v in ledger.of.items() if layer == "demand_charge")
+    due = sum(
+        group.demand_per_kw_month * max(float(draw[numbers.month == m].max()), 0.0)
+        for group, draw in zip(numbers.groups, _draws(numbers, track), strict=True)
+        for m in months
+    )
+    _near("demand charges", np.array([-charged]), np.array([due]), YEN)
+
+
+def _draws(numbers: StudyNumbers, track: Track) -> list[FloatArray]:
+    draws = []
+    for group, done in zip(numbers.groups, track.groups, strict=True):
+        draw = group.baseline_kw - done.release_kw.sum(axis=1) + done.charge_kw - done.discharge_kw
+        draw = draw - done.battery_called_kwh.sum(axis=0) / numbers.hours
+        for i, service in enumerate(numbers.services):
+            draw = draw - service.activation * done.compute_award_kw[i].sum(axis=1)
+        draws.append(draw)
+    return draws

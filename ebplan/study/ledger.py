@@ -1,0 +1,144 @@
+"""Money: what a track earns and costs, step by step and cause by cause; > 0 is earned.
+
+Layers are those of the business: inference below all, grid services and arbitrage upon it, and what
+they cost. Every yen stands in one layer and item; ``stock`` is the change of the energy stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.solvers.blocks.wear import calendar_rate_per_h
+from ebplan.solvers.program import FloatArray
+from ebplan.study.decisions import GroupTrack, Track
+from ebplan.study.numbers import GroupNumbers, StudyNumbers
+
+Entry = tuple[str, str]
+"""Layer and item."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Money by step; each array has shape (T,)."""
+
+    of: dict[Entry, FloatArray]
+    grid_kw: FloatArray
+    """Draw at the connection points, mean over each step."""
+    delivered_kwh: FloatArray
+    """Delivered for products, shape (S, T)."""
+    imbalance_kwh: FloatArray
+    """Drawn beyond what was bought, activation apart, shape (T,)."""
+
+    @property
+    def total(self) -> float:
+        """Everything earned less everything spent."""
+        return float(sum(values.sum() for values in self.of.values()))
+
+    def layer(self, name: str) -> FloatArray:
+        """Return the money of a layer by step."""
+        parts = [values for (layer, _), values in self.of.items() if layer == name]
+        return np.asarray(np.sum(parts, axis=0)) if parts else np.zeros(len(self.grid_kw))
+
+
+def settle(numbers: StudyNumbers, track: Track) -> Ledger:
+    """Return the money of a track."""
+    hours, market = numbers.hours, numbers.market
+    baseline = np.sum([g.baseline_kw for g in numbers.groups], axis=0)
+    delivered = _delivered_kwh(numbers, track)
+    draws = [_draw_kw(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)]
+    grid = np.sum(draws, axis=0)
+    spot, spread = market.spot_per_kwh, market.intraday_spread_per_kwh
+    planned = track.position_kw + track.bought_kw - track.sold_kw
+    imbalance = (grid - planned) * hours + delivered.sum(axis=0)
+    traded = (spot - spread) * track.sold_kw - (spot + spread) * track.bought_kw
+    of: dict[Entry, FloatArray] = {
+        ("inference", "requests"): hours * _sum(g.revenue_per_h for g in numbers.groups),
+        ("inference", "energy"): -spot * baseline * hours,
+        ("arbitrage", "day_ahead"): spot * (baseline - track.position_kw) * hours,
+        ("arbitrage", "intraday"): traded * hours,
+        ("imbalance", "imbalance"): -market.imbalance_per_kwh * imbalance,
+    }
+    for i, service in enumerate(numbers.services):
+        missed = _sum(d.missed_kwh[i] for d in track.groups)
+        of["grid_services", f"{service.id}.capacity"] = service.price_per_kw * track.award_kw[i]
+        of["grid_services", f"{service.id}.energy"] = service.energy_per_kwh * delivered[i]
+        of["fees", service.id] = -service.fee_per_kw * track.award_kw[i]
+        of["penalty", service.id] = -service.penalty_per_kwh * missed
+    of["lost_compute", "lost_compute"] = -_sum(
+        _lost(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)
+    )
+    _add_battery(of, numbers, track)
+    _add_demand(of, numbers, draws)
+    return Ledger(of, grid, delivered, imbalance)
+
+
+def _sum(parts: Iterable[FloatArray]) -> FloatArray:
+    return np.asarray(np.sum(list(parts), axis=0))
+
+
+def released_kwh(numbers: StudyNumbers, done: GroupTrack) -> FloatArray:
+    """Return what compute gave, planned and called, by slice, shape (T, K)."""
+    called = np.zeros_like(done.release_kw)
+    for i, service in enumerate(numbers.services):
+        called += service.activation[:, None] * done.compute_award_kw[i]
+    return np.asarray((done.release_kw + called) * numbers.hours)
+
+
+def _delivered_kwh(numbers: StudyNumbers, track: Track) -> FloatArray:
+    """Return what was delivered for products, shape (S, T)."""
+    out = np.zeros((len(numbers.services), numbers.steps))
+    for i, service in enumerate(numbers.services):
+        for done in track.groups:
+            compute = done.compute_award_kw[i].sum(axis=1)
+            out[i] += service.activation * compute * numbers.hours + done.battery_called_kwh[i]
+    return out
+
+
+def _draw_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
+    compute_kw = released_kwh(numbers, done).sum(axis=1) / numbers.hours
+    battery_kw = done.discharge_kw - done.charge_kw
+    battery_kw = battery_kw + done.battery_called_kwh.sum(axis=0) / numbers.hours
+    return np.asarray(group.baseline_kw - compute_kw - battery_kw)
+
+
+def _lost(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
+    return np.asarray((released_kwh(numbers, done) * group.lost_per_kwh).sum(axis=1))
+
+
+def _add_battery(of: dict[Entry, FloatArray], numbers: StudyNumbers, track: Track) -> None:
+    cycle, calendar, stock = (np.zeros(numbers.steps) for _ in range(3))
+    for group, done in zip(numbers.groups, track.groups, strict=True):
+        battery = group.battery
+        if battery is None:
+            continue
+        problem, hours = battery.problem, numbers.hours
+        given = done.discharge_kw * hours + done.battery_called_kwh.sum(axis=0)
+        cycle += problem.wear_per_kwh * given / battery.discharge_efficiency
+        if problem.depth_segments:
+            prices = [segment.price_per_kwh for segment in problem.depth_segments]
+            cycle += np.maximum(-np.diff(done.layers_kwh, axis=0), 0.0) @ np.array(prices)
+        if problem.calendar:
+            rate = calendar_rate_per_h(problem, done.energy_kwh)
+            calendar += hours * (rate[1:] + rate[:-1]) / 2.0
+        stock += numbers.terminal_per_kwh * np.diff(done.energy_kwh)
+    of["wear", "cycling"] = -cycle
+    of["wear", "calendar"] = -calendar
+    of["stock", "energy_stored"] = stock
+
+
+def _add_demand(
+    of: dict[Entry, FloatArray], numbers: StudyNumbers, draws: list[FloatArray]
+) -> None:
+    """Charge each month's highest step, in that step; without grid actions and the change apart."""
+    baseline, change = np.zeros(numbers.steps), np.zeros(numbers.steps)
+    for group, draw in zip(numbers.groups, draws, strict=True):
+        for month in np.unique(numbers.month):
+            inside = np.flatnonzero(numbers.month == month)
+            for kw, into, sign in ((group.baseline_kw, baseline, -1.0), (draw, change, -1.0)):
+                top = inside[int(np.argmax(kw[inside]))]
+                into[top] += sign * group.demand_per_kw_month * max(float(kw[top]), 0.0)
+    of["demand_charge", "without_actions"] = baseline
+    of["demand_charge", "change"] = change - baseline

@@ -1,0 +1,242 @@
+"""What a window is told at one moment of the market's clock, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.solvers.blocks.wear import layer_widths_kwh
+from ebplan.solvers.program import FloatArray, IndexArray
+from ebplan.study.window import GroupColumns, Window, is_bridged
+
+UNCOVERED_TIMES = 3.0
+"""Energy missing for an award costs this many times the dearest energy: more than any trade."""
+
+
+@dataclass(frozen=True)
+class GroupMoment:
+    """A group over the window."""
+
+    baseline_kw: FloatArray
+    """Shape (T,)."""
+    width_kw: FloatArray
+    """Shape (T, K)."""
+    lost_per_kwh: FloatArray
+    """Shape (T, K)."""
+    alone_kw: FloatArray
+    """Shape (T, S)."""
+    start_kwh: float
+    layers_kwh: FloatArray
+    """Energy in each depth layer at the start, shape (J,)."""
+    peaks_kw: tuple[float, float]
+    """Highest draw until now in the first and in the last month of the window."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Everything that changes from one solve to the next; T steps, S products."""
+
+    groups: tuple[GroupMoment, ...]
+    spot_per_kwh: FloatArray
+    """Known or forecast, shape (T,)."""
+    spread_per_kwh: float
+    position_kw: FloatArray
+    """Bought day-ahead; NaN where that is still open, shape (T,)."""
+    award_kw: FloatArray
+    """NaN where it is still open, shape (S, T)."""
+    paid_per_kw: FloatArray
+    """Expected for each kW bid, fees off, shape (S, T)."""
+    energy_per_kwh: FloatArray
+    """Expected for each kWh called, shape (S, T)."""
+    last_month: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """Steps in a later month than the first, shape (T,)."""
+    real: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """Steps within the study, shape (T,): after its end nothing happens."""
+    terminal_per_kwh: float
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """What a group plans; T steps, K slices, S products."""
+
+    charge_kw: FloatArray
+    """Shape (T,)."""
+    discharge_kw: FloatArray
+    """Shape (T,)."""
+    energy_kwh: FloatArray
+    """At step edges, shape (T + 1,)."""
+    release_kw: FloatArray
+    """Shape (T, K)."""
+    grid_kw: FloatArray
+    """Shape (T,)."""
+    battery_award_kw: FloatArray
+    """Shape (S, T)."""
+    compute_award_kw: FloatArray
+    """Shape (S, T, K)."""
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """What a window answers."""
+
+    objective: float
+    """Money paid, less what the energy left is worth."""
+    groups: tuple[GroupPlan, ...]
+    position_kw: FloatArray
+    """Shape (T,)."""
+    award_kw: FloatArray
+    """Shape (S, T)."""
+
+
+def plan(window: Window, moment: Moment) -> WindowPlan:
+    """Return the window's least-cost answer to a moment.
+
+    Raises:
+        NoPlanError: nothing is feasible.
+    """
+    optimum = window.live.optimum(**_vectors(window, moment))
+    return _read(window, optimum.x, optimum.objective)
+
+
+def _vectors(window: Window, moment: Moment) -> dict[str, FloatArray]:
+    program = window.program
+    cost, lower, upper = window.base_cost.copy(), program.lower.copy(), program.upper.copy()
+    row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
+    vectors = _Vectors(window, cost, lower, upper, row_lower, row_upper)
+    _write_market(vectors, moment)
+    for at, (columns, group) in enumerate(zip(window.columns.groups, moment.groups, strict=True)):
+        _write_compute(vectors, moment, at, columns, group)
+        if columns.energy is not None:
+            _write_battery(vectors, moment, at, columns, group)
+    return {
+        "cost": cost,
+        "lower": lower,
+        "upper": upper,
+        "row_lower": row_lower,
+        "row_upper": row_upper,
+    }
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    window: Window
+    cost: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+
+    def rows(self, name: str) -> slice:
+        return self.window.row_ranges[name]
+
+
+def _write_market(v: _Vectors, moment: Moment) -> None:
+    columns, hours, real = v.window.columns, v.window.hours, moment.real
+    spot, spread = moment.spot_per_kwh, moment.spread_per_kwh
+    v.cost[columns.position] = spot * hours
+    v.cost[columns.bought] = (spot + spread) * hours
+    v.cost[columns.sold] = -(spot - spread) * hours
+    fixed = ~np.isnan(moment.position_kw)
+    at = columns.position[fixed]
+    v.lower[at] = v.upper[at] = moment.position_kw[fixed]
+    for trade in (columns.bought, columns.sold):
+        v.upper[trade[~fixed]] = 0.0
+    for i, award in enumerate(columns.award):
+        called = np.array(v.window.shape.activation[i])
+        paid = moment.paid_per_kw[i] + called * hours * moment.energy_per_kwh[i]
+        v.cost[award] = -paid
+        given = ~np.isnan(moment.award_kw[i])
+        v.lower[award[given]] = v.upper[award[given]] = moment.award_kw[i][given]
+        v.upper[award[~real]] = 0.0
+
+
+def _write_compute(
+    v: _Vectors, moment: Moment, at: int, columns: GroupColumns, group: GroupMoment
+) -> None:
+    numbers, hours = v.window.groups[at], v.window.hours
+    name = numbers.name
+    width = np.where(moment.real[:, None], group.width_kw, 0.0)
+    draw = v.rows(f"{name}.draw")
+    v.row_lower[draw] = v.row_upper[draw] = np.where(moment.real, group.baseline_kw, 0.0)
+    for k, release in enumerate(columns.release):
+        v.row_upper[v.rows(f"{name}.compute.{k}")] = width[:, k]
+        v.cost[release] = group.lost_per_kwh[:, k] * hours
+        for i, award in enumerate(columns.awards):
+            called = np.array(v.window.shape.activation[i])
+            v.cost[award.compute[k]] = called * group.lost_per_kwh[:, k] * hours
+    if numbers.battery is None:
+        for i, service in enumerate(v.window.services):
+            if is_bridged(service, numbers):
+                v.row_upper[v.rows(f"{name}.{service.id}.alone")] = group.alone_kw[:, i]
+    v.cost[columns.peak] = numbers.demand_per_kw_month
+    v.lower[columns.peak] = group.peaks_kw
+    for i, inside in enumerate((~moment.last_month, moment.last_month)):
+        rows = v.rows(f"{name}.peak.{i}")
+        v.row_upper[rows] = np.where(inside & moment.real, 0.0, np.inf)
+        if not inside.any():
+            v.cost[columns.peak[i]] = 0.0
+
+
+def _write_battery(
+    v: _Vectors, moment: Moment, at: int, columns: GroupColumns, group: GroupMoment
+) -> None:
+    battery = v.window.groups[at].battery
+    assert battery is not None
+    assert columns.energy is not None
+    assert columns.charge is not None
+    assert columns.discharge is not None
+    assert columns.uncovered is not None
+    name, hours, problem = v.window.groups[at].name, v.window.hours, battery.problem
+    v.lower[columns.energy[0]] = v.upper[columns.energy[0]] = group.start_kwh
+    worn = problem.wear_per_kwh / battery.discharge_efficiency
+    v.cost[columns.discharge] = worn * hours
+    for i, award in enumerate(columns.awards):
+        if award.battery is not None:
+            v.cost[award.battery] = worn * hours * np.array(v.window.shape.activation[i])
+    for idle in (columns.charge, columns.discharge):
+        v.upper[idle[~moment.real]] = 0.0
+    v.cost[columns.energy[-1]] += -moment.terminal_per_kwh
+    dearest = float(np.abs(moment.spot_per_kwh).max()) + moment.spread_per_kwh
+    deepest = max((s.price_per_kwh for s in problem.depth_segments), default=0.0)
+    v.cost[columns.uncovered] = UNCOVERED_TIMES * (dearest + deepest + worn + 1.0)
+    given = ~np.isnan(moment.award_kw).any(axis=0)
+    v.upper[columns.uncovered[~given]] = 0.0
+    if problem.depth_segments:
+        widths = layer_widths_kwh(problem)
+        for j in range(len(widths)):
+            first = v.window.program.column_range(f"{name}.depth_energy.{j}").start
+            v.lower[first] = v.upper[first] = group.layers_kwh[j]
+
+
+def _read(window: Window, x: FloatArray, objective: float) -> WindowPlan:
+    columns, steps = window.columns, window.steps
+    none = np.zeros(steps)
+
+    def of(index: IndexArray | None) -> FloatArray:
+        return none if index is None else x[index]
+
+    groups = []
+    for group in columns.groups:
+        energy = np.zeros(steps + 1) if group.energy is None else x[group.energy]
+        groups.append(
+            GroupPlan(
+                charge_kw=of(group.charge),
+                discharge_kw=of(group.discharge),
+                energy_kwh=energy,
+                release_kw=_table([x[r] for r in group.release], steps),
+                grid_kw=x[group.grid],
+                battery_award_kw=np.array([of(a.battery) for a in group.awards]).reshape(-1, steps),
+                compute_award_kw=np.array(
+                    [_table([x[c] for c in a.compute], steps) for a in group.awards]
+                ).reshape(len(group.awards), steps, len(group.release)),
+            )
+        )
+    award = np.array([x[a] for a in columns.award]).reshape(-1, steps)
+    return WindowPlan(objective, tuple(groups), x[columns.position], award)
+
+
+def _table(columns: Sequence[FloatArray], steps: int) -> FloatArray:
+    """Return columns of shape (T,) side by side, (T, K)."""
+    return np.column_stack(columns) if columns else np.zeros((steps, 0))

@@ -1,0 +1,209 @@
+"""Run a study: numbers, policy, books, tables in a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from ebplan import __version__
+from ebplan.document import SCHEMA_VERSION, read_data, write_atomically
+from ebplan.errors import InputError
+from ebplan.solvers.program import FloatArray
+from ebplan.study.build import Built, Frontiers, Told, build
+from ebplan.study.decisions import Track
+from ebplan.study.foresight import foresee
+from ebplan.study.invariants import hold
+from ebplan.study.kpi import Kpi, kpis
+from ebplan.study.ledger import Ledger, settle
+from ebplan.study.numbers import StudyNumbers
+from ebplan.study.spec import StudySpec
+from ebplan.study.tables import TABLES, kpi_table, tagged, write_parquet
+
+CENTRAL = "central"
+"""The corner at which every assumption has its central value."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One policy at one corner of the assumptions."""
+
+    policy: str
+    corner: str
+    built: Built
+    track: Track
+    ledger: Ledger
+    kpis: tuple[Kpi, ...]
+    seconds: float
+
+
+def load_study(path: Path) -> StudySpec:
+    """Read a study.
+
+    Raises:
+        InputError: the file is missing or wrong.
+    """
+    return StudySpec.parse(read_data(path), file=str(path))
+
+
+def run_study(spec: StudySpec, folder: Path, *, told: Told | None = None) -> list[Run]:
+    """Return the runs of a study.
+
+    Args:
+        spec: the study.
+        folder: where it lies.
+        told: called with progress.
+
+    Raises:
+        InputError: something it refers to is missing or wrong.
+        NoPlanError: a window has no feasible plan.
+        StudyBroken: the books do not balance.
+    """
+    built = build(spec, folder, frontiers=Frontiers(told))
+    return [_run(built, spec.policy.kind, CENTRAL)]
+
+
+def _run(built: Built, policy: str, corner: str) -> Run:
+    began = monotonic()
+    numbers = built.numbers
+    if policy != "perfect_foresight":
+        raise InputError(
+            field="policy.kind",
+            value=policy,
+            allowed="perfect_foresight",
+            remedy="choose it",
+        )
+    track = foresee(numbers, accepted(numbers, built.spec.seed))
+    ledger = settle(numbers, track)
+    hold(numbers, track, ledger)
+    found = tuple(kpis(numbers, track, ledger, built.spec.currency))
+    return Run(policy, corner, built, track, ledger, found, monotonic() - began)
+
+
+def accepted(numbers: StudyNumbers, seed: int) -> FloatArray:
+    """Return which bids the market takes, drawn by lot: 1 or 0, shape (S, T)."""
+    draw = np.random.default_rng(seed)
+    rows = [
+        (draw.random(numbers.steps) < service.award_probability).astype(float)
+        for service in numbers.services
+    ]
+    return np.array(rows).reshape(-1, numbers.steps)
+
+
+def write_results(runs: list[Run], folder: Path) -> None:
+    """Write the tables and the manifest of runs.
+
+    Args:
+        runs: of one study.
+        folder: made where it does not exist.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            field="(output)",
+            value=error.strerror,
+            allowed="a folder that can be made",
+            remedy="choose another path",
+            file=str(folder),
+        ) from None
+    for name, make in TABLES.items():
+        parts = [tagged(make(r.built, r.track, r.ledger), r.policy, r.corner) for r in runs]
+        write_parquet(folder / f"{name}.parquet", _joined(parts))
+    parts = [tagged(kpi_table(run.kpis), run.policy, run.corner) for run in runs]
+    write_parquet(folder / "kpi.parquet", _joined(parts))
+    write_atomically(folder / "manifest.json", json.dumps(manifest(runs), indent=1))
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in parts[0]:
+        values = [part[name] for part in parts]
+        lists = isinstance(values[0], list)
+        out[name] = list(chain(*values)) if lists else np.concatenate(values)
+    return out
+
+
+def manifest(runs: list[Run]) -> Mapping[str, Any]:
+    """Return what the results were made from."""
+    built = runs[0].built
+    return {
+        "kind": "study_result",
+        "schema_version": SCHEMA_VERSION,
+        "study": built.spec.name,
+        "currency": built.spec.currency,
+        "seed": built.spec.seed,
+        "spec": built.spec.model_dump(mode="json"),
+        "inputs": {
+            "study": built.spec.digest(),
+            **{f"site {s.name}": s.digest() for s in built.sites},
+            **{f"service {s.id}": s.digest() for s in built.services},
+        },
+        "versions": {
+            "ebplan": __version__,
+            "python": sys.version.split()[0],
+            **{name: version(name) for name in ("highspy", "numpy", "pyarrow")},
+        },
+        "groups": [_group_facts(built, i) for i in range(len(built.numbers.groups))],
+        "services": [
+            {
+                "id": s.id,
+                "sustain_s": s.sustain_s,
+                "full_activation_s": s.activation_s,
+                "min_bid_kw": s.min_bid_kw,
+                "step_kw": s.step_kw,
+                "fee_per_kw": s.fee_per_kw,
+                "penalty_per_kwh": s.penalty_per_kwh,
+                "award_probability": s.award_probability,
+            }
+            for s in built.numbers.services
+        ],
+        "terminal_per_kwh": built.numbers.terminal_per_kwh,
+        "intraday_spread_per_kwh": built.numbers.market.intraday_spread_per_kwh,
+        "runs": [
+            {"policy": run.policy, "corner": run.corner, "seconds": round(run.seconds, 3)}
+            for run in runs
+        ],
+    }
+
+
+def _group_facts(built: Built, at: int) -> dict[str, Any]:
+    group = built.numbers.groups[at]
+    battery = None
+    if group.battery is not None:
+        problem = group.battery.problem
+        battery = {
+            "energy_kwh": problem.energy_kwh,
+            "min_kwh": problem.min_kwh,
+            "max_kwh": problem.max_kwh,
+            "start_kwh": problem.start_kwh,
+            "charge_limit_kw": problem.charge_limit_kw,
+            "discharge_limit_kw": problem.discharge_limit_kw,
+            "charge_efficiency": group.battery.charge_efficiency,
+            "discharge_efficiency": group.battery.discharge_efficiency,
+            "wear_per_kwh": problem.wear_per_kwh,
+            "depth_segments": [s.model_dump() for s in problem.depth_segments],
+            "calendar": [line.model_dump() for line in problem.calendar],
+        }
+    return {
+        "name": group.name,
+        "site": built.sites[at].name,
+        "sites": group.sites,
+        "import_kw": group.import_kw,
+        "export_kw": group.export_kw,
+        "settled_s": group.settled_s,
+        "bridge_s": group.bridge_s,
+        "demand_per_kw_month": group.demand_per_kw_month,
+        "battery": battery,
+    }

@@ -1,0 +1,74 @@
+"""Series of a study as arrays over its steps."""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from ebplan.document import read_text
+from ebplan.errors import InputError
+from ebplan.solvers.program import FloatArray
+from ebplan.study.spec import FileSeries, Profile, Series
+from ebplan.study.stated import Assumed
+
+
+def resolve(series: Series, steps: int, steps_per_day: int, folder: Path, field: str) -> FloatArray:
+    """Return a series of shape (T,).
+
+    Args:
+        series: as stated.
+        steps: number T of steps.
+        steps_per_day: steps of a day.
+        folder: where the study lies.
+        field: for the error.
+
+    Raises:
+        InputError: the file is missing, lacks the column, or has not one finite number a step.
+    """
+    if isinstance(series, Assumed):
+        return np.full(steps, series.value)
+    if isinstance(series, float | int):
+        return np.full(steps, float(series))
+    if isinstance(series, Profile):
+        day = np.repeat(series.by_hour, steps_per_day // 24)
+        return np.asarray(np.tile(day, steps // steps_per_day))
+    return _column(series, steps, folder, field)
+
+
+def _column(series: FileSeries, steps: int, folder: Path, field: str) -> FloatArray:
+    path = folder / series.file
+    rows = list(csv.DictReader(StringIO(read_text(path))))
+    if not rows or series.column not in rows[0]:
+        raise InputError(
+            field=field,
+            value=series.column,
+            allowed=", ".join(rows[0]) if rows else "a header and rows",
+            remedy="name a column of the file",
+            file=str(path),
+        )
+    if len(rows) < steps:
+        raise InputError(
+            field=field,
+            value=f"{len(rows)} rows",
+            allowed=f"{steps}, one for each step of the period",
+            remedy="shorten the period, or bring more data",
+            file=str(path),
+        )
+    values = np.empty(steps)
+    for i, row in enumerate(rows[:steps]):
+        try:
+            values[i] = float(row[series.column])
+        except (TypeError, ValueError):
+            values[i] = np.nan
+        if not np.isfinite(values[i]):
+            raise InputError(
+                field=f"line {i + 2}, {series.column}",
+                value=row[series.column],
+                allowed="a finite number",
+                remedy="correct the row",
+                file=str(path),
+            )
+    return values

@@ -1,0 +1,186 @@
+"""The document of a study: what is studied, over which period, in which markets, by which policy.
+
+A value that is not known is not given a default in silence: either the file states it, or states it
+as assumed with a range and the reason, or the study refuses and says which value is missing.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, model_validator
+
+from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
+from ebplan.study.stated import Assumed, Stated
+from ebplan.wear import Wear
+
+PolicyKind = Literal["perfect_foresight", "receding", "myopic"]
+
+
+class Period(Part):
+    """What is studied of time."""
+
+    start: date
+    """First day, in the time zone of the study."""
+    days: int = Field(ge=1, le=36_525)
+    """Days, whole ones."""
+    time_zone: str
+    """Name in the IANA database, e.g. ``Asia/Tokyo``; one without daylight saving."""
+    step_s: Literal[1800, 3600] = 1800
+    """Length of a step."""
+
+    @model_validator(mode="after")
+    def _zone_is_known(self) -> Period:
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise FieldFault(
+                field="time_zone",
+                value=self.time_zone,
+                allowed="a name in the IANA time zone database, e.g. 'Asia/Tokyo'",
+                remedy="correct the name",
+            ) from None
+        return self
+
+
+class Profile(Part):
+    """A series that repeats every day."""
+
+    by_hour: tuple[float, ...] = Field(min_length=24, max_length=24)
+    """One value for each hour of the day."""
+
+
+class FileSeries(Part):
+    """A series in a CSV file with a header, one row for each step of the period."""
+
+    file: str
+    """Path, relative to the study."""
+    column: str
+    """Name of the column."""
+
+
+Series = Stated | Profile | FileSeries
+"""One number for the whole period, a day that repeats, or a column of a file."""
+
+
+class BatterySize(Part):
+    """Another battery than the site's, of the same kind."""
+
+    energy_kwh: Positive
+    """Energy of each site."""
+    power_kw: Positive
+    """Power of each site's converter, both ways."""
+
+
+class Load(Part):
+    """Requests over the period."""
+
+    nominal_req_per_s: dict[str, dict[str, NonNegative]]
+    """Requests per second of one site at a share of 1, by pool and class."""
+    share: Series
+    """Load as a share of the nominal one."""
+    levels: int = Field(default=6, ge=1, le=48)
+    """Distinct load levels for which the planner is asked; loads in between take the nearest."""
+
+
+class Group(Part):
+    """Identical sites."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """Name of the group."""
+    site: str
+    """A built-in site by name, or a site file."""
+    count: int = Field(ge=1)
+    """Number of sites."""
+    battery: BatterySize | Literal["site", "none"] = "site"
+    """The site's own battery, none, or one of another size."""
+    wear: Wear | Stated | Literal["site"] = "site"
+    """Wear of the cells: the site's own, by depth and calendar, or money for each kWh taken out."""
+    start_soc: Fraction = 0.5
+    """State of charge when the study begins."""
+    compute: bool = True
+    """Whether compute takes part; without it the battery stands beside a load that is served."""
+    without: tuple[str, ...] = ()
+    """Mechanisms that are left out, by their names in a plan."""
+    load: Load
+    """Requests served."""
+    demand_per_kw_month: Stated
+    """Demand charge for each kW of a month's highest step."""
+
+
+class Market(Part):
+    """Prices of energy."""
+
+    spot_per_kwh: Series
+    """Day-ahead price."""
+    imbalance_per_kwh: Series | Literal["spot"]
+    """Price of what is drawn beyond or below the plan."""
+    intraday_spread_per_kwh: Stated
+    """How much dearer energy is bought intraday than day-ahead, and cheaper sold."""
+
+
+class Service(Part):
+    """A product that is offered."""
+
+    service: str
+    """A built-in definition by name, or a file."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """What the definition does not say, by fact."""
+    price_per_kw: Series
+    """Paid for each kW held in a step."""
+    fee_per_kw: Stated
+    """Taken for each kW awarded in a step."""
+    activation_share: Series
+    """Mean share of an award that is called in a step."""
+    energy_per_kwh: Series | Literal["spot", "imbalance", "none"]
+    """Paid for each kWh delivered."""
+    penalty_per_kwh: Stated
+    """Taken for each kWh called and not delivered."""
+    award_probability: Fraction | Assumed
+    """How often a bid is taken."""
+
+
+class Policy(Part):
+    """How decisions are made."""
+
+    kind: PolicyKind
+    """Knowing everything, by the market's clock with forecasts, or by a rule."""
+
+
+class StudySpec(Document):
+    """A study."""
+
+    kind: Literal["study"] = "study"
+    name: str
+    """Name of the study."""
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    """ISO 4217 code of all money."""
+    period: Period
+    """When."""
+    portfolio: tuple[Group, ...] = Field(min_length=1)
+    """Groups of identical sites."""
+    market: Market
+    """Prices of energy."""
+    services: tuple[Service, ...] = ()
+    """Products offered."""
+    policy: Policy
+    """How decisions are made."""
+    seed: int = Field(ge=0)
+    """Of everything that is drawn by lot."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> StudySpec:
+        for field, names in (
+            ("portfolio", [group.name for group in self.portfolio]),
+            ("services", [service.service for service in self.services]),
+        ):
+            if len(set(names)) < len(names):
+                raise FieldFault(
+                    field=field,
+                    value=names,
+                    allowed="each name once",
+                    remedy="rename or remove the repeated one",
+                )
+        return self

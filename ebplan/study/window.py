@@ -1,0 +1,290 @@
+"""The co-optimisation of a window of steps: columns, rows, and the vectors written into them.
+
+One program serves every moment of the market's clock: what has been fixed (a spot position, an
+award) is a column whose bounds have met. Minimised is money paid, so revenue is negative.
+
+| symbol | name             | meaning                                                    | shape   |
+|--------|------------------|------------------------------------------------------------|---------|
+| c_t    | G.charge         | battery, kW at the connection point                        | (T,)    |
+| d_t    | G.discharge      |                                                            | (T,)    |
+| e_t    | G.energy         | energy in the cells at step edges, kWh                     | (T + 1,)|
+| r_kt   | G.release.K      | planned release by slice k of the compute frontier         | (T,)    |
+| g_t    | G.grid           | planned draw                                               | (T,)    |
+| b_st   | G.S.battery      | part of the award that the battery carries                 | (T,)    |
+| a_skt  | G.S.compute.K    | part that compute carries, by slice                        | (T,)    |
+| A_st   | S.award          | award of product s, of all groups                          | (T,)    |
+| q_t    | position         | energy bought day-ahead, as power                          | (T,)    |
+| u_t,v_t| bought, sold     | intraday, as power                                         | (T,)    |
+| z_t    | G.uncovered      | energy missing below what awards ask for, kWh              | (T,)    |
+| m_1,m_2| G.peak           | highest draw of the first and the last month in the window | (2,)    |
+
+energy     e_t+1 = e_t + h (eta_c c_t - d_t / eta_d) - h sum_s f_st b_st / eta_d
+draw       g_t = L_t - sum_k r_kt + c_t - d_t
+position   sum_G g_t = q_t + u_t - v_t
+award      A_st = sum_G (b_st + sum_k a_skt)
+power      d_t - c_t + sum_s b_st + sum_{s faster than compute} sum_k a_skt <= P
+reserve    e_t, e_t+1 + z_t >= e_min + sum_s b_st sustain_s / eta_d
+                                 + sum_{s faster than compute} sum_k a_skt bridge / eta_d
+compute    r_kt + sum_s a_skt <= w_kt
+export     g_t - sum_s (b_st + sum_k a_skt) >= -export limit
+peak       g_t <= m_1 or m_2, by the month of t
+
+f_st is the share of an award that is called on average. A battery answers a fast product whole at
+once and hands over to compute as that settles: so its power covers the whole award, and its energy
+what it sustains itself and the bridge for the rest. Energy that is missing for an award that has
+been given is priced (z); where the award is still open it may not be missing. Wear:
+``solvers/blocks/wear.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.solvers.blocks.wear import add_wear
+from ebplan.solvers.live import LiveProgram
+from ebplan.solvers.program import IndexArray, Program, ProgramBuilder, Term
+from ebplan.study.numbers import GroupNumbers, ServiceNumbers
+
+FAR_KW = 1e7
+"""A bound that never binds, where a column needs one."""
+
+
+@dataclass(frozen=True)
+class AwardColumns:
+    """What a group holds for one product."""
+
+    battery: IndexArray | None
+    """Shape (T,)."""
+    compute: tuple[IndexArray, ...]
+    """By slice, each of shape (T,)."""
+
+    def all(self) -> list[Term]:
+        """Return the sum of both as terms of a row."""
+        parts = [*self.compute] if self.battery is None else [self.battery, *self.compute]
+        return [(1.0, part) for part in parts]
+
+
+@dataclass(frozen=True)
+class GroupColumns:
+    """Columns of a group."""
+
+    charge: IndexArray | None
+    discharge: IndexArray | None
+    energy: IndexArray | None
+    uncovered: IndexArray | None
+    release: tuple[IndexArray, ...]
+    grid: IndexArray
+    awards: tuple[AwardColumns, ...]
+    peak: IndexArray
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the program."""
+
+    groups: tuple[GroupColumns, ...]
+    award: tuple[IndexArray, ...]
+    """By product, each of shape (T,)."""
+    position: IndexArray
+    bought: IndexArray
+    sold: IndexArray
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the entries of the program depend on: while it is equal, only vectors change."""
+
+    hours: tuple[float, ...]
+    """Length of each step, (T,)."""
+    activation: tuple[tuple[float, ...], ...]
+    """f_st, (S, T)."""
+
+
+class Window:
+    """The program of one shape, live.
+
+    Args:
+        shape: steps and expected activation.
+        groups: their limits and efficiencies; arrays over the period are not looked at.
+        services: their speed and sustain time.
+        method: see ``LiveProgram``.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        groups: Sequence[GroupNumbers],
+        services: Sequence[ServiceNumbers],
+        *,
+        method: str = "simplex",
+    ) -> None:
+        self.shape, self.groups, self.services = shape, tuple(groups), tuple(services)
+        self.hours = np.array(shape.hours)
+        builder = ProgramBuilder()
+        self.columns = self._state(builder)
+        self.program: Program = builder.build()
+        self.base_cost = self.program.cost
+        self.row_ranges = {g.name: slice(g.start, g.start + g.size) for g in self.program.rows}
+        self.live = LiveProgram(self.program, method=method)
+
+    @property
+    def steps(self) -> int:
+        """Number T of steps."""
+        return len(self.hours)
+
+    def _state(self, builder: ProgramBuilder) -> Columns:
+        steps = self.steps
+        awards = tuple(
+            builder.variables(f"{s.id}.award", steps, upper=s.max_bid_kw) for s in self.services
+        )
+        position = builder.variables("position", steps, lower=-FAR_KW, upper=FAR_KW)
+        bought = builder.variables("bought", steps, upper=FAR_KW)
+        sold = builder.variables("sold", steps, upper=FAR_KW)
+        builder.cost("energy", position, 0.0)  # prices are written for each moment
+        groups = tuple(self._state_group(builder, group) for group in self.groups)
+        builder.rows(
+            "position",
+            steps,
+            [
+                (1.0, position),
+                (1.0, bought),
+                (-1.0, sold),
+                *((-1.0, columns.grid) for columns in groups),
+            ],
+            lower=0.0,
+            upper=0.0,
+        )
+        for i, service in enumerate(self.services):
+            held = [term for columns in groups for term in columns.awards[i].all()]
+            builder.rows(
+                f"{service.id}.award",
+                steps,
+                [(-1.0, awards[i]), *held],
+                lower=0.0,
+                upper=0.0,
+            )
+        return Columns(groups, awards, position, bought, sold)
+
+    def _state_group(self, builder: ProgramBuilder, group: GroupNumbers) -> GroupColumns:
+        steps, name, battery = self.steps, group.name, group.battery
+        charge = discharge = energy = uncovered = None
+        if battery is not None:
+            limits = battery.problem
+            charge = builder.variables(f"{name}.charge", steps, upper=limits.charge_limit_kw)
+            discharge = builder.variables(
+                f"{name}.discharge", steps, upper=limits.discharge_limit_kw
+            )
+            energy = builder.variables(
+                f"{name}.energy", steps + 1, lower=limits.min_kwh, upper=limits.max_kwh
+            )
+            uncovered = builder.variables(f"{name}.uncovered", steps, upper=limits.max_kwh)
+        columns = GroupColumns(
+            charge=charge,
+            discharge=discharge,
+            energy=energy,
+            uncovered=uncovered,
+            release=tuple(
+                builder.variables(f"{name}.release.{k}", steps, upper=FAR_KW)
+                for k in range(group.slices)
+            ),
+            grid=builder.variables(
+                f"{name}.grid", steps, lower=-group.export_kw, upper=group.import_kw
+            ),
+            awards=tuple(self._state_award(builder, group, s) for s in self.services),
+            peak=builder.variables(f"{name}.peak", 2, upper=FAR_KW),
+        )
+        self._rows_of_draw(builder, group, columns)
+        if battery is not None:
+            self._rows_of_battery(builder, group, columns)
+        return columns
+
+    def _state_award(
+        self, builder: ProgramBuilder, group: GroupNumbers, service: ServiceNumbers
+    ) -> AwardColumns:
+        name, steps = f"{group.name}.{service.id}", self.steps
+        battery = None
+        if group.battery is not None:
+            battery = builder.variables(f"{name}.battery", steps, upper=service.max_bid_kw)
+        return AwardColumns(
+            battery=battery,
+            compute=tuple(
+                builder.variables(f"{name}.compute.{k}", steps, upper=service.max_bid_kw)
+                for k in range(group.slices)
+            ),
+        )
+
+    def _rows_of_draw(
+        self, builder: ProgramBuilder, group: GroupNumbers, columns: GroupColumns
+    ) -> None:
+        steps, name = self.steps, group.name
+        draw: list[Term] = [(1.0, columns.grid), *((1.0, r) for r in columns.release)]
+        if columns.charge is not None and columns.discharge is not None:
+            draw += [(1.0, columns.discharge), (-1.0, columns.charge)]
+        builder.rows(f"{name}.draw", steps, draw, lower=0.0, upper=0.0)
+        for k, release in enumerate(columns.release):
+            held: list[Term] = [(1.0, award.compute[k]) for award in columns.awards]
+            builder.rows(f"{name}.compute.{k}", steps, [(1.0, release), *held], upper=0.0)
+        given: list[Term] = [(-1.0, part) for a in columns.awards for _, part in a.all()]
+        builder.rows(f"{name}.export", steps, [(1.0, columns.grid), *given], lower=-group.export_kw)
+        for i in range(2):
+            peak = np.repeat(columns.peak[i], steps)
+            builder.rows(f"{name}.peak.{i}", steps, [(1.0, columns.grid), (-1.0, peak)])
+        if group.battery is None:
+            for s, award in zip(self.services, columns.awards, strict=True):
+                alone: list[Term] = [(1.0, part) for part in award.compute]
+                builder.rows(f"{name}.{s.id}.alone", steps, alone, upper=FAR_KW)
+
+    def _rows_of_battery(
+        self, builder: ProgramBuilder, group: GroupNumbers, columns: GroupColumns
+    ) -> None:
+        assert group.battery is not None
+        assert columns.energy is not None
+        assert columns.uncovered is not None
+        assert columns.charge is not None
+        assert columns.discharge is not None
+        steps, name, battery, hours = self.steps, group.name, group.battery, self.hours
+        out = 1.0 / battery.discharge_efficiency
+        energy, power, reserve = list[Term](), list[Term](), list[Term]()
+        for i, (service, award) in enumerate(zip(self.services, columns.awards, strict=True)):
+            assert award.battery is not None
+            called = np.array(self.shape.activation[i])
+            energy.append((hours * called * out, award.battery))
+            power.append((1.0, award.battery))
+            reserve.append((-service.sustain_s / 3600.0 * out, award.battery))
+            if is_bridged(service, group):
+                power += [(1.0, part) for part in award.compute]
+                bridge = -group.bridge_s / 3600.0 * out
+                reserve += [(bridge, part) for part in award.compute]
+        builder.rows(
+            f"{name}.energy",
+            steps,
+            [
+                (1.0, columns.energy[1:]),
+                (-1.0, columns.energy[:-1]),
+                (-hours * battery.charge_efficiency, columns.charge),
+                (hours * out, columns.discharge),
+                *energy,
+            ],
+            lower=0.0,
+            upper=0.0,
+        )
+        net: list[Term] = [(1.0, columns.discharge), (-1.0, columns.charge)]
+        builder.rows(
+            f"{name}.power", steps, [*net, *power], upper=battery.problem.discharge_limit_kw
+        )
+        for edge, at in (("begin", columns.energy[:-1]), ("end", columns.energy[1:])):
+            builder.rows(
+                f"{name}.reserve.{edge}",
+                steps,
+                [(1.0, at), (1.0, columns.uncovered), *reserve],
+                lower=battery.problem.min_kwh,
+            )
+        add_wear(builder, battery.problem, columns.energy, hours, prefix=f"{name}.")
+
+
+def is_bridged(service: ServiceNumbers, group: GroupNumbers) -> bool:
+    """Tell whether a product asks for the whole before compute has settled."""
+    return service.activation_s < group.settled_s
