@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks.day import Day, make_day
 from benchmarks.machine import describe_machine
 from benchmarks.myopic import Myopic
-from benchmarks.realised import Realised, RecordedPlant, realised
 from benchmarks.scaling import scaled
 from benchmarks.subjects import example
 from benchmarks.tables import table
@@ -25,6 +24,7 @@ from ebplan.plan import Plan, Step
 from ebplan.planner import Planner, solve_problem
 from ebplan.pose.repair import pose_measured
 from ebplan.problem import PoolProblem, Problem
+from ebplan.realised import Realised, RecordedPlant, realised
 from ebplan.site import Response
 from ebplan.state import State
 from ebplan.twin import Bias
@@ -49,7 +49,7 @@ the converter trips in another, other load steps in a third. A day has 24 h. Tim
 planning takes: the plant waits.
 
 What an event really cost is priced from the plant's registers by the checker's laws of money
-(`benchmarks/realised.py`). **Perfect foresight** is the optimal plan of each event, from the state
+(`ebplan/realised.py`). **Perfect foresight** is the optimal plan of each event, from the state
 in which the controller met it, with the plant's true curves and responses and the mean of the loads
 that then came. The **receding horizon** tracks its models from what is measured; **as fitted** it
 does not, and takes the error of the draw for load that no pool explains. **Least impact first** is

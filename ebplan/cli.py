@@ -24,6 +24,7 @@ from ebplan.cli_offer import offer
 from ebplan.cli_run import run
 from ebplan.cli_settle import settle
 from ebplan.cli_study import study
+from ebplan.cli_twin import twin
 
 if TYPE_CHECKING:
     from ebplan.plan import Plan
@@ -55,6 +56,7 @@ SCHEMAS = {
     "event_sources": "ebplan.adapters.events.sources:EventSourcesSpec",
     "grid_event": "ebplan.adapters.events.grid_event:GridEvent",
     "site_report": "ebplan.adapters.events.site_report:SiteReport",
+    "protocol": "ebplan.experiment.protocol:Protocol",
     "audit_extract": "ebplan.audit.extract:Extract",
 }
 """The documents, as module and class: imported when their schema is asked for."""
@@ -80,6 +82,7 @@ main.add_command(offer)
 main.add_command(run)
 main.add_command(settle)
 main.add_command(study)
+main.add_command(twin)
 
 
 @main.command()

@@ -38,6 +38,7 @@ from ebplan.pose import pose
 from ebplan.pose.repair import pose_measured
 from ebplan.services import ServiceDefinition
 from ebplan.site import Site
+from ebplan.solvers.leave_out import check_switches, leave_out
 from ebplan.solvers.session import PROCESSES, Session
 from ebplan.state import State
 from ebplan.timegrid import TimeGrid
@@ -69,6 +70,11 @@ class Planner:
             absent.
         tracks: whether the models are tracked from what is measured, where pools are metered.
         known: what tracking knew before a restart (``known``).
+        without: mechanisms to leave out of every plan that is made by a deadline or by work
+            (``ebplan.mechanisms``): an experiment tries them one by one. Nothing is armed then.
+
+    Raises:
+        InputError: there is no such clock, or no such mechanism to leave out.
 
     Example:
         >>> from ebplan import Planner, load_case
@@ -88,6 +94,7 @@ class Planner:
         ready_soc: float | None = None,
         tracks: bool = True,
         known: SiteKnown | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         if clock not in get_args(Clock):
             raise InputError(
@@ -96,8 +103,10 @@ class Planner:
                 allowed=" or ".join(get_args(Clock)),
                 remedy="choose what limits a search",
             )
+        check_switches(without)
         self.site = site
         self.clock: Clock = clock
+        self._without = tuple(without)
         self.tolerance = tolerance or Tolerance()
         self._problems_to = problems_to or Path(tempfile.gettempdir()) / "ebplan"
         self._lock = threading.RLock()
@@ -313,6 +322,7 @@ class Planner:
         problem, site, state, repairs = pose_measured(
             event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
         )
+        problem = leave_out(problem, self._without)
         in_hand = None if before is None else partial(before.carried_on, problem)
         plan = self._ladder_of().answer(problem, deadline, in_hand)
         if (notes or repairs) and plan.answer is not None:
@@ -549,11 +559,13 @@ class Planner:
             A future with the number of plans that are armed.
 
         Raises:
-            ValueError: no state is known.
+            ValueError: no state is known, or mechanisms are left out.
         """
         state = state or self._measured
         if state is None:
             raise ValueError("arm needs a state: give one, or call replan first")
+        if self._without:
+            raise ValueError("nothing is armed where mechanisms are left out")
         if contingencies is None:
             wanted = likely_contingencies(self.site, state)
         else:

@@ -34,7 +34,22 @@ def leave_out(problem: Problem, names: Iterable[str]) -> Problem:
         InputError: a name is not that of a mechanism that can be left out.
     """
     left = least_impact_first(names)
+    check_switches(left)
     for name in left:
+        problem = SWITCHES[name](problem)
+    if not left:
+        return problem
+    without = least_impact_first((*problem.without, *left))
+    return problem.model_copy(update={"without": without})
+
+
+def check_switches(names: Iterable[str]) -> None:
+    """Refuse a name that is not that of a mechanism that can be left out.
+
+    Raises:
+        InputError: for the first of them.
+    """
+    for name in names:
         if name not in SWITCHES:
             raise InputError(
                 field="--without",
@@ -42,11 +57,6 @@ def leave_out(problem: Problem, names: Iterable[str]) -> Problem:
                 allowed=", ".join(least_impact_first(SWITCHES)),
                 remedy="choose one of these",
             )
-        problem = SWITCHES[name](problem)
-    if not left:
-        return problem
-    without = least_impact_first((*problem.without, *left))
-    return problem.model_copy(update={"without": without})
 
 
 def available(problem: Problem) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ import pytest
 
 from benchmarks.closed_loop import run_day, totals, true_problem, with_foresight
 from benchmarks.day import make_day
-from benchmarks.realised import RecordedPlant, realised
 from benchmarks.subjects import example
 from ebplan.closed_loop import ClosedLoop, Cycle
 from ebplan.event import Event
 from ebplan.planner import Planner, solve_problem
 from ebplan.planner.estimate import Disturbance
 from ebplan.pose import pose
+from ebplan.realised import RecordedPlant, realised
 from ebplan.twin import Bias, FluidPlant
 from ebplan.twin.disturbances import ConverterReturn, ConverterTrip, InstanceLost
 from ebplan.twin.disturbances import Disturbance as Disturbance_

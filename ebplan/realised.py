@@ -11,8 +11,10 @@ prices, so that carrying out one plan without errors costs what the plan says.
 | shortfall, firmness          | its mean over each slice against the target's                |
 | hand-off, wear, stored energy| power of the battery and its state of charge                 |
 | readiness, draining, waking  | counts that the pools report, commands to wake               |
+| swapping, pre-warming        | commands to load weights and to warm caches                  |
 | congestion, capping          | the load asked for, and what the caps told leave of it       |
 | rejected, delay              | the counters of requests                                     |
+| lowered                      | the rate that the lower precision was given                  |
 
 What instances cannot serve at once waits; it is priced as the congestion of a load that was served.
 Curves and responses are those of the truth where they are given, else the problem's. Margins are
@@ -21,16 +23,27 @@ held in plans only and cost nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ebplan.adapters.commands import CapPower, Command, Sleep, Wake
+from ebplan.adapters.commands import (
+    CapPower,
+    Command,
+    LoadWeights,
+    RouteLower,
+    Sleep,
+    Wake,
+    WarmCache,
+)
 from ebplan.checker.cost_laws import CAUSES
 from ebplan.checker.evidence import Evidence
+from ebplan.models.curves import LoadCurve
 from ebplan.plan import (
     PRIORITY_CAUSES,
     CheckResult,
@@ -39,6 +52,7 @@ from ebplan.plan import (
     Plan,
     PoolEpoch,
     Step,
+    TierEpoch,
 )
 from ebplan.problem import PoolProblem, Problem
 from ebplan.state import State
@@ -57,6 +71,10 @@ COUNTERS = (
 """Readings of a pool whose change over a slice says what became of its requests."""
 
 
+_COUNTED = ("wake", "sleep", "lower", "own")
+"""What is told of so many instances: the tags of commands, and which weights are loaded."""
+
+
 class Slice(NamedTuple):
     """What was told, and what was measured until something else was told."""
 
@@ -65,6 +83,14 @@ class Slice(NamedTuple):
     woken: Mapping[str, int]
     put_to_sleep: Mapping[str, int]
     measured: Measurements
+    tier_caps: Mapping[str, float | None] = MappingProxyType({})
+    """Power limits of the lower precision in force, in W per GPU, by pool."""
+    to_tier: Mapping[str, int] = MappingProxyType({})
+    """Commands to load its weights."""
+    to_own: Mapping[str, int] = MappingProxyType({})
+    """Commands to load the pool's own again."""
+    prewarmed: frozenset[str] = frozenset()
+    """Pools told to warm their caches."""
 
 
 class RecordedPlant:
@@ -77,6 +103,8 @@ class RecordedPlant:
         """The last measurement before the recording began."""
         self.caps = dict(caps or {})
         """Power limits in force now."""
+        self.tier_caps: dict[str, float | None] = {}
+        """The same of the lower precision."""
         self._last: Measurements | None = None
 
     @property
@@ -95,22 +123,41 @@ class RecordedPlant:
     def step(self, commands: Sequence[Command], dt_s: float) -> Measurements:
         """Carry commands out, let time pass, measure, and keep it."""
         measured = self.plant.step(commands, dt_s)
-        woken: dict[str, int] = {}
-        slept: dict[str, int] = {}
+        done: dict[str, Counter[str]] = {told: Counter() for told in _COUNTED}
+        prewarmed = set()
         for command in commands:
             if isinstance(command, CapPower):
                 self.caps[command.pool] = command.w_per_gpu
-            elif isinstance(command, Wake):
-                woken[command.pool] = woken.get(command.pool, 0) + command.count
-            elif isinstance(command, Sleep):
-                slept[command.pool] = slept.get(command.pool, 0) + command.count
+            elif isinstance(command, RouteLower):
+                self.tier_caps[command.pool] = command.w_per_gpu
+            elif isinstance(command, WarmCache):
+                prewarmed.add(command.pool)
+            elif isinstance(command, Wake | Sleep | LoadWeights):
+                done[_counted_as(command)][command.pool] += command.count
         for refusal in measured.refused:
-            told = {"wake": woken, "sleep": slept}.get(refusal.command)
-            if told is not None:
-                told[refusal.pool] -= refusal.asked - refusal.done
-        self.slices.append(Slice(dict(self.caps), woken, slept, measured))
+            # of weights a refusal does not say which: none were loaded both ways at one instant
+            names = ("lower", "own") if refusal.command == "load_weights" else (refusal.command,)
+            for name in names:
+                if name in done and done[name][refusal.pool]:
+                    done[name][refusal.pool] -= refusal.asked - refusal.done
+        self.slices.append(
+            Slice(
+                caps=dict(self.caps),
+                woken=done["wake"],
+                put_to_sleep=done["sleep"],
+                measured=measured,
+                tier_caps=dict(self.tier_caps),
+                to_tier=done["lower"],
+                to_own=done["own"],
+                prewarmed=frozenset(prewarmed),
+            )
+        )
         self._last = measured
         return measured
+
+
+def _counted_as(command: Wake | Sleep | LoadWeights) -> str:
+    return command.precision if isinstance(command, LoadWeights) else command.command
 
 
 @dataclass(frozen=True)
@@ -142,8 +189,8 @@ def realised(
     Raises:
         ValueError: a pool runs in ways that are not recorded, or the slices miss the horizon.
     """
-    if any(pool.tier or pool.clock_lock or pool.prewarm for pool in problem.pools):
-        raise ValueError("locked clocks, lower precision and pre-warming are not recorded")
+    if any(pool.clock_lock for pool in problem.pools):
+        raise ValueError("locked clocks are not recorded")
     inside = [s for s in slices if s.measured.at_s - started_s <= problem.grid.horizon_s + 1e-6]
     edges_s = np.array([0.0, *(s.measured.at_s - started_s for s in inside)])
     if abs(edges_s[-1] - problem.grid.horizon_s) > 1e-3:
@@ -156,6 +203,50 @@ def realised(
         cost={cause: recompute(evidence).money for cause, recompute in CAUSES.items()},
         shortfall_kwh=float(np.dot(evidence.shortfall_kw, hours)),
     )
+
+
+def merged(slices: Sequence[Slice], from_s: float, every_s: float) -> list[Slice]:
+    """Return slices put together up to each multiple of a time.
+
+    Counted in a hundredth of a second a request is a hundred in a second: prices that do not grow
+    in proportion are to be asked of stretches that hold some.
+
+    Args:
+        slices: without gaps.
+        from_s: second of the plant from which the multiples count.
+        every_s: the time; a slice that goes beyond a multiple stays whole.
+    """
+    found: list[Slice] = []
+    some: list[Slice] = []
+    for one in slices:
+        some.append(one)
+        gone = (one.measured.at_s - from_s) / every_s
+        if abs(gone - round(gone)) < 1e-6 or one is slices[-1]:
+            found.append(_together(some))
+            some = []
+    return found
+
+
+def _together(some: Sequence[Slice]) -> Slice:
+    if len(some) == 1:
+        return some[0]
+    last, seconds = some[-1].measured, sum(s.measured.dt_s for s in some)
+
+    def mean(of: Callable[[Measurements], float]) -> float:
+        return sum(of(s.measured) * s.measured.dt_s for s in some) / seconds
+
+    counted = {
+        name: sum((Counter(getattr(s, name)) for s in some), Counter[str]())
+        for name in ("woken", "put_to_sleep", "to_tier", "to_own")
+    }
+    measured = replace(
+        last,
+        dt_s=seconds,
+        pool_kw={name: mean(lambda m, n=name: m.pool_kw[n]) for name in last.pool_kw},  # type: ignore[misc]
+        battery_kw=mean(lambda m: m.battery_kw),
+    )
+    prewarmed = frozenset[str]().union(*(s.prewarmed for s in some))
+    return some[-1]._replace(measured=measured, prewarmed=prewarmed, **counted)
 
 
 def mean_over(grid: TimeGrid, values: Sequence[float], edges_s: FloatArray) -> FloatArray:
@@ -185,7 +276,9 @@ def _happened(problem: Problem, slices: Sequence[Slice], before: Measurements | 
     measured = [s.measured for s in slices]
     grid_kw = np.diff([_grid_kwh(before), *map(_grid_kwh, measured)]) / hours
     asked_kw = np.array(problem.baseline_kw) + np.array(problem.target_kw)
-    missing_kw = np.maximum(-problem.direction * (grid_kw - asked_kw), 0.0)
+    off_kw = grid_kw - asked_kw
+    missing_kw = np.abs(off_kw) if problem.tracks else -problem.direction * off_kw
+    missing_kw = np.maximum(missing_kw - problem.tolerance_kw, 0.0)
     missing_kw = np.where(problem.in_event, missing_kw, 0.0)
     steps = tuple(
         Step.model_construct(
@@ -238,6 +331,9 @@ def _epochs(
         now = s.measured.pools[pool.name]
         classes = _classes(pool, now, last, s.measured.dt_s)
         load = sum(c.served_req_per_s / rates[name] for name, c in classes.items())
+        if pool.tier is not None:
+            load -= sum(c.lowered_req_per_s / rates[name] for name, c in classes.items())
+        load = max(load, 0.0)
         cap_w = s.caps.get(pool.name)
         epochs.append(
             PoolEpoch.model_construct(
@@ -252,6 +348,9 @@ def _epochs(
                 capacity_used=0.0,
                 power_kw=_settled_kw(pool, now.active, load, cap_w),
                 cap_w_per_gpu=cap_w,
+                tier=_tier_epoch(pool, now, s, classes),
+                prewarm=pool.name in s.prewarmed,
+                woken_warm=0,
                 classes=classes,
             )
         )
@@ -285,15 +384,45 @@ def _classes(
             deferred_req_per_s=grew["backlog_requests"],
             backlog_requests=now.backlog_requests[name],
             pulled_req_per_s=-grew["queued_requests"],
+            lowered_req_per_s=now.lowered_req_per_s.get(name, 0.0),
         )
     return classes
 
 
-def _settled_kw(pool: PoolProblem, active: int, load: float, cap_w: float | None) -> float:
+def _tier_epoch(
+    pool: PoolProblem, now: PoolReading, s: Slice, classes: Mapping[str, ClassEpoch]
+) -> TierEpoch | None:
+    """Write down what the lower precision did."""
+    tier = pool.tier
+    if tier is None:
+        return None
+    rates = {c.name: c.requests_per_s_per_instance for c in pool.classes}
+    lowered = sum(c.lowered_req_per_s / rates[name] for name, c in classes.items())
+    load, active = lowered / tier.capacity_factor, now.tier_active
+    cap_w = s.tier_caps.get(pool.name)
+    return TierEpoch.model_construct(
+        active=active,
+        drained=now.tier_drained,
+        to_tier=s.to_tier.get(pool.name, 0),
+        to_own=s.to_own.get(pool.name, 0),
+        utilisation=load / active if active else 0.0,
+        capacity_used=0.0,
+        power_kw=_settled_kw(pool, active, load, cap_w, tier.load_curve),
+        cap_w_per_gpu=cap_w,
+    )
+
+
+def _settled_kw(
+    pool: PoolProblem,
+    active: int,
+    load: float,
+    cap_w: float | None,
+    curve: LoadCurve | None = None,
+) -> float:
     """Return what active instances settle at under their load and cap."""
     if not active:
         return 0.0
-    natural_kw = float(pool.load_curve.power_kw(min(load / active, 1.0)))
+    natural_kw = float((curve or pool.load_curve).power_kw(min(load / active, 1.0)))
     if cap_w is None:
         return active * natural_kw
     return active * min(natural_kw, cap_w * pool.gpus_per_instance / 1000.0 / pool.gpu_kw_per_kw)
