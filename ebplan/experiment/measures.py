@@ -8,7 +8,8 @@ below which a change is none:
     delay        from the first command that moves something until a tenth of the depth is there,
                  and on average over the next 2 s as well
     to 90 %      until nine tenths of it are, likewise
-    back         from the end of the response until less than a tenth of it is left, to stay
+    back         from the end of the response until less than a tenth of it is left, and on average
+                 over the next 10 s as well
     hand-off     from when on the battery gives or takes at most a tenth of the target, to stay,
                  in means over 5 s
 """
@@ -43,7 +44,7 @@ from ebplan.realised import Realised, merged, realised
 from ebplan.twin.requests import Answer
 
 FloatArray = NDArray[np.float64]
-SMOOTH_S, STAYS_S, HANDOFF_MEAN_S = 0.2, 2.0, 5.0
+SMOOTH_S, STAYS_S, BACK_STAYS_S, HANDOFF_MEAN_S = 0.2, 2.0, 10.0, 5.0
 START, FULL = 0.1, 0.9
 HANDED_OVER = 0.1
 NOTICEABLE = 3.0
@@ -220,10 +221,14 @@ def _compute(run: CaseRun) -> dict[str, Any]:
     seen_s = at + 0.5 * SMOOTH_S - moved_s
     for name, level in (("delay_s", START), ("to_90_s", FULL)):
         found[name] = _first(seen_s, (share >= level) & (kept[: len(at)] >= level))
-    at, kw = fleet.means(run.ended_s, run.over_s, SMOOTH_S, 0.05)
+    last_s = run.over_s - BACK_STAYS_S
+    at, kw = fleet.means(run.ended_s + 0.5 * SMOOTH_S, last_s, SMOOTH_S, 0.05)
     left = (kw - base.fleet_kw) / depth_kw
-    noise = threshold_kw / abs(depth_kw)
-    found["back_s"] = _stays(at - run.ended_s, left <= max(START, noise))
+    _, kw = fleet.means(run.ended_s + 0.5 * BACK_STAYS_S, run.over_s, BACK_STAYS_S, 0.05)
+    kept = (kw - base.fleet_kw) / depth_kw
+    level = max(START, threshold_kw / abs(depth_kw))
+    gone = (left <= level) & (kept[: len(at)] <= level)
+    found["back_s"] = _first(at + 0.5 * SMOOTH_S - run.ended_s, gone)
     return found | {"noticeable": True}
 
 
@@ -267,6 +272,8 @@ def _delivery(run: CaseRun) -> dict[str, Any]:
     _, kw = grid.means(full_s + half, run.ended_s - half, HANDOFF_MEAN_S, 1.0)
     _, target = asked.means(full_s + half, run.ended_s - half, HANDOFF_MEAN_S, 1.0)
     off = kw - run.baseline.grid_kw - target
+    if run.case.event.direction != "both":  # more than was asked misses nothing
+        off = np.maximum(off * (1.0 if run.asked.most_kw < 0.0 else -1.0), 0.0)
     allowed = max(WITHIN * abs(run.asked.most_kw), LEAST_KW)
     return {
         "mean_kw": grid.mean(run.triggered_s, run.ended_s) - run.baseline.grid_kw,
