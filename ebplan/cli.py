@@ -39,6 +39,7 @@ SCHEMAS = {
     "plan": "ebplan.plan:Plan",
     "problem": "ebplan.problem:Problem",
     "service": "ebplan.services:ServiceDefinition",
+    "tariff": "ebplan.services:TariffDefinition",
     "offer_request": "ebplan.offers.request:OfferRequest",
     "offer": "ebplan.offers.offer_document:Offer",
     "study": "ebplan.study.spec:StudySpec",

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from ebplan.services.library import built_in_services, load_service
+from ebplan.services.library import (
+    built_in_services,
+    built_in_tariffs,
+    left_out,
+    load_service,
+    load_tariff,
+)
 from ebplan.services.page import services_page
 
 if __name__ == "__main__":
-    print(services_page([load_service(name) for name in built_in_services()]), end="")
+    services = [load_service(name) for name in built_in_services()]
+    tariffs = [load_tariff(name) for name in built_in_tariffs()]
+    print(services_page(services, tariffs, left_out()), end="")

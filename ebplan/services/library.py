@@ -5,19 +5,49 @@ from __future__ import annotations
 import os
 import tomllib
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TypeVar
 
-from ebplan.document import read_data
+from ebplan.document import Part, read_data
 from ebplan.errors import InputError
 from ebplan.services.definition import ServiceDefinition
+from ebplan.services.evidence import Defined
+from ebplan.services.tariff import TariffDefinition
 
-_BUILT_IN = resources.files("ebplan") / "services" / "definitions"
+_SERVICES = resources.files("ebplan") / "services" / "definitions"
+_TARIFFS = resources.files("ebplan") / "services" / "tariffs"
+
+_LEFT_OUT = resources.files("ebplan") / "services" / "left_out.toml"
+
+AnyDefined = TypeVar("AnyDefined", bound=Defined)
+
+
+class LeftOut(Part):
+    """A product that has no definition."""
+
+    id: str
+    """Its short name."""
+    name: str
+    """Its name."""
+    why: str
+    """Why it has none."""
+
+
+def left_out() -> list[LeftOut]:
+    """Return the products that were looked at and have no definition."""
+    data = tomllib.loads(_LEFT_OUT.read_text(encoding="utf-8"))
+    return [LeftOut.parse(one, file=_LEFT_OUT.name) for one in data["left_out"]]
 
 
 def built_in_services() -> list[str]:
-    """Return the names of the definitions shipped with ebplan, sorted."""
-    files = (entry.name for entry in _BUILT_IN.iterdir())
-    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+    """Return the names of the products shipped with ebplan, sorted."""
+    return _names(_SERVICES)
+
+
+def built_in_tariffs() -> list[str]:
+    """Return the names of the tariffs shipped with ebplan, sorted."""
+    return _names(_TARIFFS)
 
 
 def load_service(name_or_path: str | Path) -> ServiceDefinition:
@@ -26,17 +56,32 @@ def load_service(name_or_path: str | Path) -> ServiceDefinition:
     Raises:
         InputError: there is no such definition, or the file is wrong.
     """
-    name = str(name_or_path)
-    if name in built_in_services():
-        text = (_BUILT_IN / f"{name}.toml").read_text(encoding="utf-8")
-        return ServiceDefinition.parse(tomllib.loads(text), file=name)
+    return _load(str(name_or_path), _SERVICES, ServiceDefinition, "service")
+
+
+def load_tariff(name_or_path: str | Path) -> TariffDefinition:
+    """Load a built-in tariff by name, or a file (TOML or JSON).
+
+    Raises:
+        InputError: there is no such tariff, or the file is wrong.
+    """
+    return _load(str(name_or_path), _TARIFFS, TariffDefinition, "tariff")
+
+
+def _names(folder: Traversable) -> list[str]:
+    files = (entry.name for entry in folder.iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def _load(name: str, folder: Traversable, form: type[AnyDefined], what: str) -> AnyDefined:
+    if name in _names(folder):
+        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+        return form.parse(tomllib.loads(text), file=name)
     if not os.path.exists(name):  # unlike Path.exists, False for every name that cannot be one
         raise InputError(
-            field="service",
+            field=what,
             value=name,
-            allowed=f"a built-in service ({', '.join(built_in_services())}) or a file",
+            allowed=f"a built-in {what} ({', '.join(_names(folder))}) or a file",
             remedy="correct the name or the path",
         )
-    path = Path(name)
-    data = read_data(path)
-    return ServiceDefinition.parse(data, file=name)
+    return form.parse(read_data(Path(name)), file=name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from ebplan.errors import InputError
-from ebplan.services.definition import FACTS, Evidence, ServiceDefinition
+from ebplan.services.evidence import Defined, Evidence
+
+AnyDefined = TypeVar("AnyDefined", bound=Defined)
 
 _EXAMPLES = {
     "curve": '{"shape": "droop", "dead_band_hz": 0.01, "full_hz": 0.2}',
@@ -24,7 +26,7 @@ _EXAMPLES = {
 }
 
 
-def needed(service: ServiceDefinition, fact: str) -> Any:
+def needed(service: Defined, fact: str) -> Any:
     """Return a fact that cannot be done without.
 
     Args:
@@ -52,7 +54,7 @@ def needed(service: ServiceDefinition, fact: str) -> Any:
     )
 
 
-def with_values(service: ServiceDefinition, values: Mapping[str, Any]) -> ServiceDefinition:
+def with_values(service: AnyDefined, values: Mapping[str, Any]) -> AnyDefined:
     """Return the definition with facts given by the user, whose evidence then says ``given``.
 
     Args:
@@ -65,13 +67,14 @@ def with_values(service: ServiceDefinition, values: Mapping[str, Any]) -> Servic
     if not values:
         return service
     data = service.model_dump(mode="json")
+    facts = service.fact_names()
     for name, value in values.items():
-        if name not in FACTS:
-            close = get_close_matches(name, FACTS, n=1)
+        if name not in facts:
+            close = get_close_matches(name, facts, n=1)
             raise InputError(
                 field=name,
                 value=value,
-                allowed=", ".join(FACTS),
+                allowed=", ".join(facts),
                 remedy=f"did you mean {close[0]!r}?" if close else "choose one of these",
                 file=service.id,
             )
@@ -84,7 +87,8 @@ def with_values(service: ServiceDefinition, values: Mapping[str, Any]) -> Servic
     ]
     own = Evidence(fields=tuple(values), confidence="given", note="given by the user")
     data["evidence"] = [entry.model_dump(mode="json") for entry in (*kept, own)]
-    return ServiceDefinition.parse(data, file=service.id)
+    data["ranges"] = [one for one in data["ranges"] if one["fact"] not in values]
+    return type(service).parse(data, file=service.id)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
