@@ -107,6 +107,10 @@ def _report(protocol: Protocol, folder: ReportFolder, done: Campaign, figures: b
     rows = summary_rows(measured)
     write_summary(folder, rows, protocol.telemetry)
     click.echo(f"{len(rows)} cases, simulated: {folder.path / 'summary.csv'}")
+    if figures:
+        from ebplan.report.experiment_page import write_page
+
+        click.echo(f"report: {write_page(protocol, folder, measured, rows)}")
 
 
 @contextmanager

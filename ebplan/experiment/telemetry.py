@@ -160,11 +160,15 @@ def latency_table(answers: Sequence[Answer], until_s: float) -> list[Row]:
     """Return answers by stretches of 5 s: how many, and percentiles of their latency."""
     table = []
     at = np.array([a.answered_s for a in answers])
-    edges = np.arange(0.0, until_s + LATENCY_WINDOW_S, LATENCY_WINDOW_S)
+    edges = np.append(np.arange(0.0, until_s - 1e-6, LATENCY_WINDOW_S), until_s)
     places = np.searchsorted(at, edges)
     for k in range(len(edges) - 1):
         some = answers[places[k] : places[k + 1]]
-        row: Row = {"t_s": float(edges[k]), "duration_s": LATENCY_WINDOW_S, "answers": len(some)}
+        row: Row = {
+            "t_s": float(edges[k]),
+            "duration_s": edges[k + 1] - edges[k],
+            "answers": len(some),
+        }
         table.append(row | {k: v for k, v in latency(some).items() if not k.endswith("mean_s")})
     return table
 

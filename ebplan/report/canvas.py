@@ -77,7 +77,7 @@ def blank(width_in: float, height_in: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, *, dpi: int = 200) -> None:
     """Write a figure; the suffix chooses png, svg or pdf.
 
     Raises:
@@ -89,5 +89,5 @@ def save(figure: Figure, path: Path) -> None:
     with styled(), warnings.catch_warnings():
         # a name may have characters that the font lacks; the rest is still worth seeing
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(content, format=suffix[1:], dpi=200, metadata=undated)
+        figure.savefig(content, format=suffix[1:], dpi=dpi, metadata=undated)
     write_atomically(path, content.getvalue())
