@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +15,7 @@ from ebplan.adapters.router.haproxy import HaproxyRouter
 from ebplan.document import write_atomically
 from ebplan.twin.wire.haproxy_bench import HaproxyBench, free_port
 from ebplan.twin.wire.nvml_stub import StubGpus, build
+from ebplan.twin.wire.processes import start_daemon
 from ebplan.twin.wire.sunspec_plant import PlantSettings, SunSpecPlant
 from ebplan.twin.wire.vllm_double import VllmDouble
 
@@ -93,7 +91,7 @@ async def site_bench(
         config = _router_config(bench)
         await stack.enter_async_context(HaproxyBench(config))
         bench.router = HaproxyRouter(config)
-        await _daemon(
+        await start_daemon(
             stack,
             folder / "capd.sock",
             "ebplan.adapters.daemon.capd",
@@ -102,7 +100,7 @@ async def site_bench(
             environment=bench.gpus.environment(library),
         )
         watched = [f"--engine={name}={engine.url}" for name, engine in bench.engines.items()]
-        await _daemon(
+        await start_daemon(
             stack,
             folder / "waked.sock",
             "ebplan.adapters.daemon.waked",
@@ -195,38 +193,3 @@ def _write_devices(bench: SiteBench) -> None:
     }
     bench.devices_file = folder / "devices.json"
     write_atomically(bench.devices_file, json.dumps(spec, indent=1))
-
-
-async def _daemon(
-    stack: AsyncExitStack,
-    socket: Path,
-    module: str,
-    *words: str,
-    environment: dict[str, str] | None = None,
-) -> None:
-    with (socket.parent / f"{socket.stem}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", f"from {module} import main; main()", *words),
-            env={**os.environ, **(environment or {})},
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=log,
-        )
-
-    async def stop() -> None:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), 5.0)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-    stack.push_async_callback(stop)
-    for _ in range(200):
-        if socket.exists():
-            return
-        if process.returncode is not None:
-            break
-        await asyncio.sleep(0.02)
-    said = (socket.parent / f"{socket.stem}.log").read_text()
-    raise RuntimeError(f"{module} does not start: {said[-500:]}")

@@ -1,11 +1,13 @@
 """The converter: it holds a draw at the connection point and answers the frequency.
 
     battery = clip(site - held, -charge + reserve, discharge - reserve) + droop
+    battery = clip(set-point, ...) + droop       where a power of the battery itself is held
     droop   = -reserve * share(frequency - nominal)
 
 Within its limits it holds the draw exactly: between its dead time and a control cycle lie factors.
-Without a draw to hold the first term is zero. The site's draw is a level and decaying residues, the
-droop is straight over a stretch; where the power turns round or meets a limit the stretch is cut.
+Without a draw to hold the first term is the set-point, or zero. The site's draw is a level and
+decaying residues, the droop is straight over a stretch; where the power turns round or meets a
+limit the stretch is cut.
 """
 
 from __future__ import annotations
@@ -13,14 +15,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ebplan.adapters.commands import ArmDroop, HoldConnectionPoint, RestConverter
 from ebplan.site import Battery
 from ebplan.twin.battery import HALVINGS, Cells, Power
 
 SAME_TIME_S = 1e-9
-ConverterCommand = HoldConnectionPoint | RestConverter | ArmDroop
+
+
+class HoldBattery(NamedTuple):
+    """Hold a power of the battery itself, as a set-point of a real converter does; > 0 gives."""
+
+    battery_kw: float
+
+
+ConverterCommand = HoldConnectionPoint | RestConverter | ArmDroop | HoldBattery
 NEGLIGIBLE_KW = 1e-7
 """A residue smaller than this does not shorten the stretches; it is integrated all the same."""
 
@@ -36,6 +46,7 @@ class Converter:
         self._discharge_kw = battery.discharge_limit_kw
         self._charge_kw = battery.charge_limit_kw
         self._held_kw: float | None = None
+        self._battery_kw = 0.0
         self._told: list[tuple[float, ConverterCommand]] = []
         self.next_event_s = math.inf
 
@@ -58,7 +69,9 @@ class Converter:
             elif isinstance(command, HoldConnectionPoint):
                 self._held_kw = command.grid_kw
             elif isinstance(command, RestConverter):
-                self._held_kw = None
+                self._held_kw, self._battery_kw = None, 0.0
+            elif isinstance(command, HoldBattery):
+                self._held_kw, self._battery_kw = None, command.battery_kw
             else:
                 self.reserve_kw = min(command.reserve_kw, self._discharge_kw, self._charge_kw)
         self._told = waiting
@@ -84,7 +97,7 @@ class Converter:
         begin_kw, end_kw = -share[0] * self.reserve_kw, -share[1] * self.reserve_kw
         held_kw = self._held_kw
         if held_kw is None:
-            decays, off_kw = {}, 0.0
+            decays, off_kw = {}, self._battery_kw
         else:
             off_kw = level_kw - held_kw
         low_kw, high_kw = self.reserve_kw - self._charge_kw, self._discharge_kw - self.reserve_kw

@@ -21,6 +21,7 @@ from typing import Self
 
 from ebplan.adapters.router.config import RouterConfig, render, render_maps
 from ebplan.adapters.router.runtime_socket import NoAnswer, RuntimeSocket
+from ebplan.twin.wire.processes import ends_with_parent
 
 START_S = 5.0
 """How long it may take to answer."""
@@ -81,6 +82,7 @@ class HaproxyBench:
             *("haproxy", "-db", "-f", str(file)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            preexec_fn=ends_with_parent(),
         )
         asked = RuntimeSocket(self.config.socket, 0.5)
         until_s = time.monotonic() + START_S

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ebplan.twin.wire.processes import ends_with_parent
+
 SOURCE = Path(__file__).with_name("dcmi_module.c")
 HEADERS = Path("/usr/include/OpenIPMI/mcserv.h")
 USER = "ebplan"
@@ -144,6 +146,7 @@ class IpmiSim:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                preexec_fn=ends_with_parent(signal.SIGKILL),
             )
         try:
             async with asyncio.timeout(START_S):

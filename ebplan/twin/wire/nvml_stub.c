@@ -35,7 +35,7 @@ typedef struct {
     double demand_w, idle_w, tau_s;
     uint32_t requested_mw, others_mw, default_mw, least_mw, most_mw;
     uint32_t clock_low, clock_high, clock_least, clock_most;
-    uint32_t ignores_writes, segments, privileged;
+    uint32_t ignores_writes, segments, privileged, driven;
     segment_t segment[SEGMENTS];
     double delay_s[CALLS];
     int32_t error[CALLS], error_left[CALLS];
@@ -74,6 +74,7 @@ static uint32_t clock_mhz(const gpu_t *g) {
 }
 
 static double target_w(const gpu_t *g) {
+    if (g->driven) return g->demand_w; /* a plant works its power out */
     double share = (double)clock_mhz(g) / (double)g->clock_most;
     double wanted = g->demand_w > g->idle_w ? g->idle_w + (g->demand_w - g->idle_w) * share : g->idle_w;
     return fmin(wanted, 1e-3 * enforced_mw(g));

@@ -58,7 +58,7 @@ class _Gpu(ctypes.Structure):
             for name in (
                 *("requested_mw", "others_mw", "default_mw", "least_mw", "most_mw"),
                 *("clock_low", "clock_high", "clock_least", "clock_most"),
-                *("ignores_writes", "segments", "privileged"),
+                *("ignores_writes", "segments", "privileged", "driven"),
             )
         ),
         ("segment", _Segment * SEGMENTS),
@@ -221,6 +221,11 @@ class StubGpus:
     def demand_w(self, slot: int, demand_w: float) -> None:
         """Set what the GPU would draw at full clock without a limit."""
         self._there.gpu[slot].demand_w = demand_w
+
+    def drive_w(self, slot: int, power_w: float) -> None:
+        """Let the GPU draw this from now on, whatever its limit and clock: something else knows."""
+        gpu = self._there.gpu[slot]
+        gpu.driven, gpu.tau_s, gpu.demand_w = 1, 0.0, power_w
 
     def respond_in_s(self, slot: int, tau_s: float) -> None:
         """Set the time constant of the power."""

@@ -10,7 +10,8 @@ JSON with its port and runs until it is told to end. With ``--ask`` it reads lin
 ``{"hz": 49.8}``, sets what they name, and prints the truth after each.
 
 Its plant moves in a task of its own: a request is answered at once, from what the registers say
-then.
+then. Given a ``behind``, it has no physics of its own: set-points and droop go there, and what it
+shows comes from there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer
@@ -33,6 +34,8 @@ from ebplan.twin.wire.sunspec_image import der_image, legacy_image, scale_of
 from ebplan.twin.wire.sunspec_memory import Memory
 
 TICK_S = 0.005
+BEHIND_TICK_S = 0.02
+"""How often what lies behind is told and asked."""
 WRITES = (6, 16)
 
 
@@ -86,6 +89,39 @@ class PlantSettings:
     """Draw behind its meter beside the battery's."""
 
 
+class Behind(Protocol):
+    """What a device shows where it has no physics of its own."""
+
+    @property
+    def battery_kw(self) -> float:
+        """Power that the battery gives; > 0 discharges."""
+        ...
+
+    @property
+    def soc(self) -> float:
+        """State of charge."""
+        ...
+
+    @property
+    def hz(self) -> float:
+        """The grid's frequency."""
+        ...
+
+    @property
+    def meter_kw(self) -> float | None:
+        """What the meter shows, > 0 drawn; None while it is silent."""
+        ...
+
+    def follow(self, battery_kw: float, droop: tuple[float, float] | None) -> None:
+        """Hold a power, and answer the frequency by a droop where one is armed.
+
+        Args:
+            battery_kw: set-point; 0 where none is enabled.
+            droop: dead band in Hz, and kW for each Hz beyond it.
+        """
+        ...
+
+
 class SunSpecPlant:
     """The device, running between ``async with`` and its end.
 
@@ -93,6 +129,7 @@ class SunSpecPlant:
         settings: what it is.
         port: where it listens on the loopback; 0 for a free one.
         tls: certificates it shows and asks for; without, it speaks plain text.
+        behind: what moves and is shown; without, the device is a small plant itself.
     """
 
     def __init__(
@@ -101,7 +138,9 @@ class SunSpecPlant:
         *,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
+        behind: Behind | None = None,
     ) -> None:
+        self._behind = behind
         self.settings = settings or PlantSettings()
         self.port = port
         self.hz = self.settings.nominal_hz
@@ -112,6 +151,7 @@ class SunSpecPlant:
         """State of charge: the truth."""
         self.meter_kw = 0.0
         """Draw its meter shows, > 0 drawn; to be set."""
+        self._meter_silent = False
         self.alarms = 0
         """Bits of its alarm register; to be set."""
         self.writes: list[tuple[int, list[int]]] = []
@@ -191,6 +231,9 @@ class SunSpecPlant:
             if not self.settings.one_write and count > 2:
                 return ExcCodes.ILLEGAL_VALUE
             self._take(address, written)
+            self._follow_behind()
+        elif self._meter_silent and self._touches_meter(address, count):
+            return ExcCodes.DEVICE_BUSY
         self._show()
         registers[:] = self.memory.words
         if function in WRITES and values is not None:
@@ -230,11 +273,14 @@ class SunSpecPlant:
     async def _run(self) -> None:
         before_s = self._now_s()
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_S if self._behind is None else BEHIND_TICK_S)
             now_s = self._now_s()
             self._revert(now_s)
             self._finish_adopting(now_s)
-            self._move(now_s - before_s)
+            if self._behind is None:
+                self._move(now_s - before_s)
+            else:
+                self._follow_behind()
             before_s = now_s
 
     def _revert(self, now_s: float) -> None:
@@ -262,10 +308,37 @@ class SunSpecPlant:
             memory.put(711, f"Ctl.0.{name}", memory.get(711, f"Ctl.{asked - 1}.{name}"))
         memory.put(711, "AdptCtlRslt", 1)
 
-    def _move(self, dt_s: float) -> None:
+    def _follow_behind(self) -> None:
+        """Tell what lies behind what is wanted, and take over what it shows."""
+        behind = self._behind
+        if behind is None:
+            return
+        behind.follow(self._wanted_kw(), self._droop_told())
+        self.battery_kw, self.soc, self.hz = behind.battery_kw, behind.soc, behind.hz
+        shown_kw = behind.meter_kw
+        self._meter_silent = shown_kw is None
+        if shown_kw is not None:
+            self.meter_kw = shown_kw
+
+    def _touches_meter(self, address: int, count: int) -> bool:
+        return self.memory.touches(203, "W", address, count)
+
+    def _wanted_kw(self) -> float:
         settings = self.settings
         wanted_kw = (self.set_point_kw or 0.0) * (-1.0 if settings.inverted else 1.0)
-        wanted_kw = wanted_kw if settings.obeys else 0.0
+        return wanted_kw if settings.obeys else 0.0
+
+    def _droop_told(self) -> tuple[float, float] | None:
+        """Return dead band in Hz and kW per Hz of the droop that is armed."""
+        slope = self.memory.get(711, "Ctl.0.KUf") / 1e5 if self.droop_armed else 0.0
+        if not slope:
+            return None
+        per_hz_kw = self.settings.power_kw / slope / self.settings.nominal_hz
+        return self.memory.get(711, "Ctl.0.DbUf") / 1e3, per_hz_kw
+
+    def _move(self, dt_s: float) -> None:
+        settings = self.settings
+        wanted_kw = self._wanted_kw()
         most_kw = settings.power_kw
         if settings.gives_at_most_kw is not None:
             most_kw = min(most_kw, settings.gives_at_most_kw)

@@ -198,13 +198,13 @@ class VllmDouble:
             self.counts.observe(f"{name}_seconds", _now_s() - last_s)
             last_s = _now_s()
             if streamed:
-                await stream.write(_event(self._token(), None))
+                await stream.write(event(self._token(), None))
         reason = "length" if written == wanted else "abort"
         self._finish(prompt, written, reason, _now_s() - came_s)
         if not streamed:
             text = self._token() * written
-            return web.json_response(_document(prompt, text, reason, written))
-        await stream.write(_event("", reason) + b"data: [DONE]\n\n")
+            return web.json_response(completion(prompt, text, reason, written))
+        await stream.write(event("", reason) + b"data: [DONE]\n\n")
         await stream.write_eof()
         return stream
 
@@ -215,7 +215,7 @@ class VllmDouble:
         self.counts.counters["generation_tokens"] += written
         self.counts.finished[reason] += 1
         self.counts.observe("e2e_request_latency_seconds", took_s)
-        self.counts.observe("request_prompt_tokens", len(_tokens(prompt)))
+        self.counts.observe("request_prompt_tokens", len(tokens_of(prompt)))
         self.counts.observe("request_generation_tokens", written)
 
     def _read_prompt(self, prompt: str) -> int:
@@ -223,7 +223,7 @@ class VllmDouble:
 
         Found are whole blocks from the start; at least one token is always computed.
         """
-        tokens = _tokens(prompt)
+        tokens = tokens_of(prompt)
         blocks = [
             "".join(tokens[:end]) for end in range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS)
         ]
@@ -247,7 +247,7 @@ def _now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _tokens(prompt: str) -> list[str]:
+def tokens_of(prompt: str) -> list[str]:
     """Return the tokens of a prompt: four characters each, at least one."""
     return [prompt[i : i + 4] for i in range(0, max(len(prompt) // 4, 1) * 4, 4)]
 
@@ -256,8 +256,9 @@ def _choice(text: str, reason: str | None) -> dict[str, Any]:
     return {"index": 0, "text": text, "finish_reason": reason}
 
 
-def _document(prompt: str, text: str, reason: str, written: int) -> dict[str, Any]:
-    read = len(_tokens(prompt))
+def completion(prompt: str, text: str, reason: str, written: int) -> dict[str, Any]:
+    """Return the document of an answer."""
+    read = len(tokens_of(prompt))
     usage = {
         "prompt_tokens": read,
         "completion_tokens": written,
@@ -271,7 +272,8 @@ def _document(prompt: str, text: str, reason: str, written: int) -> dict[str, An
     }
 
 
-def _event(text: str, reason: str | None) -> bytes:
+def event(text: str, reason: str | None) -> bytes:
+    """Return a piece of an answer as a server-sent event."""
     return b"data: " + json.dumps({"choices": [_choice(text, reason)]}).encode() + b"\n\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +29,13 @@ class EngineCounts:
         """By family, without prefix; without its reason where it has one."""
         self.finished: Counter[str] = Counter()
         """Requests by reason."""
-        self._observed: defaultdict[str, list[float]] = defaultdict(list)
+        self._observed: defaultdict[str, list[float]] = defaultdict(list)  # each sorted
+        self._sums: defaultdict[str, float] = defaultdict(float)
 
     def observe(self, histogram: str, value: float) -> None:
         """Count a value, in the unit of the histogram."""
-        self._observed[histogram].append(value)
+        insort(self._observed[histogram], value)
+        self._sums[histogram] += value
 
     def page(self, gauges: Mapping[str, float], sleep_level: int) -> str:
         """Return the page.
@@ -42,11 +44,10 @@ class EngineCounts:
             gauges: values by family, without prefix.
             sleep_level: 0 for awake, 1 or 2.
         """
-        observed = {name: sorted(values) for name, values in self._observed.items()}
 
         def put(match: re.Match[str]) -> str:
             name, labels = match["name"], match["labels"]
-            value = self._sample(name, labels, gauges, sleep_level, observed)
+            value = self._sample(name, labels, gauges, sleep_level)
             return match[0] if value is None else f"vllm:{name}{labels} {value}"
 
         text = _SAMPLE.sub(put, PAGE.read_text(encoding="utf-8"))
@@ -59,7 +60,6 @@ class EngineCounts:
         labels: str,
         gauges: Mapping[str, float],
         sleep_level: int,
-        observed: Mapping[str, list[float]],
     ) -> float | None:
         """Return the value of one line; None leaves what was recorded."""
         family, _, kind = name.rpartition("_")
@@ -73,15 +73,15 @@ class EngineCounts:
             return float(gauges[name])
         if kind == "total" and family in self.counters:
             return float(self.counters[family])
-        if family not in observed:
+        if family not in self._observed:
             return None
-        values = observed[family]
+        values = self._observed[family]
         match kind:
             case "bucket":
                 bound = float(_label(labels, "le"))
                 return float(bisect_right(values, bound))
             case "sum":
-                return sum(values)
+                return self._sums[family]
             case "count":
                 return float(len(values))
         return None
