@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test test-adapters adapter-tools audit-tools check lint types layers bench options comparison wear validate measured-event reliability twin models docs clean
+.PHONY: solve test test-adapters adapter-tools audit-tools check lint types layers bench options comparison wear validate measured-event reliability twin experiment models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -78,6 +78,13 @@ twin: $(READY)
 	$(BIN)/python -m benchmarks.twin --write docs/twin.md
 	$(BIN)/python -m benchmarks.twin_traces --write docs/twin.md
 	$(BIN)/python -m benchmarks.plants --write docs/twin.md
+
+# the whitepaper's experiment, each mechanism by itself and together, simulated; a quarter of an hour.
+# Finished cases are kept in the folder
+experiment: $(READY)
+	mkdir -p build
+	$(BIN)/python -m ebplan twin experiment examples/twin/protocol_mechanisms.toml -o build/experiment
+	$(BIN)/python -m benchmarks.experiment build/experiment --write docs/experiment.md --figures docs/figures
 
 models: $(READY)
 	$(BIN)/python -m ebplan.models.fit

@@ -97,10 +97,13 @@ def bench_of(protocol: Protocol, case: ExperimentCase, site: Site) -> Bench:
             )
         },
     )
+    planning = site.planning
+    if len(case.mechanisms) == 1 and protocol.single_handoff_price_per_kwh is not None:
+        price = protocol.single_handoff_price_per_kwh
+        planning = planning.model_copy(update={"handoff_excess_per_kwh": price})
+    pools = {name: pool.model_copy(update={"classes": classes})}
     return Bench(
-        site=site.model_copy(
-            update={"pools": {name: pool.model_copy(update={"classes": classes})}}
-        ),
+        site=site.model_copy(update={"pools": pools, "planning": planning}),
         state=state,
         traffic={
             name: {

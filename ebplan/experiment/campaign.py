@@ -62,7 +62,8 @@ def inputs_of(protocol: Protocol, case: ExperimentCase, site: Site) -> str:
         mode="json",
         exclude={
             *("shapes", "concurrencies", "events", "mechanisms", "seeds", "exclude"),
-            *("folder", "site", "name"),
+            # these stand in the site
+            *("folder", "site", "name", "single_handoff_price_per_kwh"),
         },
     )
     told: dict[str, Any] = {

@@ -193,6 +193,9 @@ class Protocol(Document):
     """Step 4: how long the battery alone carries the response."""
     handoff_s: Positive = 30.0
     """Step 5: the battery is to be free so long after the mechanisms start."""
+    single_handoff_price_per_kwh: Positive | None = None
+    """Price of a battery that is not free in time, where a set is one mechanism: so dear that its
+    depth is seen whatever it costs. The site's where absent."""
     posture: Postures = Postures()
     """How the fleet stands before."""
     sampling: Sampling = Sampling()
@@ -261,6 +264,12 @@ class Protocol(Document):
 def set_name(mechanisms: tuple[str, ...]) -> str:
     """Return the name of a set of mechanisms."""
     return "+".join(least_impact_first(mechanisms)) or "battery_alone"
+
+
+def short_set_name(name: str) -> str:
+    """Return the name of a set in words, a long one by its first mechanism."""
+    words = name.replace("_", " ").split("+")
+    return " + ".join(words) if len(words) < 4 else f"{words[0]} and {len(words) - 1} more"
 
 
 def read_protocol(path: Path) -> Protocol:

@@ -313,6 +313,7 @@ def _cycles(loop: ClosedLoop, run: CaseRun) -> Iterator[Cycle]:
     if run.case.event.direction != "absorb":
         yield from loop.run(run.over_s)
         return
+    recorder.planned = lambda _: {}
     told: tuple[Command, ...] = _hand_back(run)
     while recorder.now_s < run.over_s - 1e-9:
         recorder.step(told, min(CYCLE_S, run.over_s - recorder.now_s))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ebplan.experiment.protocol import short_set_name
 from ebplan.report.canvas import GREY, INK, blank, styled
 from ebplan.report.model_figures.frame import MARKS
 from ebplan.report.palette import COLOURS
@@ -45,7 +46,7 @@ def depth_and_speed(rows: Rows) -> Figure | None:
                 color=colours[i % len(colours)],
                 edgecolor=INK,
                 linewidth=0.5,
-                label=_short(name),
+                label=short_set_name(name),
                 zorder=3,
             )
         axes.axhline(0.0, color=GREY, lw=0.8)
@@ -58,9 +59,9 @@ def depth_and_speed(rows: Rows) -> Figure | None:
         fast = min(seen, key=lambda r: r["to_90_s"])
         deep = min(seen, key=lambda r: r["depth_share"])
         text = (
-            f"Simulated: {_short(fast['mechanisms'])} is there in "
+            f"Simulated: {short_set_name(fast['mechanisms'])} is there in "
             f"{number_words(fast['to_90_s'], 1)} s,\nthe deepest is "
-            f"{100.0 * deep['depth_share']:.0f} % by {_short(deep['mechanisms'])}"
+            f"{100.0 * deep['depth_share']:.0f} % by {short_set_name(deep['mechanisms'])}"
         )
         figure.suptitle(text, x=0.01, ha="left", size=10.5, weight="bold").set_parse_math(False)
     return figure
@@ -93,11 +94,6 @@ def depth_map(rows: Rows, mechanisms: str) -> Figure | None:
             axes.set_yticks(range(len(shapes)) if shown else [], shown)
             axes.set_xlabel("requests at once")
             axes.set_title(direction, loc="left", size=9)
-        text = f"Simulated: what {_short(mechanisms)} changes of the fleet's draw"
+        text = f"Simulated: what {short_set_name(mechanisms)} changes of the fleet's draw"
         figure.suptitle(text, x=0.01, ha="left", size=10.5, weight="bold").set_parse_math(False)
     return figure
-
-
-def _short(name: str) -> str:
-    words = name.replace("_", " ").split("+")
-    return " + ".join(words) if len(words) < 4 else f"{words[0]} and {len(words) - 1} more"

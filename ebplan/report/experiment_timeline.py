@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebplan.experiment.folder import read_table
+from ebplan.experiment.protocol import short_set_name
 from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.report.canvas import GREY, INK, blank, save, styled
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
@@ -71,7 +72,7 @@ def timeline(
         case = measured["case"]
         note = figure.supxlabel(
             f"simulated: {case['shape']}, {case['concurrency']} at once, {case['event']}, "
-            f"{case['set'].replace('_', ' ')}, seed {case['seed']}. Grey: response, blue: battery "
+            f"{short_set_name(case['set'])}, seed {case['seed']}. Grey: response, blue: battery "
             "alone",
             x=0.99,
             ha="right",
