@@ -49,7 +49,7 @@ def main(folder: Path, write: Path | None, figures: Path | None) -> None:
 
 
 def draw(rows: Rows, measured: Sequence[dict[str, Any]], folder: Path, figures: Path) -> None:
-    """Draw depth against speed, and one case: consolidation with caps and admission, short input."""
+    """Draw depth against speed, and the timeline of one case."""
     overview = depth_and_speed(rows)
     if overview is not None:
         save(overview, figures / "experiment_depth.png", dpi=DPI)
