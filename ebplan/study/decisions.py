@@ -143,10 +143,10 @@ def _carry_battery(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack,
     done.charge_kw[step], done.discharge_kw[step] = charged / hours, discharged / hours
     after = energy + charged * battery.charge_efficiency - out
     done.energy_kwh[step + 1] = after
-    done.layers_kwh[step + 1] = _layers(group, done.layers_kwh[step], after - energy)
+    done.layers_kwh[step + 1] = layers_after(group, done.layers_kwh[step], after - energy)
 
 
-def _layers(group: GroupNumbers, layers: FloatArray, change: float) -> FloatArray:
+def layers_after(group: GroupNumbers, layers: FloatArray, change: float) -> FloatArray:
     """Return the energy by layer after a change: shallow layers give and take first."""
     if not len(layers):
         return layers

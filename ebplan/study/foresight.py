@@ -6,6 +6,7 @@ value of what follows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -20,15 +21,20 @@ OVERLAP_DAYS = 3
 """Days of the next block that are planned with each."""
 
 
-def foresee(numbers: StudyNumbers, accepted: FloatArray) -> Track:
+def foresee(
+    numbers: StudyNumbers, accepted: FloatArray, stepped: Callable[[int, int], None] | None = None
+) -> Track:
     """Return the track of perfect foresight.
 
     Args:
         numbers: the study.
         accepted: share of a bid that the market takes, shape (S, T).
+        stepped: called with the month that begins, and of how many.
     """
-    track = empty_track(numbers)
-    for first, last in blocks(numbers):
+    track, months = empty_track(numbers), blocks(numbers)
+    for at, (first, last) in enumerate(months):
+        if stepped is not None:
+            stepped(at, len(months))
         end = min(last + OVERLAP_DAYS * numbers.steps_per_day, numbers.steps)
         steps = slice(first, end)
         shape = Shape(

@@ -48,7 +48,7 @@ def settle(numbers: StudyNumbers, track: Track) -> Ledger:
     hours, market = numbers.hours, numbers.market
     baseline = np.sum([g.baseline_kw for g in numbers.groups], axis=0)
     delivered = _delivered_kwh(numbers, track)
-    draws = [_draw_kw(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)]
+    draws = [_draws_kw(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)]
     grid = np.sum(draws, axis=0)
     spot, spread = market.spot_per_kwh, market.intraday_spread_per_kwh
     planned = track.position_kw + track.bought_kw - track.sold_kw
@@ -97,11 +97,21 @@ def _delivered_kwh(numbers: StudyNumbers, track: Track) -> FloatArray:
     return out
 
 
-def _draw_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
+def _draws_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
     compute_kw = released_kwh(numbers, done).sum(axis=1) / numbers.hours
     battery_kw = done.discharge_kw - done.charge_kw
     battery_kw = battery_kw + done.battery_called_kwh.sum(axis=0) / numbers.hours
     return np.asarray(group.baseline_kw - compute_kw - battery_kw)
+
+
+def draw_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack, step: int) -> float:
+    """Return the mean draw of a group in one step."""
+    compute_kw = float(done.release_kw[step].sum())
+    for i, service in enumerate(numbers.services):
+        compute_kw += float(service.activation[step] * done.compute_award_kw[i, step].sum())
+    battery_kw = float(done.discharge_kw[step] - done.charge_kw[step])
+    called_kw = float(done.battery_called_kwh[:, step].sum()) / numbers.hours
+    return float(group.baseline_kw[step]) - compute_kw - battery_kw - called_kw
 
 
 def _lost(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ebplan.solvers.blocks.wear import layer_widths_kwh
 from ebplan.solvers.program import FloatArray, IndexArray
@@ -50,9 +51,9 @@ class Moment:
     """Expected for each kW bid, fees off, shape (S, T)."""
     energy_per_kwh: FloatArray
     """Expected for each kWh called, shape (S, T)."""
-    last_month: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    last_month: NDArray[np.bool_]
     """Steps in a later month than the first, shape (T,)."""
-    real: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    real: NDArray[np.bool_]
     """Steps within the study, shape (T,): after its end nothing happens."""
     terminal_per_kwh: float
 
@@ -170,6 +171,8 @@ def _write_compute(
         for i, service in enumerate(v.window.services):
             if is_bridged(service, numbers):
                 v.row_upper[v.rows(f"{name}.{service.id}.alone")] = group.alone_kw[:, i]
+    v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours
+    v.upper[columns.uncovered_kw[~_given(moment)]] = 0.0
     v.cost[columns.peak] = numbers.demand_per_kw_month
     v.lower[columns.peak] = group.peaks_kw
     for i, inside in enumerate((~moment.last_month, moment.last_month)):
@@ -177,6 +180,16 @@ def _write_compute(
         v.row_upper[rows] = np.where(inside & moment.real, 0.0, np.inf)
         if not inside.any():
             v.cost[columns.peak[i]] = 0.0
+
+
+def _uncovered_price(moment: Moment) -> float:
+    dearest = float(np.abs(moment.spot_per_kwh).max())
+    return UNCOVERED_TIMES * (dearest + moment.spread_per_kwh + 1.0)
+
+
+def _given(moment: Moment) -> NDArray[np.bool_]:
+    """Tell in which steps all awards have been given, shape (T,)."""
+    return np.asarray(~np.isnan(moment.award_kw).any(axis=0))
 
 
 def _write_battery(
@@ -187,7 +200,7 @@ def _write_battery(
     assert columns.energy is not None
     assert columns.charge is not None
     assert columns.discharge is not None
-    assert columns.uncovered is not None
+    assert columns.uncovered_kwh is not None
     name, hours, problem = v.window.groups[at].name, v.window.hours, battery.problem
     v.lower[columns.energy[0]] = v.upper[columns.energy[0]] = group.start_kwh
     worn = problem.wear_per_kwh / battery.discharge_efficiency
@@ -198,11 +211,9 @@ def _write_battery(
     for idle in (columns.charge, columns.discharge):
         v.upper[idle[~moment.real]] = 0.0
     v.cost[columns.energy[-1]] += -moment.terminal_per_kwh
-    dearest = float(np.abs(moment.spot_per_kwh).max()) + moment.spread_per_kwh
     deepest = max((s.price_per_kwh for s in problem.depth_segments), default=0.0)
-    v.cost[columns.uncovered] = UNCOVERED_TIMES * (dearest + deepest + worn + 1.0)
-    given = ~np.isnan(moment.award_kw).any(axis=0)
-    v.upper[columns.uncovered[~given]] = 0.0
+    v.cost[columns.uncovered_kwh] = _uncovered_price(moment) + UNCOVERED_TIMES * (deepest + worn)
+    v.upper[columns.uncovered_kwh[~_given(moment)]] = 0.0
     if problem.depth_segments:
         widths = layer_widths_kwh(problem)
         for j in range(len(widths)):

@@ -24,8 +24,10 @@ from ebplan.study.foresight import foresee
 from ebplan.study.invariants import hold
 from ebplan.study.kpi import Kpi, kpis
 from ebplan.study.ledger import Ledger, settle
+from ebplan.study.myopic import follow_rule
 from ebplan.study.numbers import StudyNumbers
-from ebplan.study.spec import StudySpec
+from ebplan.study.receding import Receding
+from ebplan.study.spec import PolicyKind, StudySpec
 from ebplan.study.tables import TABLES, kpi_table, tagged, write_parquet
 
 CENTRAL = "central"
@@ -68,24 +70,34 @@ def run_study(spec: StudySpec, folder: Path, *, told: Told | None = None) -> lis
         StudyBroken: the books do not balance.
     """
     built = build(spec, folder, frontiers=Frontiers(told))
-    return [_run(built, spec.policy.kind, CENTRAL)]
+    policies = dict.fromkeys((spec.policy.kind, *spec.policy.beside))
+    return [_run(built, policy, CENTRAL, told) for policy in policies]
 
 
-def _run(built: Built, policy: str, corner: str) -> Run:
+def _run(built: Built, policy: PolicyKind, corner: str, told: Told | None) -> Run:
     began = monotonic()
     numbers = built.numbers
-    if policy != "perfect_foresight":
-        raise InputError(
-            field="policy.kind",
-            value=policy,
-            allowed="perfect_foresight",
-            remedy="choose it",
-        )
-    track = foresee(numbers, accepted(numbers, built.spec.seed))
+    track = _track(built, policy, told)
     ledger = settle(numbers, track)
     hold(numbers, track, ledger)
     found = tuple(kpis(numbers, track, ledger, built.spec.currency))
     return Run(policy, corner, built, track, ledger, found, monotonic() - began)
+
+
+def _track(built: Built, policy: PolicyKind, told: Told | None) -> Track:
+    """Return what a policy makes of a study."""
+    numbers, spec = built.numbers, built.spec.policy
+    taken = accepted(numbers, built.spec.seed)
+    if policy == "myopic":
+        return follow_rule(numbers, taken)
+
+    def stepped(done: int, of: int) -> None:
+        if told is not None:
+            told(policy, done, of)
+
+    if policy == "perfect_foresight":
+        return foresee(numbers, taken, stepped)
+    return Receding(numbers, taken, spec.clock, spec.planning).run(stepped)
 
 
 def accepted(numbers: StudyNumbers, seed: int) -> FloatArray:

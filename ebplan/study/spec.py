@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
+from ebplan.study.clock import Clock, Planning
 from ebplan.study.stated import Assumed, Stated
 from ebplan.wear import Wear
 
@@ -147,6 +148,12 @@ class Policy(Part):
 
     kind: PolicyKind
     """Knowing everything, by the market's clock with forecasts, or by a rule."""
+    beside: tuple[PolicyKind, ...] = ()
+    """Policies that are run for comparison."""
+    clock: Clock = Clock()
+    """The market's clock, for ``receding``."""
+    planning: Planning = Planning()
+    """How finely ``receding`` plans."""
 
 
 class StudySpec(Document):

@@ -15,24 +15,25 @@ award) is a column whose bounds have met. Minimised is money paid, so revenue is
 | A_st   | S.award          | award of product s, of all groups                          | (T,)    |
 | q_t    | position         | energy bought day-ahead, as power                          | (T,)    |
 | u_t,v_t| bought, sold     | intraday, as power                                         | (T,)    |
-| z_t    | G.uncovered      | energy missing below what awards ask for, kWh              | (T,)    |
+| z_t    | G.uncovered_kwh  | energy missing below what awards ask for                   | (T,)    |
+| y_t    | G.uncovered_kw   | power missing below what awards ask for                    | (T,)    |
 | m_1,m_2| G.peak           | highest draw of the first and the last month in the window | (2,)    |
 
 energy     e_t+1 = e_t + h (eta_c c_t - d_t / eta_d) - h sum_s f_st b_st / eta_d
 draw       g_t = L_t - sum_k r_kt + c_t - d_t
 position   sum_G g_t = q_t + u_t - v_t
 award      A_st = sum_G (b_st + sum_k a_skt)
-power      d_t - c_t + sum_s b_st + sum_{s faster than compute} sum_k a_skt <= P
+power      d_t - c_t + sum_s b_st + sum_{s faster than compute} sum_k a_skt <= P + y_t
 reserve    e_t, e_t+1 + z_t >= e_min + sum_s b_st sustain_s / eta_d
                                  + sum_{s faster than compute} sum_k a_skt bridge / eta_d
 compute    r_kt + sum_s a_skt <= w_kt
-export     g_t - sum_s (b_st + sum_k a_skt) >= -export limit
+export     g_t - sum_s (b_st + sum_k a_skt) + y_t >= -export limit
 peak       g_t <= m_1 or m_2, by the month of t
 
 f_st is the share of an award that is called on average. A battery answers a fast product whole at
 once and hands over to compute as that settles: so its power covers the whole award, and its energy
-what it sustains itself and the bridge for the rest. Energy that is missing for an award that has
-been given is priced (z); where the award is still open it may not be missing. Wear:
+what it sustains itself and the bridge for the rest. What is missing for an award that has been
+given is priced (z, y); where the award is still open nothing may be missing. Wear:
 ``solvers/blocks/wear.py``.
 """
 
@@ -74,7 +75,8 @@ class GroupColumns:
     charge: IndexArray | None
     discharge: IndexArray | None
     energy: IndexArray | None
-    uncovered: IndexArray | None
+    uncovered_kwh: IndexArray | None
+    uncovered_kw: IndexArray
     release: tuple[IndexArray, ...]
     grid: IndexArray
     awards: tuple[AwardColumns, ...]
@@ -170,7 +172,7 @@ class Window:
 
     def _state_group(self, builder: ProgramBuilder, group: GroupNumbers) -> GroupColumns:
         steps, name, battery = self.steps, group.name, group.battery
-        charge = discharge = energy = uncovered = None
+        charge = discharge = energy = uncovered_kwh = None
         if battery is not None:
             limits = battery.problem
             charge = builder.variables(f"{name}.charge", steps, upper=limits.charge_limit_kw)
@@ -180,12 +182,13 @@ class Window:
             energy = builder.variables(
                 f"{name}.energy", steps + 1, lower=limits.min_kwh, upper=limits.max_kwh
             )
-            uncovered = builder.variables(f"{name}.uncovered", steps, upper=limits.max_kwh)
+            uncovered_kwh = builder.variables(f"{name}.uncovered_kwh", steps, upper=FAR_KW)
         columns = GroupColumns(
             charge=charge,
             discharge=discharge,
             energy=energy,
-            uncovered=uncovered,
+            uncovered_kwh=uncovered_kwh,
+            uncovered_kw=builder.variables(f"{name}.uncovered_kw", steps, upper=FAR_KW),
             release=tuple(
                 builder.variables(f"{name}.release.{k}", steps, upper=FAR_KW)
                 for k in range(group.slices)
@@ -228,13 +231,15 @@ class Window:
             held: list[Term] = [(1.0, award.compute[k]) for award in columns.awards]
             builder.rows(f"{name}.compute.{k}", steps, [(1.0, release), *held], upper=0.0)
         given: list[Term] = [(-1.0, part) for a in columns.awards for _, part in a.all()]
-        builder.rows(f"{name}.export", steps, [(1.0, columns.grid), *given], lower=-group.export_kw)
+        export: list[Term] = [(1.0, columns.grid), *given, (1.0, columns.uncovered_kw)]
+        builder.rows(f"{name}.export", steps, export, lower=-group.export_kw)
         for i in range(2):
             peak = np.repeat(columns.peak[i], steps)
             builder.rows(f"{name}.peak.{i}", steps, [(1.0, columns.grid), (-1.0, peak)])
         if group.battery is None:
             for s, award in zip(self.services, columns.awards, strict=True):
                 alone: list[Term] = [(1.0, part) for part in award.compute]
+                alone.append((-1.0, columns.uncovered_kw))
                 builder.rows(f"{name}.{s.id}.alone", steps, alone, upper=FAR_KW)
 
     def _rows_of_battery(
@@ -242,7 +247,7 @@ class Window:
     ) -> None:
         assert group.battery is not None
         assert columns.energy is not None
-        assert columns.uncovered is not None
+        assert columns.uncovered_kwh is not None
         assert columns.charge is not None
         assert columns.discharge is not None
         steps, name, battery, hours = self.steps, group.name, group.battery, self.hours
@@ -271,7 +276,11 @@ class Window:
             lower=0.0,
             upper=0.0,
         )
-        net: list[Term] = [(1.0, columns.discharge), (-1.0, columns.charge)]
+        net: list[Term] = [
+            (1.0, columns.discharge),
+            (-1.0, columns.charge),
+            (-1.0, columns.uncovered_kw),
+        ]
         builder.rows(
             f"{name}.power", steps, [*net, *power], upper=battery.problem.discharge_limit_kw
         )
@@ -279,7 +288,7 @@ class Window:
             builder.rows(
                 f"{name}.reserve.{edge}",
                 steps,
-                [(1.0, at), (1.0, columns.uncovered), *reserve],
+                [(1.0, at), (1.0, columns.uncovered_kwh), *reserve],
                 lower=battery.problem.min_kwh,
             )
         add_wear(builder, battery.problem, columns.energy, hours, prefix=f"{name}.")

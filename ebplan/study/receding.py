@@ -1,0 +1,274 @@
+"""The receding policy: what is decided when, in the market's order of information.
+
+For each day D of delivery, by the clock of D - 1:
+
+    10:00  energy    the whole of what is expected to be drawn is bought at prices that are forecast
+    14:00  bids      the day-ahead price is known; what is bought stays bought, and may be traded
+    15:00  awards    the market has taken each bid or not
+    then   repair    every few half-hours the rest is planned again from the state that has come:
+                     calls move the battery, and what cannot be traded any more is imbalance
+
+Each is the same program (``window.py``) with other columns fixed. A forecast never sees what the
+clock has not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebplan.solvers.program import FloatArray
+from ebplan.study.clock import Clock, Planning
+from ebplan.study.decisions import Track, carry, empty_track, layers_after
+from ebplan.study.forecast import Forecaster
+from ebplan.study.horizon import Horizon
+from ebplan.study.ledger import draw_kw
+from ebplan.study.moment import GroupMoment, Moment, WindowPlan, plan
+from ebplan.study.numbers import GroupNumbers, ServiceNumbers, StudyNumbers
+from ebplan.study.window import Window
+
+Stepped = Callable[[int, int], None]
+"""Called with the day that begins, and of how many."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a window begins: a group's battery."""
+
+    energy_kwh: float
+    layers_kwh: FloatArray
+
+
+class Receding:
+    """A study carried out step by step.
+
+    Args:
+        numbers: the study.
+        accepted: share of a bid that the market takes, shape (S, T); seen when awards are.
+        clock: the market's.
+        planning: how the policy plans.
+    """
+
+    def __init__(
+        self, numbers: StudyNumbers, accepted: FloatArray, clock: Clock, planning: Planning
+    ) -> None:
+        self.numbers, self.accepted = numbers, accepted
+        self.clock, self.planning = clock, planning
+        self.track = empty_track(numbers)
+        day = numbers.steps_per_day
+        self._market = Horizon((1,) * day + planning.lookahead)
+        self._repairs = Horizon((1,) * planning.repair_steps)
+        expected = [service.expected_activation for service in numbers.services]
+        self._windows = {
+            horizon: Window(
+                horizon.shape(numbers.hours, expected), numbers.groups, numbers.services
+            )
+            for horizon in (self._market, self._repairs)
+        }
+        perfect = planning.forecast == "perfect"
+
+        def forecaster(truth: FloatArray) -> Forecaster:
+            return Forecaster(truth, day, perfect=perfect)
+
+        self._spot = forecaster(numbers.market.spot_per_kwh)
+        self._paid = [forecaster(s.price_per_kw) for s in numbers.services]
+        self._energy = [forecaster(s.energy_per_kwh) for s in numbers.services]
+        self._contracted = np.full(numbers.steps, np.nan)
+        self._award = np.full((len(numbers.services), numbers.steps), np.nan)
+        self._peaks = np.zeros((len(numbers.groups), int(numbers.month.max()) + 1))
+        self._plan: tuple[int, WindowPlan] | None = None
+
+    def run(self, stepped: Stepped | None = None) -> Track:
+        """Carry the study out and return what became of it."""
+        day = self.numbers.steps_per_day
+        self._buy(0, self._now(0))
+        self._bid(0, self._now(0))
+        for at in range(self.numbers.steps // day):
+            if stepped is not None:
+                stepped(at, self.numbers.steps // day)
+            self.day(at)
+        return self.track
+
+    def day(self, day: int) -> None:
+        """Carry one day out, and decide for the next one by the clock."""
+        per_day, hours = self.numbers.steps_per_day, self.numbers.hours
+        gates = [round(h / hours) for h in (self.clock.spot_gate_h, self.clock.bid_gate_h)]
+        awarded = round(self.clock.award_h / hours)
+        first, last = day * per_day, (day + 1) * per_day
+        more = last < self.numbers.steps
+        for step in range(first, last):
+            at = step - first
+            if more and at == gates[0]:
+                self._buy(last, self._foreseen(last))
+            if more and at == gates[1]:
+                self._bid(last, self._foreseen(last))
+            if step % self.planning.repair_every == 0 or (more and at == awarded):
+                self._repair(step)
+            self._carry(step)
+
+    def _buy(self, first: int, start: Sequence[_Start]) -> None:
+        """Buy the energy of a day at prices that are forecast."""
+        per_day = self.numbers.steps_per_day
+        found = self._solve(self._market, first, start, spot_known=first)
+        day = slice(first, first + per_day)
+        self.track.position_kw[day] = self._contracted[day] = found.position_kw[:per_day]
+
+    def _bid(self, first: int, start: Sequence[_Start]) -> None:
+        """Offer products for a day whose energy is bought, and see which offers are taken."""
+        per_day = self.numbers.steps_per_day
+        found = self._solve(self._market, first, start, spot_known=first + per_day)
+        day = slice(first, first + per_day)
+        for i, service in enumerate(self.numbers.services):
+            bid = found.award_kw[i, :per_day]
+            if self.planning.whole_bids:
+                bid = whole_bids(service, bid)
+            self.track.bid_kw[i, day] = bid
+            self.track.award_kw[i, day] = self._award[i, day] = bid * self.accepted[i, day]
+
+    def _repair(self, step: int) -> None:
+        """Plan the steps ahead again, from where the batteries are."""
+        day_after = (step // self.numbers.steps_per_day + 1) * self.numbers.steps_per_day
+        known = day_after
+        if not np.isnan(self._contracted[min(day_after, self.numbers.steps - 1)]):
+            known += self.numbers.steps_per_day
+        found = self._solve(self._repairs, step, self._now(step), spot_known=known)
+        self._plan = (step, found)
+        self._trade(step, found)
+
+    def _trade(self, step: int, found: WindowPlan) -> None:
+        """Trade what is planned otherwise than bought, as long as the market is open."""
+        open_from = step + round(self.clock.closure_h / self.numbers.hours)
+        end = min(step + len(found.position_kw), self.numbers.steps)
+        for t in range(open_from, end):
+            if np.isnan(self._contracted[t]):
+                break
+            change = float(sum(g.grid_kw[t - step] for g in found.groups)) - self._contracted[t]
+            self.track.bought_kw[t] += max(change, 0.0)
+            self.track.sold_kw[t] += max(-change, 0.0)
+            self._contracted[t] += change
+
+    def _carry(self, step: int) -> None:
+        assert self._plan is not None
+        made, found = self._plan
+        carry(self.numbers, self.track, found, step, 1, at=step - made)
+        month = self.numbers.month[step]
+        for i, (group, done) in enumerate(zip(self.numbers.groups, self.track.groups, strict=True)):
+            drawn = draw_kw(self.numbers, group, done, step)
+            self._peaks[i, month] = max(self._peaks[i, month], drawn)
+
+    def _now(self, step: int) -> list[_Start]:
+        return [
+            _Start(float(done.energy_kwh[step]), done.layers_kwh[step])
+            for done in self.track.groups
+        ]
+
+    def _foreseen(self, step: int) -> list[_Start]:
+        """Return where the running plan expects the batteries to be."""
+        assert self._plan is not None
+        made, found = self._plan
+        starts = []
+        for group, done, planned in zip(
+            self.numbers.groups, self.track.groups, found.groups, strict=True
+        ):
+            path = planned.energy_kwh[: step - made + 1]
+            layers = done.layers_kwh[made]
+            for change in np.diff(path).tolist():
+                layers = layers_after(group, layers, change)
+            starts.append(_Start(float(path[-1]), layers))
+        return starts
+
+    def _solve(
+        self, horizon: Horizon, first: int, start: Sequence[_Start], *, spot_known: int
+    ) -> WindowPlan:
+        return plan(self._windows[horizon], self._moment(horizon, first, start, spot_known))
+
+    def _moment(
+        self, horizon: Horizon, first: int, start: Sequence[_Start], spot_known: int
+    ) -> Moment:
+        numbers, count = self.numbers, horizon.steps
+        begins = first + horizon.begins()
+        real = begins < numbers.steps
+        spot = horizon.mean(self._spot.known_until(spot_known, first, count))
+        # products of a day become known with its awards
+        awarded = int(np.sum(~np.isnan(self._award[0]))) if len(self._award) else 0
+        chance = np.array([[s.award_probability] for s in numbers.services]).reshape(-1, 1)
+        fees = np.array([[s.fee_per_kw] for s in numbers.services]).reshape(-1, 1)
+        paid = _stack([f.known_until(awarded, first, count) for f in self._paid], count)
+        energy = _stack([f.known_until(awarded, first, count) for f in self._energy], count)
+        month = numbers.month[np.minimum(begins, numbers.steps - 1)]
+        return Moment(
+            groups=tuple(
+                self._group(horizon, first, i, group, begin)
+                for i, (group, begin) in enumerate(zip(numbers.groups, start, strict=True))
+            ),
+            spot_per_kwh=spot,
+            spread_per_kwh=numbers.market.intraday_spread_per_kwh,
+            position_kw=_fixed(self._contracted, horizon, first),
+            award_kw=np.array([_fixed(a, horizon, first) for a in self._award]).reshape(
+                -1, len(horizon.holds)
+            ),
+            paid_per_kw=horizon.total(chance * (paid - fees)),
+            energy_per_kwh=horizon.mean(chance * energy),
+            last_month=month > month[0],
+            real=real,
+            terminal_per_kwh=self._terminal(first, horizon, spot),
+        )
+
+    def _terminal(self, first: int, horizon: Horizon, spot: FloatArray) -> float:
+        """Return what a kWh is worth at the end of the window."""
+        if first + horizon.steps >= self.numbers.steps:
+            return self.numbers.terminal_per_kwh
+        return float(spot.mean())
+
+    def _group(
+        self, horizon: Horizon, first: int, at: int, group: GroupNumbers, start: _Start
+    ) -> GroupMoment:
+        end = first + horizon.steps
+
+        def cut(values: FloatArray) -> FloatArray:
+            """Return the mean over each step of the window, nothing beyond the study's end."""
+            there = values[first:end].T
+            missing = horizon.steps - there.shape[-1]
+            if missing:
+                pad = [(0, 0)] * (there.ndim - 1) + [(0, missing)]
+                there = np.pad(there, pad)
+            return horizon.mean(there).T
+
+        steps = self.numbers.steps
+        months = self.numbers.month[[min(first, steps - 1), min(end - 1, steps - 1)]]
+        return GroupMoment(
+            baseline_kw=cut(group.baseline_kw),
+            width_kw=cut(group.width_kw),
+            lost_per_kwh=cut(group.lost_per_kwh),
+            alone_kw=cut(group.alone_kw),
+            start_kwh=start.energy_kwh,
+            layers_kwh=start.layers_kwh,
+            peaks_kw=(self._peak(at, int(months[0])), self._peak(at, int(months[1]))),
+        )
+
+    def _peak(self, at: int, month: int) -> float:
+        """Return the highest draw that a month is taken to have anyway."""
+        group = self.numbers.groups[at]
+        highest = float(group.baseline_kw[self.numbers.month == month].max())
+        return max(float(self._peaks[at, month]), self.planning.peak_floor * highest)
+
+
+def _fixed(values: FloatArray, horizon: Horizon, first: int) -> FloatArray:
+    """Return what is fixed of the steps of a window; NaN where it is open, and in longer steps."""
+    out = np.full(len(horizon.holds), np.nan)
+    single = int(np.argmax(np.array([*horizon.holds, 0]) != 1))
+    there = values[first : first + single]
+    out[: len(there)] = there
+    return out
+
+
+def _stack(rows: list[FloatArray], steps: int) -> FloatArray:
+    return np.array(rows).reshape(-1, steps)
+
+
+def whole_bids(service: ServiceNumbers, kw: FloatArray) -> FloatArray:
+    """Return bids cut to whole steps; none where that is below the least bid."""
+    cut = np.floor(kw / service.step_kw + 1e-6) * service.step_kw
+    return np.asarray(np.where(cut >= service.min_bid_kw - 1e-9, cut, 0.0))
