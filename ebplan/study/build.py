@@ -37,7 +37,9 @@ from ebplan.study.numbers import (
     ServiceNumbers,
     StudyNumbers,
 )
-from ebplan.study.series import resolve
+from ebplan.study.series.report import SeriesReport
+from ebplan.study.series.resolve import resolve
+from ebplan.study.series.wanted import Grid, wanted_of
 from ebplan.study.spec import Group, Series, Service, StudySpec
 from ebplan.study.stated import central
 
@@ -58,6 +60,8 @@ class Built:
     services: tuple[ServiceDefinition, ...]
     starts: tuple[datetime, ...]
     """Start of each step, with its zone, shape (T,)."""
+    series: tuple[SeriesReport, ...] = ()
+    """What was found in files with times and made-up years."""
 
 
 class Frontiers:
@@ -100,8 +104,13 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     starts = _starts(spec)
     steps, day = len(starts), 86_400 // spec.period.step_s
 
+    definitions = tuple(_definition(service, folder) for service in spec.services)
+    grid = Grid(starts[0], steps, spec.period.step_s)
+    reports: list[SeriesReport] = []
+
     def series(stated: Series, field: str) -> FloatArray:
-        return resolve(stated, steps, day, folder, field)
+        wanted = wanted_of(field, spec.currency, definitions)
+        return resolve(stated, grid, folder, wanted, reports)
 
     spot = series(spec.market.spot_per_kwh, "market.spot_per_kwh")
     imbalance = spot
@@ -112,7 +121,6 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
         imbalance_per_kwh=imbalance,
         intraday_spread_per_kwh=central(spec.market.intraday_spread_per_kwh),
     )
-    definitions = tuple(_definition(service, folder) for service in spec.services)
     services = tuple(
         _service(service, definition, market, series)
         for service, definition in zip(spec.services, definitions, strict=True)
@@ -132,7 +140,7 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
         services=services,
         terminal_per_kwh=float(spot.mean()),
     )
-    return Built(spec, numbers, sites, definitions, starts)
+    return Built(spec, numbers, sites, definitions, starts, tuple(reports))
 
 
 def _starts(spec: StudySpec) -> tuple[datetime, ...]:

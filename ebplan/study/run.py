@@ -162,6 +162,7 @@ def manifest(runs: list[Run]) -> Mapping[str, Any]:
             **{f"site {s.name}": s.digest() for s in built.sites},
             **{f"service {s.id}": s.digest() for s in built.services},
         },
+        "series": [report.model_dump(mode="json") for report in built.series],
         "versions": {
             "ebplan": __version__,
             "python": sys.version.split()[0],

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
 from ebplan.study.clock import Clock, Planning
+from ebplan.study.series.declared import SyntheticSeries, TimedFile
 from ebplan.study.stated import Assumed, Stated
 from ebplan.wear import Wear
 
@@ -62,8 +63,9 @@ class FileSeries(Part):
     """Name of the column."""
 
 
-Series = Stated | Profile | FileSeries
-"""One number for the whole period, a day that repeats, or a column of a file."""
+Series = Stated | Profile | FileSeries | TimedFile | SyntheticSeries
+"""One number for the whole period, a day that repeats, a column of a file, one of a file with times,
+or a series of a made-up year."""
 
 
 class BatterySize(Part):

@@ -1,4 +1,4 @@
-"""Series of a study as arrays over its steps."""
+"""Every kind of series of a study as an array over its steps."""
 
 from __future__ import annotations
 
@@ -11,23 +11,38 @@ import numpy as np
 from ebplan.document import read_text
 from ebplan.errors import InputError
 from ebplan.solvers.program import FloatArray
+from ebplan.study.series.declared import SyntheticSeries, TimedFile
+from ebplan.study.series.made import read_synthetic
+from ebplan.study.series.read import read_series
+from ebplan.study.series.report import SeriesReport
+from ebplan.study.series.wanted import Grid, Wanted
 from ebplan.study.spec import FileSeries, Profile, Series
 from ebplan.study.stated import Assumed
 
 
-def resolve(series: Series, steps: int, steps_per_day: int, folder: Path, field: str) -> FloatArray:
+def resolve(
+    series: Series, grid: Grid, folder: Path, wanted: Wanted, reports: list[SeriesReport]
+) -> FloatArray:
     """Return a series of shape (T,).
 
     Args:
         series: as stated.
-        steps: number T of steps.
-        steps_per_day: steps of a day.
+        grid: the steps of the study.
         folder: where the study lies.
-        field: for the error.
+        wanted: what the values shall be.
+        reports: gets what was found in a file with times, or in a made-up year.
 
     Raises:
         InputError: the file is missing, lacks the column, or has not one finite number a step.
     """
+    steps, steps_per_day = grid.steps, 86_400 // grid.step_s
+    if isinstance(series, TimedFile | SyntheticSeries):
+        if isinstance(series, TimedFile):
+            values, report = read_series(series, folder, grid, wanted)
+        else:
+            values, report = read_synthetic(series, grid, wanted)
+        reports.append(report)
+        return values
     if isinstance(series, Assumed):
         return np.full(steps, series.value)
     if isinstance(series, float | int):
@@ -35,7 +50,7 @@ def resolve(series: Series, steps: int, steps_per_day: int, folder: Path, field:
     if isinstance(series, Profile):
         day = np.repeat(series.by_hour, steps_per_day // 24)
         return np.asarray(np.tile(day, steps // steps_per_day))
-    return _column(series, steps, folder, field)
+    return _column(series, steps, folder, wanted.field)
 
 
 def _column(series: FileSeries, steps: int, folder: Path, field: str) -> FloatArray:
