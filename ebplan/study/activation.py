@@ -13,9 +13,11 @@ import numpy as np
 
 from ebplan.errors import InputError
 from ebplan.frequency import FARTHEST, FrequencyResponse, ResponseCurve
+from ebplan.models.fit.table import Row
 from ebplan.services import ServiceDefinition, needed
 from ebplan.solvers.program import FloatArray
 from ebplan.study.series.read import load_table
+from ebplan.study.synthetic.sky import remembered
 
 MEMORY_S = 60.0
 """Assumed: a made-up deviation forgets itself within about a minute."""
@@ -108,8 +110,18 @@ def read_frequency(
         InputError: it cannot be read, or a cell is no number above zero.
     """
     table, _ = load_table(path, [time, hz])
-    at = np.array([float(row.text(time)) for row in table.rows])
+    at = np.array([_seconds(row, time) for row in table.rows])
     return at, np.array([row.positive(hz) for row in table.rows])
+
+
+def _seconds(row: Row, column: str) -> float:
+    try:
+        found = float(row.text(column))
+    except ValueError:
+        found = np.nan
+    if not np.isfinite(found):
+        raise row.fault(column, row.cells[column], "seconds", "correct the cell")
+    return found
 
 
 def synthetic_frequency(
@@ -122,10 +134,6 @@ def synthetic_frequency(
         seed: same seed, same trace.
         nominal_hz: nominal frequency.
     """
-    from scipy.signal import lfilter
-
-    keep = float(np.exp(-1.0 / MEMORY_S))
-    fresh = np.random.default_rng(seed).standard_normal(seconds + 1)
-    fresh[1:] *= np.sqrt(1.0 - keep**2)
-    deviation = DEVIATION_HZ * lfilter([1.0], [1.0, -keep], fresh)
+    random = np.random.default_rng(seed)
+    deviation = DEVIATION_HZ * remembered(seconds + 1, float(np.exp(-1.0 / MEMORY_S)), random)
     return np.arange(seconds + 1.0), np.asarray(nominal_hz + deviation)

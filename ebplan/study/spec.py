@@ -64,8 +64,8 @@ class FileSeries(Part):
 
 
 Series = Stated | Profile | FileSeries | TimedFile | SyntheticSeries
-"""One number for the whole period, a day that repeats, a column of a file, one of a file with times,
-or a series of a made-up year."""
+"""One number for the whole period, a day that repeats, a column of a file, without or
+with times, or a series of a made-up year."""
 
 
 class BatterySize(Part):

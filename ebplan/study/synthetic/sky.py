@@ -41,7 +41,7 @@ def sky(first: date, days: int, latitude_deg: float, random: np.random.Generator
     """
     dates = [first + timedelta(days=i) for i in range(days)]
     day_of_year = np.array([day.timetuple().tm_yday for day in dates], dtype=float)[:, None]
-    hour = (np.arange(SLOTS)[None, :] + 0.5) / 2.0
+    hour = np.asarray((np.arange(SLOTS)[None, :] + 0.5) / 2.0, dtype=np.float64)
     clear = _height(day_of_year, hour, latitude_deg)
     cloud = np.clip(0.72 + 0.25 * remembered(days, 0.4, random), 0.08, 1.0)[:, None]
     flicker = np.clip(1.0 + 0.06 * random.standard_normal((days, SLOTS)), 0.6, 1.2)

@@ -157,7 +157,7 @@ def _spot(weather: Sky, area: Area, random: np.random.Generator) -> tuple[FloatA
         return prices, order, float(np.ptp(prices.reshape(-1, SLOTS), axis=1).mean())
 
     low, high = 0.0, 1.0
-    for _ in range(30):
+    for _ in range(20):
         middle = 0.5 * (low + high)
         low, high = (low, middle) if at(middle)[2] > area.spot_daily_range else (middle, high)
     prices, order, _ = at(high)
@@ -182,7 +182,7 @@ def _imbalance(spot: FloatArray, sun: FloatArray, random: np.random.Generator) -
     def at(scale: float) -> FloatArray:
         # the mean is met at every scale: what the clipping at zero adds is taken off again
         low, high = -30.0, 30.0
-        for _ in range(50):
+        for _ in range(24):
             shift = 0.5 * (low + high)
             prices = np.maximum(STEP, spot + scale * heavy + shift)
             prices[at_zero], prices[dear] = 0.0, IMBALANCE.highest
@@ -190,7 +190,7 @@ def _imbalance(spot: FloatArray, sun: FloatArray, random: np.random.Generator) -
         return np.asarray(np.minimum(prices, IMBALANCE.highest))
 
     small, large = 0.0, 6.0
-    for _ in range(30):
+    for _ in range(16):
         middle = 0.5 * (small + large)
         wide = float((at(middle) - spot).std()) > IMBALANCE.deviation_from_spot
         small, large = (small, middle) if wide else (middle, large)
