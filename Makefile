@@ -4,24 +4,28 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test test-adapters adapter-tools audit-tools check lint types layers bench options comparison wear validate measured-event reliability twin experiment models docs clean
+.PHONY: solve test test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability twin experiment models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
 
 # all but the devices: these have servers of their own, below
-test: $(READY) audit-tools
+test: $(READY) audit-tools page-tools
 	$(BIN)/pytest --ignore=tests/adapters --ignore=tests/controller --ignore=tests/dispatch/test_killed_controllers.py
 
 # adapters, and the controller on a whole site, against real servers on loopback; those that are not
 # Python come from Debian
-test-adapters: adapter-tools
+test-adapters: adapter-tools page-tools
 	EBPLAN_NOTHING_LEFT_OUT=1 $(BIN)/pytest tests/adapters tests/dispatch tests/controller
 
 adapter-tools: $(READY)
 	command -v haproxy >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy; }
 	command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
 	command -v ipmi_sim >/dev/null && test -e /usr/include/OpenIPMI/mcserv.h || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openipmi libopenipmi-dev; }
+
+# a browser that looks at pages; where it cannot be installed, its tests are left out and say so
+page-tools:
+	command -v chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || echo 'chromium is missing: tests of pages are left out'
 
 # an authority for time stamps; where it cannot be installed, its tests are left out and say so
 audit-tools:

@@ -26,9 +26,17 @@ FILE = click.Path(path_type=Path)
     type=FILE,
     help="Write tables and manifest into this folder; it is made where it does not exist.",
 )
+@click.option("--page/--no-page", default=True, help="With -o: write report.html too.")
+@click.option(
+    "--sizes",
+    callback=lambda _context, _option, text: _factors(text),
+    help="With -o: multiples of the batteries for which the gain is worked out too: 0,0.5,1,2.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @one_line_errors
-def study(file: Path, output: Path | None, as_json: bool) -> None:
+def study(
+    file: Path, output: Path | None, page: bool, sizes: tuple[float, ...], as_json: bool
+) -> None:
     """Study what the portfolio in FILE earns over its period, under the rules of its markets."""
     from ebplan.study.run import load_study, run_study, write_results
 
@@ -36,11 +44,32 @@ def study(file: Path, output: Path | None, as_json: bool) -> None:
     runs = run_study(spec, file.parent, told=_progress())
     if output is not None:
         write_results(runs, output)
+        if sizes:
+            from ebplan.study.sizes import with_sizes
+            from ebplan.study.tables import write_parquet
+
+            table = with_sizes(spec, file.parent, runs, sizes, told=_progress())
+            write_parquet(output / "sizes.parquet", table)
+        if page:
+            from ebplan.report.study_page import write_study_page
+
+            write_study_page(output)
     if as_json:
         click.echo(json.dumps([_plain(run) for run in runs], indent=1))
         return
     for run in runs:
         _print(run)
+
+
+def _factors(text: str | None) -> tuple[float, ...]:
+    """Read multiples before anything is run: a study takes a while."""
+    try:
+        factors = () if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        factors = (-1.0,)
+    if not all(0.0 <= factor < 1e6 for factor in factors):
+        raise click.BadParameter(f"got {text!r}; allowed: numbers >= 0, e.g. 0,0.5,1,2")
+    return factors
 
 
 def _plain(run: Run) -> dict[str, object]:
