@@ -20,6 +20,7 @@ from benchmarks.tables import table
 from ebplan.document import parse_json, read_text
 from ebplan.experiment.folder import ReportFolder
 from ebplan.experiment.summary import read_measured, summary_rows
+from ebplan.mechanisms import MECHANISMS
 from ebplan.report.canvas import save
 from ebplan.report.experiment_overview import depth_and_speed
 from ebplan.report.experiment_timeline import DPI, draw_case
@@ -39,7 +40,7 @@ WORDS = {
 def main(folder: Path, write: Path | None, figures: Path | None) -> None:
     names = list(parse_json(read_text(folder / "manifest.json"))["cases"])
     measured = read_measured(ReportFolder(folder), names)
-    rows = summary_rows(measured)
+    rows = sorted(summary_rows(measured), key=_place)
     text = section(rows, measured, folder)
     click.echo(text)
     if write is not None:
@@ -246,6 +247,14 @@ def _followed(rows: Rows) -> list[str]:
         for r in rows
     ]
     return table(head, lines)
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return where a row stands: by input, then single mechanisms, least impact first."""
+    names = row["mechanisms"].split("+")
+    order = [mechanism.name for mechanism in MECHANISMS]
+    first = -1 if names == ["battery_alone"] else order.index(names[0])
+    return [*WORDS].index(row["shape"]), row["direction"], len(names), first, row["mechanisms"]
 
 
 def _set(row: dict[str, Any]) -> str:
