@@ -60,6 +60,7 @@ comparison: $(READY)
 
 wear: $(READY)
 	$(BIN)/python -m benchmarks.wear_rainflow --write docs/wear.md
+	$(BIN)/python -m benchmarks.synthetic_year
 
 # fitted models on measurements they have not seen; a quarter of an hour. One thread: the matrices are
 # small, and threads that wait for each other cost more than they do

@@ -7,10 +7,10 @@ as assumed with a range and the reason, or the study refuses and says which valu
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
 from ebplan.study.clock import Clock, Planning
@@ -63,9 +63,31 @@ class FileSeries(Part):
     """Name of the column."""
 
 
-Series = Stated | Profile | FileSeries | TimedFile | SyntheticSeries
-"""One number for the whole period, a day that repeats, a column of a file, without or
-with times, or a series of a made-up year."""
+def _form(value: object) -> str:
+    """Tell by its fields which form of a series is meant, so that an error speaks of that one."""
+    fields = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    for field, form in (
+        ("source", "made"),
+        ("by_hour", "day"),
+        ("time", "timed"),
+        ("file", "file"),
+    ):
+        if field in fields:
+            return form
+    return "assumed" if fields else "number"
+
+
+Series = Annotated[
+    Annotated[float, Tag("number")]
+    | Annotated[Assumed, Tag("assumed")]
+    | Annotated[Profile, Tag("day")]
+    | Annotated[FileSeries, Tag("file")]
+    | Annotated[TimedFile, Tag("timed")]
+    | Annotated[SyntheticSeries, Tag("made")],
+    Discriminator(_form),
+]
+"""One number for the whole period, a day that repeats, a column of a file with times or without, a
+series of a made-up year."""
 
 
 class BatterySize(Part):

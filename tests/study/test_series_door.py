@@ -25,6 +25,7 @@ from ebplan.study.series.made import read_synthetic
 from ebplan.study.series.read import read_series, resampled
 from ebplan.study.series.report import SeriesReport
 from ebplan.study.series.wanted import Grid, Wanted, wanted_of
+from ebplan.study.spec import Market
 
 BERLIN, TOKYO = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Tokyo")
 SPOT = Wanted("market.spot_per_kwh", "price_per_kwh", "EUR")
@@ -353,3 +354,31 @@ def test_a_made_up_series_comes_with_a_report_and_by_its_field() -> None:
         read_synthetic(declared, on, wanted_of("market.spot_per_kwh", "EUR"))
     with pytest.raises(InputError, match="name the series"):
         read_synthetic(declared, on, wanted_of("services.own.price_per_kw", "JPY"))
+
+
+@pytest.mark.parametrize(
+    ("spot", "told"),
+    [
+        (
+            {
+                "file": "x.csv",
+                "column": "p",
+                "unit": "JPY/kWh",
+                "time": "t",
+                "time_zone": "Asia/Tokio",
+                "step_s": 1800,
+            },
+            "time_zone: got 'Asia/Tokio'",
+        ),
+        ({"source": "synthetic:osaka"}, "source: got 'synthetic:osaka'"),
+        ({"by_hour": [1.0]}, "by_hour"),
+        ({"value": 1.0, "low": 2.0, "high": 3.0, "why": "assumed"}, "between low"),
+        ("high", "a number"),
+    ],
+)
+def test_a_wrong_series_is_told_in_the_words_of_its_own_form(spot: Any, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Market.parse(
+            {"spot_per_kwh": spot, "imbalance_per_kwh": "spot", "intraday_spread_per_kwh": 1.0}
+        )
+    assert told in str(caught.value)
