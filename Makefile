@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability twin experiment models docs clean
+.PHONY: solve test test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability on-the-wire twin experiment models docs clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -77,6 +77,10 @@ reliability: adapter-tools
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md
 	$(BIN)/python -m benchmarks.faults --write docs/reliability.md
 	$(BIN)/python -m benchmarks.kills --write docs/reliability.md
+
+# the controller against a simulated site in real time, with what goes wrong; half an hour
+on-the-wire: adapter-tools
+	$(BIN)/python -m benchmarks.on_the_wire --write docs/reliability.md
 
 # the request-level plant against the whitepaper, recorded traffic, speed; two minutes
 twin: $(READY)

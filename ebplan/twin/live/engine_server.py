@@ -62,6 +62,12 @@ class EngineServer(VllmDouble):
     def _mode(self) -> str:
         return self._pool.engines[self._index].mode
 
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self._mode == "lost" and request.transport is not None:
+            request.transport.abort()  # as a process that is gone
+        return await super()._count(request, handler)
+
     async def _is_sleeping(self, request: web.Request) -> web.Response:
         self.asleep = self._mode in ("to asleep", "asleep", "to awake")
         return await super()._is_sleeping(request)

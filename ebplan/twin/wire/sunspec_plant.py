@@ -140,7 +140,8 @@ class SunSpecPlant:
         tls: ssl.SSLContext | None = None,
         behind: Behind | None = None,
     ) -> None:
-        self._behind = behind
+        self.behind = behind
+        """What moves and is shown, where it has no physics of its own."""
         self.settings = settings or PlantSettings()
         self.port = port
         self.hz = self.settings.nominal_hz
@@ -273,11 +274,11 @@ class SunSpecPlant:
     async def _run(self) -> None:
         before_s = self._now_s()
         while True:
-            await asyncio.sleep(TICK_S if self._behind is None else BEHIND_TICK_S)
+            await asyncio.sleep(TICK_S if self.behind is None else BEHIND_TICK_S)
             now_s = self._now_s()
             self._revert(now_s)
             self._finish_adopting(now_s)
-            if self._behind is None:
+            if self.behind is None:
                 self._move(now_s - before_s)
             else:
                 self._follow_behind()
@@ -310,7 +311,7 @@ class SunSpecPlant:
 
     def _follow_behind(self) -> None:
         """Tell what lies behind what is wanted, and take over what it shows."""
-        behind = self._behind
+        behind = self.behind
         if behind is None:
             return
         behind.follow(self._wanted_kw(), self._droop_told())

@@ -1,0 +1,90 @@
+"""What the controller did on the wire, as a section of a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from benchmarks.on_the_wire.cases import BROKEN_FROM_S, BROKEN_TO_S, FAULT_EVENT_S, Done
+from benchmarks.on_the_wire.judge import BEFORE_S, CYCLE_S, METER_S, TOLERANCE_KW
+from benchmarks.on_the_wire.operated import SLOW_S
+from benchmarks.tables import table
+
+CALL = (
+    *("call", "kW asked", "s", "meter samples inside", "outside at most, kW", "kW held at the end"),
+    *("battery after hand-off, kW", "lost", "protected refused", "others refused", "served"),
+    *("SoC from, lowest, end", "log", "handed back"),
+)
+FAULT = (
+    *("fault", "samples inside", "outside at most, kW", "back on plan", "battery at most, kW"),
+    *("SoC lowest to highest", "lost", "protected refused", "log", "handed back"),
+)
+
+
+def section(calls: Sequence[Done], faults: Sequence[Done], machine: Sequence[str]) -> str:
+    """Return the section."""
+    every = [*calls, *faults]
+    late = max((d.late_most_s for d in every), default=0.0)
+    return "\n".join(
+        (
+            "## The controller on the wire, in real time",
+            "",
+            "Written by `python -m benchmarks.on_the_wire --write docs/reliability.md`:",
+            "`ebplan run` as a process of its own against [the simulated site](twin.md) in real",
+            "time. Simulated; nothing was measured on a bench. Judged by the meter alone, with",
+            f"{TOLERANCE_KW:g} kW of tolerance (assumed): each sample (10 a second) against what",
+            f"was asked {METER_S:g} s (the meter's mean) and {CYCLE_S:g} s (a cycle) earlier;",
+            f"the baseline is the meter's mean over {BEFORE_S:g} s before. Calls keep ramp and",
+            "hand-off and lose their sustain. The plant fell behind the clock by",
+            f"{late:.2f} s at most.",
+            "",
+            *machine,
+            "- load of the machine when it ended: "
+            + ", ".join(f"{x:.1f}" for x in os.getloadavg()),
+            "",
+            *table(CALL, [_call(done) for done in calls]),
+            "",
+            "Not run: `fcr_tracking` (the converter's droop model holds no knee), `mixed_pools`",
+            "(the lower precision is not on the wire), `surplus_queue` (nor is such a queue),",
+            "`infeasible_target` (asks for more than there is).",
+            "",
+            "### With something that goes wrong",
+            "",
+            f"The call of `under_frequency` for {FAULT_EVENT_S:g} s; the fault lasts from second",
+            f"{BROKEN_FROM_S:g} to {BROKEN_TO_S:g}. Slow answers come {SLOW_S:g} s late. *Back on",
+            "plan*: the last 10 s hold what was asked. Requests that a dead engine had are lost by",
+            "the fault.",
+            "",
+            *table(FAULT, [_fault(done) for done in faults]),
+        )
+    )
+
+
+def _call(d: Done) -> tuple[str, ...]:
+    v = d.verdict
+    asked = "prices" if d.delta_kw is None else f"{d.delta_kw:+.1f}"
+    return (
+        *(d.name, asked, f"{d.length_s:.0f}", _inside(d), f"{v.worst_kw:.2f}", f"{v.held_kw:+.2f}"),
+        "" if v.battery_after_kw is None else f"{v.battery_after_kw:.2f}",
+        *(str(d.lost), str(d.refused_protected), str(d.refused_priced), str(d.served)),
+        f"60.0%, {v.lowest_soc:.1%}, {v.end_soc:.1%}",
+        *(d.audit, _yes(d.handed_back)),
+    )
+
+
+def _fault(d: Done) -> tuple[str, ...]:
+    v = d.verdict
+    return (
+        *(d.name, _inside(d), f"{v.worst_kw:.2f}", _yes(d.back), f"{v.most_battery_kw:.2f}"),
+        f"{v.lowest_soc:.1%} to {v.highest_soc:.1%}",
+        *(str(d.lost), str(d.refused_protected), d.audit, _yes(d.handed_back)),
+    )
+
+
+def _inside(d: Done) -> str:
+    v = d.verdict
+    return f"{v.inside} of {v.samples}" if v.samples else "nothing asked"
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "**no**"
