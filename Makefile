@@ -114,3 +114,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
 	touch $@
+
+# a day of the controller on the fluid plant, hours on the request-level one; half an hour or more
+.PHONY: day
+day: $(READY)
+	$(BIN)/python -m benchmarks.day24 --write docs/endurance.md --plot docs/figures/endurance.png

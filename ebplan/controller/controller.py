@@ -256,7 +256,7 @@ class Controller:
         """Keep the plan or make another, and carry it out."""
         self._look_after_following(found)
         standing = self._inbox.events()
-        turn = self._calls.turn(standing, sensed.state.at)
+        turn = self._calls.turn(standing, sensed.state.at, self._inbox.priorities())
         began_s = self._clock.now_s()
         try:
             plan, why = await self._planned(turn, standing, sensed, found)
@@ -281,7 +281,7 @@ class Controller:
         found: dict[tuple[Name, str], str],
     ) -> tuple[Plan, tuple[str, ...]]:
         for event in turn.passed_over:
-            self._recording.note("passed over: a later call is answered", event=event.id)
+            self._recording.note("passed over: another call goes before it", event=event.id)
         taken_back = turn.taken_back is not None
         if turn.begins is not None:
             try:

@@ -17,7 +17,7 @@ from ebplan.site import Site
 from ebplan.state import PoolState, State
 from ebplan.twin import disturbances as upset
 from ebplan.twin.beginning import check_fit, other_load_kw, pool_truth
-from ebplan.twin.converter import Converter
+from ebplan.twin.converter import Converter, HoldBattery
 from ebplan.twin.droop import DroopSignal
 from ebplan.twin.frequency import SAME_TIME_S, GridFrequency
 from ebplan.twin.lag import LaggedPower
@@ -187,6 +187,18 @@ class SitePlant:
             self._advance(min(end_s, max(self._next_event_s(), self._now_s)))
             self._happen()
         return self._measure(dt_s, before, refused)
+
+    def hold_power(self, battery_kw: float) -> None:
+        """Let the converter hold this power, > 0 discharging, once its delay has passed.
+
+        For who steers it from outside, as a controller on real devices does.
+        """
+        if self._converter is not None:
+            self._converter.tell(HoldBattery(battery_kw), self._now_s)
+
+    def happens(self, disturbance: upset.Disturbance) -> None:
+        """Let something happen now, whatever its ``at_s`` says; no frequency contingency."""
+        self._upset(disturbance)
 
     # --- commands and disturbances --------------------------------------------------------------
 

@@ -64,6 +64,35 @@ def test_of_two_calls_the_later_one_is_answered_and_then_the_other_again() -> No
     assert calls.turn((long, short), at(20.0)).begins == long
 
 
+def test_of_two_calls_the_one_that_is_ranked_first_is_answered() -> None:
+    first, later = event("first", 0.0, 60.0), event("later", 10.0, 60.0)
+    plain = event("plain", 20.0, 60.0)
+    standing = (first, later, plain)
+    for rank, answered in (
+        ({"first": 0, "later": 1}, first),  # the lower number
+        ({"first": 1, "later": 0}, later),
+        ({"later": 3, "plain": None}, later),  # a rank before none
+        ({"first": 2, "later": 2}, later),  # of the same rank the one that began last
+        ({}, plain),
+    ):
+        assert Calls().turn(standing, at(30.0), rank).begins == answered
+    calls = Calls()
+    assert calls.turn(standing, at(5.0), {"first": 0}).begins == first
+    turn = calls.turn(standing, at(30.0), {"first": 0})
+    assert turn.begins is None
+    assert set(turn.passed_over) == {later, plain}
+    # and the one passed over is answered once it is its turn
+    assert calls.turn(standing, at(61.0), {"first": 0, "later": 1}).begins == later
+
+
+def test_the_inbox_says_how_each_event_is_ranked() -> None:
+    inbox = Inbox(now=lambda: NOON)
+    for uid, priority in (("1", 4), ("2", None)):
+        asked = (event(f"call-{uid}", 0.0, 60.0),)
+        inbox.take(GridEvent(source="a", uid=uid, received=NOON, events=asked, priority=priority))
+    assert inbox.priorities() == {"call-1": 4, "call-2": None}
+
+
 def test_a_turn_that_could_not_be_carried_out_is_said_again() -> None:
     calls, one, more = Calls(), event("one", 0.0, 20.0), event("one", 0.0, 20.0, delta_kw=-2.0)
     assert calls.turn((one,), at(1.0)).begins == one

@@ -43,8 +43,9 @@ class GridEvent(Document):
     test: bool = False
     """Whether it is only a test of the line: answered, never carried out."""
     priority: Annotated[int, Field(ge=0)] | None = None
-    """How the sender ranks its calls for the same time, the lower number first. It is kept and
-    recorded, and decides nothing here: the controller answers the call that began last."""
+    """How the sender ranks its calls for the same time, the lower number first: of calls that stand
+    at once the controller answers that one, and of the same rank the one that began last. A call
+    without a rank stands behind those that have one."""
     randomize_s: NonNegative = 0.0
     """The start is put off by a random share of this, so that not all sites move at once."""
     events: Annotated[tuple[Event, ...], Field(max_length=1000)] = ()

@@ -236,6 +236,10 @@ class Inbox:
         """Return the call that an event of ``events`` is of; None where it no longer stands."""
         return next((key for key, event in self._asked() if event.id == event_id), None)
 
+    def priorities(self) -> dict[str, int | None]:
+        """Return how the sender of each event of ``events`` ranks it, by event id."""
+        return {event.id: self._calls[key].priority for key, event in self._asked()}
+
     def _asked(self) -> Iterator[tuple[Key, Event]]:
         """Yield every event that was not taken back, over or not, under the id it is shown by."""
         owners: dict[str, tuple[Key, str]] = {}
