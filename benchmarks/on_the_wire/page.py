@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from benchmarks.on_the_wire.cases import BROKEN_FROM_S, BROKEN_TO_S, FAULT_EVENT_S, Done
+from benchmarks.on_the_wire.cases import (
+    BROKEN_FROM_S,
+    BROKEN_TO_S,
+    FAULT_EVENT_S,
+    SHORTENED,
+    Done,
+)
+from benchmarks.on_the_wire.faults import FAULTS
 from benchmarks.on_the_wire.judge import BEFORE_S, CYCLE_S, METER_S, TOLERANCE_KW
 from benchmarks.on_the_wire.operated import SLOW_S
 from benchmarks.tables import table
@@ -41,8 +48,10 @@ def section(calls: Sequence[Done], faults: Sequence[Done], machine: Sequence[str
             *machine,
             "- load of the machine when it ended: "
             + ", ".join(f"{x:.1f}" for x in os.getloadavg()),
+            *_too_busy(),
             "",
             *table(CALL, [_call(done) for done in calls]),
+            *_left_out("calls", SHORTENED, calls),
             "",
             "Not run: `fcr_tracking` (the converter's droop model holds no knee), `mixed_pools`",
             "(the lower precision is not on the wire), `surplus_queue` (nor is such a queue),",
@@ -56,8 +65,29 @@ def section(calls: Sequence[Done], faults: Sequence[Done], machine: Sequence[str
             "the fault.",
             "",
             *table(FAULT, [_fault(done) for done in faults]),
+            *_left_out("faults", FAULTS, faults),
         )
     )
+
+
+def _too_busy() -> list[str]:
+    """Return a warning where the machine had more work than processors."""
+    load, cores = os.getloadavg()[1], os.cpu_count() or 1
+    if load <= cores:
+        return []
+    return [
+        "",
+        f"**The machine had {load / cores:.1f} times the work that its {cores} cores can do.**",
+        "Cycles of the controller then take seconds instead of one, set-points come as late, and",
+        "the envelopes below are missed by that: these numbers say that the site stays safe where",
+        "a controller is starved, not how well a call is held by one that is not.",
+    ]
+
+
+def _left_out(what: str, every: Iterable[str], ran: Sequence[Done]) -> list[str]:
+    """Return which of the list did not run."""
+    left = [name for name in every if name not in {done.name for done in ran}]
+    return ["", f"Of the {what} not run this time: {', '.join(left)}."] if left else []
 
 
 def _call(d: Done) -> tuple[str, ...]:
