@@ -78,9 +78,10 @@ def _too_busy() -> list[str]:
     return [
         "",
         f"**The machine had {load / cores:.1f} times the work that its {cores} cores can do.**",
-        "Cycles of the controller then take seconds instead of one, set-points come as late, and",
-        "the envelopes below are missed by that: these numbers say that the site stays safe where",
-        "a controller is starved, not how well a call is held by one that is not.",
+        "Cycles of the controller then take seconds instead of one, and set-points come as late.",
+        "How much of what is missed below is due to that, only a quiet machine tells: these",
+        "numbers say whether the site stays safe under a starved controller, not how well a call",
+        "is held by one that is not.",
     ]
 
 
