@@ -98,7 +98,7 @@ def _call(d: Done) -> tuple[str, ...]:
         *(d.name, asked, f"{d.length_s:.0f}", _inside(d), f"{v.worst_kw:.2f}", f"{v.held_kw:+.2f}"),
         "" if v.battery_after_kw is None else f"{v.battery_after_kw:.2f}",
         *(str(d.lost), str(d.refused_protected), str(d.refused_priced), str(d.served)),
-        f"60.0%, {v.lowest_soc:.1%}, {v.end_soc:.1%}",
+        f"60.00%, {v.lowest_soc:.2%}, {v.end_soc:.2%}",
         *(d.audit, _yes(d.handed_back)),
     )
 
@@ -107,7 +107,7 @@ def _fault(d: Done) -> tuple[str, ...]:
     v = d.verdict
     return (
         *(d.name, _inside(d), f"{v.worst_kw:.2f}", _yes(d.back), f"{v.most_battery_kw:.2f}"),
-        f"{v.lowest_soc:.1%} to {v.highest_soc:.1%}",
+        f"{v.lowest_soc:.2%} to {v.highest_soc:.2%}",
         *(str(d.lost), str(d.refused_protected), d.audit, _yes(d.handed_back)),
     )
 
