@@ -198,7 +198,7 @@ def _service(
     else:
         energy_per_kwh = series(energy, f"{at}.energy_per_kwh")
     pays = "release" in definition.directions
-    price = series(stated.price_per_kw, f"{at}.price_per_kw")
+    price = series(stated.price_per_kw, f"{at}.price_per_kw") * central(stated.price_times)
     return ServiceNumbers(
         id=definition.id,
         sustain_s=float(needed(definition, "sustain_s")),

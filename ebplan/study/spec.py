@@ -155,6 +155,8 @@ class Service(Part):
     """What the definition does not say, by fact."""
     price_per_kw: Series
     """Paid for each kW held in a step."""
+    price_times: Stated = 1.0
+    """The price, times this: a range for the level of a whole series."""
     fee_per_kw: Stated
     """Taken for each kW awarded in a step."""
     activation_share: Series

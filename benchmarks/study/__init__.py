@@ -1,0 +1,1 @@
+"""Benchmarks of studies: what they claim, and how long they take."""
