@@ -25,7 +25,7 @@ adapter-tools: $(READY)
 
 # a browser that looks at pages; where it cannot be installed, its tests are left out and say so
 page-tools:
-	command -v chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || echo 'chromium is missing: tests of pages are left out'
+	command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || echo 'chromium is missing: tests of pages are left out'
 
 # an authority for time stamps; where it cannot be installed, its tests are left out and say so
 audit-tools:

@@ -11,6 +11,8 @@ from ebplan.adapters.events.webhook import WebhookSpec
 from ebplan.adapters.modbus.register_map import RegisterMap
 from ebplan.adapters.node.redfish import RedfishAddress
 from ebplan.adapters.router.config import RouterConfig
+from ebplan.cli_run import REFUSED
+from ebplan.controller.run_spec import RunSpec
 from ebplan.document import read_data
 
 DEPLOY = Path(__file__).parents[2] / "examples" / "deploy"
@@ -67,3 +69,13 @@ def test_no_example_names_an_address_that_somebody_may_have() -> None:
         for line in path.read_text().splitlines():
             if "host =" in line:
                 assert '"192.0.2.' in line, (path.name, line)
+
+
+def test_the_site_is_run_by_files_that_are_there() -> None:
+    spec = RunSpec.parse(read_data(DEPLOY / "run.toml"))
+    assert (DEPLOY / spec.devices).exists()
+    assert spec.sources is not None
+    assert (DEPLOY / spec.sources).exists()
+    unit = (DEPLOY / "ebplan-run.service").read_text()
+    assert "ebplan run --plain /etc/ebplan/run.toml" in unit
+    assert f"SuccessExitStatus={REFUSED}" in unit

@@ -1,0 +1,151 @@
+"""A site opened from its run file: devices, sources, log and planner around a controller.
+
+async with open_run(Path("run.toml"), listen=show) as site:
+await site.run()
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebplan.adapters.answers import Applied, AppliedInPart
+from ebplan.adapters.devices import DevicesSpec
+from ebplan.adapters.events.inbox import Inbox
+from ebplan.adapters.events.source import EventSource
+from ebplan.adapters.open_devices import declared_droop, open_devices
+from ebplan.audit.journal import Journal
+from ebplan.case import load_site
+from ebplan.controller.controller import Controller, Status
+from ebplan.controller.run_spec import RunSpec
+from ebplan.document import read_data
+from ebplan.errors import InputError
+from ebplan.planner import Planner
+from ebplan.site import Site
+
+
+@dataclass(frozen=True)
+class SiteRun:
+    """A site that is open."""
+
+    spec: RunSpec
+    site: Site
+    controller: Controller
+    inbox: Inbox
+    sources: tuple[EventSource, ...]
+
+    async def run(self) -> None:
+        """Run controller and sources until cancelled; the site is handed back then.
+
+        Raises:
+            asyncio.CancelledError: it was cancelled.
+        """
+        from ebplan.adapters.events.sources import run_sources
+
+        working = [asyncio.create_task(self.controller.run(), name="controller")]
+        if self.sources:
+            hearing = run_sources(self.sources, self.inbox)
+            working.append(asyncio.create_task(hearing, name="sources"))
+        try:
+            done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    @property
+    def not_handed_back(self) -> list[str]:
+        """What was not handed back when the run ended, a line each."""
+        return [
+            str(answer)
+            for answer in self.controller.released.values()
+            if not isinstance(answer, Applied | AppliedInPart)
+        ]
+
+
+@asynccontextmanager
+async def open_run(
+    file: Path, *, dry_run: bool = False, listen: Callable[[Status], None] | None = None
+) -> AsyncIterator[SiteRun]:
+    """Open what a run file names, and close it again. The page for Prometheus is the caller's.
+
+    Args:
+        file: the run file; its paths count from it.
+        dry_run: read and plan, and tell nobody anything.
+        listen: told the status after each cycle.
+
+    Raises:
+        InputError: a file is missing or wrong, or devices and site do not fit.
+    """
+    spec = RunSpec.parse(read_data(file), file=str(file))
+    folder = file.parent
+    with _errors_of(file):
+        site = load_site(spec.site, folder=folder)
+    devices_file = folder / spec.devices
+    declared = DevicesSpec.parse(read_data(devices_file), file=str(devices_file))
+    async with AsyncExitStack() as stack:
+        journal = _journal(spec, folder, stack)
+        sources, inbox = _sources(spec, folder, journal) if spec.sources else ([], Inbox())
+        stack.callback(inbox.close)
+        devices = open_devices(declared, folder=devices_file.parent)
+        stack.push_async_callback(devices.close)
+        planner = stack.enter_context(Planner(site).start(wait_s=10.0, standby=True))
+        controller = Controller(
+            site,
+            devices,
+            planner,
+            inbox,
+            lease_s=declared.lease_s,
+            journal=journal,
+            droop=declared_droop(declared),
+            cycle_s=spec.cycle_s,
+            deadline_s=spec.deadline_s,
+            sources=sources,
+            report_every_s=spec.report_every_s,
+            dry_run=dry_run,
+            listen=listen,
+        )
+        yield SiteRun(spec, site, controller, inbox, tuple(sources))
+
+
+def _journal(spec: RunSpec, folder: Path, stack: AsyncExitStack) -> Journal | None:
+    if spec.audit is None:
+        return None
+    from ebplan.audit import AuditLog, SigningKey
+    from ebplan.audit.journal import Journal
+
+    copies = spec.audit.copy_checkpoints_to
+    log = AuditLog(
+        folder / spec.audit.folder,
+        SigningKey.read(folder / spec.audit.key),
+        copy_to=None if copies is None else folder / copies,
+    )
+    return Journal(stack.enter_context(log))
+
+
+def _sources(
+    spec: RunSpec, folder: Path, journal: Journal | None
+) -> tuple[list[EventSource], Inbox]:
+    from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
+
+    path = folder / str(spec.sources)
+    declared = EventSourcesSpec.parse(read_data(path), file=str(path))
+    with _errors_of(path):
+        sources = open_sources(declared, folder=path.parent)
+    listen = None if journal is None else journal.event
+    inbox = open_inbox(declared, folder=path.parent, listen=listen)
+    return sources, inbox
+
+
+@contextmanager
+def _errors_of(file: Path) -> Iterator[None]:
+    """Name the file in errors about what it says."""
+    try:
+        yield
+    except InputError as error:
+        raise error.in_file(str(file)) from None
