@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,16 +33,32 @@ FILE = click.Path(path_type=Path)
     callback=lambda _context, _option, text: _factors(text),
     help="With -o: multiples of the batteries for which the gain is worked out too: 0,0.5,1,2.",
 )
+@click.option(
+    "--ranges/--no-ranges",
+    default=True,
+    show_default=True,
+    help="Run the study again at both ends of each assumed range, one at a time.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @one_line_errors
 def study(
-    file: Path, output: Path | None, page: bool, sizes: tuple[float, ...], as_json: bool
+    file: Path,
+    output: Path | None,
+    page: bool,
+    sizes: tuple[float, ...],
+    ranges: bool,
+    as_json: bool,
 ) -> None:
-    """Study what the portfolio in FILE earns over its period, under the rules of its markets."""
+    """Study what the portfolio in FILE earns over its period, under the rules of its markets.
+
+    With -o, runs that are finished are kept: after an interruption the same call goes on.
+    """
+    from ebplan.study.corners import CENTRAL
     from ebplan.study.run import load_study, run_study, write_results
 
     spec = load_study(file)
-    runs = run_study(spec, file.parent, told=_progress())
+    kept = None if output is None else output / "runs"
+    runs = run_study(spec, file.parent, told=_progress(), ranges=ranges, kept=kept)
     if output is not None:
         write_results(runs, output)
         if sizes:
@@ -58,7 +75,9 @@ def study(
         click.echo(json.dumps([_plain(run) for run in runs], indent=1))
         return
     for run in runs:
-        _print(run)
+        if run.corner == CENTRAL:
+            _print(run)
+    _print_ranges(runs)
 
 
 def _factors(text: str | None) -> tuple[float, ...]:
@@ -76,7 +95,11 @@ def _plain(run: Run) -> dict[str, object]:
     return {
         "policy": run.policy,
         "corner": run.corner,
-        "kpis": {kpi.name: {"value": kpi.value, "unit": kpi.unit} for kpi in run.kpis},
+        "kpis": {
+            # JSON knows neither infinity nor what is not a number
+            kpi.name: {"value": kpi.value if isfinite(kpi.value) else None, "unit": kpi.unit}
+            for kpi in run.kpis
+        },
     }
 
 
@@ -85,6 +108,20 @@ def _print(run: Run) -> None:
     for kpi in run.kpis:
         unit = "" if kpi.unit == "1" else kpi.unit
         click.echo(f"  {kpi.name:<28} {kpi.value:>18,.2f} {unit}".rstrip())
+
+
+def _print_ranges(runs: list[Run]) -> None:
+    """Print what the gain becomes at each end of each range."""
+    gains = {
+        run.corner: next(kpi.value for kpi in run.kpis if kpi.name == "gain")
+        for run in runs
+        if run.policy == runs[0].policy
+    }
+    if len(gains) < 2:
+        return
+    click.echo(f"Gain of {runs[0].policy} at the ends of what is assumed")
+    for corner, gained in sorted(gains.items(), key=lambda item: item[1]):
+        click.echo(f"  {corner:<44} {gained:>18,.0f} {runs[0].built.spec.currency}")
 
 
 def _progress() -> Told | None:

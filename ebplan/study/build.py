@@ -213,6 +213,7 @@ def _service(
         expected_activation=float(activation.mean()),
         energy_per_kwh=energy_per_kwh,
         penalty_per_kwh=central(stated.penalty_per_kwh),
+        unavailable_times=central(stated.unavailable_times),
     )
 
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ebplan.study.build import Built
 from ebplan.study.decisions import Track
+from ebplan.study.economics import Investment, worth
 from ebplan.study.ledger import Ledger, released_kwh
+from ebplan.study.life import life_taken
 from ebplan.study.numbers import StudyNumbers
+from ebplan.study.stated import central
 
 LAYERS = (
     "inference",
@@ -51,6 +55,49 @@ def kpis(numbers: StudyNumbers, track: Track, ledger: Ledger, currency: str) -> 
 def gain(ledger: Ledger) -> float:
     """Return what acting on the grid has added to serving requests with energy at spot."""
     return ledger.total - sum(float(ledger.of[entry].sum()) for entry in BASE)
+
+
+def life_and_worth(built: Built, track: Track, ledger: Ledger) -> list[Kpi]:
+    """Return how long the cells last, and what the battery is worth; nothing without economics."""
+    economics, numbers = built.spec.economics, built.numbers
+    batteries = [
+        (g.battery, d) for g, d in zip(numbers.groups, track.groups, strict=True) if g.battery
+    ]
+    if economics is None or not batteries:
+        return []
+    taken = [
+        life_taken(
+            done.energy_kwh / battery.problem.energy_kwh,
+            numbers.hours,
+            model=economics.life_model,
+            temperature_c=economics.temperature_c,
+            c_rate=battery.problem.discharge_limit_kw / battery.problem.energy_kwh,
+        )
+        for battery, done in batteries
+    ]
+    kwh = sum(battery.problem.energy_kwh for battery, _ in batteries)
+    kw = sum(battery.problem.discharge_limit_kw for battery, _ in batteries)
+    life_years = min(one.life_years for one in taken)
+    investment = Investment(
+        capex=central(economics.capex_per_kwh) * kwh + central(economics.capex_per_kw) * kw,
+        opex_per_year=central(economics.opex_per_kw_year) * kw,
+        replacement=central(economics.replacement_per_kwh) * kwh,
+        discount_rate=central(economics.discount_rate),
+        years=economics.lifetime_years,
+    )
+    not_paid = float((ledger.layer("wear") + ledger.layer("stock")).sum())
+    years = taken[0].years
+    found = worth(investment, (gain(ledger) - not_paid) / years, life_years)
+    currency = built.spec.currency
+    return [
+        Kpi("life_taken_by_cycling", max(one.by_cycling for one in taken) / years, "1/year"),
+        Kpi("life_taken_by_rest", max(one.by_rest for one in taken) / years, "1/year"),
+        Kpi("battery_life_years", life_years, "years"),
+        Kpi("capex", investment.capex, currency),
+        Kpi("npv", found.npv, currency),
+        Kpi("irr", found.irr, "1/year"),
+        Kpi("payback_years", found.payback_years, "years"),
+    ]
 
 
 def _services(numbers: StudyNumbers, track: Track, ledger: Ledger, currency: str) -> Iterator[Kpi]:

@@ -16,6 +16,8 @@ from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import GroupTrack, Track
 from ebplan.study.numbers import GroupNumbers, StudyNumbers
 
+ROUNDING = 1e-6
+"""A share of an award that is missing only by rounding is there."""
 Entry = tuple[str, str]
 """Layer and item."""
 
@@ -67,6 +69,11 @@ def settle(numbers: StudyNumbers, track: Track) -> Ledger:
         of["grid_services", f"{service.id}.energy"] = service.energy_per_kwh * delivered[i]
         of["fees", service.id] = -service.fee_per_kw * track.award_kw[i]
         of["penalty", service.id] = -service.penalty_per_kwh * missed
+        absent = _sum(
+            absent_kw(numbers, g, d)[i] for g, d in zip(numbers.groups, track.groups, strict=True)
+        )
+        taken = service.unavailable_times * service.price_per_kw
+        of["penalty", f"{service.id}.unavailable"] = -taken * absent
     of["lost_compute", "lost_compute"] = -_sum(
         _lost(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)
     )
@@ -116,6 +123,38 @@ def draw_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack, step: 
 
 def _lost(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
     return np.asarray((released_kwh(numbers, done) * group.lost_per_kwh).sum(axis=1))
+
+
+def absent_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
+    """Return the kW of each award that energy or power do not cover in a step, shape (S, T).
+
+    What is missing is taken off all products alike.
+    """
+    held = done.battery_award_kw.copy()
+    absent = np.zeros_like(held)
+    battery = group.battery
+    if battery is None or not len(held):
+        return absent
+    need = np.zeros(numbers.steps)
+    for i, service in enumerate(numbers.services):
+        need += done.battery_award_kw[i] * service.sustain_s / 3600.0
+        if service.activation_s < group.settled_s:
+            bridged = done.compute_award_kw[i].sum(axis=1)
+            held[i] += bridged
+            need += bridged * group.bridge_s / 3600.0
+    least = np.minimum(done.energy_kwh[:-1], done.energy_kwh[1:]) - battery.problem.min_kwh
+    energy = _covered(least * battery.discharge_efficiency, need)
+    room = battery.problem.discharge_limit_kw - done.discharge_kw + done.charge_kw
+    missing = 1.0 - np.minimum(energy, _covered(room, held.sum(axis=0)))
+    absent[:] = held * np.where(missing > ROUNDING, missing, 0.0)
+    return absent
+
+
+def _covered(there: FloatArray, needed: FloatArray) -> FloatArray:
+    """Return what share of a need is there, 0 to 1."""
+    full = np.ones_like(needed)
+    share = np.divide(np.maximum(there, 0.0), needed, out=full, where=needed > 0.0)
+    return np.minimum(share, 1.0)
 
 
 def _add_battery(of: dict[Entry, FloatArray], numbers: StudyNumbers, track: Track) -> None:

@@ -93,6 +93,8 @@ class ServiceNumbers:
     """Paid for each kWh delivered, shape (T,)."""
     penalty_per_kwh: float
     """Taken for each kWh called and not delivered."""
+    unavailable_times: float
+    """For a kW awarded and not there, so many times its payment is taken."""
 
 
 @dataclass(frozen=True)

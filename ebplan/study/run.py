@@ -19,19 +19,18 @@ from ebplan.document import SCHEMA_VERSION, read_data, write_atomically
 from ebplan.errors import InputError
 from ebplan.solvers.program import FloatArray
 from ebplan.study.build import Built, Frontiers, Told, build
+from ebplan.study.corners import CENTRAL, assumptions, corners
 from ebplan.study.decisions import Track
 from ebplan.study.foresight import foresee
 from ebplan.study.invariants import hold
-from ebplan.study.kpi import Kpi, kpis
+from ebplan.study.kept import read_track, track_key, write_track
+from ebplan.study.kpi import Kpi, kpis, life_and_worth
 from ebplan.study.ledger import Ledger, settle
 from ebplan.study.myopic import follow_rule
 from ebplan.study.numbers import StudyNumbers
 from ebplan.study.receding import Receding
 from ebplan.study.spec import PolicyKind, StudySpec
 from ebplan.study.tables import TABLES, kpi_table, tagged, write_parquet
-
-CENTRAL = "central"
-"""The corner at which every assumption has its central value."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +55,67 @@ def load_study(path: Path) -> StudySpec:
     return StudySpec.parse(read_data(path), file=str(path))
 
 
-def run_study(spec: StudySpec, folder: Path, *, told: Told | None = None) -> list[Run]:
-    """Return the runs of a study.
+def run_study(
+    spec: StudySpec,
+    folder: Path,
+    *,
+    told: Told | None = None,
+    ranges: bool = False,
+    kept: Path | None = None,
+) -> list[Run]:
+    """Return the runs of a study: each policy, and its own at each corner of the assumptions.
 
     Args:
         spec: the study.
         folder: where it lies.
         told: called with progress.
+        ranges: whether to run the corners.
+        kept: folder in which what is finished is kept, and found again after an interruption.
 
     Raises:
         InputError: something it refers to is missing or wrong.
         NoPlanError: a window has no feasible plan.
         StudyBroken: the books do not balance.
     """
-    built = build(spec, folder, frontiers=Frontiers(told))
+    frontiers = Frontiers(told)
+    built = build(spec, folder, frontiers=frontiers)
     policies = dict.fromkeys((spec.policy.kind, *spec.policy.beside))
-    return [_run(built, policy, CENTRAL, told) for policy in policies]
+    known: dict[str, Track] = {}
+    runs = [_run(built, policy, CENTRAL, told, kept, known) for policy in policies]
+    if ranges:
+        for corner, at in corners(spec):
+            moved = build(at, folder, frontiers=frontiers)
+            runs.append(_run(moved, spec.policy.kind, corner, told, kept, known))
+    return runs
 
 
-def _run(built: Built, policy: PolicyKind, corner: str, told: Told | None) -> Run:
+def _run(
+    built: Built,
+    policy: PolicyKind,
+    corner: str,
+    told: Told | None,
+    kept: Path | None,
+    known: dict[str, Track],
+) -> Run:
     began = monotonic()
     numbers = built.numbers
-    track = _track(built, policy, told)
+    key = track_key(built, policy)
+    track = known.get(key)
+    if track is None and kept is not None:
+        track = read_track(kept, key, numbers)
+    if track is None:
+        track = _track(built, policy, told, corner)
+        if kept is not None:
+            write_track(kept, key, track)
+    known[key] = track
     ledger = settle(numbers, track)
     hold(numbers, track, ledger)
-    found = tuple(kpis(numbers, track, ledger, built.spec.currency))
-    return Run(policy, corner, built, track, ledger, found, monotonic() - began)
+    found = kpis(numbers, track, ledger, built.spec.currency)
+    found += life_and_worth(built, track, ledger)
+    return Run(policy, corner, built, track, ledger, tuple(found), monotonic() - began)
 
 
-def _track(built: Built, policy: PolicyKind, told: Told | None) -> Track:
+def _track(built: Built, policy: PolicyKind, told: Told | None, corner: str) -> Track:
     """Return what a policy makes of a study."""
     numbers, spec = built.numbers, built.spec.policy
     taken = accepted(numbers, built.spec.seed)
@@ -93,7 +124,7 @@ def _track(built: Built, policy: PolicyKind, told: Told | None) -> Track:
 
     def stepped(done: int, of: int) -> None:
         if told is not None:
-            told(policy, done, of)
+            told(f"{policy}, {corner}", done, of)
 
     if policy == "perfect_foresight":
         return foresee(numbers, taken, stepped)
@@ -131,7 +162,11 @@ def write_results(runs: list[Run], folder: Path) -> None:
             file=str(folder),
         ) from None
     for name, make in TABLES.items():
-        parts = [tagged(make(r.built, r.track, r.ledger), r.policy, r.corner) for r in runs]
+        parts = [
+            tagged(make(r.built, r.track, r.ledger), r.policy, r.corner)
+            for r in runs
+            if r.corner == CENTRAL or name == "ledger"
+        ]
         write_parquet(folder / f"{name}.parquet", _joined(parts))
     parts = [tagged(kpi_table(run.kpis), run.policy, run.corner) for run in runs]
     write_parquet(folder / "kpi.parquet", _joined(parts))
@@ -166,7 +201,7 @@ def manifest(runs: list[Run]) -> Mapping[str, Any]:
         "versions": {
             "ebplan": __version__,
             "python": sys.version.split()[0],
-            **{name: version(name) for name in ("highspy", "numpy", "pyarrow")},
+            **{name: version(name) for name in ("highspy", "numpy", "pyarrow", "rainflow")},
         },
         "groups": [_group_facts(built, i) for i in range(len(built.numbers.groups))],
         "services": [
@@ -179,9 +214,11 @@ def manifest(runs: list[Run]) -> Mapping[str, Any]:
                 "fee_per_kw": s.fee_per_kw,
                 "penalty_per_kwh": s.penalty_per_kwh,
                 "award_probability": s.award_probability,
+                "unavailable_times": s.unavailable_times,
             }
             for s in built.numbers.services
         ],
+        "assumptions": assumptions(built.spec),
         "terminal_per_kwh": built.numbers.terminal_per_kwh,
         "intraday_spread_per_kwh": built.numbers.market.intraday_spread_per_kwh,
         "runs": [

@@ -167,6 +167,8 @@ class Service(Part):
     """Taken for each kWh called and not delivered."""
     award_probability: Fraction | Assumed
     """How often a bid is taken."""
+    unavailable_times: Stated
+    """For a kW that is awarded and not there, so many times its payment is taken."""
 
 
 class Policy(Part):
@@ -180,6 +182,27 @@ class Policy(Part):
     """The market's clock, for ``receding``."""
     planning: Planning = Planning()
     """How finely ``receding`` plans."""
+
+
+class Economics(Part):
+    """What the battery costs, for its present value; every value is stated or assumed."""
+
+    capex_per_kwh: Stated
+    """Cells and their housing."""
+    capex_per_kw: Stated
+    """Converter and connection."""
+    replacement_per_kwh: Stated
+    """New cells when the old ones are worn."""
+    opex_per_kw_year: Stated
+    """Upkeep."""
+    discount_rate: Stated
+    """Per year."""
+    lifetime_years: int = Field(ge=1, le=60)
+    """Years that are looked at."""
+    life_model: str = "lfp-sony-us26650"
+    """Wear model whose laws say how long cells last."""
+    temperature_c: float
+    """Temperature of the cells in degrees Celsius."""
 
 
 class StudySpec(Document):
@@ -200,6 +223,8 @@ class StudySpec(Document):
     """Products offered."""
     policy: Policy
     """How decisions are made."""
+    economics: Economics | None = None
+    """What the battery costs; without, no present value is given."""
     seed: int = Field(ge=0)
     """Of everything that is drawn by lot."""
 

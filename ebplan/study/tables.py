@@ -18,7 +18,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.study.build import Built
 from ebplan.study.decisions import Track
 from ebplan.study.kpi import LAYERS, Kpi
-from ebplan.study.ledger import Ledger, released_kwh
+from ebplan.study.ledger import Ledger, absent_kw, released_kwh
 
 Columns = dict[str, Any]
 """A table: its columns by name."""
@@ -119,7 +119,15 @@ def awards_table(built: Built, track: Track, ledger: Ledger) -> Columns:
                 "money_capacity": ledger.of["grid_services", f"{service.id}.capacity"],
                 "money_energy": ledger.of["grid_services", f"{service.id}.energy"],
                 "money_fees": ledger.of["fees", service.id],
-                "money_penalty": ledger.of["penalty", service.id],
+                "absent_kw": np.sum(
+                    [
+                        absent_kw(numbers, g, d)[i]
+                        for g, d in zip(numbers.groups, track.groups, strict=True)
+                    ],
+                    axis=0,
+                ),
+                "money_penalty": ledger.of["penalty", service.id]
+                + ledger.of["penalty", f"{service.id}.unavailable"],
             }
         )
     return _stacked(parts)

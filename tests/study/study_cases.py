@@ -102,6 +102,7 @@ def service(
         "expected_activation": float(np.mean(activation)),
         "energy_per_kwh": np.zeros(steps),
         "penalty_per_kwh": 0.0,
+        "unavailable_times": 0.0,
     }
     return ServiceNumbers(**{**fields, **more})
 

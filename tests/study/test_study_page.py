@@ -25,7 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = WEEK.read_text().replace("days = 7", "days = 1").replace("levels = 4", "levels = 2")
     short.write_text(text)
     results = place / "results"
-    told = CliRunner().invoke(main, ["study", str(short), "-o", str(results), "--sizes", "0,1,2"])
+    told = CliRunner().invoke(
+        main, ["study", str(short), "-o", str(results), "--no-ranges", "--sizes", "0,1,2"]
+    )
     assert told.exit_code == 0, told.output
     return results
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from study_recheck import recheck
 
 from ebplan.cli import main
 
@@ -18,7 +22,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "study" / "week.toml"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "week"
-    run = CliRunner().invoke(main, ["study", str(EXAMPLE), "-o", str(folder), "--json"])
+    run = CliRunner().invoke(main, ["study", str(EXAMPLE), "-o", str(folder), "--no-ranges"])
     assert run.exit_code == 0, run.output
     return folder
 
@@ -48,6 +52,51 @@ def test_manifest_says_what_the_results_were_made_from(results: Path) -> None:
     assert manifest["kind"] == "study_result"
     assert set(manifest["inputs"]) >= {"study", "service jp_fcr"}
     assert manifest["versions"]["highspy"]
+
+
+def test_a_study_that_was_interrupted_goes_on(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (results / "kpi.parquet").read_bytes()
+    (results / "kpi.parquet").unlink()
+
+    def never(*_: object) -> None:
+        raise AssertionError("a finished run is not run again")
+
+    monkeypatch.setattr("ebplan.study.run._track", never)
+    run = CliRunner().invoke(
+        main, ["study", str(EXAMPLE), "-o", str(results), "--no-ranges"], catch_exceptions=False
+    )
+    assert run.exit_code == 0
+    assert (results / "kpi.parquet").read_bytes() == before
+
+
+def test_books_balance_by_the_tables_alone(results: Path) -> None:
+    assert recheck(results) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("steps", "money_arbitrage"),
+        ("steps", "grid_kw"),
+        ("groups", "energy_kwh"),
+        ("awards", "money_capacity"),
+        ("holdings", "battery_kw"),
+        ("slices", "planned_kw"),
+    ],
+)
+def test_what_is_changed_in_a_table_is_found(
+    results: Path, tmp_path: Path, table: str, column: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    whole = pq.read_table(folder / f"{table}.parquet")
+    values = np.array(whole[column]).copy()
+    values[100] += 1_000.0
+    at = whole.column_names.index(column)
+    pq.write_table(whole.set_column(at, column, pa.array(values)), folder / f"{table}.parquet")
+    assert recheck(folder)
 
 
 def test_a_missing_value_is_named(tmp_path: Path) -> None:
