@@ -78,7 +78,7 @@ reliability: adapter-tools
 	$(BIN)/python -m benchmarks.faults --write docs/reliability.md
 	$(BIN)/python -m benchmarks.kills --write docs/reliability.md
 
-# the controller against a simulated site in real time, with what goes wrong; half an hour
+# the controller against a simulated site in real time, with what goes wrong; an hour
 on-the-wire: adapter-tools
 	$(BIN)/python -m benchmarks.on_the_wire --write docs/reliability.md
 

@@ -212,7 +212,8 @@ def _epochs(
         while start + 1.25 * further < stop:
             times.add(start + further)
             further *= 2.0
-    return sorted({_ms(t) for t in times})
+    # compared once rounded: a sum that lies below the horizon may round to it
+    return sorted({t for t in map(_ms, times) if t < horizon_s})
 
 
 def _ms(t_s: float) -> float:

@@ -1,6 +1,6 @@
 """Run the controller against simulated sites in real time, and report what their meters showed.
 
-Half an hour one after the other. Exits with 1 where a site was not handed back, a protected request
+An hour one after the other. Exits with 1 where a site was not handed back, a protected request
 was refused, or a log does not verify; an envelope that is not kept is reported.
 """
 
@@ -15,7 +15,7 @@ import click
 
 from benchmarks.machine import describe_machine
 from benchmarks.on_the_wire.cases import SHORTENED, Done, run_one
-from benchmarks.on_the_wire.faults import FAULTS
+from benchmarks.on_the_wire.faults import FAULTS, PAIRS
 from benchmarks.on_the_wire.page import section
 from benchmarks.sections import write_section
 
@@ -25,20 +25,23 @@ FAULT_CALL = "under_frequency"
 @click.command(help=__doc__)
 @click.option("--call", "calls", multiple=True, help="Only these examples.")
 @click.option("--fault", "faults", multiple=True, help="Only these faults.")
+@click.option("--pairs", is_flag=True, help="The pairs of faults.")
 @click.option("--sites", default=1, show_default=True, help="Side by side.")
 @click.option("--kept", type=click.Path(path_type=Path), help="Keep finished cases here; resume.")
 @click.option("--write", type=click.Path(path_type=Path), help="Put the section into this page.")
 def main(
     calls: tuple[str, ...],
     faults: tuple[str, ...],
+    pairs: bool,
     sites: int,
     kept: Path | None,
     write: Path | None,
 ) -> None:
     """Run and report."""
-    every = not calls and not faults
+    every = not calls and not faults and not pairs
     cases = [(name,) for name in (SHORTENED if every else calls)]
     cases += [(FAULT_CALL, fault) for fault in (FAULTS if every else faults)]
+    cases += [(FAULT_CALL, *pair) for pair in (PAIRS if every or pairs else ())]
     done: dict[tuple[str, ...], Done] = {}
     if kept is not None and kept.exists():
         done = pickle.loads(kept.read_bytes())
@@ -50,8 +53,8 @@ def main(
             if kept is not None:
                 kept.write_bytes(pickle.dumps(done))
     ran = [done[case] for case in cases]
-    first = sum(len(case) == 1 for case in cases)
-    text = section(ran[:first], ran[first:], describe_machine())
+    by_faults = [[d for c, d in zip(cases, ran, strict=True) if len(c) == 1 + n] for n in range(3)]
+    text = section(*by_faults, describe_machine())
     click.echo(text)
     if write is not None:
         write_section(write, "on the wire", text)

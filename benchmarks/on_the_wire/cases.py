@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.on_the_wire.faults import break_it
-from benchmarks.on_the_wire.judge import REST_KW, TOLERANCE_KW, Verdict, judge
+from benchmarks.on_the_wire.judge import TOLERANCE_KW, Verdict, judge
 from benchmarks.on_the_wire.operated import Operated, operated
 from ebplan import load_case
 from ebplan.audit import SigningKey, verify
 from ebplan.event import Event
+from ebplan.twin.live.converter import PlantConverter
 from ebplan.twin.live.gpus import LIMIT_W
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -52,9 +53,12 @@ class Done:
     back: bool
     """Whether the last 10 s of the call were held again, to the tolerance."""
     handed_back: bool
-    """Whether battery, limits and engines were as before once the controller had ended."""
+    """Whether the converter's set-point, limits and engines were as before once the controller had
+    ended; a droop that is armed stays armed."""
     audit: str
     """``ok``, or what is wrong with the log."""
+    slow_cycles: int
+    """Cycles of the controller that took longer than they may."""
     late_steps: int
     late_most_s: float
     exit_code: int
@@ -120,10 +124,12 @@ def _told(
     protected = {k for pool in pools for k, c in pool.classes.items() if c.protected}
     refused = {k: sum(n for s, n in a.items() if s in ("429", "503")) for k, a in answers.items()}
     lost = sum(n for a in answers.values() for s, n in a.items() if s not in ("200", "429", "503"))
-    plant, gpus = site.bench.plant, site.bench.gpus.values()
+    plant, gpus, converter = site.bench.plant, site.bench.gpus.values(), site.bench.converter
+    assert converter is not None
+    assert isinstance(converter.behind, PlantConverter)
     back = delta_kw is None or abs(verdict.held_kw - delta_kw) <= TOLERANCE_KW
     rests = (
-        abs(plant.battery_kw) <= REST_KW
+        converter.behind.told_kw == 0.0
         and all(w >= LIMIT_W for g in gpus for w in g.stub.limits_w())
         and all(e.mode == "awake" for p in plant.named_pools.values() for e in p.engines)
     )
@@ -141,6 +147,7 @@ def _told(
         back=back,
         handed_back=rests,
         audit="ok" if checked.ok else str(checked),
+        slow_cycles=(site.folder / "controller.log").read_text().count(": slow_cycle:"),
         late_steps=plant.late_steps,
         late_most_s=plant.late_s,
         exit_code=code,

@@ -21,6 +21,19 @@ FAULTS = (
     "GPU limits refused",
     "controller killed",
 )
+PAIRS = (
+    ("converter silent", "meter silent"),
+    ("converter silent", "an engine dead"),
+    ("meter silent", "controller killed"),
+    ("meter frozen", "router stands still"),
+    ("meter frozen", "capd killed"),
+    ("slow answers", "an engine dead"),
+    ("slow answers", "GPU limits refused"),
+    ("router stands still", "controller killed"),
+    ("capd killed", "an engine dead"),
+    ("GPU limits refused", "controller killed"),
+)
+"""What goes wrong together: each fault twice or more."""
 
 
 class FrozenMeter(PlantConverter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 
 from benchmarks.on_the_wire.cases import (
@@ -12,7 +11,7 @@ from benchmarks.on_the_wire.cases import (
     SHORTENED,
     Done,
 )
-from benchmarks.on_the_wire.faults import FAULTS
+from benchmarks.on_the_wire.faults import FAULTS, PAIRS
 from benchmarks.on_the_wire.judge import BEFORE_S, CYCLE_S, METER_S, TOLERANCE_KW
 from benchmarks.on_the_wire.operated import SLOW_S
 from benchmarks.tables import table
@@ -28,9 +27,14 @@ FAULT = (
 )
 
 
-def section(calls: Sequence[Done], faults: Sequence[Done], machine: Sequence[str]) -> str:
+def section(
+    calls: Sequence[Done],
+    faults: Sequence[Done],
+    pairs: Sequence[Done],
+    machine: Sequence[str],
+) -> str:
     """Return the section."""
-    every = [*calls, *faults]
+    every = [*calls, *faults, *pairs]
     late = max((d.late_most_s for d in every), default=0.0)
     return "\n".join(
         (
@@ -46,9 +50,8 @@ def section(calls: Sequence[Done], faults: Sequence[Done], machine: Sequence[str
             f"{late:.2f} s at most.",
             "",
             *machine,
-            "- load of the machine when it ended: "
-            + ", ".join(f"{x:.1f}" for x in os.getloadavg()),
-            *_too_busy(),
+            "- cycles of the controller that took longer than their second, with nothing wrong: "
+            + str(sum(d.slow_cycles for d in calls)),
             "",
             *table(CALL, [_call(done) for done in calls]),
             *_left_out("calls", SHORTENED, calls),
@@ -66,23 +69,11 @@ def section(calls: Sequence[Done], faults: Sequence[Done], machine: Sequence[str
             "",
             *table(FAULT, [_fault(done) for done in faults]),
             *_left_out("faults", FAULTS, faults),
+            "",
+            *table(("two faults at once", *FAULT[1:]), [_fault(done) for done in pairs]),
+            *_left_out("pairs", map(" + ".join, PAIRS), pairs),
         )
     )
-
-
-def _too_busy() -> list[str]:
-    """Return a warning where the machine had more work than processors."""
-    load, cores = os.getloadavg()[1], os.cpu_count() or 1
-    if load <= cores:
-        return []
-    return [
-        "",
-        f"**The machine had {load / cores:.1f} times the work that its {cores} cores can do.**",
-        "Cycles of the controller then take seconds instead of one, and set-points come as late.",
-        "How much of what is missed below is due to that, only a quiet machine tells: these",
-        "numbers say whether the site stays safe under a starved controller, not how well a call",
-        "is held by one that is not.",
-    ]
 
 
 def _left_out(what: str, every: Iterable[str], ran: Sequence[Done]) -> list[str]:

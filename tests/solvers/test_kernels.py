@@ -141,3 +141,13 @@ def test_a_grid_whose_times_are_not_whole_milliseconds() -> None:
         horizon_s=begin_s + 45.0,
     )
     assert grid.horizon_s == pytest.approx(begin_s + 45.0, abs=1e-3)
+
+
+@given(st.integers(0, 100_000), st.integers(1_000, 600_000))
+def test_every_epoch_begins_below_the_horizon(begin_ms: int, length_ms: int) -> None:
+    """Five seconds after the end begins an epoch, unless the plan ends there."""
+    begin_s, end_s = begin_ms / 1000.0, (begin_ms + length_ms) / 1000.0
+    grid = build_time_grid(
+        start_s=begin_s, begin_s=begin_s, full_s=begin_s + 1.0, end_s=end_s, horizon_s=end_s + 5.0
+    )
+    assert grid.epoch_starts_s[-1] < grid.horizon_s

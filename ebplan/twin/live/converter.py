@@ -23,6 +23,11 @@ class PlantConverter:
         self._told_kw, self._told_droop = other._told_kw, other._told_droop
 
     @property
+    def told_kw(self) -> float:
+        """Power that it was told to hold; an armed droop acts on top of it."""
+        return self._told_kw
+
+    @property
     def battery_kw(self) -> float:
         """Power that the battery gives."""
         return self.plant.battery_kw

@@ -19,7 +19,7 @@ GUARDED = BatterySettings(guardian="a watchdog of the bench")
 
 
 def here(port: int, **fields: object) -> ModbusAddress:
-    known: dict[str, object] = {"host": "127.0.0.1", "port": port, "timeout_s": 0.2}
+    known: dict[str, object] = {"host": "127.0.0.1", "port": port, "timeout_s": 1.0}
     return ModbusAddress.parse({**known, **fields})
 
 

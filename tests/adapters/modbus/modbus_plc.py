@@ -87,7 +87,7 @@ class Plc:
         }
         return RegisterMap.parse(
             {
-                "address": {"host": "127.0.0.1", "port": port, "timeout_s": 0.2},
+                "address": {"host": "127.0.0.1", "port": port, "timeout_s": 1.0},
                 "battery": {**battery, **fields},
             }
         )
@@ -97,7 +97,7 @@ class Plc:
         power = {"address": METER, "type": "float32", "word_order": "little", "unit": "W"}
         return RegisterMap.parse(
             {
-                "address": {"host": "127.0.0.1", "port": port, "timeout_s": 0.2},
+                "address": {"host": "127.0.0.1", "port": port, "timeout_s": 1.0},
                 "meter": {"power": {**power, "positive": "fed in"}, "age_s": 0.1},
             }
         )

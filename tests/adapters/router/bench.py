@@ -26,6 +26,8 @@ class Engine:
         self.name = name
         self.asleep = False
         self.token_s = 0.02
+        self.held: asyncio.Event | None = None
+        """Streams begin once this is set."""
         self.served: list[tuple[str, str]] = []
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -55,6 +57,8 @@ class Engine:
             return web.json_response({"server": self.name})
         answer = web.StreamResponse(headers={"X-Server": self.name})
         await answer.prepare(request)
+        if self.held is not None:
+            await self.held.wait()
         for token in range(TOKENS):
             await answer.write(f"data: {token}\n\n".encode())
             await asyncio.sleep(self.token_s)

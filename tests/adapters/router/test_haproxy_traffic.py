@@ -204,10 +204,11 @@ async def test_places_are_counted_once_while_the_lease_lapses(tmp_path: Path) ->
 
 
 async def test_the_queue_serves_those_first_who_come_first(tmp_path: Path) -> None:
-    """One place per engine and 40 streams that wait: interactive ones overtake."""
+    """One place per engine, and 40 streams: those that wait are interactive first, then batch."""
     async with narrow_bench(tmp_path, places=1) as (bench, engines):
+        held = asyncio.Event()
         for engine in engines.values():
-            engine.token_s = 0.002
+            engine.held = held
         await bench.router.renew(30.0)
         order: list[str] = []
         url = f"http://{bench.config.listen}/v1/completions"
@@ -217,10 +218,22 @@ async def test_the_queue_serves_those_first_who_come_first(tmp_path: Path) -> No
                 await reply.read()
             order.append(name)
 
+        async def arrived(name: str) -> None:
+            async with asyncio.timeout(20.0):
+                while True:
+                    read = await bench.router.read()
+                    if isinstance(read, RouterReading) and read.arrived.get(name, 0) >= 20:
+                        return
+                    await asyncio.sleep(0.02)
+
         batch = [asyncio.create_task(ask("batch", BATCH)) for _ in range(20)]
-        await asyncio.sleep(0.03)
-        await asyncio.gather(*(ask("interactive", {}) for _ in range(20)), *batch)
-        assert order[10:30].count("interactive") > 12
+        await arrived("batch")
+        interactive = [asyncio.create_task(ask("interactive", {})) for _ in range(20)]
+        await arrived("interactive")
+        held.set()
+        await asyncio.gather(*interactive, *batch)
+        # two were being served when the others came; two servers end in any order
+        assert order[:24].count("interactive") >= 19
 
 
 async def test_a_configuration_that_haproxy_refuses_is_said(tmp_path: Path) -> None:
