@@ -119,3 +119,8 @@ $(READY): pyproject.toml
 .PHONY: day
 day: $(READY)
 	$(BIN)/python -m benchmarks.day24 --write docs/endurance.md --plot docs/figures/endurance.png
+
+# one mechanism takes over from another, without and with a battery; seconds
+.PHONY: dips
+dips: $(READY)
+	$(BIN)/python -m benchmarks.dips --write docs/dips.md --plot docs/figures/dips.png

@@ -17,8 +17,9 @@ from benchmarks.subjects import example
 HEAD = """\
 # A day without a break
 
-Written by `python -m benchmarks.day24 --write docs/endurance.md`; do not edit. The section says how
-many hours were lived: a run that is ended keeps what it lived until then, and begins anew.
+What stands between marks is written by `python -m benchmarks.day24 --write docs/endurance.md`; do
+not edit it. Each section gives the command that measured it. A run that was ended is shown for what
+it lived (`--as-kept`).
 
 The controller of `ebplan run` (`ebplan.controller`), with its dispatcher, leases and degradations,
 runs the built-in site in virtual time: devices in memory have a plant behind them, and time passes
@@ -35,12 +36,20 @@ time. Planning takes no time of the plant.
 ![The day at a glance](figures/endurance.png)"""
 
 
-def lived(kept: Path | None, **day: Any) -> dict[str, Any]:
-    """Return the record of a day, from the file where it is kept whole, otherwise lived now."""
+def lived(kept: Path | None, *, as_kept: bool = False, **day: Any) -> dict[str, Any]:
+    """Return the record of a day, from the file where it is kept, otherwise lived now.
+
+    Args:
+        kept: the file, of the same day; a day that was ended is lived anew,
+        as_kept: unless what it lived is to be shown.
+        day: what the day is.
+    """
     if kept is not None and kept.exists():
         record: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        same = record["plant"] == day["plant"] and record["seed"] == day["seed"]
-        if same and abs(record["hours"] - day["hours"]) < 1e-6:
+        planned = {name: day[name] for name in ("hours", "events", "faults")}
+        same = all(record[name] == day[name] for name in ("plant", "seed"))
+        whole = abs(record["hours"] - day["hours"]) < 1e-6
+        if same and record["planned"] == planned and (whole or as_kept):
             return record
     case = example("under_frequency")
     return Day(case, keep=kept, tell=lambda line: click.echo(line, err=True), **day).live()
@@ -55,6 +64,7 @@ def lived(kept: Path | None, **day: Any) -> dict[str, Any]:
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep the record here, after each hour."
 )
+@click.option("--as-kept", is_flag=True, help="Show a kept day that was ended, too.")
 @click.option("--write", type=click.Path(path_type=Path), help="Write its section into this page.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the day here.")
 def main(
@@ -64,12 +74,14 @@ def main(
     faults: int,
     seed: int,
     keep: Path | None,
+    as_kept: bool,
     write: Path | None,
     plot: Path | None,
 ) -> None:
     """Live a day and print what became of it; a day that is kept whole is not lived again."""
     logging.disable(logging.WARNING)
-    record = lived(keep, plant=plant, hours=hours, events=events, faults=faults, seed=seed)
+    day = {"plant": plant, "hours": hours, "events": events, "faults": faults, "seed": seed}
+    record = lived(keep, as_kept=as_kept, **day)
     text = section(record)
     if write is None:
         click.echo(text)

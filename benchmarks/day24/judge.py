@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +17,8 @@ SETTLES_S = 4.0
 a meter that shows the mean of a second, a cycle of a second, twice."""
 FAULT_LINGERS_S = 60.0
 """So long after a fault a miss is counted as its own."""
+REFILL_SHARE = 0.1
+"""Share of the draw by which the battery may raise it between calls, as calls limit the rebound."""
 When = Literal["settled", "changing", "fault"]
 
 
@@ -46,6 +49,9 @@ class Judge:
     """By when a sample fell: ``settled``, ``changing``, ``fault``."""
     answered: dict[str, dict[str, float]] = field(default_factory=dict)
     """By event: seconds judged, seconds missed while settled, kWh asked, kWh named as shortfall."""
+    between: Tally = field(default_factory=Tally)
+    """Seconds in which nothing is asked: missed where the battery's charging raises the draw by
+    more than its share, and over by what it takes then."""
     plans: Counter[str] = field(default_factory=Counter)
     """Plans followed, by what made them."""
     unchecked: int = 0
@@ -100,7 +106,7 @@ class Judge:
         low, high = self.soc_limits
         if soc is not None and not low - 1e-3 <= soc <= high + 1e-3:
             self.soc_out_s += seconds
-        asked_kw = float("nan")
+        asked_kw = math.nan
         if plan is not None and event and status.sensed is not None:
             since_s = (status.sensed.state.at - plan.start).total_seconds() - 0.5 * seconds
             step = next((s for s in plan.steps if s.t_s <= since_s < s.t_s + s.duration_s), None)
@@ -110,9 +116,18 @@ class Judge:
                 short_kw = sign * (asked_kw - mean_kw) - step.shortfall_kw
                 over_kw = sign * (mean_kw - asked_kw)
                 self._count(now_s, seconds, event, short_kw, over_kw, step.shortfall_kw, asked_kw)
+        if math.isnan(asked_kw):
+            self._count_between(seconds, -battery_kw)
         if not self.trace or now_s - self.trace[-1][0] >= 10.0:
             fault = float(now_s < self.fault_until_s)
-            self.trace.append((now_s, mean_kw, asked_kw, battery_kw, soc or float("nan"), fault))
+            self.trace.append((now_s, mean_kw, asked_kw, battery_kw, soc or math.nan, fault))
+
+    def _count_between(self, seconds: float, charge_kw: float) -> None:
+        self.between.samples += 1
+        self.between.worst_kw = max(self.between.worst_kw, charge_kw)
+        if charge_kw > REFILL_SHARE * self.draw_kw:
+            self.between.missed += 1
+            self.between.over_kwh += charge_kw * seconds / 3600.0
 
     def _count(
         self,

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.day24.judge import FAULT_LINGERS_S, SETTLES_S, TOLERANCE_SHARE
+from benchmarks.day24.judge import FAULT_LINGERS_S, REFILL_SHARE, SETTLES_S, TOLERANCE_SHARE
 from benchmarks.tables import table
 
 READY = 0.03
@@ -24,6 +24,8 @@ def section(record: dict[str, Any]) -> str:
     limit_kw = TOLERANCE_SHARE * record["draw_kw"]
     lines = [
         f"## {record['hours']:g} h on the {_plant(record)}, seed {record['seed']}",
+        "",
+        f"By `{_command(record)}`{_part(record)}.",
         "",
         _verdict(record),
         "",
@@ -66,20 +68,43 @@ def section(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _command(record: dict[str, Any]) -> str:
+    planned = record["planned"]
+    return (
+        f"python -m benchmarks.day24 --plant {record['plant']} --hours {planned['hours']:g} "
+        f"--events {planned['events']} --faults {planned['faults']} --seed {record['seed']}"
+    )
+
+
+def _part(record: dict[str, Any]) -> str:
+    """Say so where a run was ended before its time."""
+    hours = record["planned"]["hours"]
+    whole = abs(record["hours"] - hours) < 1e-6
+    return "" if whole else f", ended after {record['hours']:g} of {hours:g} h"
+
+
 def _plant(record: dict[str, Any]) -> str:
     return {"fluid": "fluid plant", "requests": "request-level plant"}[record["plant"]]
 
 
 def _verdict(record: dict[str, Any]) -> str:
-    settled = record["by_kind"].get("settled", {"samples": 0, "missed": 0})
-    held = settled["samples"] - settled["missed"]
-    share = 100.0 * held / max(settled["samples"], 1)
+    kinds = {when: t for when in WHEN if (t := record["by_kind"].get(when)) is not None}
+    judged = sum(tally["samples"] for tally in kinds.values())
+    held = judged - sum(tally["missed"] for tally in kinds.values())
+    parts = ", ".join(
+        f"{tally['samples'] - tally['missed']:,} of {tally['samples']:,} {WHEN[when]}"
+        for when, tally in kinds.items()
+    )
+    between = record["between"]
     protected = sum(r["requests"] for r in record["rejected"].values() if r["protected"])
+    other = sum(r["requests"] for r in record["rejected"].values() if not r["protected"])
     ended = f" The controller ended early: {record['ended']}." if record["ended"] else ""
     return (
-        f"**{share:.2f} % of the {settled['samples']:,} settled seconds held what was asked less "
-        f"what the plan named as shortfall; {protected:.0f} protected requests were turned "
-        f"away.**{ended}"
+        f"**Of {judged:,} seconds of calls {held:,} ({100.0 * held / max(judged, 1):.1f} %) held "
+        f"what was asked less what the plan named as shortfall: {parts}. In {between['missed']:,} "
+        f"of {between['samples']:,} seconds between calls the battery, refilling, raised the draw "
+        f"by more than {100.0 * REFILL_SHARE:.0f} % of what the site draws. {protected:,.0f} "
+        f"protected requests were turned away, and {other:,.0f} others.**{ended}"
     )
 
 
@@ -100,7 +125,14 @@ def _rows(record: dict[str, Any]) -> list[tuple[str, str]]:
     at_rest = [row[4] for row in record["trace"] if math.isnan(row[2]) and not math.isnan(row[4])]
     near = sum(abs(soc - record["soc_start"]) <= READY for soc in at_rest) / max(len(at_rest), 1)
     memory = record["memory_mb"]
+    between = record["between"]
     rows = [
+        (
+            "seconds between calls in which the battery takes over "
+            f"{REFILL_SHARE * record['draw_kw']:.2f} kW",
+            f"{between['missed']:,} of {between['samples']:,}, {between['over_kwh']:.2f} kWh, "
+            f"{between['worst_kw']:.2f} kW at most",
+        ),
         ("state of charge", f"{min(socs):.2f} to {max(socs):.2f}"),
         ("time outside its limits", f"{record['soc_out_s']:.0f} s"),
         (f"time between calls within {READY:g} of its first value", f"{100.0 * near:.0f} %"),
@@ -185,9 +217,11 @@ def draw(record: dict[str, Any], path: Path) -> None:
 
 
 def _title(record: dict[str, Any]) -> str:
-    settled = record["by_kind"]["settled"]
-    share = 100.0 * (1.0 - settled["missed"] / max(settled["samples"], 1))
+    tallies = record["by_kind"].values()
+    judged = sum(t["samples"] for t in tallies)
+    held = judged - sum(t["missed"] for t in tallies)
     return (
-        f"{share:.2f} % of settled seconds held through {record['calls']} calls and "
-        f"{record['faults']} faults in {record['hours']:g} h ({_plant(record)})"
+        f"{100.0 * held / max(judged, 1):.1f} % of the seconds of {record['calls']} calls held, "
+        f"with {record['faults']} faults in {record['hours']:g} h ({_plant(record)}); "
+        f"between calls {record['between']['missed']:,} s of spikes"
     )

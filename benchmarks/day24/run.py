@@ -92,6 +92,7 @@ class Day:
     ) -> None:
         self.case, self.hours, self.seed, self.kind = case, hours, seed, plant
         self._tell, self._keep = tell, keep
+        self._planned = {"hours": hours, "events": events, "faults": faults}
         self._rng = np.random.default_rng((seed, 3))
         measured = FluidPlant(case.site, case.state).step((), 1.0)
         assert measured.grid_kw is not None
@@ -168,7 +169,7 @@ class Day:
 
     async def _hours(self, began: float) -> None:
         end_s = self.hours * HOUR_S
-        while (left_s := end_s - self.clock.now_s()) > 0.0:
+        while (left_s := end_s - self.clock.now_s()) > 1e-3:
             await self.clock.sleep(min(HOUR_S, left_s))
             self.lived_s = self.clock.now_s()
             self.wall_s = time.perf_counter() - began
@@ -277,6 +278,7 @@ class Day:
             "plant": self.kind,
             "seed": self.seed,
             "hours": self.lived_s / HOUR_S,
+            "planned": self._planned,
             "ended": self.ended,
             "wall_s": self.wall_s,
             "draw_kw": self.draw_kw,
@@ -284,6 +286,7 @@ class Day:
             "calls": sum(call.at_s < self.lived_s for call in self.calls),
             "faults": sum(one.at_s < self.lived_s for one in self.troubles),
             "by_kind": {when: asdict(tally) for when, tally in judge.by_kind.items()},
+            "between": asdict(judge.between),
             "answered": judge.answered,
             "plans": dict(judge.plans),
             "unchecked": judge.unchecked,

@@ -40,6 +40,12 @@ def test_minutes_of_calls_and_faults_are_held(record: dict) -> None:
     text = section(record)
     assert "| settled |" in text
     assert "engine dies" in text
+    every = sum(tally["samples"] for tally in record["by_kind"].values())
+    assert f"Of {every:,} seconds of calls" in text, "the headline leaves no second out"
+    assert record["between"]["samples"] + every <= record["cycles"]
+    assert record["between"]["samples"] > 100
+    shorter = section({**record, "planned": {"hours": 24.0, "events": 4, "faults": 2}})
+    assert "ended after 0.3 of 24 h" in shorter
 
 
 def test_the_judge_sees_what_was_not_held(record: dict) -> None:
