@@ -24,7 +24,7 @@ from ebplan.study.run import load_study
 from ebplan.study.spec import BatterySize, StudySpec
 from ebplan.wear import Wear
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "study" / "study_tokyo.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "study_tokyo.toml"
 DAYS = 14
 SIZES = {"10 kWh, 8 kW": (10.0, 8.0), "1 kWh, 8 kW": (1.0, 8.0)}
 """Batteries of one site."""

@@ -15,7 +15,7 @@ from ebplan.report.study_figures import _by_day, _sorted
 from ebplan.report.study_page import write_study_page
 from ebplan.report.study_results import read_results
 
-WEEK = Path(__file__).parents[2] / "examples" / "study" / "week.toml"
+WEEK = Path(__file__).parents[2] / "examples" / "study_week.toml"
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from study_recheck import recheck
 
 from ebplan.cli import main
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "study" / "week.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "study_week.toml"
 
 
 @pytest.fixture(scope="module")

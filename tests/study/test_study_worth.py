@@ -12,7 +12,7 @@ from ebplan.study.economics import Investment, cash_flows, internal_rate, presen
 from ebplan.study.life import life_taken
 from ebplan.study.run import load_study
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "study" / "week.toml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "study_week.toml"
 
 
 def test_present_value_and_rate() -> None:
