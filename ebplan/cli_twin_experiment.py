@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ NO_PLAN, INTERRUPTED = 4, 130
 @click.argument("file", type=FILE, metavar="PROTOCOL")
 @click.option("-o", "--output", type=FILE, help="The report's folder, in place of the protocol's.")
 @click.option("--list", "only_list", is_flag=True, help="Print the cases and run none.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Processes; as many as there are cores.")
 @click.option("--again", is_flag=True, help="Run finished cases as well.")
 @click.option(
     "--key",
@@ -39,6 +41,7 @@ def experiment(
     file: Path,
     output: Path | None,
     only_list: bool,
+    jobs: int | None,
     again: bool,
     key: Path | None,
     no_figures: bool,
@@ -60,7 +63,16 @@ def experiment(
                 click.echo(case.name)
             return
         try:
-            _run(protocol, file, output, again, key, not no_figures, plain)
+            _run(
+                protocol,
+                file,
+                output,
+                jobs or os.cpu_count() or 1,
+                again,
+                key,
+                not no_figures,
+                plain,
+            )
         except KeyboardInterrupt:
             click.echo("interrupted: finished cases are kept; the same command goes on", err=True)
             sys.exit(INTERRUPTED)
@@ -70,6 +82,7 @@ def _run(
     protocol: Protocol,
     file: Path,
     output: Path | None,
+    jobs: int,
     again: bool,
     key: Path | None,
     figures: bool,
@@ -89,7 +102,7 @@ def _run(
     show = sys.stdout.isatty() and not plain
     with _bar(show) as tell:
         done = run_campaign(
-            protocol, folder, base=file.parent, key=signs, again=again, progress=tell
+            protocol, folder, base=file.parent, key=signs, again=again, jobs=jobs, progress=tell
         )
     _report(protocol, folder, done, figures)
     if done.failed:
@@ -132,8 +145,8 @@ def _bar(show: bool) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("", total=None)
 
         def tell(now: Progress) -> None:
-            finished = now.number - (now.state == "running")
-            bar.update(task, total=now.cases, completed=finished, description=_short(now.name))
+            ended = now.state != "running"
+            bar.update(task, total=now.cases, advance=ended, description=_short(now.name))
 
         yield tell
 

@@ -1,11 +1,17 @@
-"""Run the cases of a protocol that are not finished yet, one after the other."""
+"""Run the cases of a protocol that are not finished yet, some at a time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,9 +22,9 @@ from ebplan.experiment.bench import bench_of, site_of
 from ebplan.experiment.folder import ReportFolder, write_gz, write_json, write_table
 from ebplan.experiment.matrix import ExperimentCase, cases_of
 from ebplan.experiment.protocol import Protocol
+from ebplan.twin.wire.processes import end_with
 
 if TYPE_CHECKING:
-    from ebplan.audit.keys import SigningKey
     from ebplan.site import Site
 
 VERSIONED = ("highspy", "numpy", "pydantic")
@@ -30,11 +36,11 @@ class Progress:
     """How far a campaign is."""
 
     number: int
-    """Of the case, from 1 on."""
+    """Cases that have ended, this one included."""
     cases: int
     name: str
     state: str
-    """``kept``, ``running``, ``done`` or ``failed``."""
+    """``kept``, ``running`` (one at a time only), ``done`` or ``failed``."""
     took_s: float = 0.0
     why: str = ""
     """Why it failed."""
@@ -90,8 +96,9 @@ def run_campaign(
     folder: ReportFolder,
     *,
     base: Path,
-    key: SigningKey,
+    key: Path,
     again: bool = False,
+    jobs: int = 1,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Campaign:
     """Run what is not finished; a case that fails does not end the others.
@@ -100,8 +107,9 @@ def run_campaign(
         protocol: what to run.
         folder: where it is kept.
         base: folder that the protocol's paths count from.
-        key: who signs the audit logs.
+        key: file of the key that signs the audit logs.
         again: run finished cases as well.
+        jobs: so many cases at a time, each in a process of its own; the results are the same.
         progress: told before and after each case.
 
     Raises:
@@ -109,33 +117,79 @@ def run_campaign(
     """
     site, cases = site_of(protocol, base), cases_of(protocol)
     inputs = {case.name: inputs_of(protocol, case, site) for case in cases}
+    order = [case.name for case in cases]
     finished, failed = list[str](), dict[str, str]()
-    for number, case in enumerate(cases, start=1):
+
+    def tell(name: str, state: str, took_s: float = 0.0, why: str = "") -> None:
+        ended = len(finished) + len(failed) + (state == "running")
+        progress(Progress(ended, len(cases), name, state, took_s, why))
+
+    left = list[ExperimentCase]()
+    for case in cases:
         if not again and folder.is_finished(case.name, inputs[case.name]):
             finished.append(case.name)
-            progress(Progress(number, len(cases), case.name, "kept"))
-            continue
-        progress(Progress(number, len(cases), case.name, "running"))
-        try:
-            took_s = _run_one(protocol, case, site, folder, inputs[case.name], key)
-        except EbplanError as error:
-            failed[case.name] = str(error)
-            progress(Progress(number, len(cases), case.name, "failed", why=str(error)))
-            continue
-        finished.append(case.name)
-        progress(Progress(number, len(cases), case.name, "done", took_s))
+            tell(case.name, "kept")
+        else:
+            left.append(case)
+    asked = {
+        case.name: partial(
+            _run_one, protocol, case, site, folder.unfinished(case.name), inputs[case.name], key
+        )
+        for case in left
+    }
+    with _results(asked, jobs, partial(tell, state="running")) as results:
+        for name, result in results:
+            try:
+                took_s = result()
+            except EbplanError as error:
+                failed[name] = str(error)
+                tell(name, "failed", why=str(error))
+                continue
+            folder.keep(name, inputs[name], took_s)
+            finished.append(name)
+            tell(name, "done", took_s)
+    finished.sort(key=order.index)
     folder.forget(finished)
     return Campaign(finished, failed)
 
 
+Result = tuple[str, Callable[[], float]]
+"""Name of a case, and what gives the seconds that it took or raises why it failed."""
+
+
+@contextmanager
+def _results(
+    asked: Mapping[str, Callable[[], float]], jobs: int, begins: Callable[[str], None]
+) -> Iterator[Iterator[Result]]:
+    """Give the cases as they end; what still runs when the block is left is ended."""
+    jobs = min(jobs, len(asked))
+    if jobs <= 1:
+        yield _in_turn(asked, begins)
+        return
+    # not forked: the solver has threads
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
+    )
+    try:
+        futures = {pool.submit(run): name for name, run in asked.items()}
+        yield ((futures[future], future.result) for future in as_completed(futures))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_turn(
+    asked: Mapping[str, Callable[[], float]], begins: Callable[[str], None]
+) -> Iterator[Result]:
+    for name, run in asked.items():
+        begins(name)
+        yield name, run
+
+
 def _run_one(
-    protocol: Protocol,
-    case: ExperimentCase,
-    site: Site,
-    folder: ReportFolder,
-    inputs: str,
-    key: SigningKey,
+    protocol: Protocol, case: ExperimentCase, site: Site, written: Path, inputs: str, key: Path
 ) -> float:
+    """Run a case and write its files into an empty folder; return the seconds that it took."""
+    from ebplan.audit.keys import SigningKey
     from ebplan.experiment.measures import measured_variables
     from ebplan.experiment.record import write_audit
     from ebplan.experiment.steps import run_case
@@ -143,7 +197,8 @@ def _run_one(
 
     began = perf_counter()
     run = run_case(protocol, case, site)
-    written = folder.begin(case.name)
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir()
     (written / "case.json").write_text(inputs + "\n", encoding="utf-8")
     write_json(written / "measured.json", plain(measured_variables(run)))
     write_table(written / "telemetry", plain(run.recorder.rows), protocol.telemetry)
@@ -152,8 +207,7 @@ def _run_one(
     (written / "plans").mkdir()
     for number, made in enumerate(run.plans, start=1):
         write_gz(written / "plans" / f"{number:03d}.json.gz", made.plan.to_json().encode())
-    write_audit(written / "audit", run, key, inputs)
-    folder.keep(case.name, written, inputs, perf_counter() - began)
+    write_audit(written / "audit", run, SigningKey.read(key), inputs)
     return perf_counter() - began
 
 

@@ -25,13 +25,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ebplan.document import parse_json, read_text, write_atomically
 from ebplan.errors import InputError
-
-if TYPE_CHECKING:
-    from ebplan.audit.keys import SigningKey
 
 Rows = Sequence[Mapping[str, Any]]
 MANIFEST, CASES, UNFINISHED = "manifest.json", "cases", ".unfinished-"
@@ -85,18 +82,15 @@ class ReportFolder:
             return False
         return bool(hashes_of(self.case(name)) == told["files"])
 
-    def begin(self, name: str) -> Path:
-        """Return an empty folder to write a case into."""
-        folder = self.path / CASES / f"{UNFINISHED}{name}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        return folder
+    def unfinished(self, name: str) -> Path:
+        """Return the folder to write a case into; ``keep`` puts it in its place."""
+        return self.path / CASES / f"{UNFINISHED}{name}"
 
-    def keep(self, name: str, written: Path, inputs: str, took_s: float) -> None:
+    def keep(self, name: str, inputs: str, took_s: float) -> None:
         """Put a case that is written in its place."""
         place = self.case(name)
         shutil.rmtree(place, ignore_errors=True)
-        written.rename(place)
+        self.unfinished(name).rename(place)
         self._cases[name] = {"inputs": digest(inputs.encode()), "files": hashes_of(place)}
         self._write_manifest()
         new = not (self.path / "timing.csv").exists()
@@ -113,8 +107,8 @@ class ReportFolder:
         told["cases"] = {name: self._cases[name] for name in sorted(self._cases)}
         write_atomically(self.path / MANIFEST, json.dumps(told, indent=1) + "\n")
 
-    def signing_key(self, given: Path | None) -> SigningKey:
-        """Return who signs: the key given, or the folder's own, made at first.
+    def signing_key(self, given: Path | None) -> Path:
+        """Return the file of who signs: the key given, or the folder's own, made at first.
 
         Raises:
             InputError: the key cannot be read or written, or the extra is not installed.
@@ -133,7 +127,7 @@ class ReportFolder:
             SigningKey.make("ebplan.experiment/simulated").write(path)
         key = SigningKey.read(path)
         write_atomically(self.path / "verify.key", f"{key.verify_key}\n")
-        return key
+        return path
 
 
 def digest(content: bytes) -> str:

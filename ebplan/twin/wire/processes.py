@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -27,14 +28,21 @@ def ends_with_parent(how: signal.Signals = signal.SIGTERM) -> Callable[[], None]
     """
     if not sys.platform.startswith("linux"):
         return None
-    libc, parent = ctypes.CDLL(None), os.getpid()
+    return partial(end_with, os.getpid(), how)
 
-    def first() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, int(how))
-        if os.getppid() != parent:  # it was gone before we asked
-            os._exit(1)
 
-    return first
+def end_with(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process told to end when its parent is gone; only Linux can.
+
+    Args:
+        parent: process id of the parent.
+        how: the signal that is then sent.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(how))
+    if os.getppid() != parent:  # it was gone before we asked
+        os._exit(1)
 
 
 async def start_process(
