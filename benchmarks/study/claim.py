@@ -60,7 +60,7 @@ def products(numbers: StudyNumbers) -> dict[str, tuple[ServiceNumbers, ...]]:
         activation_s=3 * 3600.0,
         price_per_kw=np.full(numbers.steps, DR_PER_KW_STEP),
         activation=np.zeros(numbers.steps),
-        fee_per_kw=0.0,
+        fee_per_kw=np.zeros(numbers.steps),
     )
     return {
         "arbitrage only": (),

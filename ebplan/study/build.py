@@ -12,16 +12,11 @@ import numpy as np
 
 from ebplan.case import load_site
 from ebplan.errors import InputError
-from ebplan.services import (
-    ServiceDefinition,
-    built_in_services,
-    load_service,
-    needed,
-    with_values,
-)
+from ebplan.services import ServiceDefinition
 from ebplan.site import Site
 from ebplan.solvers.program import FloatArray
 from ebplan.study.battery import group_battery
+from ebplan.study.completed import completed, definitions_of
 from ebplan.study.frontier import (
     Frontier,
     LoadByPool,
@@ -37,14 +32,13 @@ from ebplan.study.numbers import (
     ServiceNumbers,
     StudyNumbers,
 )
+from ebplan.study.offered import offered
 from ebplan.study.series.report import SeriesReport
 from ebplan.study.series.resolve import resolve
 from ebplan.study.series.wanted import Grid, wanted_of
-from ebplan.study.spec import Group, Series, Service, StudySpec
+from ebplan.study.spec import Group, Series, StudySpec
 from ebplan.study.stated import central
-
-ENDLESS_KW = 1e7
-"""The largest bid where a product has none."""
+from ebplan.study.tariffs import day_ahead_gate, demand_of
 
 Told = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
@@ -104,7 +98,8 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     starts = _starts(spec)
     steps, day = len(starts), 86_400 // spec.period.step_s
 
-    definitions = tuple(_definition(service, folder) for service in spec.services)
+    definitions = definitions_of(spec, folder)
+    spec = completed(spec, definitions)
     grid = Grid(starts[0], steps, spec.period.step_s)
     reports: list[SeriesReport] = []
 
@@ -120,17 +115,27 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
         spot_per_kwh=spot,
         imbalance_per_kwh=imbalance,
         intraday_spread_per_kwh=central(spec.market.intraday_spread_per_kwh),
+        gate=day_ahead_gate(spec, folder, starts[0]),
     )
+    by_clock = "receding" in (spec.policy.kind, *spec.policy.beside)
+    if by_clock and market.gate is None:
+        raise InputError(
+            field="market.day_ahead",
+            value=None,
+            allowed="a tariff that says when bids close and results are known",
+            remedy="name the tariff of the day-ahead market, e.g. jp_jepx_spot",
+        )
     services = tuple(
-        _service(service, definition, market, series)
+        offered(service, definition, market, starts, spec.period.step_s, series, by_clock=by_clock)
         for service, definition in zip(spec.services, definitions, strict=True)
     )
     sites = tuple(_site(group, folder, spec.currency) for group in spec.portfolio)
+    months = np.array([12 * at.year + at.month for at in starts])
+    firsts = [starts[i] for i in np.unique(months, return_index=True)[1].tolist()]
     groups = tuple(
-        _group(group, site, spec, services, series, frontiers)
+        _group(group, site, spec, services, series, frontiers, demand_of(group, folder, firsts))
         for group, site in zip(spec.portfolio, sites, strict=True)
     )
-    months = np.array([12 * at.year + at.month for at in starts])
     numbers = StudyNumbers(
         hours=spec.period.step_s / 3600.0,
         steps_per_day=day,
@@ -166,57 +171,6 @@ def _starts(spec: StudySpec) -> tuple[datetime, ...]:
     return starts
 
 
-def _definition(service: Service, folder: Path) -> ServiceDefinition:
-    built_in = service.service in built_in_services()
-    name = service.service if built_in else str(folder / service.service)
-    return with_values(load_service(name), service.values)
-
-
-def _service(
-    stated: Service,
-    definition: ServiceDefinition,
-    market: MarketNumbers,
-    series: Callable[[Series, str], FloatArray],
-) -> ServiceNumbers:
-    at = f"services.{definition.id}"
-    activation = series(stated.activation_share, f"{at}.activation_share")
-    if (activation < 0.0).any() or (activation > 1.0).any():
-        raise InputError(
-            field=f"{at}.activation_share",
-            value=float(activation.max()),
-            allowed="0 to 1, a share of the award",
-            remedy="correct the series",
-        )
-    named = {
-        "spot": market.spot_per_kwh,
-        "imbalance": market.imbalance_per_kwh,
-        "none": np.zeros(len(activation)),
-    }
-    energy = stated.energy_per_kwh
-    if isinstance(energy, str):
-        energy_per_kwh = named[energy]
-    else:
-        energy_per_kwh = series(energy, f"{at}.energy_per_kwh")
-    pays = "release" in definition.directions
-    price = series(stated.price_per_kw, f"{at}.price_per_kw") * central(stated.price_times)
-    return ServiceNumbers(
-        id=definition.id,
-        sustain_s=float(needed(definition, "sustain_s")),
-        activation_s=float(needed(definition, "full_activation_s")),
-        min_bid_kw=float(needed(definition, "min_bid_kw")),
-        step_kw=float(needed(definition, "step_kw")),
-        max_bid_kw=definition.max_bid_kw or ENDLESS_KW,
-        price_per_kw=price if pays else np.zeros_like(price),
-        fee_per_kw=central(stated.fee_per_kw),
-        award_probability=central(stated.award_probability),
-        activation=activation,
-        expected_activation=float(activation.mean()),
-        energy_per_kwh=energy_per_kwh,
-        penalty_per_kwh=central(stated.penalty_per_kwh),
-        unavailable_times=central(stated.unavailable_times),
-    )
-
-
 def _site(group: Group, folder: Path, currency: str) -> Site:
     site = load_site(group.site, folder=folder)
     if site.currency != currency:
@@ -237,6 +191,7 @@ def _group(
     services: tuple[ServiceNumbers, ...],
     series: Callable[[Series, str], FloatArray],
     frontiers: Frontiers,
+    demand_per_kw_month: FloatArray,
 ) -> GroupNumbers:
     share = series(group.load.share, f"portfolio.{group.name}.load.share")
     levels, level = _levels(share, group.load.levels)
@@ -279,7 +234,7 @@ def _group(
         requests_per_h=n * 3600.0 * per_s * levels[level],
         import_kw=n * point.import_limit_kw,
         export_kw=n * point.export_limit_kw,
-        demand_per_kw_month=central(group.demand_per_kw_month),
+        demand_per_kw_month=demand_per_kw_month,
         battery=group_battery(group, site, currency=spec.currency),
     )
 

@@ -15,6 +15,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import Track, carry, empty_track
 from ebplan.study.moment import GroupMoment, Moment, plan
 from ebplan.study.numbers import StudyNumbers
+from ebplan.study.rows import stacked
 from ebplan.study.window import Shape, Window
 
 OVERLAP_DAYS = 3
@@ -64,6 +65,9 @@ def _moment(
     month = numbers.month[steps]
     # what is not taken by the market is as good as not bid
     award = np.where(accepted[:, steps] > 0.0, np.nan, 0.0)
+    for i, service in enumerate(numbers.services):
+        if service.contract_kw is not None:
+            award[i] = service.contract_kw * service.held[steps]
     return Moment(
         groups=tuple(
             GroupMoment(
@@ -81,13 +85,16 @@ def _moment(
         spread_per_kwh=numbers.market.intraday_spread_per_kwh,
         position_kw=np.full(count, np.nan),
         award_kw=award,
-        paid_per_kw=_stack([s.price_per_kw[steps] - s.fee_per_kw for s in numbers.services], count),
-        energy_per_kwh=_stack([s.energy_per_kwh[steps] for s in numbers.services], count),
+        paid_per_kw=stacked(
+            [s.price_per_kw[steps] - s.fee_per_kw[steps] for s in numbers.services], count
+        ),
+        energy_per_kwh=stacked([s.energy_per_kwh[steps] for s in numbers.services], count),
+        held=stacked([s.held[steps] for s in numbers.services], count) > 0.0,
+        block=np.array([np.arange(first, end) // s.block for s in numbers.services]).reshape(
+            -1, count
+        ),
+        demand_per_kw=tuple(g.demand_per_kw_month[month[[0, -1]]] for g in numbers.groups),
         last_month=month > month[0],
         real=np.ones(count, dtype=bool),
         terminal_per_kwh=numbers.terminal_per_kwh,
     )
-
-
-def _stack(rows: list[FloatArray], steps: int) -> FloatArray:
-    return np.array(rows).reshape(-1, steps)

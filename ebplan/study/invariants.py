@@ -116,7 +116,7 @@ def _hold_money(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
     _near("money of the months", np.array([sum(parts)]), np.array([ledger.total]), YEN)
     charged = sum(float(v.sum()) for (layer, _), v in ledger.of.items() if layer == "demand_charge")
     due = sum(
-        group.demand_per_kw_month * max(float(draw[numbers.month == m].max()), 0.0)
+        group.demand_per_kw_month[m] * max(float(draw[numbers.month == m].max()), 0.0)
         for group, draw in zip(numbers.groups, _draws(numbers, track), strict=True)
         for m in months
     )

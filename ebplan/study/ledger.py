@@ -188,6 +188,6 @@ def _add_demand(
             inside = np.flatnonzero(numbers.month == month)
             for kw, into, sign in ((group.baseline_kw, baseline, -1.0), (draw, change, -1.0)):
                 top = inside[int(np.argmax(kw[inside]))]
-                into[top] += sign * group.demand_per_kw_month * max(float(kw[top]), 0.0)
+                into[top] += sign * group.demand_per_kw_month[month] * max(float(kw[top]), 0.0)
     of["demand_charge", "without_actions"] = baseline
     of["demand_charge", "change"] = change - baseline

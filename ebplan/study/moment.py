@@ -51,6 +51,12 @@ class Moment:
     """Expected for each kW bid, fees off, shape (S, T)."""
     energy_per_kwh: FloatArray
     """Expected for each kWh called, shape (S, T)."""
+    held: NDArray[np.bool_]
+    """Steps in which a product may be called, shape (S, T)."""
+    block: IndexArray
+    """Number of the block of each step: one bid for all of it, shape (S, T)."""
+    demand_per_kw: tuple[FloatArray, ...]
+    """Demand charge of the first and the last month in the window, by group, each (2,)."""
     last_month: NDArray[np.bool_]
     """Steps in a later month than the first, shape (T,)."""
     real: NDArray[np.bool_]
@@ -150,7 +156,12 @@ def _write_market(v: _Vectors, moment: Moment) -> None:
         v.cost[award] = -paid
         given = ~np.isnan(moment.award_kw[i])
         v.lower[award[given]] = v.upper[award[given]] = moment.award_kw[i][given]
-        v.upper[award[~real]] = 0.0
+        v.upper[award[~real | (~given & ~moment.held[i])]] = 0.0
+        if v.window.services[i].block > 1:
+            rows = v.rows(f"{v.window.services[i].id}.block")
+            apart = np.where(np.diff(moment.block[i]) == 0, 0.0, np.inf)
+            apart[given[:-1] | given[1:] | ~real[1:]] = np.inf
+            v.row_lower[rows], v.row_upper[rows] = -apart, apart
 
 
 def _write_compute(
@@ -173,7 +184,7 @@ def _write_compute(
                 v.row_upper[v.rows(f"{name}.{service.id}.alone")] = group.alone_kw[:, i]
     v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours
     v.upper[columns.uncovered_kw[~_given(moment)]] = 0.0
-    v.cost[columns.peak] = numbers.demand_per_kw_month
+    v.cost[columns.peak] = moment.demand_per_kw[at]
     v.lower[columns.peak] = group.peaks_kw
     for i, inside in enumerate((~moment.last_month, moment.last_month)):
         rows = v.rows(f"{name}.peak.{i}")
@@ -188,8 +199,9 @@ def _uncovered_price(moment: Moment) -> float:
 
 
 def _given(moment: Moment) -> NDArray[np.bool_]:
-    """Tell in which steps all awards have been given, shape (T,)."""
-    return np.asarray(~np.isnan(moment.award_kw).any(axis=0))
+    """Tell in which steps an award has been given, or there is none to give, shape (T,)."""
+    given = ~np.isnan(moment.award_kw)
+    return np.asarray(given.any(axis=0) | (len(given) == 0))
 
 
 def _write_battery(

@@ -79,14 +79,29 @@ def _by_rule(
 
 
 def _spare_kw(
-    service: ServiceNumbers, battery: BatteryNumbers, group: GroupNumbers, day: _Day, kw: FloatArray
+    service: ServiceNumbers,
+    battery: BatteryNumbers,
+    group: GroupNumbers,
+    day: _Day,
+    kw: FloatArray,
+    taken: tuple[FloatArray, FloatArray],
 ) -> FloatArray:
-    """Return what power and energy leave for a product, shape (T,)."""
-    problem = battery.problem
+    """Return what power and energy leave for a product, shape (T,).
+
+    Args:
+        service: the product.
+        battery: of the group.
+        group: whose meter limits it.
+        day: what the battery does.
+        kw: draw without it.
+        taken: power, and energy for it, that contracts hold.
+    """
+    problem, (taken_kw, taken_kwh) = battery.problem, taken
     least = np.minimum(day.energy_kwh[:-1], day.energy_kwh[1:]) - problem.min_kwh
-    by_energy = least * battery.discharge_efficiency * 3600.0 / service.sustain_s
-    by_power = problem.discharge_limit_kw - day.discharge_kw
-    by_meter = kw + day.charge_kw - day.discharge_kw + group.export_kw
+    by_energy = least * battery.discharge_efficiency - taken_kwh
+    by_energy = by_energy * 3600.0 / service.sustain_s
+    by_power = problem.discharge_limit_kw - day.discharge_kw - taken_kw
+    by_meter = kw + day.charge_kw - day.discharge_kw + group.export_kw - taken_kw
     return np.maximum(np.minimum(np.minimum(by_power, by_energy), by_meter), 0.0)
 
 
@@ -97,17 +112,29 @@ def _plan(
     steps = slice(first, first + per_day)
     award = np.zeros((products, per_day))
     held = [np.zeros((products, per_day)) for _ in days]
-    if products:
-        best = int(np.argmax([s.price_per_kw.mean() for s in numbers.services]))
+    _hold_contracts(numbers, award, held, first)
+    track.bid_kw[:, steps] = award
+    daily = [i for i, s in enumerate(numbers.services) if s.contract_kw is None]
+    if daily:
+        best = max(daily, key=lambda i: float(numbers.services[i].price_per_kw.mean()))
         service = numbers.services[best]
+        sustain_h = np.array([[s.sustain_s / 3600.0] for s in numbers.services])
         spare = [
             np.zeros(per_day)
             if group.battery is None
-            else _spare_kw(service, group.battery, group, day, group.baseline_kw[steps])
-            for group, day in zip(numbers.groups, days, strict=True)
+            else _spare_kw(
+                service,
+                group.battery,
+                group,
+                day,
+                group.baseline_kw[steps],
+                (own.sum(axis=0), (own * sustain_h).sum(axis=0)),
+            )
+            for group, day, own in zip(numbers.groups, days, held, strict=True)
         ]
-        total = np.sum(spare, axis=0)
-        bid = whole_bids(service, np.minimum(total, service.max_bid_kw))
+        total = service.held[steps] * np.sum(spare, axis=0)
+        of_block = total.reshape(-1, service.block).min(axis=1).repeat(service.block)
+        bid = whole_bids(service, np.minimum(of_block, service.max_bid_kw))
         track.bid_kw[best, steps] = bid
         award[best] = bid * accepted[best, steps]
         share = np.divide(award[best], total, out=np.zeros(per_day), where=total > 0.0)
@@ -127,3 +154,17 @@ def _plan(
     )
     position = np.sum([g.grid_kw for g in groups], axis=0)
     return WindowPlan(0.0, groups, position, award)
+
+
+def _hold_contracts(
+    numbers: StudyNumbers, award: FloatArray, held: list[FloatArray], first: int
+) -> None:
+    """Hold what is contracted in the batteries, by their power, whatever it takes."""
+    powers = np.array(
+        [g.battery.problem.discharge_limit_kw if g.battery else 0.0 for g in numbers.groups]
+    )
+    for i, service in enumerate(numbers.services):
+        if service.contract_kw is not None and powers.sum() > 0.0:
+            award[i] = service.contract_kw * service.held[first : first + award.shape[1]]
+            for own, power in zip(held, powers.tolist(), strict=True):
+                own[i] = award[i] * power / powers.sum()

@@ -60,8 +60,8 @@ class GroupNumbers:
     """Requests offered, shape (T,)."""
     import_kw: float
     export_kw: float
-    demand_per_kw_month: float
-    """Demand charge by the highest step of a month."""
+    demand_per_kw_month: FloatArray
+    """Demand charge by the highest step of each month, shape (M,)."""
     battery: BatteryNumbers | None
 
     @property
@@ -71,19 +71,31 @@ class GroupNumbers:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """When a product is bid, as steps of the day before delivery."""
+
+    bid: int
+    """Bids close in this step."""
+    known: int
+    """Awards are known from this step on."""
+
+
+@dataclass(frozen=True)
 class ServiceNumbers:
     """A product. Only release is paid for."""
 
     id: str
     sustain_s: float
+    """Energy to hold for each kW awarded, as seconds of full response."""
     activation_s: float
+    """From when it is known to when the whole response must be there."""
     min_bid_kw: float
     step_kw: float
     max_bid_kw: float
     price_per_kw: FloatArray
     """Paid for each kW held in a step, shape (T,)."""
-    fee_per_kw: float
-    """Taken for each kW awarded in a step."""
+    fee_per_kw: FloatArray
+    """Taken for each kW awarded in a step, shape (T,)."""
     award_probability: float
     activation: FloatArray
     """Mean share of an award that is called in a step, as it comes, shape (T,)."""
@@ -95,6 +107,18 @@ class ServiceNumbers:
     """Taken for each kWh called and not delivered."""
     unavailable_times: float
     """For a kW awarded and not there, so many times its payment is taken."""
+    gate: Gate | None
+    """When it is bid; None where that is not known, or a contract stands."""
+    block: int
+    """Steps that one bid covers, counted from midnight."""
+    held: FloatArray
+    """1 in each step in which it may be called, 0 in others, shape (T,)."""
+    contract_kw: float | None
+    """What is contracted for the whole period; None where it is bid by the day."""
+    exclusive_with: tuple[str, ...]
+    """Products to which the same kW cannot be sold as well; here it never is, to any."""
+    clipped: int
+    """Steps whose price was cut down to the cap."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,8 @@ class MarketNumbers:
     """One price for what is drawn beyond or below the plan, shape (T,)."""
     intraday_spread_per_kwh: float
     """Intraday energy costs this much more than spot, and is sold for this much less."""
+    gate: Gate | None = None
+    """When energy is bought day-ahead; None where that is not known."""
 
 
 @dataclass(frozen=True)

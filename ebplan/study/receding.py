@@ -1,12 +1,15 @@
 """The receding policy: what is decided when, in the market's order of information.
 
-For each day D of delivery, by the clock of D - 1:
+For each day D of delivery, by the clock of D - 1, which stands in the definitions of the day-ahead
+market and of each product (times of Japan):
 
     10:00  energy    the whole of what is expected to be drawn is bought at prices that are forecast
     14:00  bids      the day-ahead price is known; what is bought stays bought, and may be traded
-    15:00  awards    the market has taken each bid or not
+    15:00  awards    the market has taken each bid or not; until then a bid counts as it is expected
     then   repair    every few half-hours the rest is planned again from the state that has come:
                      calls move the battery, and what cannot be traded any more is imbalance
+
+A product whose bids close before the day-ahead market is bid with its price as a forecast.
 
 Each is the same program (``window.py``) with other columns fixed. A forecast never sees what the
 clock has not shown.
@@ -27,8 +30,11 @@ from ebplan.study.horizon import Horizon
 from ebplan.study.ledger import draw_kw
 from ebplan.study.moment import GroupMoment, Moment, WindowPlan, plan
 from ebplan.study.numbers import GroupNumbers, ServiceNumbers, StudyNumbers
+from ebplan.study.rows import ahead, contracted, fixed, known_gate, stacked
 from ebplan.study.window import Window
 
+MOSTLY = 0.5
+"""A product is held in a longer step of a window where it is in so much of it."""
 Stepped = Callable[[int, int], None]
 """Called with the day that begins, and of how many."""
 
@@ -76,15 +82,30 @@ class Receding:
         self._paid = [forecaster(s.price_per_kw) for s in numbers.services]
         self._energy = [forecaster(s.energy_per_kwh) for s in numbers.services]
         self._contracted = np.full(numbers.steps, np.nan)
-        self._award = np.full((len(numbers.services), numbers.steps), np.nan)
+        self._award = np.array([contracted(numbers, s) for s in numbers.services]).reshape(
+            -1, numbers.steps
+        )
+        self._seen = [0] * len(numbers.services)  # steps whose awards and prices are known
+        self._day_ahead = known_gate("market.day_ahead", numbers.market.gate)
+        self._gates = {
+            i: known_gate(f"services.{service.id}", service.gate)
+            for i, service in enumerate(numbers.services)
+            if service.contract_kw is None
+        }
         self._peaks = np.zeros((len(numbers.groups), int(numbers.month.max()) + 1))
         self._plan: tuple[int, WindowPlan] | None = None
 
     def run(self, stepped: Stepped | None = None) -> Track:
         """Carry the study out and return what became of it."""
         day = self.numbers.steps_per_day
-        self._buy(0, self._now(0))
-        self._bid(0, self._now(0))
+        begins = self._now(0)
+        for at in sorted({self._day_ahead.bid, *(gate.bid for gate in self._gates.values())}):
+            self._decide(at, 0, begins)
+        for i in self._gates:
+            self._see(i, 0)
+        for i, service in enumerate(self.numbers.services):
+            if service.contract_kw is not None:
+                self.track.award_kw[i] = self.track.bid_kw[i] = self._award[i]
         for at in range(self.numbers.steps // day):
             if stepped is not None:
                 stepped(at, self.numbers.steps // day)
@@ -93,20 +114,27 @@ class Receding:
 
     def day(self, day: int) -> None:
         """Carry one day out, and decide for the next one by the clock."""
-        per_day, hours = self.numbers.steps_per_day, self.numbers.hours
-        gates = [round(h / hours) for h in (self.clock.spot_gate_h, self.clock.bid_gate_h)]
-        awarded = round(self.clock.award_h / hours)
+        per_day = self.numbers.steps_per_day
         first, last = day * per_day, (day + 1) * per_day
-        more = last < self.numbers.steps
         for step in range(first, last):
-            at = step - first
-            if more and at == gates[0]:
-                self._buy(last, self._foreseen(last))
-            if more and at == gates[1]:
-                self._bid(last, self._foreseen(last))
-            if step % self.planning.repair_every == 0 or (more and at == awarded):
+            at, come = step - first, False
+            if last < self.numbers.steps:
+                self._decide(at, last)
+                for i, gate in self._gates.items():
+                    if gate.known == at:
+                        self._see(i, last)
+                        come = True
+            if come or step % self.planning.repair_every == 0:
                 self._repair(step)
             self._carry(step)
+
+    def _decide(self, at: int, first: int, start: Sequence[_Start] | None = None) -> None:
+        """Buy and bid for a day what closes in this step of the day before."""
+        if at == self._day_ahead.bid:
+            self._buy(first, start or self._foreseen(first))
+        closing = [i for i, gate in self._gates.items() if gate.bid == at]
+        if closing:
+            self._bid(at, first, closing, start or self._foreseen(first))
 
     def _buy(self, first: int, start: Sequence[_Start]) -> None:
         """Buy the energy of a day at prices that are forecast."""
@@ -115,23 +143,32 @@ class Receding:
         day = slice(first, first + per_day)
         self.track.position_kw[day] = self._contracted[day] = found.position_kw[:per_day]
 
-    def _bid(self, first: int, start: Sequence[_Start]) -> None:
-        """Offer products for a day whose energy is bought, and see which offers are taken."""
+    def _bid(self, at: int, first: int, closing: Sequence[int], start: Sequence[_Start]) -> None:
+        """Offer products for a day, and see later which offers are taken."""
         per_day = self.numbers.steps_per_day
-        found = self._solve(self._market, first, start, spot_known=first + per_day)
+        seen = first + per_day * (at >= self._day_ahead.known)
+        found = self._solve(self._market, first, start, spot_known=seen)
         day = slice(first, first + per_day)
-        for i, service in enumerate(self.numbers.services):
+        for i in closing:
+            service = self.numbers.services[i]
             bid = found.award_kw[i, :per_day]
             if self.planning.whole_bids:
                 bid = whole_bids(service, bid)
             self.track.bid_kw[i, day] = bid
-            self.track.award_kw[i, day] = self._award[i, day] = bid * self.accepted[i, day]
+            self._award[i, day] = bid * service.award_probability
+
+    def _see(self, i: int, first: int) -> None:
+        """See which bids of a day were taken."""
+        day = slice(first, first + self.numbers.steps_per_day)
+        award = self.track.bid_kw[i, day] * self.accepted[i, day]
+        self.track.award_kw[i, day] = self._award[i, day] = award
+        self._seen[i] = day.stop
 
     def _repair(self, step: int) -> None:
         """Plan the steps ahead again, from where the batteries are."""
-        day_after = (step // self.numbers.steps_per_day + 1) * self.numbers.steps_per_day
-        known = day_after
-        if not np.isnan(self._contracted[min(day_after, self.numbers.steps - 1)]):
+        day, at = divmod(step, self.numbers.steps_per_day)
+        known = (day + 1) * self.numbers.steps_per_day
+        if at >= self._day_ahead.known:
             known += self.numbers.steps_per_day
         found = self._solve(self._repairs, step, self._now(step), spot_known=known)
         self._plan = (step, found)
@@ -191,12 +228,17 @@ class Receding:
         begins = first + horizon.begins()
         real = begins < numbers.steps
         spot = horizon.mean(self._spot.known_until(spot_known, first, count))
-        # products of a day become known with its awards
-        awarded = int(np.sum(~np.isnan(self._award[0]))) if len(self._award) else 0
         chance = np.array([[s.award_probability] for s in numbers.services]).reshape(-1, 1)
-        fees = np.array([[s.fee_per_kw] for s in numbers.services]).reshape(-1, 1)
-        paid = _stack([f.known_until(awarded, first, count) for f in self._paid], count)
-        energy = _stack([f.known_until(awarded, first, count) for f in self._energy], count)
+        fees = stacked([ahead(s.fee_per_kw, first, count) for s in numbers.services], count)
+        held = stacked([ahead(s.held, first, count) for s in numbers.services], count)
+        # prices of a product become known with its awards
+        paid, energy = (
+            stacked(
+                [f.known_until(n, first, count) for f, n in zip(of, self._seen, strict=True)],
+                count,
+            )
+            for of in (self._paid, self._energy)
+        )
         month = numbers.month[np.minimum(begins, numbers.steps - 1)]
         return Moment(
             groups=tuple(
@@ -205,16 +247,27 @@ class Receding:
             ),
             spot_per_kwh=spot,
             spread_per_kwh=numbers.market.intraday_spread_per_kwh,
-            position_kw=_fixed(self._contracted, horizon, first),
-            award_kw=np.array([_fixed(a, horizon, first) for a in self._award]).reshape(
-                -1, len(horizon.holds)
-            ),
+            position_kw=fixed(self._contracted, horizon, first),
+            award_kw=self._awards(horizon, first),
+            held=horizon.mean(held) > MOSTLY,
+            block=np.array([begins // s.block for s in numbers.services]).reshape(-1, len(begins)),
             paid_per_kw=horizon.total(chance * (paid - fees)),
             energy_per_kwh=horizon.mean(chance * energy),
+            demand_per_kw=tuple(g.demand_per_kw_month[month[[0, -1]]] for g in numbers.groups),
             last_month=month > month[0],
             real=real,
             terminal_per_kwh=self._terminal(first, horizon, spot),
         )
+
+    def _awards(self, horizon: Horizon, first: int) -> FloatArray:
+        """Return what is awarded, or contracted; NaN where it is open, shape (S, T)."""
+        rows = []
+        for award, service in zip(self._award, self.numbers.services, strict=True):
+            if service.contract_kw is None:
+                rows.append(fixed(award, horizon, first))
+            else:
+                rows.append(horizon.mean(ahead(award, first, horizon.steps)))
+        return stacked(rows, len(horizon.holds))
 
     def _terminal(self, first: int, horizon: Horizon, spot: FloatArray) -> float:
         """Return what a kWh is worth at the end of the window."""
@@ -253,19 +306,6 @@ class Receding:
         group = self.numbers.groups[at]
         highest = float(group.baseline_kw[self.numbers.month == month].max())
         return max(float(self._peaks[at, month]), self.planning.peak_floor * highest)
-
-
-def _fixed(values: FloatArray, horizon: Horizon, first: int) -> FloatArray:
-    """Return what is fixed of the steps of a window; NaN where it is open, and in longer steps."""
-    out = np.full(len(horizon.holds), np.nan)
-    single = int(np.argmax(np.array([*horizon.holds, 0]) != 1))
-    there = values[first : first + single]
-    out[: len(there)] = there
-    return out
-
-
-def _stack(rows: list[FloatArray], steps: int) -> FloatArray:
-    return np.array(rows).reshape(-1, steps)
 
 
 def whole_bids(service: ServiceNumbers, kw: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -83,7 +83,7 @@ def run_study(
     known: dict[str, Track] = {}
     runs = [_run(built, policy, CENTRAL, told, kept, known) for policy in policies]
     if ranges:
-        for corner, at in corners(spec):
+        for corner, at in corners(built.spec):
             moved = build(at, folder, frontiers=frontiers)
             runs.append(_run(moved, spec.policy.kind, corner, told, kept, known))
     return runs
@@ -132,12 +132,12 @@ def _track(built: Built, policy: PolicyKind, told: Told | None, corner: str) -> 
 
 
 def accepted(numbers: StudyNumbers, seed: int) -> FloatArray:
-    """Return which bids the market takes, drawn by lot: 1 or 0, shape (S, T)."""
+    """Return which bids the market takes, drawn by lot for each block: 1 or 0, shape (S, T)."""
     draw = np.random.default_rng(seed)
-    rows = [
-        (draw.random(numbers.steps) < service.award_probability).astype(float)
-        for service in numbers.services
-    ]
+    rows = []
+    for service in numbers.services:
+        lots = draw.random(-(-numbers.steps // service.block)) < service.award_probability
+        rows.append(np.repeat(lots, service.block)[: numbers.steps].astype(float))
     return np.array(rows).reshape(-1, numbers.steps)
 
 
@@ -211,10 +211,18 @@ def manifest(runs: list[Run]) -> Mapping[str, Any]:
                 "full_activation_s": s.activation_s,
                 "min_bid_kw": s.min_bid_kw,
                 "step_kw": s.step_kw,
-                "fee_per_kw": s.fee_per_kw,
+                "fee_per_kw": float(s.fee_per_kw.mean()),
                 "penalty_per_kwh": s.penalty_per_kwh,
                 "award_probability": s.award_probability,
                 "unavailable_times": s.unavailable_times,
+                "block_steps": s.block,
+                "contract_kw": s.contract_kw,
+                "steps_held": int(s.held.sum()),
+                "steps_cut_to_the_cap": s.clipped,
+                "gate": None if s.gate is None else asdict(s.gate),
+                "exclusive_with": [
+                    other.id for other in built.numbers.services if other.id in s.exclusive_with
+                ],
             }
             for s in built.numbers.services
         ],
@@ -254,6 +262,6 @@ def _group_facts(built: Built, at: int) -> dict[str, Any]:
         "export_kw": group.export_kw,
         "settled_s": group.settled_s,
         "bridge_s": group.bridge_s,
-        "demand_per_kw_month": group.demand_per_kw_month,
+        "demand_per_kw_month": group.demand_per_kw_month.tolist(),
         "battery": battery,
     }

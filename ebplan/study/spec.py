@@ -99,6 +99,13 @@ class BatterySize(Part):
     """Power of each site's converter, both ways."""
 
 
+class OfTariff(Part):
+    """A rate that a tariff sets, by date."""
+
+    tariff: str
+    """A built-in tariff by name, or a file."""
+
+
 class Load(Part):
     """Requests over the period."""
 
@@ -131,8 +138,8 @@ class Group(Part):
     """Mechanisms that are left out, by their names in a plan."""
     load: Load
     """Requests served."""
-    demand_per_kw_month: Stated
-    """Demand charge for each kW of a month's highest step."""
+    demand_per_kw_month: Stated | OfTariff
+    """Demand charge for each kW of a month's highest step: a number, or a tariff's by date."""
 
 
 class Market(Part):
@@ -142,6 +149,9 @@ class Market(Part):
     """Day-ahead price."""
     imbalance_per_kwh: Series | Literal["spot"]
     """Price of what is drawn beyond or below the plan."""
+    day_ahead: str | None = None
+    """Tariff of the day-ahead market, built in or a file: it says when bids close and prices are
+    known; ``receding`` needs it."""
     intraday_spread_per_kwh: Stated
     """How much dearer energy is bought intraday than day-ahead, and cheaper sold."""
 
@@ -157,8 +167,14 @@ class Service(Part):
     """Paid for each kW held in a step."""
     price_times: Stated = 1.0
     """The price, times this: a range for the level of a whole series."""
-    fee_per_kw: Stated
-    """Taken for each kW awarded in a step."""
+    above_cap: Literal["refuse", "clip"] = "refuse"
+    """What is done with prices above the cap of their day: ``clip`` cuts and counts them."""
+    members: tuple[str, ...] = ()
+    """Of a composite product: the products that one award is for."""
+    contract_kw: NonNegative | None = None
+    """Of a product that is paid by the year: what is contracted for the whole period."""
+    fee_per_kw: Stated | None = None
+    """Taken for each kW awarded in a step; where absent, the definition's by date."""
     activation_share: Series
     """Mean share of an award that is called in a step."""
     energy_per_kwh: Series | Literal["spot", "imbalance", "none"]
@@ -167,8 +183,9 @@ class Service(Part):
     """Taken for each kWh called and not delivered."""
     award_probability: Fraction | Assumed
     """How often a bid is taken."""
-    unavailable_times: Stated
-    """For a kW that is awarded and not there, so many times its payment is taken."""
+    unavailable_times: Stated | None = None
+    """For a kW that is awarded and not there, so many times its payment is taken; where absent,
+    what the definition knows, or its range."""
 
 
 class Policy(Part):

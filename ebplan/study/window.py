@@ -22,7 +22,7 @@ award) is a column whose bounds have met. Minimised is money paid, so revenue is
 energy     e_t+1 = e_t + h (eta_c c_t - d_t / eta_d) - h sum_s f_st b_st / eta_d
 draw       g_t = L_t - sum_k r_kt + c_t - d_t
 position   sum_G g_t = q_t + u_t - v_t
-award      A_st = sum_G (b_st + sum_k a_skt)
+award      A_st = sum_G (b_st + sum_k a_skt), the same throughout a block of the product
 power      d_t - c_t + sum_s b_st + sum_{s faster than compute} sum_k a_skt <= P + y_t
 reserve    e_t, e_t+1 + z_t >= e_min + sum_s b_st sustain_s / eta_d
                                  + sum_{s faster than compute} sum_k a_skt bridge / eta_d
@@ -168,6 +168,9 @@ class Window:
                 lower=0.0,
                 upper=0.0,
             )
+            if service.block > 1:
+                change: list[Term] = [(1.0, awards[i][1:]), (-1.0, awards[i][:-1])]
+                builder.rows(f"{service.id}.block", steps - 1, change, lower=-FAR_KW, upper=FAR_KW)
         return Columns(groups, awards, position, bought, sold)
 
     def _state_group(self, builder: ProgramBuilder, group: GroupNumbers) -> GroupColumns:

@@ -9,6 +9,7 @@ import numpy as np
 from ebplan.problem import BatteryProblem, ValueSegment
 from ebplan.study.numbers import (
     BatteryNumbers,
+    Gate,
     GroupNumbers,
     MarketNumbers,
     ServiceNumbers,
@@ -73,7 +74,7 @@ def group(
         requests_per_h=np.full(steps, 10.0),
         import_kw=10_000.0,
         export_kw=10_000.0,
-        demand_per_kw_month=demand,
+        demand_per_kw_month=np.full(12, demand),
         battery=battery,
     )
 
@@ -96,13 +97,19 @@ def service(
         "step_kw": 1.0,
         "max_bid_kw": 1e6,
         "price_per_kw": np.broadcast_to(np.asarray(price, dtype=float), (steps,)),
-        "fee_per_kw": 0.0,
+        "fee_per_kw": np.zeros(steps),
         "award_probability": 1.0,
         "activation": np.broadcast_to(np.asarray(activation, dtype=float), (steps,)),
         "expected_activation": float(np.mean(activation)),
         "energy_per_kwh": np.zeros(steps),
         "penalty_per_kwh": 0.0,
         "unavailable_times": 0.0,
+        "gate": Gate(bid=28, known=30),
+        "block": 1,
+        "held": np.ones(steps),
+        "contract_kw": None,
+        "exclusive_with": (),
+        "clipped": 0,
     }
     return ServiceNumbers(**{**fields, **more})
 
@@ -127,6 +134,7 @@ def study(
             spot_per_kwh=spot,
             imbalance_per_kwh=spot if imbalance is None else np.array(imbalance),
             intraday_spread_per_kwh=spread,
+            gate=Gate(bid=20, known=21),
         ),
         groups=groups,
         services=services,

@@ -69,7 +69,8 @@ def test_what_comes_tomorrow_changes_nothing_that_is_decided_before_it_is_known(
     later[DAY:] = later[DAY:][::-1]
     other = replace(numbers, market=replace(numbers.market, spot_per_kwh=later))
     first, second = (run(n, Planning()) for n in (numbers, other))
-    known = round(Clock().spot_gate_h / 0.5)
+    assert numbers.market.gate is not None
+    known = numbers.market.gate.bid
     assert np.array_equal(first.position_kw, second.position_kw)  # bought before, on both days
     for one, two in zip(first.groups, second.groups, strict=True):
         assert np.array_equal(one.energy_kwh[: known + 1], two.energy_kwh[: known + 1])
