@@ -25,11 +25,19 @@ LAYER_WORDS = {
     "imbalance": "imbalance",
     "penalty": "penalties",
     "demand_charge": "demand charge",
+    "wheeling": "wheeling",
+    "carbon": "carbon",
     "fees": "fees",
     "stock": "stored energy",
 }
 """Layers of the ledger as a reader knows them."""
-BASE = {("inference", "requests"), ("inference", "energy"), ("demand_charge", "without_actions")}
+BASE = {
+    ("inference", "requests"),
+    ("inference", "energy"),
+    ("demand_charge", "without_actions"),
+    ("wheeling", "without_actions"),
+    ("carbon", "without_actions"),
+}
 """What is earned and paid without any grid action."""
 MOST_POINTS = 2_000
 """Points of a duration curve: a year's are thinned to these, both ends kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from ebplan.services import ServiceDefinition
 from ebplan.site import Site
 from ebplan.solvers.program import FloatArray
 from ebplan.study.battery import group_battery
+from ebplan.study.called import called_by
 from ebplan.study.completed import completed, definitions_of
 from ebplan.study.frontier import (
     Frontier,
@@ -31,14 +32,15 @@ from ebplan.study.numbers import (
     MarketNumbers,
     ServiceNumbers,
     StudyNumbers,
+    mean_levy,
 )
 from ebplan.study.offered import offered
 from ebplan.study.series.report import SeriesReport
 from ebplan.study.series.resolve import resolve
 from ebplan.study.series.wanted import Grid, wanted_of
-from ebplan.study.spec import Group, Series, StudySpec
+from ebplan.study.spec import FrequencyTrace, Group, Series, StudySpec
 from ebplan.study.stated import central
-from ebplan.study.tariffs import day_ahead_gate, demand_of
+from ebplan.study.tariffs import day_ahead_gate, demand_of, wheeling_of
 
 Told = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
@@ -104,6 +106,9 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     reports: list[SeriesReport] = []
 
     def series(stated: Series, field: str) -> FloatArray:
+        if isinstance(stated, FrequencyTrace) and field.endswith(".activation_share"):
+            product = next(d for d in definitions if d.id == field.split(".")[1])
+            return called_by(stated, product, grid, folder, reports)
         wanted = wanted_of(field, spec.currency, definitions)
         return resolve(stated, grid, folder, wanted, reports)
 
@@ -111,9 +116,14 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     imbalance = spot
     if spec.market.imbalance_per_kwh != "spot":
         imbalance = series(spec.market.imbalance_per_kwh, "market.imbalance_per_kwh")
+    carbon = np.zeros(steps)
+    if spec.market.carbon_kg_per_kwh is not None:
+        carbon = series(spec.market.carbon_kg_per_kwh, "market.carbon_kg_per_kwh")
     market = MarketNumbers(
         spot_per_kwh=spot,
         imbalance_per_kwh=imbalance,
+        carbon_kg_per_kwh=carbon,
+        carbon_per_kg=central(spec.market.carbon_per_kg),
         intraday_spread_per_kwh=central(spec.market.intraday_spread_per_kwh),
         gate=day_ahead_gate(spec, folder, starts[0]),
     )
@@ -133,7 +143,11 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     months = np.array([12 * at.year + at.month for at in starts])
     firsts = [starts[i] for i in np.unique(months, return_index=True)[1].tolist()]
     groups = tuple(
-        _group(group, site, spec, services, series, frontiers, demand_of(group, folder, firsts))
+        replace(
+            _group(group, site, spec, services, series, frontiers),
+            demand_per_kw_month=demand_of(group, folder, firsts),
+            wheeling_per_kwh=wheeling_of(group, folder, starts),
+        )
         for group, site in zip(spec.portfolio, sites, strict=True)
     )
     numbers = StudyNumbers(
@@ -143,7 +157,7 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
         market=market,
         groups=groups,
         services=services,
-        terminal_per_kwh=float(spot.mean()),
+        terminal_per_kwh=float(spot.mean()) + mean_levy(market, groups),
     )
     return Built(spec, numbers, sites, definitions, starts, tuple(reports))
 
@@ -191,7 +205,6 @@ def _group(
     services: tuple[ServiceNumbers, ...],
     series: Callable[[Series, str], FloatArray],
     frontiers: Frontiers,
-    demand_per_kw_month: FloatArray,
 ) -> GroupNumbers:
     share = series(group.load.share, f"portfolio.{group.name}.load.share")
     levels, level = _levels(share, group.load.levels)
@@ -234,7 +247,8 @@ def _group(
         requests_per_h=n * 3600.0 * per_s * levels[level],
         import_kw=n * point.import_limit_kw,
         export_kw=n * point.export_limit_kw,
-        demand_per_kw_month=demand_per_kw_month,
+        demand_per_kw_month=np.zeros(0),
+        wheeling_per_kwh=np.zeros(0),
         battery=group_battery(group, site, currency=spec.currency),
     )
 

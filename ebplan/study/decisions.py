@@ -12,7 +12,7 @@ import numpy as np
 from ebplan.solvers.blocks.wear import layer_widths_kwh, layers_at_start_kwh
 from ebplan.solvers.program import FloatArray
 from ebplan.study.moment import WindowPlan
-from ebplan.study.numbers import GroupNumbers, StudyNumbers
+from ebplan.study.numbers import BatteryNumbers, GroupNumbers, StudyNumbers
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,21 @@ def carry(
         done.charge_kw[now] = planned.charge_kw[then]
         done.discharge_kw[now] = planned.discharge_kw[then]
         if group.battery is not None:
+            _one_way(group.battery, done, now)
             for step in range(first, first + count):
                 _carry_battery(numbers, group, done, step)
+
+
+def _one_way(battery: BatteryNumbers, done: GroupTrack, steps: slice) -> None:
+    """Take out of a plan what it charges and discharges at once: the cells hold the same after.
+
+    Where energy costs less than nothing a linear program burns it between the two; a converter
+    cannot, so that what was planned to be burnt is not drawn.
+    """
+    into = done.charge_kw[steps] * battery.charge_efficiency
+    burnt = np.minimum(into, done.discharge_kw[steps] / battery.discharge_efficiency)
+    done.charge_kw[steps] -= burnt / battery.charge_efficiency
+    done.discharge_kw[steps] -= burnt * battery.discharge_efficiency
 
 
 def _carry_battery(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack, step: int) -> None:

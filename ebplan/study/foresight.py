@@ -14,7 +14,7 @@ import numpy as np
 from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import Track, carry, empty_track
 from ebplan.study.moment import GroupMoment, Moment, plan
-from ebplan.study.numbers import StudyNumbers
+from ebplan.study.numbers import StudyNumbers, levy_per_kwh
 from ebplan.study.rows import stacked
 from ebplan.study.window import Shape, Window
 
@@ -75,6 +75,7 @@ def _moment(
                 width_kw=group.width_kw[steps],
                 lost_per_kwh=group.lost_per_kwh[steps],
                 alone_kw=group.alone_kw[steps],
+                levy_per_kwh=levy_per_kwh(numbers.market, group)[steps],
                 start_kwh=float(done.energy_kwh[first]),
                 layers_kwh=done.layers_kwh[first],
                 peaks_kw=(0.0, 0.0),

@@ -11,7 +11,7 @@ from ebplan.errors import EbplanError
 from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import Track
 from ebplan.study.ledger import Ledger
-from ebplan.study.numbers import StudyNumbers
+from ebplan.study.numbers import StudyNumbers, levy_per_kwh
 
 WH = 1e-3
 """A watt-hour in kWh: energies are held to it in each step, or to a share of 1e-9."""
@@ -88,6 +88,8 @@ def _hold_batteries(numbers: StudyNumbers, track: Track) -> None:
             into - out / group.battery.discharge_efficiency,
             WH,
         )
+        both = np.minimum(done.charge_kw, done.discharge_kw)
+        _near(f"one direction of the battery of {group.name}", both, np.zeros_like(both), WH)
         low, high = problem.min_kwh, problem.max_kwh
         _near(
             f"the limits of the battery of {group.name}",
@@ -111,6 +113,11 @@ def _hold_money(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
     paid = market.spot_per_kwh * track.position_kw * hours
     booked = ledger.of["inference", "energy"] + ledger.of["arbitrage", "day_ahead"]
     _near("money for energy day-ahead", -booked, paid, YEN)
+    levied = sum(v for (layer, _), v in ledger.of.items() if layer in ("wheeling", "carbon"))
+    owed = np.zeros(numbers.steps)
+    for group, draw in zip(numbers.groups, _draws(numbers, track), strict=True):
+        owed += levy_per_kwh(market, group) * draw * hours
+    _near("money for wheeling and carbon", -np.asarray(levied), owed, YEN)
     months = np.unique(numbers.month)
     parts = [sum(float(v[numbers.month == m].sum()) for v in ledger.of.values()) for m in months]
     _near("money of the months", np.array([sum(parts)]), np.array([ledger.total]), YEN)

@@ -20,6 +20,9 @@ from ebplan.study.build import Built
 from ebplan.study.decisions import GroupTrack, Track
 from ebplan.study.numbers import StudyNumbers
 
+DECIDE_NOTHING = {"penalty_per_kwh", "unavailable_times", "imbalance_per_kwh", "clipped"}
+"""Numbers that no policy looks at: they are reckoned with afterwards."""
+
 
 def track_key(built: Built, policy: str) -> str:
     """Return the digest of everything that decides a run."""
@@ -34,6 +37,8 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(np.ascontiguousarray(value).tobytes())
     elif is_dataclass(value):
         for field in fields(value):
+            if field.name in DECIDE_NOTHING:
+                continue
             _feed(digest, getattr(value, field.name))
     elif isinstance(value, tuple):
         for one in value:

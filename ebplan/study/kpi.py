@@ -24,11 +24,19 @@ LAYERS = (
     "imbalance",
     "penalty",
     "demand_charge",
+    "wheeling",
+    "carbon",
     "fees",
     "stock",
 )
 """Layers of the ledger, revenue before costs."""
-BASE = ("inference", "requests"), ("inference", "energy"), ("demand_charge", "without_actions")
+BASE = (
+    ("inference", "requests"),
+    ("inference", "energy"),
+    ("demand_charge", "without_actions"),
+    ("wheeling", "without_actions"),
+    ("carbon", "without_actions"),
+)
 """What would be earned and paid without any grid action; wear at rest apart."""
 
 
@@ -117,6 +125,11 @@ def _services(numbers: StudyNumbers, track: Track, ledger: Ledger, currency: str
 def _physical(numbers: StudyNumbers, track: Track, ledger: Ledger) -> Iterator[Kpi]:
     hours = numbers.hours
     yield Kpi("energy_drawn", float(ledger.grid_kw.sum()) * hours, "kWh")
+    if numbers.market.carbon_kg_per_kwh.any():
+        baseline = np.sum([g.baseline_kw for g in numbers.groups], axis=0)
+        emitted = numbers.market.carbon_kg_per_kwh * hours
+        yield Kpi("carbon_emitted", float(emitted @ ledger.grid_kw), "kg")
+        yield Kpi("carbon_change", float(emitted @ (ledger.grid_kw - baseline)), "kg")
     yield Kpi("highest_draw", float(ledger.grid_kw.max()), "kW")
     released = rejected = cycles = 0.0
     for group, done in zip(numbers.groups, track.groups, strict=True):

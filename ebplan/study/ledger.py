@@ -77,6 +77,7 @@ def settle(numbers: StudyNumbers, track: Track) -> Ledger:
     of["lost_compute", "lost_compute"] = -_sum(
         _lost(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)
     )
+    _add_levies(of, numbers, draws)
     _add_battery(of, numbers, track)
     _add_demand(of, numbers, draws)
     return Ledger(of, grid, delivered, imbalance)
@@ -176,6 +177,26 @@ def _add_battery(of: dict[Entry, FloatArray], numbers: StudyNumbers, track: Trac
     of["wear", "cycling"] = -cycle
     of["wear", "calendar"] = -calendar
     of["stock", "energy_stored"] = stock
+
+
+def _add_levies(
+    of: dict[Entry, FloatArray], numbers: StudyNumbers, draws: list[FloatArray]
+) -> None:
+    """Charge each kWh drawn its wheeling and its carbon; without grid actions and the change apart.
+
+    What is fed in counts as drawn less.
+    """
+    carbon = numbers.market.carbon_per_kg * numbers.market.carbon_kg_per_kwh
+    for layer, rates in (
+        ("wheeling", [group.wheeling_per_kwh for group in numbers.groups]),
+        ("carbon", [carbon for _ in numbers.groups]),
+    ):
+        without, change = np.zeros(numbers.steps), np.zeros(numbers.steps)
+        for rate, group, draw in zip(rates, numbers.groups, draws, strict=True):
+            without -= rate * group.baseline_kw * numbers.hours
+            change -= rate * (draw - group.baseline_kw) * numbers.hours
+        of[layer, "without_actions"] = without
+        of[layer, "change"] = change
 
 
 def _add_demand(

@@ -28,6 +28,8 @@ class GroupMoment:
     """Shape (T, K)."""
     alone_kw: FloatArray
     """Shape (T, S)."""
+    levy_per_kwh: FloatArray
+    """What each kWh drawn costs besides its price, shape (T,)."""
     start_kwh: float
     layers_kwh: FloatArray
     """Energy in each depth layer at the start, shape (J,)."""
@@ -172,6 +174,7 @@ def _write_compute(
     width = np.where(moment.real[:, None], group.width_kw, 0.0)
     draw = v.rows(f"{name}.draw")
     v.row_lower[draw] = v.row_upper[draw] = np.where(moment.real, group.baseline_kw, 0.0)
+    v.cost[columns.grid] = np.where(moment.real, group.levy_per_kwh, 0.0) * hours
     for k, release in enumerate(columns.release):
         v.row_upper[v.rows(f"{name}.compute.{k}")] = width[:, k]
         v.cost[release] = group.lost_per_kwh[:, k] * hours
@@ -191,6 +194,12 @@ def _write_compute(
         v.row_upper[rows] = np.where(inside & moment.real, 0.0, np.inf)
         if not inside.any():
             v.cost[columns.peak[i]] = 0.0
+
+
+def _dumped(moment: Moment, group: GroupMoment) -> NDArray[np.bool_]:
+    """Tell where one is paid to draw, shape (T,): no battery discharges there, or it would burn."""
+    traded = np.where(np.isnan(moment.position_kw), 0.0, moment.spread_per_kwh)
+    return np.asarray(moment.spot_per_kwh + group.levy_per_kwh - traded < 0.0)
 
 
 def _uncovered_price(moment: Moment) -> float:
@@ -222,6 +231,7 @@ def _write_battery(
             v.cost[award.battery] = worn * hours * np.array(v.window.shape.activation[i])
     for idle in (columns.charge, columns.discharge):
         v.upper[idle[~moment.real]] = 0.0
+    v.upper[columns.discharge[_dumped(moment, group)]] = 0.0
     v.cost[columns.energy[-1]] += -moment.terminal_per_kwh
     deepest = max((s.price_per_kwh for s in problem.depth_segments), default=0.0)
     v.cost[columns.uncovered_kwh] = _uncovered_price(moment) + UNCOVERED_TIMES * (deepest + worn)

@@ -6,6 +6,7 @@ T steps, K slices of the compute frontier, J depth segments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,8 @@ class GroupNumbers:
     export_kw: float
     demand_per_kw_month: FloatArray
     """Demand charge by the highest step of each month, shape (M,)."""
+    wheeling_per_kwh: FloatArray
+    """What each kWh drawn costs the site besides its price, shape (T,)."""
     battery: BatteryNumbers | None
 
     @property
@@ -131,6 +134,10 @@ class MarketNumbers:
     """One price for what is drawn beyond or below the plan, shape (T,)."""
     intraday_spread_per_kwh: float
     """Intraday energy costs this much more than spot, and is sold for this much less."""
+    carbon_kg_per_kwh: FloatArray
+    """Carbon of what is drawn, shape (T,)."""
+    carbon_per_kg: float
+    """Its price."""
     gate: Gate | None = None
     """When energy is bought day-ahead; None where that is not known."""
 
@@ -154,3 +161,13 @@ class StudyNumbers:
     def steps(self) -> int:
         """Number T of steps."""
         return len(self.month)
+
+
+def levy_per_kwh(market: MarketNumbers, group: GroupNumbers) -> FloatArray:
+    """Return what each kWh drawn costs besides its price: wheeling and carbon, shape (T,)."""
+    return group.wheeling_per_kwh + market.carbon_per_kg * market.carbon_kg_per_kwh
+
+
+def mean_levy(market: MarketNumbers, groups: Sequence[GroupNumbers]) -> float:
+    """Return the mean of it over steps and groups."""
+    return float(np.mean([levy_per_kwh(market, group).mean() for group in groups]))

@@ -29,7 +29,13 @@ from ebplan.study.forecast import Forecaster
 from ebplan.study.horizon import Horizon
 from ebplan.study.ledger import draw_kw
 from ebplan.study.moment import GroupMoment, Moment, WindowPlan, plan
-from ebplan.study.numbers import GroupNumbers, ServiceNumbers, StudyNumbers
+from ebplan.study.numbers import (
+    GroupNumbers,
+    ServiceNumbers,
+    StudyNumbers,
+    levy_per_kwh,
+    mean_levy,
+)
 from ebplan.study.rows import ahead, contracted, fixed, known_gate, stacked
 from ebplan.study.window import Window
 
@@ -81,6 +87,7 @@ class Receding:
         self._spot = forecaster(numbers.market.spot_per_kwh)
         self._paid = [forecaster(s.price_per_kw) for s in numbers.services]
         self._energy = [forecaster(s.energy_per_kwh) for s in numbers.services]
+        self._levies = [levy_per_kwh(numbers.market, group) for group in numbers.groups]
         self._contracted = np.full(numbers.steps, np.nan)
         self._award = np.array([contracted(numbers, s) for s in numbers.services]).reshape(
             -1, numbers.steps
@@ -273,7 +280,7 @@ class Receding:
         """Return what a kWh is worth at the end of the window."""
         if first + horizon.steps >= self.numbers.steps:
             return self.numbers.terminal_per_kwh
-        return float(spot.mean())
+        return float(spot.mean()) + mean_levy(self.numbers.market, self.numbers.groups)
 
     def _group(
         self, horizon: Horizon, first: int, at: int, group: GroupNumbers, start: _Start
@@ -296,6 +303,7 @@ class Receding:
             width_kw=cut(group.width_kw),
             lost_per_kwh=cut(group.lost_per_kwh),
             alone_kw=cut(group.alone_kw),
+            levy_per_kwh=cut(self._levies[at]),
             start_kwh=start.energy_kwh,
             layers_kwh=start.layers_kwh,
             peaks_kw=(self._peak(at, int(months[0])), self._peak(at, int(months[1]))),

@@ -227,6 +227,7 @@ def manifest(runs: list[Run]) -> Mapping[str, Any]:
             for s in built.numbers.services
         ],
         "assumptions": assumptions(built.spec),
+        "steps_below_zero": int((built.numbers.market.spot_per_kwh < 0.0).sum()),
         "terminal_per_kwh": built.numbers.terminal_per_kwh,
         "intraday_spread_per_kwh": built.numbers.market.intraday_spread_per_kwh,
         "runs": [

@@ -63,11 +63,30 @@ class FileSeries(Part):
     """Name of the column."""
 
 
+class FrequencyTrace(Part):
+    """A frequency, from which the curve of a product makes the share of an award that is called.
+
+    It is repeated over the period: a day of measurements, or a made-up one.
+    """
+
+    frequency: str
+    """Path of a CSV or Parquet file, relative to the study, or ``synthetic``."""
+    nominal_hz: Positive
+    """Nominal frequency."""
+    time: str = "t_s"
+    """Column with the seconds."""
+    hz: str = "freq_hz"
+    """Column with the frequency in Hz."""
+    seed: int = Field(default=1, ge=0)
+    """What chance begins with, where it is made up."""
+
+
 def _form(value: object) -> str:
     """Tell by its fields which form of a series is meant, so that an error speaks of that one."""
     fields = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
     for field, form in (
         ("source", "made"),
+        ("frequency", "frequency"),
         ("by_hour", "day"),
         ("time", "timed"),
         ("file", "file"),
@@ -83,11 +102,12 @@ Series = Annotated[
     | Annotated[Profile, Tag("day")]
     | Annotated[FileSeries, Tag("file")]
     | Annotated[TimedFile, Tag("timed")]
-    | Annotated[SyntheticSeries, Tag("made")],
+    | Annotated[SyntheticSeries, Tag("made")]
+    | Annotated[FrequencyTrace, Tag("frequency")],
     Discriminator(_form),
 ]
 """One number for the whole period, a day that repeats, a column of a file with times or without, a
-series of a made-up year."""
+series of a made-up year; for a share that is called, a frequency."""
 
 
 class BatterySize(Part):
@@ -139,7 +159,8 @@ class Group(Part):
     load: Load
     """Requests served."""
     demand_per_kw_month: Stated | OfTariff
-    """Demand charge for each kW of a month's highest step: a number, or a tariff's by date."""
+    """Demand charge for each kW of a month's highest step: a number, or a tariff's by date, whose
+    rate for each kWh drawn is then paid too."""
 
 
 class Market(Part):
@@ -149,6 +170,10 @@ class Market(Part):
     """Day-ahead price."""
     imbalance_per_kwh: Series | Literal["spot"]
     """Price of what is drawn beyond or below the plan."""
+    carbon_kg_per_kwh: Series | None = None
+    """Carbon of what is drawn; without, none is reported."""
+    carbon_per_kg: Stated = 0.0
+    """Price of carbon, besides what the prices of energy hold; needs its amount."""
     day_ahead: str | None = None
     """Tariff of the day-ahead market, built in or a file: it says when bids close and prices are
     known; ``receding`` needs it."""
@@ -244,6 +269,17 @@ class StudySpec(Document):
     """What the battery costs; without, no present value is given."""
     seed: int = Field(ge=0)
     """Of everything that is drawn by lot."""
+
+    @model_validator(mode="after")
+    def _carbon_has_an_amount(self) -> StudySpec:
+        if self.market.carbon_kg_per_kwh is None and self.market.carbon_per_kg != 0.0:
+            raise FieldFault(
+                field="market.carbon_kg_per_kwh",
+                value=None,
+                allowed="the carbon of each kWh, where carbon has a price",
+                remedy="give it, or leave the price out",
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> StudySpec:

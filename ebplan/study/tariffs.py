@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -81,3 +82,26 @@ def demand_of(group: Group, folder: Path, firsts: list[datetime]) -> FloatArray:
     hours = PriceUnit.parse("JPY/kW/month").factor
     per_month = PriceUnit.parse(tariff.rate_unit).factor / hours
     return per_month * np.array(found, dtype=float)
+
+
+def wheeling_of(group: Group, folder: Path, starts: Sequence[datetime]) -> FloatArray:
+    """Return what each kWh drawn costs besides its price, by the group's tariff, shape (T,).
+
+    Raises:
+        InputError: the tariff is unknown, or has a rate that begins later.
+    """
+    stated = group.demand_per_kw_month
+    if not isinstance(stated, OfTariff):
+        return np.zeros(len(starts))
+    tariff = _tariff(stated.tariff, folder, load_site(group.site, folder=folder).currency, "tariff")
+    if not tariff.energy_rate or tariff.market.energy_unit is None:
+        return np.zeros(len(starts))
+    found = [at_date(tariff.energy_rate, at.date()) for at in starts]
+    if None in found:
+        raise InputError(
+            field=f"portfolio.{group.name}.demand_per_kw_month",
+            value=stated.tariff,
+            allowed=f"a tariff whose rate is known from {starts[0].date()} on",
+            remedy="name another tariff, or state the charge",
+        )
+    return PriceUnit.parse(tariff.market.energy_unit).factor * np.array(found, dtype=float)

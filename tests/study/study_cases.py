@@ -57,6 +57,7 @@ def group(
     products: int = 0,
     demand: float = 0.0,
     alone_kw: float = 0.0,
+    wheeling: float = 0.0,
 ) -> GroupNumbers:
     widths = np.tile([kw for kw, _ in slices], (steps, 1)).reshape(steps, len(slices))
     lost = np.tile([price for _, price in slices], (steps, 1)).reshape(steps, len(slices))
@@ -75,6 +76,7 @@ def group(
         import_kw=10_000.0,
         export_kw=10_000.0,
         demand_per_kw_month=np.full(12, demand),
+        wheeling_per_kwh=np.full(steps, wheeling),
         battery=battery,
     )
 
@@ -123,6 +125,8 @@ def study(
     spread: float = 0.0,
     steps_per_day: int | None = None,
     month: list[int] | None = None,
+    carbon: list[float] | None = None,
+    carbon_per_kg: float = 0.0,
 ) -> StudyNumbers:
     steps = len(prices)
     spot = np.array(prices, dtype=float)
@@ -134,6 +138,8 @@ def study(
             spot_per_kwh=spot,
             imbalance_per_kwh=spot if imbalance is None else np.array(imbalance),
             intraday_spread_per_kwh=spread,
+            carbon_kg_per_kwh=np.zeros(steps) if carbon is None else np.array(carbon),
+            carbon_per_kg=carbon_per_kg,
             gate=Gate(bid=20, known=21),
         ),
         groups=groups,

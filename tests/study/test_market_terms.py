@@ -50,7 +50,8 @@ def numbers_of(
     stated = Service.parse({"service": name, "price_per_kw": 1.0, **SAID, **said})
     definition = with_values(load_service(name), values or {})
     starts = [first + timedelta(minutes=30) * i for i in range(DAY * days)]
-    market = MarketNumbers(np.full(len(starts), 10.0), np.full(len(starts), 10.0), 0.0)
+    ten = np.full(len(starts), 10.0)
+    market = MarketNumbers(ten, ten, 0.0, np.zeros(len(starts)), 0.0)
 
     def series(one: Any, field: str) -> Any:
         value = getattr(one, "value", one)

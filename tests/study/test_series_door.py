@@ -230,7 +230,7 @@ def test_text_that_is_no_number_is_refused_by_line(tmp_path: Path, cell: str) ->
 @pytest.mark.parametrize(
     ("unit", "told"),
     [
-        ("EUR/kWh", "is the file in a unit per MWh"),
+        ("EUR/kWh", "is it a price per MWh"),
         ("JPY/MWh", "a price in EUR, the currency of the study"),
         ("EUR/MW/h", "a price of energy"),
         ("MWh", "e.g. JPY/kWh"),

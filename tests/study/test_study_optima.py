@@ -136,3 +136,36 @@ def test_a_refused_bid_earns_nothing() -> None:
     taken = np.array([[1.0, 0.0]])
     ledger = settle(numbers, foresee(numbers, taken))
     assert ledger.of["grid_services", "fcr.capacity"].tolist() == pytest.approx([300.0, 0.0])
+
+
+def test_wheeling_is_paid_for_what_is_lost_on_the_way() -> None:
+    # 62.5 kWh in and 40 kWh out at 1 each: the 22.5 that stay behind cost 22.5 more
+    cells = battery(50, 125, efficiency=0.8)
+    numbers = study([10, 30], group(2, battery=cells, wheeling=1.0))
+    ledger = optimum(numbers)
+    assert ledger.of["wheeling", "without_actions"].sum() == pytest.approx(-200.0)
+    assert ledger.of["wheeling", "change"].sum() == pytest.approx(-22.5)
+
+
+def test_a_price_of_carbon_moves_energy_from_dirty_to_clean_hours() -> None:
+    # prices are level; 50 kWh drawn at 0.1 kg instead of 0.5 kg save 20 kg at 3 each
+    cells = battery(50, 100)
+    numbers = study(
+        [10, 10], group(2, battery=cells), carbon=[0.1, 0.5], carbon_per_kg=3.0, terminal=0.0
+    )
+    ledger = optimum(numbers)
+    assert ledger.of["carbon", "change"].sum() == pytest.approx(3.0 * 20.0)
+    unpriced = optimum(study([10, 10.1], group(2, battery=cells), carbon=[0.5, 0.1]))
+    assert unpriced.of["carbon", "change"].sum() == pytest.approx(0.0)
+
+
+def test_a_full_battery_burns_nothing_where_the_price_is_below_zero() -> None:
+    cells = battery(50, 100, start_kwh=50, efficiency=0.8)
+    assert gain(optimum(study([-10], group(1, battery=cells)))) == pytest.approx(0.0)
+
+
+def test_an_empty_battery_is_paid_to_charge_where_the_price_is_below_zero() -> None:
+    # 62.5 kWh drawn fill it, and 40 kWh come out at 30
+    cells = battery(50, 125, efficiency=0.8)
+    numbers = study([-10, 30], group(2, battery=cells))
+    assert gain(optimum(numbers)) == pytest.approx(62.5 * 10 + 40 * 30)

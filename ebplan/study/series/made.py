@@ -20,6 +20,7 @@ from ebplan.study.synthetic.year import ZONE
 BY_FIELD = {
     "market.spot_per_kwh": "spot",
     "market.imbalance_per_kwh": "imbalance",
+    "market.carbon_kg_per_kwh": "carbon",
     "services.jp_fcr.price_per_kw": "fcr",
     "services.jp_composite.price_per_kw": "composite",
     "services.jp_rrfit.price_per_kw": "rrfit",

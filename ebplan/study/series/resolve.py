@@ -15,8 +15,8 @@ from ebplan.study.series.declared import SyntheticSeries, TimedFile
 from ebplan.study.series.made import read_synthetic
 from ebplan.study.series.read import read_series
 from ebplan.study.series.report import SeriesReport
-from ebplan.study.series.wanted import Grid, Wanted
-from ebplan.study.spec import FileSeries, Profile, Series
+from ebplan.study.series.wanted import Grid, Wanted, check_size
+from ebplan.study.spec import FileSeries, FrequencyTrace, Profile, Series
 from ebplan.study.stated import Assumed
 
 
@@ -35,7 +35,6 @@ def resolve(
     Raises:
         InputError: the file is missing, lacks the column, or has not one finite number a step.
     """
-    steps, steps_per_day = grid.steps, 86_400 // grid.step_s
     if isinstance(series, TimedFile | SyntheticSeries):
         if isinstance(series, TimedFile):
             values, report = read_series(series, folder, grid, wanted)
@@ -43,6 +42,21 @@ def resolve(
             values, report = read_synthetic(series, grid, wanted)
         reports.append(report)
         return values
+    values = _bare(series, grid, folder, wanted)
+    check_size(values, "none declared", wanted, None)
+    return values
+
+
+def _bare(series: Series, grid: Grid, folder: Path, wanted: Wanted) -> FloatArray:
+    """Return a series that has no unit: it is in those of the study."""
+    steps, steps_per_day = grid.steps, 86_400 // grid.step_s
+    if isinstance(series, FrequencyTrace):
+        raise InputError(
+            field=wanted.field,
+            value=series.frequency,
+            allowed="any series but a frequency, which calls a share of an award",
+            remedy="give the frequency to activation_share of a product",
+        )
     if isinstance(series, Assumed):
         return np.full(steps, series.value)
     if isinstance(series, float | int):
@@ -50,6 +64,7 @@ def resolve(
     if isinstance(series, Profile):
         day = np.repeat(series.by_hour, steps_per_day // 24)
         return np.asarray(np.tile(day, steps // steps_per_day))
+    assert isinstance(series, FileSeries)
     return _column(series, steps, folder, wanted.field)
 
 

@@ -14,8 +14,9 @@ from ebplan.services import Market, PriceUnit, ServiceDefinition, at_date
 from ebplan.services.market import Dated
 from ebplan.solvers.program import FloatArray
 
-Quantity = Literal["price_per_kwh", "price_per_kw", "power_kw", "share"]
+Quantity = Literal["price_per_kwh", "price_per_kw", "power_kw", "carbon", "share"]
 _POWER = {"W": 0.001, "kW": 1.0, "MW": 1000.0, "GW": 1e6}
+_CARBON = {"kg/kWh": 1.0, "g/kWh": 0.001, "t/MWh": 1.0, "kg/MWh": 0.001}
 _SHARE = {"1": 1.0, "%": 0.01}
 PLAUSIBLE_PER_KWH = {
     "JPY": (0.5, 500.0),
@@ -47,7 +48,7 @@ class Wanted:
     field: str
     """What it is used for, for errors."""
     quantity: Quantity
-    """A price per kWh, a price per kW and step, a power in kW, or a share."""
+    """A price per kWh, a price per kW and step, a power in kW, kg of carbon per kWh, or a share."""
     currency: str = "JPY"
     """Of prices."""
     cap: Sequence[Dated] = ()
@@ -66,6 +67,8 @@ def factor(unit: str, wanted: Wanted, step_s: int, file: str) -> float:
     """
     if wanted.quantity == "power_kw":
         return _known(_POWER, unit, wanted, file)
+    if wanted.quantity == "carbon":
+        return _known(_CARBON, unit, wanted, file)
     if wanted.quantity == "share":
         return _known(_SHARE, unit, wanted, file)
     price = PriceUnit.parse(unit, field=f"{wanted.field}.unit", file=file)
@@ -104,14 +107,14 @@ def _known(units: dict[str, float], unit: str, wanted: Wanted, file: str) -> flo
     return units[unit]
 
 
-def check_size(values: FloatArray, unit: str, wanted: Wanted, file: str) -> None:
+def check_size(values: FloatArray, unit: str, wanted: Wanted, file: str | None) -> None:
     """Refuse values that are a thousand times off.
 
     Args:
         values: in units of the study.
         unit: as declared, for the error.
         wanted: what they shall be.
-        file: for the error.
+        file: for the error, where there is one.
 
     Raises:
         InputError: an energy price that no market has, or a power far from the declared scale.
@@ -125,7 +128,7 @@ def check_size(values: FloatArray, unit: str, wanted: Wanted, file: str) -> None
                 value=unit,
                 allowed=f"a unit in which the mean, now {size:g} {wanted.currency}/kWh, lies "
                 f"between {low:g} and {high:g}",
-                remedy="is the file in a unit per MWh, or per kWh?",
+                remedy="is it a price per MWh, or per kWh?",
                 file=file,
             )
     if wanted.quantity == "power_kw" and wanted.scale_kw is not None:
@@ -166,6 +169,8 @@ def wanted_of(field: str, currency: str, services: Sequence[ServiceDefinition] =
         currency: of the study.
         services: products whose caps hold.
     """
+    if field.endswith(".carbon_kg_per_kwh"):
+        return Wanted(field, "carbon")
     if field.endswith("_per_kwh"):
         return Wanted(field, "price_per_kwh", currency)
     if not field.endswith(".price_per_kw"):
