@@ -41,6 +41,8 @@ OFFER = (
 )
 OFFER_FIGURE = "docs/figures/offer.png"
 DELIVERY_FIGURE = "docs/figures/delivery.png"
+REPLAY = ("examples/replay/caps_by_hand.toml",)
+REPLAY_FIGURE = "docs/figures/replay.png"
 EXAMPLES = {
     "surplus_absorb": "Draw more: the battery takes the surplus at once, an instance that stood "
     "drained goes to work, and the battery keeps the share left to it.",
@@ -93,6 +95,11 @@ def printed_delivery(figure: str = DELIVERY_FIGURE) -> str:
 def printed_offer() -> str:
     """Return what ``ebplan offer`` prints for the example."""
     return _printed(["offer", *OFFER])
+
+
+def printed_replay(folder: str) -> str:
+    """Return what ``ebplan replay`` prints for the example, and keep its folder."""
+    return _printed(["replay", *REPLAY, "-o", folder])
 
 
 def examples_page() -> str:
@@ -158,6 +165,13 @@ def main() -> None:
             PLAN_BLOCK.sub(lambda _, text=printed: text, page.read_text("utf-8")),
             "utf-8",
         )
+    with TemporaryDirectory() as folder:
+        page = ROOT / "docs" / "replay.md"
+        printed = printed_replay(f"{folder}/report")
+        page.write_text(
+            PLAN_BLOCK.sub(lambda _: printed, page.read_text("utf-8"), count=1), "utf-8"
+        )
+        shutil.copy(f"{folder}/report/replay.png", ROOT / REPLAY_FIGURE)
     page = ROOT / "docs" / "audit.md"
     page.write_text(audit_page(page.read_text("utf-8")), "utf-8")
 

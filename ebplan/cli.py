@@ -21,6 +21,8 @@ from ebplan.cli_errors import one_line_errors
 from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
+from ebplan.cli_problem import load_problem
+from ebplan.cli_replay import replay
 from ebplan.cli_run import run
 from ebplan.cli_settle import settle
 from ebplan.cli_study import study
@@ -54,6 +56,8 @@ SCHEMAS = {
     "register_map": "ebplan.adapters.modbus.register_map:RegisterMap",
     "commissioning": "ebplan.adapters.modbus.commissioning:Commissioning",
     "run": "ebplan.controller.run_spec:RunSpec",
+    "replay": "ebplan.replay.spec:ReplaySpec",
+    "replay_summary": "ebplan.replay.results:ReplaySummary",
     "event_sources": "ebplan.adapters.events.sources:EventSourcesSpec",
     "grid_event": "ebplan.adapters.events.grid_event:GridEvent",
     "site_report": "ebplan.adapters.events.site_report:SiteReport",
@@ -80,6 +84,7 @@ main.add_command(fit)
 main.add_command(listen)
 main.add_command(models)
 main.add_command(offer)
+main.add_command(replay)
 main.add_command(run)
 main.add_command(settle)
 main.add_command(study)
@@ -179,7 +184,7 @@ def solve(
         from ebplan.report.canvas import check_suffix
 
         check_suffix(plot)
-    whole = _load_problem(file)
+    whole = load_problem(file)
     problem = leave_out(whole, without)
     if save_problem:
         write_atomically(save_problem, problem.to_json())
@@ -220,7 +225,7 @@ def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
     from ebplan.plan import Plan
 
     plan = Plan.parse(read_json(plan_file), file=str(plan_file))
-    problem = _load_problem(problem_file or _problem_beside(plan_file))
+    problem = load_problem(problem_file or _problem_beside(plan_file))
     verdict = check_plan(problem, plan)
     if as_json:
         click.echo(verdict.model_dump_json(indent=1))
@@ -229,33 +234,6 @@ def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
     for violation in () if as_json else verdict.violations:
         click.secho(f"{violation.law}: {violation.message}", fg="red")
     sys.exit(0 if verdict.ok else 4)
-
-
-@main.command()
-@click.argument("plan_file", type=FILE, metavar="PLAN")
-@click.argument("problem_file", type=FILE, metavar="PROBLEM")
-@click.option(
-    "--hot-from",
-    type=FILE,
-    help="The problem whose basis the answer started from (answer.hot_from).",
-)
-@one_line_errors
-def replay(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
-    """Find a recorded answer again: the same point of the same rung of the same problem."""
-    from ebplan.document import read_json
-    from ebplan.errors import NoPlanError
-    from ebplan.plan import Plan
-    from ebplan.planner.replay import differences
-    from ebplan.planner.replay import replay as found_again
-
-    plan = Plan.parse(read_json(plan_file), file=str(plan_file))
-    problem = _load_problem(problem_file)
-    first = None if hot_from is None else _load_problem(hot_from)
-    again = found_again(problem, plan, hot_from=first)
-    if apart := differences(plan, again):
-        raise NoPlanError(f"another plan: {'; '.join(apart)}", plan=again)
-    rung = "" if plan.answer is None else plan.answer.rung
-    click.echo(f"the same plan: {rung}, objective {plan.objective:g} {plan.currency}")
 
 
 @main.command()
@@ -326,33 +304,6 @@ def _method(solver: str) -> tuple[Method, str | None]:
             remedy="choose one of these",
         )
     return methods[name], behind or None
-
-
-def _load_problem(path: Path) -> Problem:
-    """Read a saved problem, or pose the one that an event file describes."""
-    from ebplan.case import resolve_case
-    from ebplan.document import read_json
-    from ebplan.errors import InputError
-    from ebplan.pose import pose
-    from ebplan.problem import Problem
-
-    data = read_json(path)
-    kind = data.get("kind")
-    if kind == "problem":
-        return Problem.parse(data, file=str(path))
-    if kind != "event":
-        raise InputError(
-            field="kind",
-            value=kind,
-            allowed="'event' or 'problem'",
-            remedy='say {"kind": "event", ...}',
-            file=str(path),
-        )
-    case = resolve_case(data, folder=path.parent, file=str(path))
-    try:
-        return pose(case.event, case.site, case.state)
-    except InputError as error:
-        raise error.in_file(str(path)) from None
 
 
 def _problem_beside(plan_file: Path) -> Path:

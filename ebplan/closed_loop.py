@@ -84,6 +84,11 @@ class ClosedLoop:
         self._last: Measurements | None = None
         self._due: list[tuple[float, Command]] = []
 
+    def add(self, event: Event) -> None:
+        """Let the grid ask for another event, at its start; at once where that has passed."""
+        self._events.append(event)
+        self._events.sort(key=lambda event: event.start, reverse=True)
+
     def run(self, until_s: float) -> Iterator[Cycle]:
         """Run until a time of the plant, and yield each cycle when it is over."""
         while self._plant.now_s < until_s - SAME_TIME_S:

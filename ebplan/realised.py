@@ -61,6 +61,12 @@ from ebplan.twin.plant import Measurements, Plant, PoolReading
 
 FloatArray = NDArray[np.float64]
 
+COMPUTE_CAUSES = (
+    *("delay", "rejected", "lowered", "pull_forward", "congestion", "late", "capping"),
+    *("clocking", "readiness", "draining", "waking", "swapping", "prewarming"),
+)
+"""Causes of the fleet; the others are energy, the battery's, and what was promised."""
+
 COUNTERS = (
     "served_requests",
     "waiting_requests",

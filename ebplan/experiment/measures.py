@@ -40,7 +40,7 @@ from ebplan.experiment.steps import CaseRun
 from ebplan.experiment.telemetry import latency
 from ebplan.experiment.untouched import untouched_cost
 from ebplan.plan import PRIORITY_CAUSES
-from ebplan.realised import Realised, merged, realised
+from ebplan.realised import COMPUTE_CAUSES, Realised, merged, realised
 from ebplan.twin.requests import Answer
 
 FloatArray = NDArray[np.float64]
@@ -376,13 +376,6 @@ def _value_cost(run: CaseRun) -> dict[str, Any]:
         "untouched": {c: a for c, a in untouched.items() if c in COMPUTE_CAUSES and abs(a) > 1e-9},
         "shortfall_kwh": real.shortfall_kwh,
     }
-
-
-COMPUTE_CAUSES = (
-    *("delay", "rejected", "lowered", "pull_forward", "congestion", "late", "capping"),
-    *("clocking", "readiness", "draining", "waking", "swapping", "prewarming"),
-)
-"""Causes of the fleet; the others are energy, the battery's, and what was promised."""
 
 
 def realised_cost(run: CaseRun) -> Realised:

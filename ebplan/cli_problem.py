@@ -1,0 +1,40 @@
+"""What the commands that take a problem read: one that was saved, or the event it is posed from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ebplan.problem import Problem
+
+
+def load_problem(path: Path) -> Problem:
+    """Read a saved problem, or pose the one that an event file describes.
+
+    Raises:
+        InputError: the file cannot be read, is neither of both, or is wrong.
+    """
+    from ebplan.case import resolve_case
+    from ebplan.document import read_json
+    from ebplan.errors import InputError
+    from ebplan.pose import pose
+    from ebplan.problem import Problem
+
+    data = read_json(path)
+    kind = data.get("kind")
+    if kind == "problem":
+        return Problem.parse(data, file=str(path))
+    if kind != "event":
+        raise InputError(
+            field="kind",
+            value=kind,
+            allowed="'event' or 'problem'",
+            remedy='say {"kind": "event", ...}',
+            file=str(path),
+        )
+    case = resolve_case(data, folder=path.parent, file=str(path))
+    try:
+        return pose(case.event, case.site, case.state)
+    except InputError as error:
+        raise error.in_file(str(path)) from None

@@ -1,0 +1,1 @@
+"""Recorded telemetry through the planner: what was done, and what ebplan would have done."""
