@@ -124,3 +124,9 @@ day: $(READY)
 .PHONY: dips
 dips: $(READY)
 	$(BIN)/python -m benchmarks.dips --write docs/dips.md --plot docs/figures/dips.png
+
+# the same problems in other tools, each in an environment of its own below build/: ten minutes, and as
+# much for the environments the first time
+.PHONY: bench-peers
+bench-peers: $(READY)
+	$(BIN)/python -m benchmarks.peers --write docs/peers.md --plot docs/figures/peers.png

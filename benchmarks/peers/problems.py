@@ -15,7 +15,7 @@ prices. ``h`` is the length of a step in hours:
 |             |                | end of each window                                            |
 | plant       | 288 of 5 min   | day, and a symmetric reserve by the hour that is held for     |
 |             |                | 15 min, and four loads that run for so many steps, with least |
-|             |                | times on and off                                              |
+|             |                | times on and off; all of it behind a connection of 1,200 kW   |
 
 Prices are made up from a seed: a day's shape, a season, noise, hours below zero in ``day`` and
 ``plant`` only, so that the others have the same optimum with and without binaries.
@@ -65,7 +65,7 @@ def write(name: str, folder: Path) -> Path:
 def arrays(name: str) -> dict[str, FloatArray]:
     """Return the arrays of a problem: ``price`` (T,), ``hours`` and, of ``plant``, the rest."""
     if name == "day":
-        return {"price": _prices(1, 12, low=-40.0, noon_dip=150.0), "hours": np.array(1.0 / 12.0)}
+        return {"price": _prices(1, 12, low=-40.0, noon_dip=260.0), "hours": np.array(1.0 / 12.0)}
     if name == "year":
         return {"price": _prices(365, 1), "hours": np.array(1.0)}
     if name == "half_hours":
@@ -74,7 +74,7 @@ def arrays(name: str) -> dict[str, FloatArray]:
         return {"price": _prices(366, 1), "hours": np.array(1.0)}
     rng = np.random.default_rng([SEED, 5])
     return {
-        "price": _prices(1, 12, low=-40.0, noon_dip=150.0),
+        "price": _prices(1, 12, low=-40.0, noon_dip=260.0),
         "hours": np.array(1.0 / 12.0),
         "reserve_price": np.round(6.0 + 4.0 * rng.random(24), 2),
         "loads": np.array([[o.power_kw, o.steps_on, o.least_on, o.least_off] for o in LOADS]),

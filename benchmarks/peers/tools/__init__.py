@@ -1,1 +1,1 @@
-"""One file a tool. Each states the problems with its own library and imports nothing of ebplan."""
+"""One file a tool: each states the problems with its own library."""

@@ -1,13 +1,14 @@
 """Runs one tool on one problem within the tool's environment and prints a line of JSON.
 
-    python run.py TOOL PROBLEM FILE REPEATS
+    python run.py TOOL PROBLEM FILE THREADS
 
-Stands alone: it imports numpy and the tool's file beside it.
+Stands alone: it imports numpy, HiGHS and the tool's file beside it. Every tool reaches HiGHS
+through ``highspy.Highs``, whose ``run`` is watched here: for seconds inside the solver, for what
+it was given, and so that all work with as many threads.
 """
 
 import importlib
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -15,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 POWER_KW, ENERGY_KWH, CHARGE, DISCHARGE = 1000.0, 2000.0, 0.95, 0.94
+LIMIT_KW = 1200.0
 GAP = 1e-6
 
 
-class Day:
+class Data:
     """The arrays of a problem, and the numbers of the battery."""
 
-    power, energy, start, charge, discharge, gap = (
-        POWER_KW, ENERGY_KWH, 0.5 * ENERGY_KWH, CHARGE, DISCHARGE, GAP,
+    power, energy, start, charge, discharge, limit, gap = (
+        POWER_KW, ENERGY_KWH, 0.5 * ENERGY_KWH, CHARGE, DISCHARGE, LIMIT_KW, GAP,
     )  # fmt: skip
 
     def __init__(self, path):
@@ -32,25 +34,61 @@ class Day:
         self.steps = len(self.price)
 
 
+class Watch:
+    """What HiGHS did: ``run`` of every solver of this process."""
+
+    def __init__(self, threads):
+        self.seconds, self.runs, self.nodes, self.rows, self.columns = 0.0, 0, 0, 0, 0
+        import highspy
+
+        plain = highspy.Highs.run
+
+        def run(solver, *arguments):
+            solver.setOptionValue("threads", threads)
+            began = time.perf_counter()
+            answer = plain(solver, *arguments)
+            self.seconds += time.perf_counter() - began
+            self.runs += 1
+            self.nodes += max(int(solver.getInfo().mip_node_count), 0)
+            self.rows, self.columns = solver.getNumRow(), solver.getNumCol()
+            return answer
+
+        highspy.Highs.run = run
+
+
+def peak_mb():
+    """Return the most memory that this process held, MiB; of this program alone, not its parent."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024.0
+
+
 def main():
     """Run and print."""
-    tool, problem, path, repeats = sys.argv[1:]
+    tool, problem, path, threads = sys.argv[1:]
     sys.path.insert(0, str(Path(__file__).parent))
     began = time.perf_counter()
     module = importlib.import_module(f"with_{tool}")
     import_s = time.perf_counter() - began
     solve = getattr(module, problem, None)
     if solve is None:
-        print(json.dumps({"left_out": getattr(module, "LEFT_OUT", {}).get(problem, "not stated")}))
+        print(json.dumps({"left_out": module.LEFT_OUT[problem]}))
         return
-    seconds, objective = [], None
-    for _ in range(int(repeats)):
-        data = Day(path)
-        began = time.perf_counter()
-        objective = float(solve(data))
-        seconds.append(time.perf_counter() - began)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    told = {"objective": objective, "seconds": seconds, "import_s": import_s, "peak_mb": peak_mb}
+    watch = Watch(int(threads))
+    data = Data(path)
+    began = time.perf_counter()
+    objective = float(solve(data))
+    told = {
+        "objective": objective,
+        "total_s": time.perf_counter() - began,
+        "solver_s": watch.seconds,
+        "import_s": import_s,
+        "peak_mb": peak_mb(),
+        "runs": watch.runs,
+        "nodes": watch.nodes,
+        "rows": watch.rows,
+        "columns": watch.columns,
+    }
     print(json.dumps(told))
 
 

@@ -117,12 +117,13 @@ def plant(p):
     rows, low, high = [], [], []
 
     def add(terms, lower, upper):
-        for k in range(t):
-            rows.append([(col[k], coef) for col, coef in terms])
+        rows.extend([(col[k], coef) for col, coef in terms] for k in range(t))
         low.extend(np.broadcast_to(lower, t))
         high.extend(np.broadcast_to(upper, t))
 
     inf = np.inf
+    load = [(u, power) for u, (power, _, _, _) in zip(on, loads, strict=True)]
+    add([(c, 1.0), (d, -1.0), (hour, 1.0), *load], -inf, p.limit)
     add([(e[1:], 1.0), (e[:-1], -1.0), (c, -h * p.charge), (d, h / p.discharge)], 0.0, 0.0)
     add([(c, 1.0), (z, -p.power)], -inf, 0.0)
     add([(d, 1.0), (z, p.power)], -inf, p.power)

@@ -13,9 +13,7 @@ def _battery(p, price, start):
     d = m.add_variables(0.0, p.power, coords=[steps], name="d")
     low, high = np.zeros(t + 1), np.full(t + 1, p.energy)
     low[[0, -1]] = high[[0, -1]] = start, p.start
-    e = m.add_variables(
-        pd.Series(low, edges), pd.Series(high, edges), coords=[edges], name="e"
-    )
+    e = m.add_variables(pd.Series(low, edges), pd.Series(high, edges), coords=[edges], name="e")
     after = e.isel(edge=slice(1, None)).rename(edge="step").assign_coords(step=steps)
     before = e.isel(edge=slice(None, -1)).rename(edge="step").assign_coords(step=steps)
     m.add_constraints(after - before - h * p.charge * c + h / p.discharge * d == 0.0, name="energy")
@@ -62,7 +60,7 @@ def rolling(p):
     energy, paid = p.start, 0.0
     for first in range(0, p.steps - ahead, ahead):
         price = p.price[first : first + window]
-        m, c, d, (_, after), steps = _battery(p, price, energy)
+        m, c, d, _, steps = _battery(p, price, energy)
         _solve(m, _goal(p, c, d, price, steps))
         x = c.solution.values - d.solution.values
         paid += p.hours * float(price[:ahead] @ x[:ahead])

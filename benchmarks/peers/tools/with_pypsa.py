@@ -15,16 +15,12 @@ def _network(p, price, start):
     n.set_snapshots(pd.RangeIndex(t))
     n.snapshot_weightings.loc[:, :] = h
     n.add("Bus", ["site", "cells"])
-    n.add(
-        "Generator", "market", bus="site", p_nom=10 * p.power, p_min_pu=-1.0, marginal_cost=price
-    )
+    n.add("Generator", "market", bus="site", p_nom=10 * p.power, p_min_pu=-1.0, marginal_cost=price)
     for name, ends, efficiency, power in (
         ("charge", ("site", "cells"), p.charge, p.power),
         ("discharge", ("cells", "site"), p.discharge, p.power / p.discharge),
     ):
-        n.add(
-            "Link", name, bus0=ends[0], bus1=ends[1], efficiency=efficiency, p_nom=power
-        )
+        n.add("Link", name, bus0=ends[0], bus1=ends[1], efficiency=efficiency, p_nom=power)
     last = np.zeros(t)
     top = np.ones(t)
     last[-1] = top[-1] = p.start / p.energy
