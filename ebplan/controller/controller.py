@@ -36,7 +36,7 @@ from ebplan.dispatch.to_the_end import to_the_end
 from ebplan.errors import EbplanError, InputError
 from ebplan.event import Event
 from ebplan.plan import Plan, Step
-from ebplan.planner import Planner
+from ebplan.planner import Planner, Restoring
 from ebplan.site import Site
 
 log = logging.getLogger("ebplan.controller")
@@ -71,6 +71,8 @@ class Status:
     """What is not as it should be."""
     leased: Mapping[str, bool] = field(default_factory=dict)
     """Whether each actuator obeys."""
+    restoring: Restoring | None = None
+    """What is left to restore of the battery's charge; None where it is ready or answers a call."""
     armed: int = 0
     """Plans that are ready in advance."""
     audit: AuditHealth | None = None
@@ -272,6 +274,16 @@ class Controller:
                 return
             self.status.plan, self.status.why = plan, why
         self.status.event = self._calls.running
+        self._tell_restoring(self._planner.restoring)
+
+    def _tell_restoring(self, now: Restoring | None) -> None:
+        """Keep what is left to restore; write down when that begins, is late and is over."""
+        before, self.status.restoring = self.status.restoring, now
+        if now is not None and (before is None or before.is_late != now.is_late):
+            self._recording.note(str(now), ready_soc=now.ready_soc, power_kw=now.power_kw)
+        if before is not None and now is None:
+            told = "a call came first" if self.status.event is not None else "over"
+            self._recording.note(f"restoring: {told}", ready_soc=before.ready_soc)
 
     async def _planned(
         self,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ebplan.document import Document, Part, Positive
+from ebplan.planner import Restoration
 
 
 class AuditSpec(Part):
@@ -43,6 +44,8 @@ class RunSpec(Document):
     """The audit log; without, nothing is recorded."""
     metrics: MetricsSpec | None = None
     """The page for Prometheus."""
+    restoration: Restoration = Restoration()
+    """How the battery is made ready again between calls."""
     report_every_s: Positive = 60.0
     """How often a sender that takes reports is told what was delivered of its call."""
     cycle_s: Positive = 1.0

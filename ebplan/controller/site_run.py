@@ -94,7 +94,8 @@ async def open_run(
         stack.callback(inbox.close)
         devices = open_devices(declared, folder=devices_file.parent)
         stack.push_async_callback(devices.close)
-        planner = stack.enter_context(Planner(site).start(wait_s=10.0, standby=True))
+        planner = Planner(site, restoration=spec.restoration)
+        stack.enter_context(planner.start(wait_s=10.0, standby=True))
         controller = Controller(
             site,
             devices,

@@ -48,6 +48,7 @@ from ebplan.experiment.telemetry import Recorder, latency
 from ebplan.plan import Plan
 from ebplan.planner import Planner
 from ebplan.planner.expectation import Tolerance
+from ebplan.planner.restoration import Restoration
 from ebplan.pose.repair import pose_measured
 from ebplan.problem import Problem
 from ebplan.realised import RecordedPlant
@@ -274,7 +275,7 @@ def _mechanisms(protocol: Protocol, run: CaseRun) -> None:
     planner = Planner(
         run.bench.site,
         clock=protocol.clock,
-        ready_soc=protocol.soc,
+        restoration=Restoration(soc=protocol.soc),
         tolerance=Tolerance(load_share=protocol.load_tolerance),
         without=left_out(case.mechanisms),
     )

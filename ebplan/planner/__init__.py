@@ -8,6 +8,7 @@
 | ``expectation``   | what it expects to be measured, and how far that may be missed        |
 | ``estimate``      | the load that no model explains                                       |
 | ``standing``      | what is planned between events                                        |
+| ``restoration``   | how the battery gets its charge back, below a limit                   |
 | ``contingencies`` | what may happen, and where a plan made for it holds                   |
 | ``arming``        | plans for it, computed in spare time and looked up                    |
 | ``gate``          | spare work stands aside for what has a deadline                       |
@@ -22,5 +23,6 @@ from __future__ import annotations
 
 from ebplan.planner.one_shot import Method, solve_problem
 from ebplan.planner.planner import Planner
+from ebplan.planner.restoration import Restoration, Restoring
 
-__all__ = ["Method", "Planner", "solve_problem"]
+__all__ = ["Method", "Planner", "Restoration", "Restoring", "solve_problem"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,8 @@ from ebplan.planner.gate import Gate
 from ebplan.planner.ladder import Ladder
 from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.readings import believed
-from ebplan.planner.standing import standing_event
+from ebplan.planner.restoration import Restoration, Restoring, restoring
+from ebplan.planner.standing import SPARE_S, standing_event
 from ebplan.planner.tracking import Tracking, explained_kw
 from ebplan.pose import pose
 from ebplan.pose.repair import pose_measured
@@ -66,8 +67,7 @@ class Planner:
             machine of the same versions and knows no deadline.
         tolerance: how far a measurement may lie from the plan before another is made.
         problems_to: folder for problems that a solver failed on; a temporary one if absent.
-        ready_soc: state of charge that is restored between events; what was measured first if
-            absent.
+        restoration: how the battery is made ready again between events.
         tracks: whether the models are tracked from what is measured, where pools are metered.
         known: what tracking knew before a restart (``known``).
         without: mechanisms to leave out of every plan that is made by a deadline or by work
@@ -91,7 +91,7 @@ class Planner:
         clock: Clock = "seconds",
         tolerance: Tolerance | None = None,
         problems_to: Path | None = None,
-        ready_soc: float | None = None,
+        restoration: Restoration | None = None,
         tracks: bool = True,
         known: SiteKnown | None = None,
         without: Sequence[str] = (),
@@ -119,7 +119,12 @@ class Planner:
         self._asked_by = 0
         """Which of them is being followed."""
         self._measured: State | None = None
-        self._ready_soc = ready_soc
+        self._restoration = restoration or Restoration()
+        self._ready_soc = self._restoration.soc
+        self._rebound_kw = 0.0
+        """How far above its baseline the last event lets the site draw after it."""
+        self._ended: datetime | None = None
+        """When the last event ends or ended."""
         self._disturbance = Disturbance()
         self._tracking = Tracking(site, known) if tracks else None
         self._arming = Arming(site, clock, self._gate, self._estimate_for)
@@ -337,6 +342,9 @@ class Planner:
         """Follow a plan from now on; the lock is held."""
         self._followed, self._asked_by = made, asked_by
         self._taken_back = False
+        if not made.standing:
+            self._rebound_kw = made.event.response.rebound_limit_kw
+            self._ended = made.event.start + timedelta(seconds=made.event.duration_s)
         self._disturbance.reset(made.problem.other_kw[0])
 
     def _follow_instead(self, made: Followed, before: Followed | None) -> Plan:
@@ -356,6 +364,26 @@ class Planner:
         """The plan that is being followed."""
         with self._lock:
             return None if self._followed is None else self._followed.plan
+
+    @property
+    def restoring(self) -> Restoring | None:
+        """What is left to restore of the charge; None where nothing is, and during an event."""
+        with self._lock:
+            followed, state = self._followed, self._measured
+            if followed is None or not followed.standing or state is None:
+                return None
+            drawn_kw = draw_kw(self.site, state)
+            due_at = None
+            if self._ended is not None:
+                due_at = self._ended + timedelta(seconds=self._restoration.within_s)
+            return restoring(
+                self.site,
+                state,
+                ready_soc=self._ready_soc,
+                power_kw=self._restoration.limit_kw(drawn_kw, self._rebound_kw),
+                room_kw=self.site.connection_point.import_limit_kw - drawn_kw,
+                due_at=due_at,
+            )
 
     def replan(
         self,
@@ -434,7 +462,7 @@ class Planner:
         elapsed_s = followed.elapsed_s(measured.at)
         if elapsed_s < 0.0:
             return [f"the clock went back by {-elapsed_s:g} s"]
-        if followed.standing and elapsed_s > self.tolerance.age_s:
+        if followed.standing and elapsed_s > followed.event.duration_s - SPARE_S:
             return ["the plan between events has expired"]
         if elapsed_s >= followed.expects.horizon_s:
             return ["the plan has come to its end"]
@@ -484,14 +512,19 @@ class Planner:
                 ready_soc = max(recovery.restore_soc, ready_soc or 0.0)
             lasts_s = min((recovery.until - measured.at).total_seconds(), lasts_s)
             limit_kw = recovery.import_limit_kw
+        drawn_kw = draw_kw(self.site, measured)
         event = standing_event(
             self.site,
             measured,
-            draw_kw=draw_kw(self.site, measured),
+            draw_kw=drawn_kw,
             ready_soc=ready_soc,
+            power_kw=self._restoration.limit_kw(drawn_kw, self._rebound_kw),
             lasts_s=lasts_s,
             limit_kw=limit_kw,
         )
+        with self._lock:
+            if self._ended is not None:  # a call that was taken back ended before its time
+                self._ended = min(self._ended, measured.at)
         state = measured if followed is None else followed.with_memory(measured)
         made = self._made(event, state, deadline, notes=notes)
         return replace(made, standing=True, recovery=recovery)

@@ -39,9 +39,10 @@ def live_view(status: Status) -> RenderableType:
     doing = "between events" if status.event is None else f"event {status.event.id}"
     planned = "no plan yet" if plan is None else f"{doing}: {plan.status}, gap {plan.gap:.2%}"
     why = f" ({'; '.join(status.why)})" if status.why else ""
+    ready = "" if status.restoring is None else f"\nbattery: {status.restoring}"
     held = sum(status.leased.values())
     below = Text(
-        f"{_printable(planned + why)}\n"
+        f"{_printable(planned + why)}{ready}\n"
         f"{held} of {len(status.leased)} actuators leased, {status.armed} plans armed, "
         f"last planning {status.planning_s * 1e3:.0f} ms, cycle {status.cycles}"
     )
@@ -59,10 +60,11 @@ def one_line(status: Status) -> str:
     drawn = "silent" if state.grid is None else f"{state.grid.kw:.2f} kW"
     wanted = "-" if step is None else f"{step.grid_kw:.2f}"
     event = "-" if status.event is None else status.event.id
+    ready = "" if status.restoring is None else f", {status.restoring}"
     wrong = "".join(f"; {one}" for one in status.degradations)
     return _printable(
         f"{state.at.isoformat(timespec='seconds')} drawn {drawn} (planned {wanted}), "
-        f"battery {_battery(sensed)}, event {event}{wrong}"
+        f"battery {_battery(sensed)}, event {event}{ready}{wrong}"
     )
 
 

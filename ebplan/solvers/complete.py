@@ -293,13 +293,17 @@ def _with_recharge(
     answer_kw: FloatArray,
     site_kw: FloatArray,
 ) -> FloatArray:
-    """Return the answer with what is to be restored taken back after the event, shape (T,)."""
+    """Return the answer with what is to be restored taken back where nothing is asked, shape (T,).
+
+    As soon as there is room: after the event, or at once where it asks for no change of the draw.
+    """
     _put_battery(point, problem, battery, answer_kw)
     stored_kwh = float(point.x[point.program.column_range("energy")][-1])
     missing_kwh = (problem.restore_kwh or 0.0) - stored_kwh
     lines = loss_lines(battery)
     room_kw = np.clip(np.array(problem.import_limit_kw) - site_kw, 0.0, battery.charge_limit_kw)
-    room_kw = np.where(problem.after_event & directions(problem, battery)[1], room_kw, 0.0)
+    free = problem.after_event | (problem.asks == "nothing")
+    room_kw = np.where(free & directions(problem, battery)[1], room_kw, 0.0)
     wanted_kw = answer_kw.copy()
     for t in np.flatnonzero(room_kw > 0.0):
         if missing_kwh <= 0.0:

@@ -135,6 +135,7 @@ def told(board: Board) -> dict[str, Any]:
             "why": list(status.why),
             "explanation": list(plan.explanation),
         },
+        "restoring": None if status.restoring is None else str(status.restoring),
         "degradations": [str(one) for one in status.degradations],
         "leased": dict(status.leased),
         "armed": status.armed,

@@ -1,0 +1,136 @@
+"""How the battery gets its charge back between events: below a limit, and said aloud.
+
+A call leaves the battery emptier or fuller than it should be. At full power a site would be made
+ready in minutes, and its draw would rise to the limit of its connection right after it helped the
+grid. So the battery may move the draw by no more than
+
+    power_kw = max(rebound limit of the last event, 0.1 x draw of the pools)
+
+until it is ready, unless the site says another power. A time by which it should be ready hurries
+nothing: where the power does not suffice, that is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from ebplan.document import Fraction, Part, Positive
+from ebplan.pose.corrections import battery_as_found
+from ebplan.site import Battery, Site
+from ebplan.state import State
+
+DRAW_SHARE = 0.1
+"""Of the draw of the pools, by which restoration may move the draw of the site; assumed."""
+NEAR_SOC = 0.005
+"""Emptier than ready by less is ready."""
+CLOSE_SOC = 0.02
+"""Fuller than ready by less is ready."""
+FILLED_SHARE = 0.95
+"""Share of the power that charging fills: loads move while it lasts."""
+
+
+class Restoration(Part):
+    """How the battery is made ready again after an event."""
+
+    soc: Fraction | None = None
+    """State of charge from which it is ready; what was measured first if absent."""
+    power_kw: Positive | None = None
+    """How far the battery may move the draw for it, up to charge and down to discharge. If absent,
+    what the last event allowed as its rebound, and a tenth of the draw at least."""
+    within_s: float = Field(default=7200.0, gt=0.0)
+    """How long after an event it should be ready again; later is named as late. Two hours are what
+    Europe's rule for frequency containment allows."""
+
+    def limit_kw(self, draw_kw: float, rebound_kw: float) -> float:
+        """Return how far the draw may be moved.
+
+        Args:
+            draw_kw: what the site draws without its battery.
+            rebound_kw: rebound limit of the last event; 0 where there was none.
+        """
+        if self.power_kw is not None:
+            return self.power_kw
+        return max(rebound_kw, DRAW_SHARE * max(draw_kw, 0.0))
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """A restoration that is under way."""
+
+    soc: float
+    """State of charge now."""
+    ready_soc: float
+    """State of charge from which the battery is ready."""
+    power_kw: float
+    """How far the battery may move the draw."""
+    done_at: datetime | None
+    """When it is ready at this power; None where there is no room for it now."""
+    due_at: datetime | None
+    """When it should be ready; None where no event came before."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is ready only after it should be."""
+        if self.due_at is None:
+            return False
+        return self.done_at is None or self.done_at > self.due_at
+
+    def __str__(self) -> str:
+        done = "no room for it now" if self.done_at is None else f"done {self.done_at:%H:%M}"
+        late = f", late: due {self.due_at:%H:%M}" if self.due_at and self.is_late else ""
+        return (
+            f"restoring {self.soc:.0%} -> {self.ready_soc:.0%} "
+            f"with {self.power_kw:.2g} kW at most, {done}{late}"
+        )
+
+
+def restoring(
+    site: Site,
+    state: State,
+    *,
+    ready_soc: float | None,
+    power_kw: float,
+    room_kw: float,
+    due_at: datetime | None,
+) -> Restoring | None:
+    """Return what is left to restore; None where the battery is ready, or nobody can tell.
+
+    Args:
+        site: the site.
+        state: what was measured.
+        ready_soc: state of charge from which the battery is ready.
+        power_kw: how far the battery may move the draw.
+        room_kw: what the connection point leaves above the draw without the battery.
+        due_at: when it should be ready.
+    """
+    if site.battery is None or state.soc is None or ready_soc is None:
+        return None
+    battery = battery_as_found(site.battery, state)
+    ready_soc = min(max(ready_soc, battery.soc_min), battery.soc_max)
+    lacks_soc = ready_soc - state.soc
+    if -CLOSE_SOC <= lacks_soc <= NEAR_SOC or not state.converter_available:
+        return None
+    if lacks_soc > 0.0:
+        rate_kw = charging_kw(battery, min(power_kw, room_kw)) * kept_share(battery)
+    else:
+        rate_kw = min(power_kw, battery.discharge_limit_kw - battery.droop_reserve_kw)
+    done_at = None
+    if rate_kw > 0.0:
+        hours = abs(lacks_soc) * battery.energy_kwh / rate_kw
+        done_at = state.at + timedelta(hours=hours)
+    return Restoring(state.soc, ready_soc, power_kw, done_at, due_at)
+
+
+def charging_kw(battery: Battery, room_kw: float) -> float:
+    """Return the power that fills a room above the draw, as far as the battery takes it."""
+    kw = min(battery.charge_limit_kw - battery.droop_reserve_kw, FILLED_SHARE * room_kw)
+    return max(kw, 0.0)
+
+
+def kept_share(battery: Battery) -> float:
+    """Return the share of what is charged that the cells keep, at full power: no less otherwise."""
+    converter = 1.0 - battery.converter_loss_linear - battery.converter_loss_quadratic
+    return battery.cell_efficiency * converter

@@ -1,0 +1,116 @@
+"""Between events the battery gets its charge back below a limit, and says when it has it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebplan import Case, InputError, Planner, load_case
+from ebplan.closed_loop import ClosedLoop
+from ebplan.planner import Restoration
+from ebplan.planner.restoration import restoring
+from ebplan.planner.standing import standing_event
+from ebplan.site import Battery
+from ebplan.twin import FluidPlant
+
+CASE = load_case("examples/under_frequency.json")
+DRAW_KW = 5.0
+
+
+def test_the_power_is_what_the_last_event_allowed_and_a_tenth_of_the_draw_at_least() -> None:
+    asked = Restoration()
+    assert asked.limit_kw(DRAW_KW, 0.0) == pytest.approx(0.5)
+    assert asked.limit_kw(DRAW_KW, 0.8) == pytest.approx(0.8)
+    assert Restoration(power_kw=0.2).limit_kw(DRAW_KW, 0.8) == 0.2
+    with pytest.raises(InputError, match="power_kw"):
+        Restoration.parse({"power_kw": 0.0})
+
+
+def test_when_it_is_done_by_hand() -> None:
+    """1 kWh is missing; 0.5 kW fill 0.475 kW, of which 0.972 x 0.975 are kept: 2 h 13 min."""
+    state = CASE.state.model_copy(update={"soc": 0.5})
+    told = restoring(CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=3.0, due_at=state.at)
+    assert told is not None
+    assert told.done_at is not None
+    hours = 10.0 * 0.1 / (0.475 * 0.972 * 0.975)
+    assert (told.done_at - state.at) / timedelta(hours=1) == pytest.approx(hours, rel=1e-6)
+    assert told.is_late
+    assert str(told) == "restoring 50% -> 60% with 0.5 kW at most, done 14:13, late: due 12:00"
+    none = restoring(CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=0.0, due_at=None)
+    assert none is not None
+    assert "no room for it now" in str(none)
+    assert not none.is_late
+    for soc in (0.596, 0.61):  # near enough
+        state = CASE.state.model_copy(update={"soc": soc})
+        assert not restoring(
+            CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=3.0, due_at=None
+        )
+
+
+@given(
+    soc=st.floats(0.1, 0.95),
+    ready=st.floats(0.1, 0.95),
+    draw_kw=st.floats(0.5, 7.9),
+    power_kw=st.floats(0.01, 9.0),
+    lasts_s=st.floats(1.0, 3600.0),
+)
+def test_no_more_is_drawn_than_the_power_above_the_draw(
+    soc: float, ready: float, draw_kw: float, power_kw: float, lasts_s: float
+) -> None:
+    state = CASE.state.model_copy(update={"soc": soc})
+    event = standing_event(
+        CASE.site, state, draw_kw=draw_kw, ready_soc=ready, power_kw=power_kw, lasts_s=lasts_s
+    )
+    battery = CASE.site.battery
+    assert battery is not None
+    limit_kw, asked = event.target.import_limit_kw, event.response.restore_soc
+    assert limit_kw is not None
+    assert asked is not None
+    assert limit_kw <= CASE.site.connection_point.import_limit_kw + 1e-9
+    if soc < ready:
+        assert limit_kw <= draw_kw + power_kw + 1e-9
+        # never more than is missing, nor than the power fills in time
+        assert soc - 1e-9 <= asked <= ready + 1e-9
+        assert asked <= soc + power_kw * lasts_s / 3600.0 / battery.energy_kwh + 1e-9
+    else:
+        assert limit_kw >= draw_kw - power_kw - 1e-9
+
+
+def small(case: Case, energy_kwh: float) -> Case:
+    """Return the case with a battery that a short call empties by much."""
+    battery: Battery = case.site.battery.model_copy(update={"energy_kwh": energy_kwh})  # type: ignore[union-attr]
+    return case.model_copy(update={"site": case.site.model_copy(update={"battery": battery})})
+
+
+def test_after_a_call_the_draw_stays_below_its_limit_until_the_battery_is_ready() -> None:
+    case = small(CASE, 2.0)
+    start = case.state.at + timedelta(seconds=10)
+    event = case.event.model_copy(update={"start": start, "duration_s": 60.0, "handoff": None})
+    with Planner(case.site) as planner:
+        plant = FluidPlant(case.site, case.state)
+        cycles = list(ClosedLoop(planner, plant, [event], cycle_s=2.0).run(900.0))
+        assert planner.restoring is None
+    drawn = [(c.at_s, c.measured[-1].grid_kw, c.measured[-1].soc) for c in cycles]
+    before_kw = drawn[2][1]
+    after = [(kw, soc) for at_s, kw, soc in drawn if at_s >= 72.0]
+    assert before_kw is not None
+    assert after[0][1] < 0.5992
+    assert max(kw for kw, _ in after if kw is not None) <= before_kw + 0.5 + 0.01
+    assert after[-1][1] == pytest.approx(0.6, abs=0.002)
+    assert after[-1][0] == pytest.approx(before_kw, abs=0.02)
+
+
+def test_what_is_left_is_told_between_events_only() -> None:
+    with Planner(CASE.site, restoration=Restoration(soc=0.6, within_s=60.0)) as planner:
+        low = CASE.state.model_copy(update={"soc": 0.5})
+        planner.replan(low, deadline_s=1.0)
+        told = planner.restoring
+        assert told is not None
+        assert told.ready_soc == 0.6
+        assert told.due_at is None  # no call came before
+        called = CASE.event.model_copy(update={"start": low.at + timedelta(seconds=1)})
+        planner.plan(called, low.model_copy(update={"at": called.start}), deadline_s=1.0)
+        assert planner.restoring is None
