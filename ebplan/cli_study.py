@@ -53,7 +53,6 @@ def study(
 
     With -o, runs that are finished are kept: after an interruption the same call goes on.
     """
-    from ebplan.study.corners import CENTRAL
     from ebplan.study.run import load_study, run_study, write_results
 
     spec = load_study(file)
@@ -74,10 +73,10 @@ def study(
     if as_json:
         click.echo(json.dumps([_plain(run) for run in runs], indent=1))
         return
-    for run in runs:
-        if run.corner == CENTRAL:
-            _print(run)
-    _print_ranges(runs)
+    from ebplan.report.study_text import study_text
+
+    for line in study_text(runs):
+        click.echo(line)
 
 
 def _factors(text: str | None) -> tuple[float, ...]:
@@ -101,27 +100,6 @@ def _plain(run: Run) -> dict[str, object]:
             for kpi in run.kpis
         },
     }
-
-
-def _print(run: Run) -> None:
-    click.echo(f"{run.built.spec.name}: {run.policy}, {run.corner}")
-    for kpi in run.kpis:
-        unit = "" if kpi.unit == "1" else kpi.unit
-        click.echo(f"  {kpi.name:<28} {kpi.value:>18,.2f} {unit}".rstrip())
-
-
-def _print_ranges(runs: list[Run]) -> None:
-    """Print what the gain becomes at each end of each range."""
-    gains = {
-        run.corner: next(kpi.value for kpi in run.kpis if kpi.name == "gain")
-        for run in runs
-        if run.policy == runs[0].policy
-    }
-    if len(gains) < 2:
-        return
-    click.echo(f"Gain of {runs[0].policy} at the ends of what is assumed")
-    for corner, gained in sorted(gains.items(), key=lambda item: item[1]):
-        click.echo(f"  {corner:<44} {gained:>18,.0f} {runs[0].built.spec.currency}")
 
 
 def _progress() -> Told | None:

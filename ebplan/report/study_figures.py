@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebplan.report.palette import COLOURS
-from ebplan.report.study_results import StudyResults, Table
+from ebplan.report.study_results import CENTRAL, StudyResults, Table
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -43,18 +43,24 @@ MOST_POINTS = 2_000
 """Points of a duration curve: a year's are thinned to these, both ends kept."""
 
 
-def waterfall(results: StudyResults, policy: str) -> Figure:
-    """Return what acting on the grid earns and costs, layer by layer, down to the gain."""
-    import plotly.graph_objects as go
-
-    ledger = results.of("ledger", policy)
+def gains(results: StudyResults, policy: str, corner: str = CENTRAL) -> dict[str, float]:
+    """Return what acting on the grid earned and cost in each layer."""
+    ledger = results.of("ledger", policy, corner)
     moved: dict[str, float] = dict.fromkeys(LAYER_WORDS, 0.0)
     for layer, item, money in zip(ledger["layer"], ledger["item"], ledger["money"], strict=True):
         if (layer, item) not in BASE:
             moved[str(layer)] += float(money)
+    return moved
+
+
+def waterfall(results: StudyResults, policy: str) -> Figure:
+    """Return what acting on the grid earns and costs, layer by layer, down to the gain."""
+    import plotly.graph_objects as go
+
+    moved = gains(results, policy)
     shown = {layer: money for layer, money in moved.items() if abs(money) > 0.5}
     gain = sum(moved.values())
-    scale, unit = _scale(max([abs(v) for v in shown.values()] + [abs(gain)]), results.currency)
+    scale, unit = scale_of(max([abs(v) for v in shown.values()] + [abs(gain)]), results.currency)
     names = [LAYER_WORDS[layer] for layer in shown] + ["gain"]
     values = [money / scale for money in shown.values()]
     figure = go.Figure(
@@ -62,8 +68,9 @@ def waterfall(results: StudyResults, policy: str) -> Figure:
             x=names,
             y=[*values, gain / scale],
             measure=["relative"] * len(values) + ["total"],
-            text=[f"{v:+,.2f}" for v in (*values, gain / scale)],
+            text=[signed(v) for v in (*values, gain / scale)],
             textposition="outside",
+            constraintext="none",
             cliponaxis=False,
             increasing={"marker": {"color": EARNED}},
             decreasing={"marker": {"color": PAID}},
@@ -74,8 +81,10 @@ def waterfall(results: StudyResults, policy: str) -> Figure:
     )
     best = max(shown, key=lambda layer: shown[layer], default=None)
     what = "nothing" if best is None else LAYER_WORDS[best]
-    title = f"Acting on the grid gains {gain / scale:,.2f} {unit}, most of it by {what}"
-    return _laid(figure, title, None, unit)
+    title = (
+        f"Acting on the grid gains {signed(gain / scale, sign=False)} {unit}, most of it by {what}"
+    )
+    return laid(figure, title, None, unit)
 
 
 def by_month(results: StudyResults, policy: str) -> Figure:
@@ -97,7 +106,7 @@ def by_month(results: StudyResults, policy: str) -> Figure:
         for layer in LAYER_WORDS
     }
     total = np.sum(list(sums.values()), axis=0)
-    scale, unit = _scale(max(max(map(abs, of)) for of in sums.values()), results.currency)
+    scale, unit = scale_of(max(max(map(abs, of)) for of in sums.values()), results.currency)
     colours = [*COLOURS.values(), TOTAL]
     figure = go.Figure()
     for n, (layer, of) in enumerate(sums.items()):
@@ -115,7 +124,7 @@ def by_month(results: StudyResults, policy: str) -> Figure:
     figure.update_layout(barmode="relative")
     figure.update_xaxes(type="category")
     best = months[int(np.argmax(total))]
-    return _laid(figure, f"{best} gains most", "month", unit)
+    return laid(figure, f"{best} gains most", "month", unit)
 
 
 def durations(results: StudyResults, policy: str) -> Figure:
@@ -143,7 +152,7 @@ def durations(results: StudyResults, policy: str) -> Figure:
         )
     highest, before = float(steps["grid_kw"].max()), float(steps["baseline_kw"].max())
     title = f"The highest draw is {highest:,.0f} kW, {before:,.0f} kW without grid actions"
-    return _laid(figure, title, "share of the time in %", "power in kW")
+    return laid(figure, title, "share of the time in %", "power in kW")
 
 
 def soc_map(results: StudyResults, policy: str, group: str) -> Figure:
@@ -171,7 +180,7 @@ def soc_map(results: StudyResults, policy: str, group: str) -> Figure:
         f"{100 * np.nanmax(soc):.0f} %, {100 * np.nanmean(soc):.0f} % on average"
     )
     figure.update_yaxes(dtick=6)
-    return _laid(figure, title, "day", "hour of the day")
+    return laid(figure, title, "day", "hour of the day")
 
 
 def size_value(results: StudyResults) -> Figure:
@@ -180,7 +189,7 @@ def size_value(results: StudyResults) -> Figure:
 
     sizes = results.tables["sizes"]
     central = sizes["corner"] == "central"
-    scale, unit = _scale(float(np.abs(sizes["gain"][central]).max()), results.currency)
+    scale, unit = scale_of(float(np.abs(sizes["gain"][central]).max()), results.currency)
     figure = go.Figure()
     for n, policy in enumerate(results.policies):
         rows = central & (sizes["policy"] == policy)
@@ -194,7 +203,13 @@ def size_value(results: StudyResults) -> Figure:
             hovertemplate="%{x:,.0f} kWh, %{customdata:,.0f} kW: %{y:,.2f} " + unit,
         )
     first = central & (sizes["policy"] == results.policies[0])
-    return _laid(figure, _worth_of_more(sizes, first, results.currency), "energy in kWh", unit)
+    return laid(figure, _worth_of_more(sizes, first, results.currency), "energy in kWh", unit)
+
+
+def signed(value: float, *, sign: bool = True) -> str:
+    """Return a number with three digits, and its sign where that is asked for."""
+    digits = 0 if abs(value) >= 100.0 else 1 if abs(value) >= 10.0 else 2
+    return f"{value:+,.{digits}f}" if sign else f"{value:,.{digits}f}"
 
 
 def policy_words(policy: str) -> str:
@@ -214,7 +229,7 @@ def _worth_of_more(sizes: Table, rows: NDArray[np.bool_], currency: str) -> str:
     )
 
 
-def _scale(most: float, currency: str) -> tuple[float, str]:
+def scale_of(most: float, currency: str) -> tuple[float, str]:
     """Return what money is divided by, and its unit."""
     for factor, word in ((1e9, "billion "), (1e6, "million "), (1e3, "thousand ")):
         if most >= 2.0 * factor:
@@ -248,7 +263,8 @@ def _by_day(
     return days, np.array(hours), grid
 
 
-def _laid(figure: Figure, title: str, x: str | None, y: str) -> Figure:
+def laid(figure: Figure, title: str, x: str | None, y: str) -> Figure:
+    """Lay a figure out, its message and axes with it."""
     figure.update_layout(
         template="plotly_white",
         title={"text": title, "x": 0.0, "xanchor": "left", "font": {"size": 16}},

@@ -18,7 +18,9 @@ from ebplan.report.study_figures import (
     soc_map,
     waterfall,
 )
+from ebplan.report.study_ranges import tornado
 from ebplan.report.study_results import StudyResults, read_results
+from ebplan.report.study_tiles import number, tiles
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -29,9 +31,11 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; p
 h1 { font-size: 1.5rem; margin: .5rem 0; }
 h3 { font-size: 1rem; font-weight: 600; margin: 1rem 0 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-.tiles { display: flex; flex-wrap: wrap; gap: .75rem; padding: 0; list-style: none; }
-.tiles li { border: 1px solid #ccc; border-radius: 6px; padding: .5rem .9rem; min-width: 9rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .6rem;
+         padding: 0; list-style: none; }
+.tiles li { border: 1px solid #ccc; border-radius: 6px; padding: .5rem .8rem; }
 .tiles b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
+.tiles small { display: block; line-height: 1.3; }
 .tiles small, .note { color: #555; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -59,10 +63,7 @@ for (const button of document.querySelectorAll('nav button')) {
   button.addEventListener('click', () => show(button.dataset.policy));
 }
 """
-FIRST_TILES = ("gain", "grid_services", "arbitrage", "lost_compute", "wear", "demand_charge")
-NOTHING = 1e-6
-"""A number smaller than this is what rounding left of zero."""
-INDICATORS = ("npv", "irr", "payback_years", "battery_life_years", "equivalent_cycles")
+A_YEAR = 365
 
 
 def write_study_page(folder: Path) -> Path:
@@ -119,24 +120,28 @@ def _period(manifest: dict[str, Any]) -> str:
     return (
         f"{period['days']} days from {period['start']} ({period['time_zone']}), steps of "
         f"{period['step_s'] // 60} min; {sites}. Money in {manifest['currency']}, > 0 earned."
+        f"{_stands_for(manifest['spec'])}"
     )
+
+
+def _stands_for(spec: dict[str, Any]) -> str:
+    """Say by what the worth of the battery is reckoned."""
+    economics, days = spec.get("economics"), spec["period"]["days"]
+    if not economics:
+        return ""
+    year = "" if days >= A_YEAR else f", each like these {days} days"
+    return f" The battery is looked at over {economics['lifetime_years']} years{year}."
 
 
 def _policy(results: StudyResults, policy: str) -> Iterator[str]:
     kpis = results.kpis(policy)
     yield '<ul class="tiles">'
-    for name in (*FIRST_TILES, *INDICATORS):
-        if name in kpis:
-            value, unit = kpis[name]
-            words = LAYER_WORDS.get(name, name.replace("_", " "))
-            shown = "" if unit == "1" else unit
-            spread = _spread(results, policy, name)
-            yield (
-                f"<li>{escape(words)}<b>{_number(value)}</b><small>{escape(shown)}"
-                f"{escape(spread)}</small></li>"
-            )
+    yield from tiles(results, policy)
     yield "</ul><h2>What it gains, and what that costs</h2>"
     yield _drawn(waterfall(results, policy), f"waterfall-{policy}")
+    ends = tornado(results, policy)
+    if ends is not None:
+        yield _drawn(ends, f"ranges-{policy}")
     if len(set(results.of("ledger", policy)["month"].tolist())) > 1:
         yield _drawn(by_month(results, policy), f"months-{policy}")
     yield "<h2>Power and energy</h2>"
@@ -149,7 +154,7 @@ def _policy(results: StudyResults, policy: str) -> Iterator[str]:
     yield "<h2>All numbers</h2>"
     heads: tuple[str, ...] = ("number", "value", "unit")
     rows: list[tuple[str, ...]] = [
-        (name.replace("_", " "), _number(value), "" if unit == "1" else unit)
+        (name.replace("_", " "), number(value), "" if unit == "1" else unit)
         for name, (value, unit) in kpis.items()
     ]
     if len(results.corners(policy)) > 1:
@@ -167,11 +172,11 @@ def _books(results: StudyResults, policy: str) -> Iterator[str]:
         key = str(layer), str(item)
         sums[key] = sums.get(key, 0.0) + float(money)
     rows = [
-        (LAYER_WORDS.get(layer, layer), item.replace("_", " "), _number(money))
+        (LAYER_WORDS.get(layer, layer), item.replace("_", " "), number(money))
         for (layer, item), money in sums.items()
         if abs(money) >= 0.5
     ]
-    rows.append(("profit", "", _number(sum(sums.values()))))
+    rows.append(("profit", "", number(sum(sums.values()))))
     yield _table(("layer", "item", results.currency), rows, {2})
 
 
@@ -184,7 +189,7 @@ def _spread(results: StudyResults, policy: str, name: str) -> str:
             values.append(found[0])
     if len(values) < 2:
         return ""
-    return f" {_number(min(values))} to {_number(max(values))}"
+    return f" {number(min(values))} to {number(max(values))}"
 
 
 def _assumptions(results: StudyResults) -> Iterator[str]:
@@ -194,7 +199,7 @@ def _assumptions(results: StudyResults) -> Iterator[str]:
         return
     yield "<h2>What is assumed</h2>"
     rows = [
-        (field, _number(a["value"]), f"{_number(a['low'])} to {_number(a['high'])}", a["why"])
+        (field, number(a["value"]), f"{number(a['low'])} to {number(a['high'])}", a["why"])
         for field, a in found
     ]
     yield _table(("field", "value", "range", "why"), rows, {1, 2})
@@ -235,7 +240,7 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: set[i
 def _drawn(figure: Figure, name: str) -> str:
     """Return a figure under its message, which wraps where the page is narrow."""
     message = escape(str(figure.layout.title.text))
-    figure.update_layout(title=None, margin_t=20)
+    figure.update_layout(title=None, margin_t=36)
     html: str = figure.to_html(
         full_html=False,
         include_plotlyjs=False,
@@ -243,13 +248,3 @@ def _drawn(figure: Figure, name: str) -> str:
         config={"displaylogo": False, "responsive": True},
     )
     return f"<h3>{message}</h3>{html}"
-
-
-def _number(value: float) -> str:
-    """Return a number with as many digits as one reads."""
-    size = abs(value)
-    if size < NOTHING:
-        return "0"
-    if size >= 1000.0:
-        return f"{value:,.0f}"
-    return f"{value:,.2f}" if size >= 10.0 else f"{value:.3g}"

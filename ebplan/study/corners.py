@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -51,3 +51,19 @@ def _walk(plain: Any, at: str) -> Iterator[tuple[str, dict[str, Any]]]:
     elif isinstance(plain, list):
         for i, inner in enumerate(plain):
             yield from _walk(inner, f"{at}.{i}" if at else str(i))
+
+
+def words_of(corner: str, services: Sequence[str], groups: Sequence[str]) -> str:
+    """Return a corner as a reader knows it: ``jp_fcr.price_times, high``.
+
+    Args:
+        corner: as ``corners`` names it.
+        services: products, in their order.
+        groups: groups, in their order.
+    """
+    field, _, end = corner.rpartition(":")
+    first, *rest = field.split(".")
+    names = {"services": services, "portfolio": groups}.get(first)
+    if names is not None and rest:
+        field = ".".join([names[int(rest[0])], *rest[1:]])
+    return f"{field}, {end}"
