@@ -66,6 +66,7 @@ def _replay(file: Path, output: Path | None, *, figure: bool, as_json: bool) -> 
     from rich.console import Console
 
     from ebplan.document import write_atomically
+    from ebplan.errors import NoPlanError
     from ebplan.replay.compare import summary_of
     from ebplan.replay.folder import (
         FIGURE,
@@ -102,6 +103,9 @@ def _replay(file: Path, output: Path | None, *, figure: bool, as_json: bool) -> 
         click.echo(summary.to_json())
     else:
         print_replay(summary, Console())
+    if summary.decisions is not None and summary.decisions.differ_by_work:
+        count = summary.decisions.differ_by_work
+        raise NoPlanError(f"{count} decision(s) that counted work were not found again")
 
 
 @contextmanager
@@ -114,10 +118,10 @@ def _progress() -> Iterator[Told | None]:
     click.echo("\r" + " " * 60 + "\r", nl=False, err=True)
 
 
-def _teller() -> Callable[[int, int], None]:
-    def told(done: int, of: int) -> None:
+def _teller() -> Callable[[str, int, int], None]:
+    def told(what: str, done: int, of: int) -> None:
         if done == of or done % max(of // 200, 1) == 0:
-            click.echo(f"\rreplayed {done} of {of} intervals", nl=False, err=True)
+            click.echo(f"\r{what}: {done} of {of}   ", nl=False, err=True)
 
     return told
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ebplan.adapters.events.inbox import Taken
     from ebplan.plan import Plan
     from ebplan.problem import Problem
+    from ebplan.state import State
 
 
 class Window(Part):
@@ -88,6 +89,22 @@ class Journal:
             revision=call.revision,
             outcome=taken.outcome,
             documents={"call": _document(call)},
+        )
+
+    def state(self, state: State, *, refused: str = "", calls: bytes | None = None) -> None:
+        """Record what is planned from, before it is: with it decisions can be found again.
+
+        Args:
+            state: what was read.
+            refused: why the plan there is cannot be carried out, where that is so.
+            calls: every call that stands and how its sender ranks it, as JSON; None where they
+                are those of the state before.
+        """
+        self._write(
+            "state",
+            state=state.model_dump(mode="json", exclude_defaults=True),
+            refused=refused or None,
+            documents=None if calls is None else {"calls": calls},
         )
 
     def decision(

@@ -17,7 +17,17 @@ from typing import Any, Literal, get_args
 import rfc8785
 
 Kind = Literal[
-    "log", "key", "event", "decision", "command", "answer", "window", "model", "alarm", "note"
+    "log",
+    "key",
+    "event",
+    "state",
+    "decision",
+    "command",
+    "answer",
+    "window",
+    "model",
+    "alarm",
+    "note",
 ]
 """``log`` and ``key`` are the log's own: opened, segment, recovered, lost, closed; a new key."""
 KINDS: frozenset[str] = frozenset(get_args(Kind))

@@ -97,6 +97,7 @@ class Controller:
         sources: where calls come from, for reports on them; each is run by the caller.
         report_every_s: length of a report's stretches, and time between two reports on a call.
         dry_run: read and plan, and tell nobody anything.
+        record_states: whether the journal is told what each plan is made from.
         clock: what time it is, never set back.
         now: the wall clock.
         listen: told the status after each cycle.
@@ -120,6 +121,7 @@ class Controller:
         sources: Iterable[EventSource] = (),
         report_every_s: float = 60.0,
         dry_run: bool = False,
+        record_states: bool = True,
         clock: Clock | None = None,
         now: Callable[[], datetime] | None = None,
         listen: Callable[[Status], None] | None = None,
@@ -127,7 +129,7 @@ class Controller:
         require_devices_of(site, devices)
         self._site, self._devices, self._planner, self._inbox = site, devices, planner, inbox
         self._cycle_s, self._deadline_s = cycle_s, deadline_s
-        self._recording = Recording(journal)
+        self._recording = Recording(journal, states=record_states)
         self._dry_run, self._listen = dry_run, listen
         self._clock = clock or MonotonicClock()
         self._now: Callable[[], datetime] = now or (lambda: datetime.now(UTC))
@@ -258,7 +260,9 @@ class Controller:
         """Keep the plan or make another, and carry it out."""
         self._look_after_following(found)
         standing = self._inbox.events()
-        turn = self._calls.turn(standing, sensed.state.at, self._inbox.priorities())
+        ranks = self._inbox.priorities()
+        self._recording.state(sensed.state, standing, ranks, self._refused)
+        turn = self._calls.turn(standing, sensed.state.at, ranks)
         began_s = self._clock.now_s()
         try:
             plan, why = await self._planned(turn, standing, sensed, found)
@@ -372,6 +376,7 @@ class Controller:
         coming = [e for e in self._inbox.events() if now < e.start <= now + AHEAD]
         try:
             self._recording.tracking(self._planner.known)
+            self._recording.arming(coming)
             self._planner.arm(coming or None)
         except Exception as error:  # what is made in spare time must not end the run
             log.warning("no plans are made in advance: %s", _said(error))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from ebplan.adapters.answers import Answer
@@ -14,12 +15,16 @@ from ebplan.audit.log import AuditHealth
 from ebplan.controller.degradations import Degradation
 from ebplan.controller.models_used import models_used
 from ebplan.controller.sensing import Sensed
+from ebplan.event import Event
 from ebplan.models.tracking.known import SiteKnown
 from ebplan.plan import Plan, Step
 from ebplan.site import Site
+from ebplan.state import State
 
 log = logging.getLogger("ebplan.controller")
 
+ARMING = "plans are made in advance"
+"""What the note says."""
 UNSIGNED_S = 2.0
 """A record that has waited so long for its signature is behind: the log promises 1 s at most, and
 the disk needs some."""
@@ -30,10 +35,13 @@ class Recording:
 
     Args:
         journal: where to; nowhere if absent.
+        states: whether what is planned from is written down as well.
     """
 
-    def __init__(self, journal: Journal | None) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal | None, *, states: bool = True) -> None:
+        self._journal, self._states = journal, states
+        self._calls = b""
+        """The calls that stood when a state was written down last."""
         self._fault: str | None = None
         """Why something could not be written, last."""
         self._tracked = ""
@@ -86,6 +94,30 @@ class Recording:
                 journal.command(command)
 
         self._try(write)
+
+    def state(
+        self,
+        state: State,
+        standing: Iterable[Event],
+        ranks: Mapping[str, int | None],
+        refused: str,
+    ) -> None:
+        """Write down what is planned from: what was read, and the calls that stand."""
+        if self._journal is None or not self._states:
+            return
+        calls = {
+            "events": [event.model_dump(mode="json") for event in standing],
+            "ranks": dict(ranks),
+        }
+        content = json.dumps(calls, sort_keys=True).encode()
+        news = None if content == self._calls else content
+        self._calls = content
+        self._try(lambda j: j.state(state, refused=refused, calls=news))
+
+    def arming(self, coming: Iterable[Event]) -> None:
+        """Write down that plans are made in advance: for these calls, or for what is likely."""
+        if self._states:
+            self.note(ARMING, coming=[event.id for event in coming])
 
     def answer(self, answer: Answer) -> None:
         """Write down what a device answered."""

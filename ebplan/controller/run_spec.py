@@ -17,6 +17,9 @@ class AuditSpec(Part):
     """Where it lies."""
     key: str
     """File of the signing key (`ebplan audit keygen`)."""
+    states: bool = True
+    """Whether what each plan was made from is recorded: with it `ebplan replay` finds decisions
+    again. About 0.5 kB for each pool and cycle."""
     copy_checkpoints_to: str | None = None
     """A file, best on another machine, that gets each checkpoint too."""
 

@@ -109,6 +109,7 @@ async def open_run(
             sources=sources,
             report_every_s=spec.report_every_s,
             dry_run=dry_run,
+            record_states=spec.audit is None or spec.audit.states,
             listen=listen,
         )
         yield SiteRun(spec, site, controller, inbox, tuple(sources))

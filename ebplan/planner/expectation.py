@@ -84,7 +84,8 @@ class Expectation:
         self._compute_kw = [step.compute_kw for step in plan.steps]
         self._other_kw = problem.other_kw[0]
         self._baseline_kw = max(abs(problem.baseline_kw[0]), 1e-6)
-        self._lost = lost
+        self.lost = lost
+        """Instances of each pool that were lost when the plan was made."""
         battery = problem.battery
         self._soc = None
         if battery is not None:
@@ -171,8 +172,8 @@ class Expectation:
             if counts is None:
                 found.append(f"pool {name} was not planned")
                 continue
-            if told.lost != self._lost.get(name, 0):
-                was = self._lost.get(name, 0)
+            if told.lost != self.lost.get(name, 0):
+                was = self.lost.get(name, 0)
                 found.append(f"pool {name}: {told.lost} lost, {was} when it was planned")
             measured = _measured(told)
             if measured not in counts[first : last + 1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ebplan.event import Baseline, Event
@@ -65,6 +65,11 @@ class Followed:
             restore_soc=event.response.restore_soc,
         )
         return cls(_with_baseline(event, problem), site, problem, plan, expects, False, recovery)
+
+    def with_plan(self, plan: Plan) -> Followed:
+        """Return the same with another plan of its problem."""
+        expects = Expectation(self.problem, plan, lost=self.expects.lost)
+        return replace(self, plan=plan, expects=expects)
 
     @property
     def hurts(self) -> int:

@@ -455,6 +455,25 @@ class Planner:
         call = partial(self.replan, measured, deadline_s=deadline_s, refused=refused)
         return await _aside(call)
 
+    def adopt(self, plan: Plan) -> bool:
+        """Follow another plan of the problem that is being followed; return whether it is one.
+
+        Who replays a recording goes on from what was done, not from what would be done now.
+        """
+        with self._lock:
+            followed = self._followed
+            if followed is None or followed.plan.problem_hash != plan.problem_hash:
+                return False
+            self._followed = followed.with_plan(plan)
+            return True
+
+    def finish(self) -> None:
+        """Wait until an armed plan that was activated has been checked against the state."""
+        with self._lock:
+            confirming = self._confirming
+        if confirming is not None:
+            confirming.submit(lambda: None).result()
+
     def _why_not(self, followed: Followed | None, measured: State) -> list[str]:
         """Say why the plan being followed cannot be kept."""
         if followed is None:

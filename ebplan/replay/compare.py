@@ -12,6 +12,7 @@ from ebplan.event import Event
 from ebplan.mechanisms import MECHANISMS
 from ebplan.realised import COMPUTE_CAUSES
 from ebplan.replay.cost import EventCost
+from ebplan.replay.decisions import counted
 from ebplan.replay.measures import EventNumbers, numbers_of
 from ebplan.replay.results import EventResult, Money, ReplaySummary
 from ebplan.replay.run import Replayed, baseline_on, last_minutes
@@ -63,6 +64,7 @@ def summary_of(replayed: Replayed) -> ReplaySummary:
         events=events,
         plans=sum(stretch.plans for stretch in replayed.stretches),
         unchecked=sum(stretch.unchecked for stretch in replayed.stretches),
+        decisions=None if replayed.decisions is None else counted(replayed.decisions),
         cannot_tell=tuple(_cannot_tell(replayed)),
         notes=(*replayed.spec.notes, *recording.notes, *_notes(replayed, costs)),
     )

@@ -1,8 +1,9 @@
 """The folder of a replay: all of it, or none.
 
-summary.json         numbers of both sides and why they differ (``ebplan schema replay_summary``)
+summary.json         numbers of both sides and why they differ
 intervals.parquet    a row for each interval of the recording
 epochs.parquet       what each pool was told, whenever that changed
+decisions.parquet    of a run of ebplan: each decision, then and now
 replay.png           both sides over time
 """
 
@@ -29,6 +30,7 @@ SUMMARY, INTERVALS, EPOCHS, FIGURE = (
     "epochs.parquet",
     "replay.png",
 )
+DECISIONS = "decisions.parquet"
 UNFINISHED = ".unfinished-"
 
 
@@ -85,6 +87,13 @@ def write_tables(replayed: Replayed, folder: Path) -> None:
         InputError: the folder cannot be written, or pyarrow is not installed.
     """
     write_parquet(folder / INTERVALS, intervals_table(replayed))
+    if replayed.decisions is not None:
+        rows = replayed.decisions
+        columns: dict[str, Any] = {
+            name: [row[name] for row in rows] for name in (rows[0] if rows else ())
+        }
+        columns["time"] = [datetime.fromisoformat(text) for text in columns.get("time", [])]
+        write_parquet(folder / DECISIONS, columns)
     epochs = [row for stretch in replayed.stretches for row in stretch.epochs]
     table = {name: [row[name] for row in epochs] for name in epochs[0]} if epochs else {}
     if table:

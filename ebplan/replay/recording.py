@@ -9,7 +9,8 @@ from pathlib import Path
 from ebplan.document import FieldFault
 from ebplan.errors import InputError
 from ebplan.event import Event, EventType, ResponseShape, Target
-from ebplan.replay.spec import LOAD, ReplaySpec, events_of, map_of
+from ebplan.replay.own import read_own
+from ebplan.replay.spec import LOAD, Beginning, ReplaySpec, events_of, map_of, site_of
 from ebplan.settlement.extract import extract
 from ebplan.settlement.meter_file import read_meter
 from ebplan.settlement.series import BATTERY, GRID, FloatArray, MeterSeries
@@ -32,6 +33,10 @@ class Recording:
     """Whether they were found in the series, and not told."""
     notes: tuple[str, ...] = ()
     """What was left out or carried over."""
+    beginning: Beginning | None = None
+    """How it began, where the recording tells."""
+    cycles: int = 0
+    """States that a run of ebplan planned from."""
 
     @property
     def loads(self) -> dict[tuple[str, str], FloatArray]:
@@ -43,13 +48,16 @@ class Recording:
         }
 
 
-def read_recording(spec: ReplaySpec, site: Site, folder: Path) -> Recording:
-    """Read what was recorded.
+def read_recording(spec: ReplaySpec, folder: Path) -> tuple[Site, Recording]:
+    """Read what was recorded, and the site that it is replayed on.
 
     Raises:
         InputError: a file is missing or wrong, or does not fit the site.
     """
+    if spec.recording.audit is not None:
+        return _own(spec, folder / spec.recording.audit, folder)
     assert spec.recording.meter is not None, "checked by the document"
+    site = site_of(spec, folder)
     meter = read_meter(folder / spec.recording.meter, map_of(spec, folder))
     begins, ends = spec.recording.begins, spec.recording.ends
     if begins is not None or ends is not None:
@@ -63,7 +71,38 @@ def read_recording(spec: ReplaySpec, site: Site, folder: Path) -> Recording:
     events = [_found(meter)] if found else events_of(spec, folder)
     for event in events:
         _check_inside(event, meter)
-    return Recording(meter, metered_at, tuple(events), found, tuple(notes))
+    return site, Recording(meter, metered_at, tuple(events), found, tuple(notes))
+
+
+def _own(spec: ReplaySpec, log: Path, folder: Path) -> tuple[Site, Recording]:
+    """Return a run of ebplan as a recording."""
+    own = read_own(log, spec.recording.interval_s)
+    if spec.recording.begins is not None or spec.recording.ends is not None:
+        raise InputError(
+            field="recording.begins",
+            value="given",
+            allowed="none with audit",
+            remedy="remove begins and ends: what a run decided depends on all that came before",
+        )
+    site = own.site if spec.site is None else site_of(spec, folder)
+    if spec.events:
+        raise InputError(
+            field="events",
+            value="given",
+            allowed="none with audit",
+            remedy="remove them: the log says what was asked",
+        )
+    meter = own.meter
+    _check_loads(meter, site)
+    notes = (*own.notes, *_notes(meter))
+    return site, Recording(
+        meter,
+        "connection_point",
+        own.events,
+        notes=notes,
+        beginning=own.beginning,
+        cycles=own.cycles,
+    )
 
 
 def _notes(meter: MeterSeries) -> list[str]:

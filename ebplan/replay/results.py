@@ -47,6 +47,25 @@ class EventResult(Part):
     """Why the two differ, by number."""
 
 
+class Decisions(Part):
+    """Decisions of a run of ebplan, made again from what each was made from."""
+
+    recorded: int
+    """Plans that were carried out."""
+    same: int
+    """Made again, every number of them."""
+    another_plan: int
+    """Of the same problem: a search under a deadline had found another point."""
+    another_problem: int
+    """What was planned from differs."""
+    not_made: int
+    """Now the plan there was kept."""
+    also_made: int
+    """Now another was made, then none."""
+    differ_by_work: int
+    """Of those that were not made again, the ones whose search counted work, where none may be."""
+
+
 class ReplaySummary(Document):
     """What a replay found."""
 
@@ -94,6 +113,8 @@ class ReplaySummary(Document):
     """Plans that ebplan followed."""
     unchecked: int
     """Those of them that no check passed."""
+    decisions: Decisions | None = None
+    """Of a run of ebplan itself; None for other recordings."""
     cannot_tell: tuple[str, ...]
     """What the recording cannot tell."""
     notes: tuple[str, ...]

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from ebplan.document import write_atomically
 from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.replay.cost import EventCost
+from ebplan.replay.decisions import decide_again
 from ebplan.replay.loads import Loads, loads_from_power, recorded_loads, times
 from ebplan.replay.recording import SOC, Recording, read_recording
-from ebplan.replay.spec import Beginning, ReplaySpec, site_of
+from ebplan.replay.spec import Beginning, ReplaySpec
 from ebplan.replay.stretches import Stretch, stretches
 from ebplan.replay.twin import StretchResult, TwinRun
 from ebplan.settlement.by_rule import curve_of
@@ -27,8 +29,11 @@ from ebplan.settlement.series import BATTERY, GRID, FloatArray, MeterSeries
 from ebplan.site import Site
 from ebplan.state import State
 
-Told = Callable[[int, int], None]
-"""Told how many intervals of how many are done."""
+Told = Callable[[str, int, int], None]
+"""Told what is being done, and how much of how much is."""
+
+
+TWIN = "twin"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Replayed:
     stretches: tuple[StretchResult, ...]
     inputs: str
     """Digest of everything that it depends on."""
+    decisions: tuple[dict[str, Any], ...] | None = None
+    """Those of a run of ebplan, made again: rows of a table."""
 
     @property
     def twin(self) -> MeterSeries:
@@ -78,13 +85,16 @@ def replay_recording(
         InputError: a file is missing or wrong, or recording, site and events do not fit.
         NoPlanError: no plan passed the check.
     """
-    site = site_of(spec, folder)
-    recording = read_recording(spec, site, folder)
+    site, recording = read_recording(spec, folder)
     beginning = _beginning(spec, site, recording)
     baselines = tuple(baseline_on(recording.meter, event, spec) for event in recording.events)
     loads = _loads(spec, site, recording, beginning, baselines)
     inputs = _digest(spec, site, recording, loads)
     state = _first_state(site, recording, beginning, loads)
+    audit = spec.recording.audit
+    decisions = None
+    if audit is not None:
+        decisions = _decisions(folder / audit, recording, inputs, kept, told)
     results: list[StretchResult] = []
     parts = stretches(recording, spec.stretch_s)
     drawn: list[float] = []
@@ -107,11 +117,13 @@ def replay_recording(
             if file is not None:
                 write_stretch(file, result)
         elif told is not None:
-            told(part.end, parts[-1].end)
+            told(TWIN, part.end, parts[-1].end)
         drawn += [row["ebplan_grid_kw"] + row["ebplan_battery_kw"] for row in result.rows]
         state = result.state
         results.append(result)
-    return Replayed(spec, site, recording, loads, baselines, tuple(results), inputs)
+    return Replayed(
+        spec, site, recording, loads, baselines, tuple(results), inputs, decisions=decisions
+    )
 
 
 def baseline_on(meter: MeterSeries, event: Event, spec: ReplaySpec) -> FloatArray:
@@ -167,7 +179,7 @@ def _inside(meter: MeterSeries, event: Event) -> FloatArray:
 
 
 def _beginning(spec: ReplaySpec, site: Site, recording: Recording) -> Beginning:
-    told = spec.beginning
+    told = spec.beginning or recording.beginning
     if told is None:
         raise InputError(
             field="beginning",
@@ -175,7 +187,7 @@ def _beginning(spec: ReplaySpec, site: Site, recording: Recording) -> Beginning:
             allowed="how many instances do what, and the usual load of each class",
             remedy="add [beginning.pools.NAME]",
         )
-    if SOC in recording.meter.values:
+    if SOC in recording.meter.values and recording.beginning is None:
         return told.model_copy(update={"soc": float(recording.meter.values[SOC][0])})
     return told
 
@@ -223,9 +235,42 @@ def _first_state(site: Site, recording: Recording, beginning: Beginning, loads: 
 def _tell(told: Told | None, part: Stretch, whole: int) -> Callable[[int], None]:
     def tell(done: int) -> None:
         if told is not None:
-            told(part.begin + done, whole)
+            told(TWIN, part.begin + done, whole)
 
     return tell
+
+
+def _decisions(
+    log: Path, recording: Recording, inputs: str, kept: Path | None, told: Told | None
+) -> tuple[dict[str, Any], ...]:
+    """Make the decisions of a run again, or return those that were kept."""
+    file = None if kept is None else kept / f"decisions-{inputs[:24]}.json.gz"
+    rows = None if file is None else _read_kept(file)
+    if rows is None:
+
+        def tell(done: int) -> None:
+            if told is not None:
+                told("decisions", done, recording.cycles)
+
+        rows = [one.row() for one in decide_again(log, tell)]
+        if file is not None:
+            _write_kept(file, rows)
+    return tuple(rows)
+
+
+def _write_kept(file: Path, content: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, gzip.compress(json.dumps(content).encode(), mtime=0))
+
+
+def _read_kept(file: Path) -> Any:
+    """Return what was kept; None where nothing was, or nothing whole."""
+    if not file.exists():
+        return None
+    try:
+        return json.loads(gzip.decompress(file.read_bytes()))
+    except (OSError, ValueError, EOFError):
+        return None  # somebody else wrote there: it is made again
 
 
 def _digest(spec: ReplaySpec, site: Site, recording: Recording, loads: Loads) -> str:
@@ -249,18 +294,14 @@ def write_stretch(file: Path, result: StretchResult) -> None:
         "unchecked": result.unchecked,
         "state": result.state.model_dump(mode="json"),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, gzip.compress(json.dumps(told).encode(), mtime=0))
+    _write_kept(file, told)
 
 
 def read_stretch(file: Path) -> StretchResult | None:
     """Return a stretch that was kept; None where there is none, or no whole one."""
-    if not file.exists():
+    told = _read_kept(file)
+    if told is None:
         return None
-    try:
-        told = json.loads(gzip.decompress(file.read_bytes()))
-    except (OSError, ValueError, EOFError):
-        return None  # somebody else wrote there: it is replayed again
     return StretchResult(
         rows=told["rows"],
         epochs=told["epochs"],

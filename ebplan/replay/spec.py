@@ -34,6 +34,10 @@ class RecordingSpec(Part):
 
     meter: str | None = None
     """A CSV or Parquet series; ``map`` says what stands where."""
+    audit: str | None = None
+    """The audit log of a run of ebplan (a folder), in place of a series."""
+    interval_s: Positive = 10.0
+    """Interval over which the readings of an audit log are averaged."""
     map: MeterMap | str | None = None
     """Its map, in place or as a file; absent where the file has ebplan's own header."""
     begins: Timestamp | None = None
@@ -43,12 +47,20 @@ class RecordingSpec(Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> RecordingSpec:
-        if self.meter is None:
+        given = [name for name in ("meter", "audit") if getattr(self, name) is not None]
+        if len(given) != 1:
             raise FieldFault(
                 field="meter",
-                value=None,
-                allowed="one recording",
-                remedy="name the file of the series",
+                value=given or None,
+                allowed="one of meter and audit",
+                remedy="name a series, or the audit log of a run",
+            )
+        if self.audit is not None and self.map is not None:
+            raise FieldFault(
+                field="map",
+                value="given",
+                allowed="none with audit",
+                remedy="remove it: a log says itself what it holds",
             )
         return self
 
@@ -69,8 +81,9 @@ class ReplaySpec(Document):
     kind: Literal["replay"] = "replay"
     name: str = "replay"
     """What it is called in tables and figures."""
-    site: str
-    """Site file, or the name of a built-in site."""
+    site: str | None = None
+    """Site file, or the name of a built-in site; that of the log where a run of ebplan is
+    replayed, if absent."""
     recording: RecordingSpec
     """What was recorded."""
     beginning: Beginning | None = None
@@ -106,11 +119,18 @@ def read_spec(path: Path) -> ReplaySpec:
 
 
 def site_of(spec: ReplaySpec, folder: Path) -> Site:
-    """Return the site.
+    """Return the site that is named.
 
     Raises:
         InputError: there is none.
     """
+    if spec.site is None:
+        raise InputError(
+            field="site",
+            value=None,
+            allowed="a site file, or the name of a built-in site",
+            remedy="add it: a series does not say what stands behind its meter",
+        )
     return load_site(spec.site, folder=folder)
 
 

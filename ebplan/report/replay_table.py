@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ebplan.replay.results import EventResult, Money, ReplaySummary
+from ebplan.replay.results import Decisions, EventResult, Money, ReplaySummary
 from ebplan.report.legible import HEAD_RULE, Legible, given, titled
 from ebplan.report.words import money_words, number_words, power_words, time_words
 
@@ -19,6 +19,8 @@ def print_replay(summary: ReplaySummary, console: Console) -> None:
     parts: list[RenderableType] = [Text(given(headline(summary)), "bold"), Text(_about(summary))]
     for event in summary.events:
         parts += ["", titled(given(_title(event)), _table(event_rows(event), "why"))]
+    if summary.decisions is not None:
+        parts += ["", titled("Decisions of the run, made again", _decisions(summary.decisions))]
     parts += ["", titled("Over the whole recording, > 0 is paid by the site", _money(summary))]
     parts += ["", titled("What the recording cannot tell", _list(summary.cannot_tell))]
     if summary.notes:
@@ -124,6 +126,23 @@ def _table(rows: list[tuple[str, ...]], last: str) -> Table:
     for row in rows:
         table.add_row(*map(given, row))
     return table
+
+
+def decision_words(found: Decisions) -> str:
+    """Return in sentences what became of the decisions of a run."""
+    told = f"{found.same} of {found.recorded} found again: the same plans from the same inputs."
+    others = {
+        "another point of the same problem": found.another_plan,
+        "from other inputs": found.another_problem,
+        "where now the plan there was kept": found.not_made,
+        "made now and not then": found.also_made,
+    }
+    more = ", ".join(f"{count} {words}" for words, count in others.items() if count)
+    return f"{told} Others: {more}." if more else told
+
+
+def _decisions(found: Decisions) -> Text:
+    return Text(decision_words(found))
 
 
 def _money(summary: ReplaySummary) -> Table:

@@ -111,7 +111,7 @@ def test_a_replay_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     class Enough(Exception):
         pass
 
-    def told(done: int, of: int) -> None:
+    def told(what: str, done: int, of: int) -> None:
         if done == whole.stretches[0].rows[-1]["slot"] + 3:
             raise Enough
 
