@@ -172,7 +172,7 @@ class Controller:
             asyncio.CancelledError: it was cancelled; the devices have been handed back.
         """
         working: list[asyncio.Task[None]] = []
-        self._recording.models(self._site)
+        self._recording.models(self._site, self._planner.restoration)
         unsubscribe = self._inbox.subscribe(self._changed.set)
         try:
             await asyncio.gather(*(self._keeper.renew(name) for name in self._keeper.health))

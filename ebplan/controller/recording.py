@@ -18,11 +18,14 @@ from ebplan.controller.sensing import Sensed
 from ebplan.event import Event
 from ebplan.models.tracking.known import SiteKnown
 from ebplan.plan import Plan, Step
+from ebplan.planner import Restoration
 from ebplan.site import Site
 from ebplan.state import State
 
 log = logging.getLogger("ebplan.controller")
 
+RESTORATION = "restoration"
+"""Name of the model that says how the battery is made ready."""
 ARMING = "plans are made in advance"
 """What the note says."""
 UNSIGNED_S = 2.0
@@ -68,10 +71,12 @@ class Recording:
             return f"no signature for more than {UNSIGNED_S:g} s"
         return None
 
-    def models(self, site: Site) -> None:
-        """Keep what is planned with from here on."""
+    def models(self, site: Site, restoration: Restoration) -> None:
+        """Keep what is planned with from here on; the site comes after what is set for it."""
 
         def write(journal: Journal) -> None:
+            content = restoration.model_dump_json().encode()
+            journal.model(RESTORATION, content, why="the battery is made ready by it")
             for name, content in models_used(site).items():
                 journal.model(name, content, why="the controller starts with it")
 

@@ -119,8 +119,8 @@ class Planner:
         self._asked_by = 0
         """Which of them is being followed."""
         self._measured: State | None = None
-        self._restoration = restoration or Restoration()
-        self._ready_soc = self._restoration.soc
+        self.restoration = restoration or Restoration()
+        self._ready_soc = self.restoration.soc
         self._rebound_kw = 0.0
         """How far above its baseline the last event lets the site draw after it."""
         self._ended: datetime | None = None
@@ -375,12 +375,12 @@ class Planner:
             drawn_kw = draw_kw(self.site, state)
             due_at = None
             if self._ended is not None:
-                due_at = self._ended + timedelta(seconds=self._restoration.within_s)
+                due_at = self._ended + timedelta(seconds=self.restoration.within_s)
             return restoring(
                 self.site,
                 state,
                 ready_soc=self._ready_soc,
-                power_kw=self._restoration.limit_kw(drawn_kw, self._rebound_kw),
+                power_kw=self.restoration.limit_kw(drawn_kw, self._rebound_kw),
                 room_kw=self.site.connection_point.import_limit_kw - drawn_kw,
                 due_at=due_at,
             )
@@ -537,7 +537,7 @@ class Planner:
             measured,
             draw_kw=drawn_kw,
             ready_soc=ready_soc,
-            power_kw=self._restoration.limit_kw(drawn_kw, self._rebound_kw),
+            power_kw=self.restoration.limit_kw(drawn_kw, self._rebound_kw),
             lasts_s=lasts_s,
             limit_kw=limit_kw,
         )

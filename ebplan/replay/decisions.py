@@ -135,7 +135,7 @@ class _Again:
     """The planner of one run, led through its states."""
 
     def __init__(self, starts: Starts) -> None:
-        self.planner = Planner(starts.site, clock="work").start()
+        self.planner = Planner(starts.site, clock="work", restoration=starts.restoration).start()
         self._calls = Calls()
         self._current: Plan | None = None
         self._arms: tuple[Arms, Seen] | None = None

@@ -16,16 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ebplan.controller.recording import ARMING, RESTORATION
 from ebplan.errors import InputError
 from ebplan.event import Event
 from ebplan.plan import Plan
+from ebplan.planner import Restoration
 from ebplan.replay.spec import LOAD, Beginning
 from ebplan.settlement.series import BATTERY, GRID, POOL, MeterSeries
 from ebplan.site import Site
 from ebplan.state import State
-
-ARMING = "plans are made in advance"
-"""The note of ``ebplan.controller.recording``."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Starts:
     """A controller starts, with a site."""
 
     site: Site
+    restoration: Restoration
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def entries(folder: Path) -> Iterator[Entry]:
         ) from None
     calls: dict[str, object] = {"events": [], "ranks": {}}
     standing: tuple[Event, ...] = ()
+    restoration = Restoration()
     found = segments(folder)
     if not found:
         raise _wrong(folder, "no segment", "the folder of an audit log")
@@ -90,8 +91,10 @@ def entries(folder: Path) -> Iterator[Entry]:
             if record is None:
                 raise _wrong(segment.path, f"line {line.number} is no record", "a whole log")
             body, named = record.body, dict(record.body.get("documents", {}))
-            if record.kind == "model" and body.get("name") == "site":
-                yield Starts(Site.parse(_document(folder, named["model"])))
+            if record.kind == "model" and body.get("name") == RESTORATION:
+                restoration = Restoration.parse(_document(folder, named["model"]))
+            elif record.kind == "model" and body.get("name") == "site":
+                yield Starts(Site.parse(_document(folder, named["model"])), restoration)
                 standing, calls = (), {"events": [], "ranks": {}}
             elif record.kind == "state":
                 if "calls" in named:
@@ -132,6 +135,8 @@ class OwnRun:
     """A run as a recording."""
 
     site: Site
+    restoration: Restoration
+    """How its battery was made ready between calls."""
     meter: MeterSeries
     """Draw, battery, state of charge and loads, means over its interval."""
     beginning: Beginning
@@ -153,20 +158,20 @@ def read_own(folder: Path, interval_s: float) -> OwnRun:
     Raises:
         InputError: the log cannot be read, or does not say what was planned from.
     """
-    site: Site | None = None
+    first: Starts | None = None
     seen: list[State] = []
     asked: dict[str, tuple[Event, datetime]] = {}
     notes: list[str] = []
     for entry in entries(folder):
         if isinstance(entry, Starts):
-            if site is not None and entry.site != site:
+            if first is not None and entry != first:
                 notes.append("the site changed during the log: that of its beginning is replayed")
-            site = site or entry.site
+            first = first or entry
         elif isinstance(entry, Seen):
             seen.append(entry.state)
             for event in entry.standing:
                 asked[event.id] = (event, entry.state.at)
-    if site is None or len(seen) < 2:
+    if first is None or len(seen) < 2:
         raise InputError(
             field="recording.audit",
             value=f"{len(seen)} record(s) of a state",
@@ -176,7 +181,15 @@ def read_own(folder: Path, interval_s: float) -> OwnRun:
         )
     meter = replace(_series(folder, seen, interval_s), sha256=_digest(folder))
     events = _events(asked, meter, notes)
-    return OwnRun(site, meter, _beginning(seen), events, len(seen), tuple(notes))
+    return OwnRun(
+        site=first.site,
+        restoration=first.restoration,
+        meter=meter,
+        beginning=_beginning(seen),
+        events=events,
+        cycles=len(seen),
+        notes=tuple(notes),
+    )
 
 
 def _digest(folder: Path) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ebplan.document import FieldFault
 from ebplan.errors import InputError
 from ebplan.event import Event, EventType, ResponseShape, Target
+from ebplan.planner import Restoration
 from ebplan.replay.own import read_own
 from ebplan.replay.spec import LOAD, Beginning, ReplaySpec, events_of, map_of, site_of
 from ebplan.settlement.extract import extract
@@ -35,6 +36,8 @@ class Recording:
     """What was left out or carried over."""
     beginning: Beginning | None = None
     """How it began, where the recording tells."""
+    restoration: Restoration = field(default_factory=Restoration)
+    """How the battery was made ready between calls; as is usual where nothing tells."""
     cycles: int = 0
     """States that a run of ebplan planned from."""
 
@@ -101,6 +104,7 @@ def _own(spec: ReplaySpec, log: Path, folder: Path) -> tuple[Site, Recording]:
         own.events,
         notes=notes,
         beginning=own.beginning,
+        restoration=own.restoration,
         cycles=own.cycles,
     )
 

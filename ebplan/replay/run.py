@@ -86,6 +86,8 @@ def replay_recording(
         NoPlanError: no plan passed the check.
     """
     site, recording = read_recording(spec, folder)
+    if spec.restoration is None:
+        spec = spec.model_copy(update={"restoration": recording.restoration})
     beginning = _beginning(spec, site, recording)
     baselines = tuple(baseline_on(recording.meter, event, spec) for event in recording.events)
     loads = _loads(spec, site, recording, beginning, baselines)

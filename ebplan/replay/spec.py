@@ -21,6 +21,7 @@ from ebplan.document import (
 )
 from ebplan.errors import InputError
 from ebplan.event import Event
+from ebplan.planner import Restoration
 from ebplan.settlement.meter_file import MeterMap, read_map
 from ebplan.site import Site
 from ebplan.state import PoolState
@@ -103,6 +104,9 @@ class ReplaySpec(Document):
     """How often the planner is asked."""
     stretch_s: Positive = 21_600.0
     """A long recording is replayed in stretches of about this length, each kept when finished."""
+    restoration: Restoration | None = None
+    """How the battery is made ready between events; that of the run where one of ebplan is
+    replayed, if absent, else the usual."""
     without: tuple[str, ...] = ()
     """Mechanisms that ebplan may not use."""
     notes: tuple[str, ...] = ()

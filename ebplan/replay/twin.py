@@ -119,7 +119,12 @@ class TwinRun:
             tell: told how many intervals of it are done.
         """
         plant = RecordedPlant(FluidPlant(self._site, self._state, disturbances=self._steps))
-        with Planner(self._site, clock="work", without=self._spec.without) as planner:
+        with Planner(
+            self._site,
+            clock="work",
+            restoration=self._spec.restoration,
+            without=self._spec.without,
+        ) as planner:
             loop = ClosedLoop(planner, plant, (), cycle_s=self._spec.cycle_s)
             events = list(self._stretch.events)
             open_events: list[tuple[Event, float]] = []
