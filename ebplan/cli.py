@@ -26,6 +26,7 @@ from ebplan.cli_replay import replay
 from ebplan.cli_run import run
 from ebplan.cli_settle import settle
 from ebplan.cli_study import study
+from ebplan.cli_sweep import sweep
 from ebplan.cli_twin import twin
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ SCHEMAS = {
     "offer_request": "ebplan.offers.request:OfferRequest",
     "offer": "ebplan.offers.offer_document:Offer",
     "study": "ebplan.study.spec:StudySpec",
+    "sweep": "ebplan.sweep.spec:SweepSpec",
     "baseline": "ebplan.settlement.baseline_report:BaselineReport",
     "delivery": "ebplan.settlement.delivery:Delivery",
     "extracted_event": "ebplan.settlement.extract:Extracted",
@@ -88,6 +90,7 @@ main.add_command(replay)
 main.add_command(run)
 main.add_command(settle)
 main.add_command(study)
+main.add_command(sweep)
 main.add_command(twin)
 
 

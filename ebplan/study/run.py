@@ -266,3 +266,13 @@ def _group_facts(built: Built, at: int) -> dict[str, Any]:
         "demand_per_kw_month": group.demand_per_kw_month.tolist(),
         "battery": battery,
     }
+
+
+def run_built(built: Built, policy: PolicyKind) -> Run:
+    """Return the run of one policy on a study in numbers.
+
+    Raises:
+        NoPlanError: a window has no feasible plan.
+        StudyBroken: the books do not balance.
+    """
+    return _run(built, policy, CENTRAL, None, None, {})
