@@ -9,12 +9,13 @@ import click
 from benchmarks.peers import problems
 from benchmarks.peers.environments import FOLDER, install
 from benchmarks.peers.figure import draw
+from benchmarks.peers.formulation import STATEMENTS, section
 from benchmarks.peers.page import sections
 from benchmarks.peers.runs import run_all
 from benchmarks.peers.tools_list import TOOLS
 from benchmarks.sections import write_section
 
-LIMIT_S = 180.0
+LIMIT_S = 60.0
 
 
 @click.command()
@@ -48,15 +49,22 @@ def main(
             errors[tool] = error
     data = {name: problems.write(name, keep.parent) for name in asked}
     there = [tool for tool in chosen if tool not in errors]
+    pairs = [(tool, name) for name in asked for tool in there]
+    if "plant" in asked:
+        pairs += [pair for pair in STATEMENTS if pair[0] in there and pair not in pairs]
+        data |= {name: data["plant"] for _, name in STATEMENTS}
     measured = run_all(
-        [(tool, name) for name in asked for tool in there],
+        pairs,
         data,
         rounds=rounds,
         limit_s=LIMIT_S,
         kept=keep,
         told=lambda line: click.echo(line, err=True),
     )
-    for name, text in sections(measured, errors).items():
+    texts = sections(measured, errors)
+    if "plant" in asked:
+        texts["peers: statements"] = section(measured)
+    for name, text in texts.items():
         if write is None:
             click.echo(f"{text}\n")
         else:

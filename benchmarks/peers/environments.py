@@ -15,7 +15,7 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).parent / "requirements"
 FOLDER = Path("build/peers/environments")
 """Below the folder of the project that git ignores."""
-TIME_LIMIT_S = 900.0
+TIME_LIMIT_S = 600.0
 WORDS_OF_ERROR = 220
 """So many characters of an error are kept."""
 

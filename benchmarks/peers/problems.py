@@ -15,7 +15,7 @@ prices. ``h`` is the length of a step in hours:
 |             |                | end of each window                                            |
 | plant       | 288 of 5 min   | day, and a symmetric reserve by the hour that is held for     |
 |             |                | 15 min, and four loads that run for so many steps, with least |
-|             |                | times on and off; all of it behind a connection of 1,200 kW   |
+|             |                | times on and off                                              |
 
 Prices are made up from a seed: a day's shape, a season, noise, hours below zero in ``day`` and
 ``plant`` only, so that the others have the same optimum with and without binaries.

@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 
 POWER_KW, ENERGY_KWH, CHARGE, DISCHARGE = 1000.0, 2000.0, 0.95, 0.94
-LIMIT_KW = 1200.0
 GAP = 1e-6
 
 
 class Data:
     """The arrays of a problem, and the numbers of the battery."""
 
-    power, energy, start, charge, discharge, limit, gap = (
-        POWER_KW, ENERGY_KWH, 0.5 * ENERGY_KWH, CHARGE, DISCHARGE, LIMIT_KW, GAP,
+    power, energy, start, charge, discharge, gap = (
+        POWER_KW, ENERGY_KWH, 0.5 * ENERGY_KWH, CHARGE, DISCHARGE, GAP,
     )  # fmt: skip
 
     def __init__(self, path):

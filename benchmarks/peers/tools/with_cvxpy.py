@@ -68,7 +68,6 @@ def plant(p):
     for edge in (e[:-1], e[1:]):
         rules += [edge >= 0.25 / p.discharge * held, edge + 0.25 * p.charge * held <= p.energy]
     cost = h * (p.price @ (c - d)) - p.reserve_price @ r / 1000.0
-    drawn = c - d + held
     for power, steps_on, least_on, least_off in p.loads:
         u, s = cp.Variable(t, boolean=True), cp.Variable(t, boolean=True)
         on, off = int(least_on), int(least_off)
@@ -78,6 +77,4 @@ def plant(p):
         later = (np.tril(ones) - np.tril(ones, -off))[off:]
         rules += [later @ s + u[: t - off] <= 1]
         cost += h * power * (p.price @ u)
-        drawn += power * u
-    rules += [drawn <= p.limit]
     return _solve(cp.Problem(cp.Minimize(cost), rules), mip_rel_gap=p.gap)

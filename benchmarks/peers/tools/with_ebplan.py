@@ -1,11 +1,14 @@
 """ebplan: its builder of programs, its doors to HiGHS, and no row that is not needed.
 
-``plant`` states what the page calls the tight formulation; ``formulation.py`` beside this folder
-says why it has the same optimum.
+``plant`` states what the page calls the tight formulation.
 """
+
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
+from ebplan.errors import NoPlanError
 from ebplan.solvers.highs import solve
 from ebplan.solvers.live import LiveProgram
 from ebplan.solvers.program import ProgramBuilder
@@ -56,13 +59,18 @@ def one_way(builder, p, price, charge, discharge):
     )
 
 
+def both_ways(x, charge, discharge):
+    """Tell whether the battery charges and discharges at once: what was left out mattered."""
+    return bool(np.any((x[charge] > 1e-6) & (x[discharge] > 1e-6)))
+
+
 def day(p):
     """A binary where one is needed."""
     builder = ProgramBuilder()
     charge, discharge, _ = battery(builder, p, p.price)
     one_way(builder, p, p.price, charge, discharge)
     found = solve(builder.build(), gap=p.gap)
-    assert not np.any((found.x[charge] > 1e-6) & (found.x[discharge] > 1e-6))
+    assert not both_ways(found.x, charge, discharge)
     return found.objective
 
 
@@ -89,3 +97,128 @@ def rolling(p):
         paid += price[:ahead] @ (x[charge[:ahead]] - x[discharge[:ahead]])
         held = x[energy[ahead]]
     return paid
+
+
+def plant(p):
+    """The tight statement: no direction binary, each load by itself and by its number of runs."""
+    loads = [tuple(row) for row in p.loads]
+    return reserving(p) + sum(least_cost(p, *load) for load in loads)
+
+
+def reserving(p):
+    """Return the least cost of the battery with its reserve.
+
+    A battery that only charges or only discharges keeps c + d + r <= P, and has the energy at the
+    end of the step that its own direction alone gives: rows that hold for every honest plan and
+    that no plan keeps which burns energy for money. So the linear program is honest by itself.
+    """
+    builder, t, h = ProgramBuilder(), p.steps, p.hours
+    charge, discharge, energy = battery(builder, p, p.price)
+    reserve = builder.variables("reserve", 24, upper=p.power)
+    builder.cost("reserve", reserve, -p.reserve_price / 1000.0)
+    held = reserve[np.arange(t) // (t // 24)]
+    low, high = 0.25 / p.discharge, 0.25 * p.charge
+    builder.rows("share", t, [(1.0, charge), (1.0, discharge), (1.0, held)], upper=p.power)
+    for name, edge in (("begin", energy[:-1]), ("end", energy[1:])):
+        builder.rows(f"empty.{name}", t, [(1.0, edge), (-low, held)], lower=0.0)
+        builder.rows(f"full.{name}", t, [(1.0, edge), (high, held)], upper=p.energy)
+    begin = (1.0, energy[:-1])
+    builder.rows("hull.empty", t, [begin, (-h / p.discharge, discharge), (-low, held)], lower=0.0)
+    builder.rows("hull.full", t, [begin, (h * p.charge, charge), (high, held)], upper=p.energy)
+    found = solve(builder.build())
+    assert not both_ways(found.x, charge, discharge)
+    return found.objective
+
+
+def least_cost(p, power, steps_on, least_on, least_off):
+    """Return the least cost of one load.
+
+    A load that runs so many steps in so many runs has hardly a fraction in its relaxation: these
+    bounds come first, and whole numbers only where a bound is below the best that is known.
+    """
+    steps_on, least_on = int(steps_on), int(least_on)
+    cost = p.price * power * p.hours
+    program, starts = load_program(p.steps, cost, steps_on, least_on, least_off)
+    live, bounds, least = LiveProgram(program), [], np.inf
+    # a last run may be cut short by the end of the day, so there may be one more
+    for runs in range(1, steps_on // least_on + 2):
+        with suppress(NoPlanError):  # so many runs do not fit
+            bounds.append((live.optimum(**vectors(in_runs(program, starts, runs))).objective, runs))
+    for bound, runs in sorted(bounds):
+        if bound + p.gap * abs(bound) < least:
+            least = min(least, solve(in_runs(program, starts, runs), gap=p.gap).objective)
+    return least
+
+
+def vectors(program):
+    """Return what a live program is told."""
+    return {
+        "cost": program.cost,
+        "lower": program.lower,
+        "upper": program.upper,
+        "row_lower": program.row_lower,
+        "row_upper": program.row_upper,
+    }
+
+
+def load_program(t, cost, steps_on, least_on, least_off):
+    """Return the program of a load and its row of starts (Rajan and Takriti, 2005)."""
+    builder, least_off = ProgramBuilder(), int(least_off)
+    on = builder.variables("on", t, upper=1.0, integer=True)
+    start = builder.variables("start", t, upper=1.0)  # whole where "on" is
+    builder.cost("energy", on, cost)
+    ones, one = np.ones((1, t)), np.eye(t)
+    builder.rows("steps_on", 1, [(ones, on)], lower=steps_on, upper=steps_on)
+    builder.rows("runs", 1, [(ones, start)], lower=0.0, upper=float(t))
+    builder.rows("starts", t, [(1.0, start), (np.eye(t, k=-1) - one, on)], lower=0.0)
+    lately = np.tril(np.ones((t, t)))
+    builder.rows("least_on", t, [(lately - np.tril(lately, -least_on), start), (-1.0, on)], upper=0)
+    ago = t - least_off
+    since = (lately - np.tril(lately, -least_off))[least_off:]
+    builder.rows("least_off", ago, [(since, start), (1.0, on[:ago])], upper=1.0)
+    program = builder.build()
+    return program, program.row_range("runs")
+
+
+def in_runs(program, starts, runs):
+    """Return the program with its number of runs fixed."""
+    lower, upper = program.row_lower.copy(), program.row_upper.copy()
+    lower[starts] = upper[starts] = runs
+    return replace(program, row_lower=lower, row_upper=upper)
+
+
+def plant_apart(p):
+    """Parts that share no row solved by themselves, each as it is."""
+    paid = reserving(p)
+    for power, *numbers in p.loads:
+        cost = p.price * power * p.hours
+        program, _ = load_program(p.steps, cost, *map(int, numbers))
+        paid += solve(program, gap=p.gap).objective
+    return paid
+
+
+def plant_paths(p):
+    """Loads as shortest paths: no program at all."""
+    return reserving(p) + sum(
+        shortest_path(p.price * power * p.hours, *map(int, numbers)) for power, *numbers in p.loads
+    )
+
+
+def shortest_path(cost, steps_on, least_on, least_off):
+    """Return the least cost of a load by dynamic programming over time and the steps it has run.
+
+    ``idle[t, n]``, ``busy[t, n]``: least cost until step t, n steps run, free to start or to stop.
+    """
+    t = len(cost)
+    sums = np.r_[0.0, np.cumsum(cost)]
+    idle, busy = np.full((2, t + 1, steps_on + 1), np.inf)
+    idle[0, 0] = 0.0
+    for k in range(t):
+        run = min(least_on, t - k)
+        idle[k + 1] = np.minimum(idle[k + 1], idle[k])
+        started = idle[k, : max(steps_on + 1 - run, 0)] + sums[k + run] - sums[k]
+        busy[k + run, run:] = np.minimum(busy[k + run, run:], started)
+        busy[k + 1, 1:] = np.minimum(busy[k + 1, 1:], busy[k, :-1] + cost[k])
+        rested = min(k + least_off, t)
+        idle[rested] = np.minimum(idle[rested], busy[k])
+    return float(min(idle[t, steps_on], busy[t, steps_on]))

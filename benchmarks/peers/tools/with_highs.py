@@ -102,8 +102,12 @@ def rolling(p):
     return paid
 
 
-def plant(p):
-    """Every binary as it is written, nothing left out."""
+def plant(p, naive=False, hull=False):
+    """Every binary as it is written, nothing left out.
+
+    ``naive`` writes least times pair by pair of steps; ``hull`` has rows in place of the
+    directions' binaries (``with_ebplan.reserving`` says which, and why).
+    """
     t, h = p.steps, p.hours
     loads = [tuple(row) for row in p.loads]
     n = len(loads)
@@ -122,16 +126,20 @@ def plant(p):
         high.extend(np.broadcast_to(upper, t))
 
     inf = np.inf
-    load = [(u, power) for u, (power, _, _, _) in zip(on, loads, strict=True)]
-    add([(c, 1.0), (d, -1.0), (hour, 1.0), *load], -inf, p.limit)
     add([(e[1:], 1.0), (e[:-1], -1.0), (c, -h * p.charge), (d, h / p.discharge)], 0.0, 0.0)
-    add([(c, 1.0), (z, -p.power)], -inf, 0.0)
-    add([(d, 1.0), (z, p.power)], -inf, p.power)
-    add([(d, 1.0), (c, -1.0), (hour, 1.0)], -inf, p.power)
-    add([(c, 1.0), (d, -1.0), (hour, 1.0)], -inf, p.power)
+    low_e, high_e = (hour, -0.25 / p.discharge), (hour, 0.25 * p.charge)
+    if hull:
+        add([(c, 1.0), (d, 1.0), (hour, 1.0)], -inf, p.power)
+        add([(e[:-1], 1.0), (d, -h / p.discharge), low_e], 0.0, inf)
+        add([(e[:-1], 1.0), (c, h * p.charge), high_e], -inf, p.energy)
+    else:
+        add([(c, 1.0), (z, -p.power)], -inf, 0.0)
+        add([(d, 1.0), (z, p.power)], -inf, p.power)
+        add([(d, 1.0), (c, -1.0), (hour, 1.0)], -inf, p.power)
+        add([(c, 1.0), (d, -1.0), (hour, 1.0)], -inf, p.power)
     for edge in (e[:-1], e[1:]):
-        add([(edge, 1.0), (hour, -0.25 / p.discharge)], 0.0, inf)
-        add([(edge, 1.0), (hour, 0.25 * p.charge)], -inf, p.energy)
+        add([(edge, 1.0), low_e], 0.0, inf)
+        add([(edge, 1.0), high_e], -inf, p.energy)
     for (_, steps_on, least_on, least_off), u, s in zip(loads, on, start, strict=True):
         rows.append([(col, 1.0) for col in u])
         low.append(steps_on)
@@ -141,6 +149,16 @@ def plant(p):
             rows.append([(s[k], 1.0), (u[k], -1.0), *before])
             low.append(0.0)
             high.append(inf)
+            if naive:
+                for j in range(k + 1, min(k + int(least_on), t)):
+                    rows.append([(u[k], 1.0), *((u, -1.0) for u, _ in before), (u[j], -1.0)])
+                    low.append(-inf)
+                    high.append(0.0)
+                for j in range(k + 1, min(k + int(least_off), t) if k else 0):
+                    rows.append([(u[k - 1], 1.0), (u[k], -1.0), (u[j], 1.0)])
+                    low.append(-inf)
+                    high.append(1.0)
+                continue
             rows.append(
                 [(s[j], 1.0) for j in range(max(k - int(least_on) + 1, 0), k + 1)] + [(u[k], -1.0)]
             )
@@ -159,10 +177,21 @@ def plant(p):
     upper[c] = upper[d] = upper[r] = p.power
     upper[e] = p.energy
     lower[e[[0, -1]]] = upper[e[[0, -1]]] = p.start
-    upper[z] = integer[z] = 1.0
+    if not hull:
+        upper[z] = integer[z] = 1.0
     for (power, _, _, _), u, s in zip(loads, on, start, strict=True):
         cost[u] = p.price * power * h
         upper[u] = upper[s] = integer[u] = integer[s] = 1.0
     return _objective(
         _solver(cost, lower, upper, matrix, np.array(low), np.array(high), integer, p.gap)
     )
+
+
+def plant_naive(p):
+    """Least times written pair by pair of steps."""
+    return plant(p, naive=True)
+
+
+def plant_hull(p):
+    """No binary for the direction of the battery."""
+    return plant(p, hull=True)

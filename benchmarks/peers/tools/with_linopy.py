@@ -66,3 +66,33 @@ def rolling(p):
         paid += p.hours * float(price[:ahead] @ x[:ahead])
         energy = float(np.clip(m.solution["e"].values[ahead], 0.0, p.energy))
     return paid
+
+
+def plant(p):
+    """Every binary as it is written."""
+    t, h = p.steps, p.hours
+    m, c, d, (before, after), steps = _battery(p, p.price, p.start)
+    _one_way(p, m, c, d, steps)
+    hours = pd.RangeIndex(24, name="hour")
+    r = m.add_variables(0.0, p.power, coords=[hours], name="r")
+    at = np.arange(t) // (t // 24)
+    held = r.isel(hour=at).rename(hour="step").assign_coords(step=steps)
+    m.add_constraints(d - c + held <= p.power, name="up")
+    m.add_constraints(c - d + held <= p.power, name="down")
+    for i, edge in enumerate((before, after)):
+        m.add_constraints(edge - 0.25 / p.discharge * held >= 0.0, name=f"empty{i}")
+        m.add_constraints(edge + 0.25 * p.charge * held <= p.energy, name=f"full{i}")
+    goal = _goal(p, c, d, p.price, steps)
+    goal = goal - (pd.Series(p.reserve_price / 1000.0, hours) * r).sum()
+    for i, (power, steps_on, least_on, least_off) in enumerate(p.loads):
+        on, off = int(least_on), int(least_off)
+        u = m.add_variables(binary=True, coords=[steps], name=f"u{i}")
+        s = m.add_variables(binary=True, coords=[steps], name=f"s{i}")
+        m.add_constraints(u.sum() == steps_on, name=f"steps_on{i}")
+        m.add_constraints(s - u + u.shift(step=1) >= 0.0, name=f"starts{i}")
+        m.add_constraints(s.rolling(step=on, min_periods=1).sum() - u <= 0.0, name=f"on{i}")
+        ago = u.shift(step=off)
+        started = s.rolling(step=off, min_periods=1).sum() + ago
+        m.add_constraints(started.isel(step=slice(off, None)) <= 1.0, name=f"off{i}")
+        goal = goal + (pd.Series(p.price * power * h, steps) * u).sum()
+    return _solve(m, goal, mip_rel_gap=p.gap)

@@ -45,7 +45,10 @@ def year(p):
 
 
 half_hours = year
-LEFT_OUT = {"day": "links know no direction binary"}
+LEFT_OUT = {
+    "day": "no component charges or discharges but never both: that takes rows written in linopy",
+    "plant": "no reserve and no direction binary: that takes rows written in linopy",
+}
 
 
 def rolling(p):
