@@ -98,6 +98,9 @@ class PoolState(Part):
     """Power still on its way, where an event has already moved some."""
     power_kw: NonNegative | None = None
     """Draw by the pool's own meter, at the connection point; None where none was read."""
+    arrived_requests: dict[str, NonNegative] = Field(default_factory=dict)
+    """Counter of the requests that have come, by request class; empty where it was not read. Where
+    it is, the load is what it tells over some minutes, and has changed when that is sure."""
     served_req_per_s: dict[str, NonNegative] = Field(default_factory=dict)
     """Requests answered, by request class; empty where that was not read."""
     waiting_requests: dict[str, NonNegative] = Field(default_factory=dict)

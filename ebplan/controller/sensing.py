@@ -131,6 +131,7 @@ class Senses:
             {
                 **self.pools[name].counts(now_s),
                 "load_req_per_s": {c: self._rate(c) for c in classes},
+                "arrived_requests": {c: s[-1][1] for c in classes if (s := self._arrived.get(c))},
                 "power_kw": self._power_kw(name, readings),
             }
         )

@@ -7,6 +7,8 @@
 | ``followed``      | the plan that is being carried out, and what of it still holds        |
 | ``expectation``   | what it expects to be measured, and how far that may be missed        |
 | ``estimate``      | the load that no model explains                                       |
+| ``counted``       | loads whose requests are counted, and whether they have changed       |
+| ``change``        | whether a level has shifted, by readings whose noise is known         |
 | ``standing``      | what is planned between events                                        |
 | ``restoration``   | how the battery gets its charge back, below a limit                   |
 | ``contingencies`` | what may happen, and where a plan made for it holds                   |

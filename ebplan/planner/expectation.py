@@ -7,7 +7,7 @@ some comparisons. Outside the tolerance the plan is made anew.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import exp
 
@@ -29,6 +29,9 @@ class Tolerance:
     """Load of a class, as a share of what was planned."""
     load_req_per_s: float = 0.05
     """Load of a class, below which a difference is none."""
+    false_alarm_s: float = 86_400.0
+    """Where loads are counted: how long until noise alone makes a plan anew, on average; for the
+    load of each class, and for what the models miss."""
     power_share: float = 0.02
     """Power that the models miss, as a share of the baseline."""
     hurting_share: float = 0.005
@@ -111,6 +114,12 @@ class Expectation:
                 moving += kw * exp(-max(since_s, 0.0) / constant_s)
         return moving
 
+    def tolerated_kw(self, tolerance: Tolerance, hurts: int) -> tuple[float, float]:
+        """Return how much more, and how much less, load than planned is no difference."""
+        up = tolerance.hurting_share if hurts > 0 else tolerance.power_share
+        down = tolerance.hurting_share if hurts < 0 else tolerance.power_share
+        return up * self._baseline_kw, down * self._baseline_kw
+
     def compute_at(self, elapsed_s: float) -> float:
         """Return the draw of the pools that is expected, the mean of its step."""
         step = min(bisect_right(self._edges_s, elapsed_s), len(self._compute_kw)) - 1
@@ -139,6 +148,8 @@ class Expectation:
         other_kw: float | None,
         *,
         hurts: int = 0,
+        sure: bool = True,
+        changed: Collection[tuple[str, str]] = (),
     ) -> list[str]:
         """Say in what a state differs from what is expected ``elapsed_s`` into the plan.
 
@@ -148,6 +159,8 @@ class Expectation:
             tolerance: what counts as no difference.
             other_kw: the estimate of the load that no pool explains, where there is one.
             hurts: 1 where more load hurts, -1 where less does, 0 where neither is asked.
+            sure: whether a difference of ``other_kw`` is more than noise.
+            changed: loads by pool and class that are counted and sure to have changed.
         """
         found: list[str] = []
         if not state.converter_available and self._soc is not None:
@@ -158,12 +171,11 @@ class Expectation:
                 found.append(f"state of charge {state.soc:.3f}, expected {expected:.3f}")
         if other_kw is not None:
             apart_kw = other_kw - self._other_kw
-            share = tolerance.hurting_share if hurts * apart_kw > 0.0 else tolerance.power_share
-            allowed_kw = share * self._baseline_kw
+            allowed_kw = self.tolerated_kw(tolerance, hurts)[apart_kw < 0.0]
             settled = (
                 self.on_its_way_kw(elapsed_s) < 0.25 * tolerance.power_share * self._baseline_kw
             )
-            if abs(apart_kw) > allowed_kw and settled:
+            if abs(apart_kw) > allowed_kw and settled and sure:
                 found.append(f"the models miss {apart_kw:+.2f} kW against when it was planned")
         last = max(bisect_right(self._starts_s, elapsed_s + 1e-6) - 1, 0)
         first = max(bisect_right(self._starts_s, elapsed_s - tolerance.command_s) - 1, 0)
@@ -181,7 +193,10 @@ class Expectation:
             for key, planned in self.loads[name].items():
                 load = told.load_req_per_s.get(key, 0.0)
                 allowed = max(tolerance.load_share * planned, tolerance.load_req_per_s)
-                if abs(load - planned) > allowed:
+                differs = abs(load - planned) > allowed
+                if key in told.arrived_requests:
+                    differs = (name, key) in changed
+                if differs:
                     found.append(f"pool {name}, {key}: {load:.2f} req/s, planned {planned:.2f}")
         return found
 

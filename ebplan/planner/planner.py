@@ -24,8 +24,9 @@ from ebplan.offers import Offer, OfferRequest, offer
 from ebplan.plan import Answer, Plan, PlanWarning
 from ebplan.planner.arming import Arming
 from ebplan.planner.contingencies import Armed, Contingency, draw_kw, likely_contingencies
+from ebplan.planner.counted import CountedLoads
 from ebplan.planner.deadline import Clock, Deadline
-from ebplan.planner.estimate import Disturbance
+from ebplan.planner.estimate import Disturbance, Noise
 from ebplan.planner.expectation import Expectation, Tolerance
 from ebplan.planner.followed import Followed
 from ebplan.planner.gate import Gate
@@ -126,6 +127,7 @@ class Planner:
         self._ended: datetime | None = None
         """When the last event ends or ended."""
         self._disturbance = Disturbance()
+        self._counted = CountedLoads(self.tolerance)
         self._tracking = Tracking(site, known) if tracks else None
         self._arming = Arming(site, clock, self._gate, self._estimate_for)
         self._taken_back = False
@@ -302,6 +304,7 @@ class Planner:
         """Return what is believed of a measured state, and what was changed; the lock is held."""
         planned = {} if followed is None else followed.expects.loads
         state, changed, odd = believed(self.site, measured, planned)
+        state = self._counted.see(state, planned)
         told: tuple[str, ...] = ()
         if self._tracking is not None:
             if followed is not None and followed.elapsed_s(state.at) >= 0.0:
@@ -345,7 +348,15 @@ class Planner:
         if not made.standing:
             self._rebound_kw = made.event.response.rebound_limit_kw
             self._ended = made.event.start + timedelta(seconds=made.event.duration_s)
-        self._disturbance.reset(made.problem.other_kw[0])
+        self._disturbance.reset(made.problem.other_kw[0], self._noise_of(made))
+
+    def _noise_of(self, made: Followed) -> Noise | None:
+        """Return what the draw scatters by where requests are counted; the lock is held."""
+        kw2_s = sum(self._counted.noise_kw2_s(pool) for pool in made.problem.pools)
+        if kw2_s <= 0.0:
+            return None
+        up_kw, down_kw = made.expects.tolerated_kw(self.tolerance, made.hurts)
+        return Noise(kw2_s, up_kw, down_kw, self.tolerance.false_alarm_s)
 
     def _follow_instead(self, made: Followed, before: Followed | None) -> Plan:
         """Follow a plan instead of the one before, and return what is being followed then.
@@ -486,9 +497,16 @@ class Planner:
         if elapsed_s >= followed.expects.horizon_s:
             return ["the plan has come to its end"]
         other_kw = followed.expects.other_kw(measured, elapsed_s, self.tolerance)
-        estimate_kw = self._disturbance.update(other_kw, hurts=followed.hurts)
+        hurts = followed.hurts
+        estimate_kw = self._disturbance.update(other_kw, hurts=hurts, at=measured.at)
         found = followed.expects.deviations(
-            measured, elapsed_s, self.tolerance, estimate_kw, hurts=followed.hurts
+            measured,
+            elapsed_s,
+            self.tolerance,
+            estimate_kw,
+            hurts=hurts,
+            sure=self._disturbance.sure,
+            changed=self._counted.changed,
         )
         there = measured.converter_available and measured.soc is not None
         if there and self.site.battery is not None and followed.problem.battery is None:

@@ -210,6 +210,7 @@ def _pool_state(pool: PoolReading, now_s: float, dt_s: float, meter_kw: float | 
             for t in pool.transit
         ),
         load_req_per_s=dict(pool.load_req_per_s),
+        arrived_requests=dict(pool.arrived_requests),
         backlog_requests={k: n for k, n in pool.backlog_requests.items() if n > 0.0},
         queued_requests={k: n for k, n in pool.queued_requests.items() if n > 0.0},
         tier=tier,
