@@ -1,9 +1,9 @@
 """How much two workers of a cluster are faster than one: ``python -m benchmarks.sweeps``.
 
-A sweep of 32 scenarios over the example's week, on a Dask scheduler with one worker and with two, all
-on this machine. The compute frontiers are asked before and known to both, so that only scenarios are
-measured; the hashes of the results have to be equal. Wall time from the first chunk handed out to
-the last written, so a machine that does something else shows it.
+A sweep of 32 scenarios over the example's week, on a Dask scheduler with one worker and with two,
+all on this machine. The compute frontiers are asked before and known to both, so that only
+scenarios are measured; the hashes of the results have to be equal. Wall time from the first chunk
+handed out to the last written, so a machine that does something else shows it.
 """
 
 from __future__ import annotations
