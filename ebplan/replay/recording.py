@@ -10,7 +10,8 @@ from ebplan.document import FieldFault
 from ebplan.errors import InputError
 from ebplan.event import Event, EventType, ResponseShape, Target
 from ebplan.planner import Restoration
-from ebplan.replay.own import read_own
+from ebplan.replay.case import read_case
+from ebplan.replay.own import OwnRun, read_own
 from ebplan.replay.spec import LOAD, Beginning, ReplaySpec, events_of, map_of, site_of
 from ebplan.settlement.extract import extract
 from ebplan.settlement.meter_file import read_meter
@@ -57,8 +58,11 @@ def read_recording(spec: ReplaySpec, folder: Path) -> tuple[Site, Recording]:
     Raises:
         InputError: a file is missing or wrong, or does not fit the site.
     """
+    interval_s = spec.recording.interval_s
     if spec.recording.audit is not None:
-        return _own(spec, folder / spec.recording.audit, folder)
+        return _own(spec, read_own(folder / spec.recording.audit, interval_s), folder)
+    if spec.recording.case is not None:
+        return _own(spec, read_case(folder / spec.recording.case, interval_s), folder)
     assert spec.recording.meter is not None, "checked by the document"
     site = site_of(spec, folder)
     meter = read_meter(folder / spec.recording.meter, map_of(spec, folder))
@@ -77,14 +81,13 @@ def read_recording(spec: ReplaySpec, folder: Path) -> tuple[Site, Recording]:
     return site, Recording(meter, metered_at, tuple(events), found, tuple(notes))
 
 
-def _own(spec: ReplaySpec, log: Path, folder: Path) -> tuple[Site, Recording]:
+def _own(spec: ReplaySpec, own: OwnRun, folder: Path) -> tuple[Site, Recording]:
     """Return a run of ebplan as a recording."""
-    own = read_own(log, spec.recording.interval_s)
     if spec.recording.begins is not None or spec.recording.ends is not None:
         raise InputError(
             field="recording.begins",
             value="given",
-            allowed="none with audit",
+            allowed="none with audit or case",
             remedy="remove begins and ends: what a run decided depends on all that came before",
         )
     site = own.site if spec.site is None else site_of(spec, folder)
@@ -92,8 +95,8 @@ def _own(spec: ReplaySpec, log: Path, folder: Path) -> tuple[Site, Recording]:
         raise InputError(
             field="events",
             value="given",
-            allowed="none with audit",
-            remedy="remove them: the log says what was asked",
+            allowed="none with audit or case",
+            remedy="remove them: a run says itself what was asked",
         )
     meter = own.meter
     _check_loads(meter, site)

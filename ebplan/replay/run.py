@@ -16,6 +16,7 @@ from ebplan import __version__
 from ebplan.document import write_atomically
 from ebplan.errors import InputError
 from ebplan.event import Event
+from ebplan.replay.case import case_again
 from ebplan.replay.cost import EventCost
 from ebplan.replay.decisions import decide_again
 from ebplan.replay.loads import Loads, loads_from_power, recorded_loads, times
@@ -93,10 +94,9 @@ def replay_recording(
     loads = _loads(spec, site, recording, beginning, baselines)
     inputs = _digest(spec, site, recording, loads)
     state = _first_state(site, recording, beginning, loads)
-    audit = spec.recording.audit
     decisions = None
-    if audit is not None:
-        decisions = _decisions(folder / audit, recording, inputs, kept, told)
+    if spec.recording.meter is None:
+        decisions = _decisions(spec, folder, recording, inputs, kept, told)
     results: list[StretchResult] = []
     parts = stretches(recording, spec.stretch_s)
     drawn: list[float] = []
@@ -243,7 +243,12 @@ def _tell(told: Told | None, part: Stretch, whole: int) -> Callable[[int], None]
 
 
 def _decisions(
-    log: Path, recording: Recording, inputs: str, kept: Path | None, told: Told | None
+    spec: ReplaySpec,
+    folder: Path,
+    recording: Recording,
+    inputs: str,
+    kept: Path | None,
+    told: Told | None,
 ) -> tuple[dict[str, Any], ...]:
     """Make the decisions of a run again, or return those that were kept."""
     file = None if kept is None else kept / f"decisions-{inputs[:24]}.json.gz"
@@ -254,7 +259,11 @@ def _decisions(
             if told is not None:
                 told("decisions", done, recording.cycles)
 
-        rows = [one.row() for one in decide_again(log, tell)]
+        if spec.recording.audit is not None:
+            made = decide_again(folder / spec.recording.audit, tell)
+        else:
+            made = case_again(folder / str(spec.recording.case))
+        rows = [one.row() for one in made]
         if file is not None:
             _write_kept(file, rows)
     return tuple(rows)

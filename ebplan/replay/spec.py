@@ -37,8 +37,10 @@ class RecordingSpec(Part):
     """A CSV or Parquet series; ``map`` says what stands where."""
     audit: str | None = None
     """The audit log of a run of ebplan (a folder), in place of a series."""
+    case: str | None = None
+    """A case of `ebplan twin experiment` (its folder), in place of a series."""
     interval_s: Positive = 10.0
-    """Interval over which the readings of an audit log are averaged."""
+    """Interval over which the readings of an audit log or a case are averaged."""
     map: MeterMap | str | None = None
     """Its map, in place or as a file; absent where the file has ebplan's own header."""
     begins: Timestamp | None = None
@@ -48,20 +50,20 @@ class RecordingSpec(Part):
 
     @model_validator(mode="after")
     def _one_source(self) -> RecordingSpec:
-        given = [name for name in ("meter", "audit") if getattr(self, name) is not None]
+        given = [name for name in ("meter", "audit", "case") if getattr(self, name) is not None]
         if len(given) != 1:
             raise FieldFault(
                 field="meter",
                 value=given or None,
-                allowed="one of meter and audit",
-                remedy="name a series, or the audit log of a run",
+                allowed="one of meter, audit and case",
+                remedy="name a series, the audit log of a run, or a case of an experiment",
             )
-        if self.audit is not None and self.map is not None:
+        if self.meter is None and self.map is not None:
             raise FieldFault(
                 field="map",
                 value="given",
-                allowed="none with audit",
-                remedy="remove it: a log says itself what it holds",
+                allowed="none with audit or case",
+                remedy="remove it: they say themselves what they hold",
             )
         return self
 
