@@ -250,7 +250,12 @@ def _beginning(seen: list[State]) -> Beginning:
     soc = next((state.soc for state in seen if state.soc is not None), None)
     pools = {
         name: pool.model_copy(
-            update={"power_kw": None, "served_req_per_s": {}, "waiting_requests": {}}
+            update={
+                "power_kw": None,
+                "served_req_per_s": {},
+                "waiting_requests": {},
+                "arrived_requests": {},
+            }
         )
         for name, pool in seen[0].pools.items()
     }
