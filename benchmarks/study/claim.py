@@ -21,7 +21,7 @@ from ebplan.study.kpi import gain
 from ebplan.study.ledger import settle
 from ebplan.study.numbers import BatteryNumbers, GroupNumbers, ServiceNumbers, StudyNumbers
 from ebplan.study.run import load_study
-from ebplan.study.spec import BatterySize, StudySpec
+from ebplan.study.spec import BatterySize, Service, StudySpec
 from ebplan.wear import Wear
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "study_tokyo.toml"
@@ -32,42 +32,64 @@ REPLACEMENT_PER_KWH = 20_000.0
 """Assumed, as in the example."""
 DR_PER_KW_STEP = 5_834.0 / 17_520.0
 """JPY for each kW and half-hour: the capacity market's 5,834 JPY/kW in fiscal 2026."""
+CALLED_H = 12 * 3.0
+CALLED_SHARE = CALLED_H / 8_760.0
+"""Twelve calls of 3 h in a year."""
 AWARD_KW = 1_000.0
+WORTH_A_TRY = 1.5
+PARTS = (0.97, 1.0)
+"""Contracts that are tried, as shares of what a full battery and some slices hold: calls empty it
+a little."""
 
 
 def spec_of(size: tuple[float, float], wear: Wear | float | None = None) -> StudySpec:
-    """Return the example over four weeks with another battery."""
+    """Return the example over two weeks with another battery, and a contract as well."""
     spec = load_study(EXAMPLE)
     group = spec.portfolio[0]
     update: dict[str, object] = {"battery": BatterySize(energy_kwh=size[0], power_kw=size[1])}
     if wear is not None:
         update["wear"] = wear
+    called = Service.parse(
+        {
+            "service": "jp_capacity_dr",
+            "price_per_kw": DR_PER_KW_STEP,
+            "activation_share": CALLED_SHARE,
+            "energy_per_kwh": "none",
+            "penalty_per_kwh": 0.0,
+            "award_probability": 1.0,
+            "contract_kw": 0.0,
+        }
+    )
     return spec.model_copy(
         update={
             "period": spec.period.model_copy(update={"days": DAYS}),
             "portfolio": (group.model_copy(update=update),),
+            "services": (*spec.services, called),
         }
     )
 
 
 def products(numbers: StudyNumbers) -> dict[str, tuple[ServiceNumbers, ...]]:
     """Return the products that are compared, each by itself."""
-    fcr, half_hour = numbers.services
-    three_hours = replace(
-        half_hour,
-        id="three_hours",
-        sustain_s=3 * 3600.0,
-        activation_s=3 * 3600.0,
-        price_per_kw=np.full(numbers.steps, DR_PER_KW_STEP),
-        activation=np.zeros(numbers.steps),
-        fee_per_kw=np.zeros(numbers.steps),
-    )
+    fcr, half_hour, called = numbers.services
     return {
         "arbitrage only": (),
         "primary (300 s)": (fcr,),
         "30 minutes": (half_hour,),
-        "3 hours": (three_hours,),
+        "3 hours": (called,),
     }
+
+
+def firm_kw(group: GroupNumbers, service: ServiceNumbers, slices: int) -> float:
+    """Return the largest contract that a full battery and some slices hold in all its hours."""
+    battery = group.battery
+    assert battery is not None
+    problem = battery.problem
+    usable = (problem.max_kwh - problem.min_kwh) * battery.discharge_efficiency
+    own = min(problem.discharge_limit_kw, usable * 3600.0 / service.sustain_s)
+    compute = group.width_kw[:, :slices].sum(axis=1)
+    room = group.baseline_kw + group.export_kw
+    return float(np.minimum(own + compute, room)[service.held > 0.0].min())
 
 
 def without_compute(group: GroupNumbers) -> GroupNumbers:
@@ -102,14 +124,31 @@ def fitted(
     return replace(numbers, groups=(replace(group, alone_kw=alone),), services=services)
 
 
+def found_for(
+    numbers: StudyNumbers, group: GroupNumbers, services: tuple[ServiceNumbers, ...]
+) -> tuple[float, float, float]:
+    """Return what ``gained`` does; a contract as large as pays best, by slices of compute."""
+    if not services or services[0].contract_kw is None:
+        return gained(fitted(numbers, group, services))
+    # what a called kWh loses has to be less than what is paid for a year's calls of it
+    lost = group.lost_per_kwh[services[0].held > 0.0].mean(axis=0)
+    cheap = int((lost < WORTH_A_TRY * DR_PER_KW_STEP * 17_520 / CALLED_H).sum())
+    sizes = {
+        np.floor(part * firm_kw(group, services[0], k)) for k in range(cheap + 1) for part in PARTS
+    }
+    held = [(replace(services[0], contract_kw=float(kw)),) for kw in sorted(sizes)]
+    return max(gained(fitted(numbers, group, one)) for one in held)
+
+
 def gained(numbers: StudyNumbers) -> tuple[float, float, float]:
-    """Return gain and mean award, and the share of it that compute carries."""
+    """Return gain, mean award in the hours it is held, and the share of it that compute carries."""
     taken = np.ones((len(numbers.services), numbers.steps))
     track = foresee(numbers, taken)
     award = float(track.award_kw.sum())
     compute = float(sum(g.compute_award_kw.sum() for g in track.groups))
     share = compute / award if award > 0.0 else 0.0
-    return gain(settle(numbers, track)), award / numbers.steps, share
+    held = sum(float(service.held.sum()) for service in numbers.services)
+    return gain(settle(numbers, track)), award / max(held, 1.0), share
 
 
 def needed(
@@ -123,45 +162,60 @@ def needed(
     return own + bridged, held / 3600.0 / battery.discharge_efficiency
 
 
-def required(built: Built) -> list[str]:
-    """Return the table of the battery that one megawatt takes."""
+Required = dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]
+"""By product: compute kW, battery kW, usable kWh; alone and with compute."""
+Gains = dict[str, tuple[float, float, float, float, float]]
+"""By battery and product: gain alone and with compute, award alone and with, share of compute."""
+
+
+def batteries(built: Built) -> Required:
+    """Return the battery that one megawatt takes, of each product."""
     numbers = built.numbers
     group = numbers.groups[0]
     battery = group.battery
     assert battery is not None
     least = float(group.width_kw.sum(axis=1).min())
-    rows = []
+    found: Required = {}
     for name, services in products(numbers).items():
-        if len(services) != 1:
-            continue
-        for words, compute in (("alone", 0.0), ("with compute", min(least, AWARD_KW))):
-            kw, kwh = needed(battery, group, services[0], compute)
-            rows.append([f"{name}, {words}", f"{compute:,.0f}", f"{kw:,.0f}", f"{kwh:,.1f}"])
-    head = ("1 MW, all the time", "compute kW", "battery kW", "usable kWh")
-    return table(head, rows)
+        if services:
+            alone, with_it = (
+                (compute, *needed(battery, group, services[0], compute))
+                for compute in (0.0, min(least, AWARD_KW))
+            )
+            found[name] = alone, with_it
+    return found
 
 
-def handed_over(frontiers: Frontiers) -> list[str]:
-    """Return the table of gains with and without compute."""
-    rows = []
+def required(found: Required) -> list[str]:
+    """Return the table of the battery that one megawatt takes."""
+    rows = [
+        [f"{name}, {words}", *(f"{v:,.0f}" for v in one[:2]), f"{one[2]:,.1f}"]
+        for name, both in found.items()
+        for words, one in zip(("alone", "with compute"), both, strict=True)
+    ]
+    return table(("1 MW, all the time", "compute kW", "battery kW", "usable kWh"), rows)
+
+
+def compared(frontiers: Frontiers) -> Gains:
+    """Return gains with and without compute, for each battery and product."""
+    found: Gains = {}
     for size, of in SIZES.items():
         numbers = build(spec_of(of), EXAMPLE.parent, frontiers=frontiers).numbers
         group = numbers.groups[0]
         for name, services in products(numbers).items():
-            bare, bare_kw, _ = gained(fitted(numbers, without_compute(group), services))
-            both, both_kw, share = gained(fitted(numbers, group, services))
-            more = "-" if abs(bare) < 1.0 else f"{100 * (both / bare - 1):+.1f} %"
-            rows.append(
-                [
-                    f"{size}: {name}",
-                    f"{bare / 1e6:,.3f}",
-                    f"{both / 1e6:,.3f}",
-                    more,
-                    f"{bare_kw:,.0f}",
-                    f"{both_kw:,.0f}",
-                    f"{share:.0%}",
-                ]
-            )
+            bare, bare_kw, _ = found_for(numbers, without_compute(group), services)
+            both, both_kw, share = found_for(numbers, group, services)
+            found[f"{size}: {name}"] = bare, both, bare_kw, both_kw, share
+    return found
+
+
+def handed_over(found: Gains) -> list[str]:
+    """Return the table of gains with and without compute."""
+    rows = []
+    for name, (bare, both, bare_kw, both_kw, share) in found.items():
+        more = "-" if abs(bare) < 1.0 else f"{100 * (both / bare - 1):+.1f} %"
+        money = (f"{v / 1e6:,.3f}" for v in (bare, both))
+        rows.append([name, *money, more, f"{bare_kw:,.0f}", f"{both_kw:,.0f}", f"{share:.0%}"])
     head = (
         "battery of a site",
         "alone, M JPY",
@@ -180,9 +234,9 @@ def beside(frontiers: Frontiers) -> list[str]:
     group = numbers.groups[0]
     rows = []
     for name, services in products(numbers).items():
-        apart, _, _ = gained(fitted(numbers, by_itself(group), services))
-        site, _, _ = gained(fitted(numbers, without_compute(group), services))
-        both, _, _ = gained(fitted(numbers, group, services))
+        apart, _, _ = found_for(numbers, by_itself(group), services)
+        site, _, _ = found_for(numbers, without_compute(group), services)
+        both, _, _ = found_for(numbers, group, services)
         rows.append([name, *(f"{v / 1e6:,.3f}" for v in (apart, site, both))])
     head = ("M JPY in two weeks", "battery by itself", "behind the meter", "with compute")
     return table(head, rows)
@@ -242,13 +296,19 @@ def track_with_layers(numbers: StudyNumbers, track):  # type: ignore[no-untyped-
 
 @click.command()
 @click.option("--write", type=click.Path(path_type=Path), help="Write the sections into this page.")
-def main(write: Path | None) -> None:
+@click.option("--figures", type=click.Path(path_type=Path), help="Draw into this folder.")
+def main(write: Path | None, figures: Path | None) -> None:
     """Print where the hand-off pays."""
     frontiers = Frontiers()
     built = build(spec_of(SIZES["10 kWh, 8 kW"]), EXAMPLE.parent, frontiers=frontiers)
+    megawatt, gains = batteries(built), compared(frontiers)
+    if figures is not None:
+        from benchmarks.study.claim_figure import draw
+
+        draw(gains, megawatt, figures / "hand_off.png")
     sections: dict[str, Callable[[], Iterable[str]]] = {
-        "required battery": lambda: required(built),
-        "hand-off": lambda: handed_over(frontiers),
+        "required battery": lambda: required(megawatt),
+        "hand-off": lambda: handed_over(gains),
         "beside compute": lambda: beside(frontiers),
         "wear by depth": lambda: worn(frontiers),
     }

@@ -201,7 +201,8 @@ class Service(Part):
     fee_per_kw: Stated | None = None
     """Taken for each kW awarded in a step; where absent, the definition's by date."""
     activation_share: Series
-    """Mean share of an award that is called in a step."""
+    """Mean share of an award that is called in a step; of a contract over all steps of the period,
+    those included in which it is not held."""
     energy_per_kwh: Series | Literal["spot", "imbalance", "none"]
     """Paid for each kWh delivered."""
     penalty_per_kwh: Stated

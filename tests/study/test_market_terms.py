@@ -13,7 +13,7 @@ import pytest
 from study_cases import all_accepted, battery, group, service, study
 
 from ebplan.errors import InputError
-from ebplan.services import load_service, with_values
+from ebplan.services import built_in_services, load_service, with_values
 from ebplan.study.clock import Clock, Planning
 from ebplan.study.completed import completed, definitions_of
 from ebplan.study.corners import corners
@@ -173,6 +173,16 @@ def test_a_product_that_asks_for_absorbing_is_refused() -> None:
     for name in ("ce_fcr", "gb_dc_high", "gb_dc_low"):
         with pytest.raises(InputError, match="a product that asks for release alone"):
             numbers_of(name)
+
+
+def test_drawing_more_is_paid_by_no_product_of_japan() -> None:
+    names = [name for name in built_in_services() if name.startswith("jp_")]
+    assert len(names) > 5
+    assert {load_service(name).directions for name in names} == {("release",)}
+    # a battery that could absorb all day, at a level price: nothing is earned
+    numbers = study([10.0] * 4, group(4, battery=battery(500, 100)), terminal=10.0)
+    ledger = settle(numbers, foresee(numbers, all_accepted(numbers)))
+    assert ledger.total == pytest.approx(ledger.layer("inference").sum())
 
 
 def test_a_notice_gives_compute_time() -> None:
