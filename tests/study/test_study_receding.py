@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from study_cases import all_accepted, battery, group, service, study
 
+from ebplan.study import receding
 from ebplan.study.clock import Clock, Planning
 from ebplan.study.decisions import Track
 from ebplan.study.foresight import foresee
 from ebplan.study.ledger import settle
+from ebplan.study.moment import Moment, WindowPlan
 from ebplan.study.numbers import StudyNumbers
 from ebplan.study.receding import Receding, whole_bids
+from ebplan.study.window import Window
 
 DAY = 48
 
@@ -80,3 +83,31 @@ def test_what_comes_tomorrow_changes_nothing_that_is_decided_before_it_is_known(
 def test_bids_are_whole_and_none_is_below_the_least() -> None:
     product = service(3, min_bid_kw=10.0, step_kw=4.0)
     assert whole_bids(product, np.array([9.9, 14.0, 16.0])).tolist() == [0.0, 12.0, 16.0]
+
+
+def test_each_day_takes_the_same_work_however_long_the_study(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    solved: list[int] = []
+    real = receding.plan
+
+    def counted(window: Window, moment: Moment) -> WindowPlan:
+        solved.append(window.steps)
+        return real(window, moment)
+
+    monkeypatch.setattr(receding, "plan", counted)
+    work = []
+    for days in (2, 3, 4):
+        steps = days * DAY
+        numbers = study(
+            np.tile(two_days(2).market.spot_per_kwh[:DAY], days).tolist(),
+            group(steps, battery=battery(150, 60, start_kwh=60), products=1),
+            services=(service(steps, price=3.0),),
+            terminal=14.0,
+            steps_per_day=DAY,
+        )
+        solved.clear()
+        Receding(numbers, all_accepted(numbers), Clock(), Planning()).run()
+        work.append((len(solved), sum(solved)))
+    assert work[2][0] - work[1][0] == work[1][0] - work[0][0] > 0
+    assert work[2][1] - work[1][1] == work[1][1] - work[0][1]
