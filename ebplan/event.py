@@ -75,6 +75,9 @@ class ResponseShape(Part):
     """Seconds after the end that the plan still covers."""
     restore_soc: Fraction | None = None
     """State of charge that the battery should have again at the end of the recovery."""
+    restore_limit_kw: NonNegative | None = None
+    """Most that the battery may add to the draw after the event, and throughout where nothing is
+    asked; its converter alone limits it if absent. Limits of the draw hold besides."""
     rebound_limit_kw: NonNegative = 0.5
     """How far above the baseline the site may draw before the start of a release and after it."""
 

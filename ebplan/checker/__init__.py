@@ -68,6 +68,7 @@ _REPLAY_LAWS: tuple[Law, ...] = (
     site_laws.handoff,
     site_laws.battery_power,
     site_laws.battery_direction,
+    site_laws.restoring,
     site_laws.alternation,
     site_laws.battery_energy,
     site_laws.energy_limits,

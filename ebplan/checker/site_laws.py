@@ -227,6 +227,22 @@ def energy_limits(evidence: Evidence, replay: Replay) -> list[Finding]:
     return worst(beyond, replay.stored_allowed_kwh, evidence.edges_s, message)
 
 
+def restoring(evidence: Evidence, _: Replay) -> list[Finding]:
+    """While it is restored the battery adds no more to the draw than it may.
+
+    After the event, and throughout where nothing is asked. So the draw stays within that much of
+    what the site draws without its battery.
+    """
+    limit_kw, problem = evidence.problem.restore_limit_kw, evidence.problem
+    if limit_kw is None:
+        return []
+    after = evidence.starts_s >= problem.event_end_s - INSTANT_S
+    adds_kw = evidence.grid_kw - (evidence.other_kw + evidence.compute_kw)
+    above_kw = np.where(after | (problem.asks == "nothing"), adds_kw - limit_kw, -np.inf)
+    message = f"the battery adds more than {limit_kw:g} kW to the draw while it is restored, in kW"
+    return worst(above_kw, POWER_KW, evidence.starts_s, message)
+
+
 def alternation(evidence: Evidence, _: Replay) -> list[Finding]:
     """The battery does not turn round only to burn energy.
 

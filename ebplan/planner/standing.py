@@ -72,7 +72,9 @@ def standing_event(
         start=measured.at,
         duration_s=lasts_s + SPARE_S,
         target=Target(import_limit_kw=max(limit_kw, 0.0)),
-        response=ResponseShape(recovery_s=RECOVERY_S, restore_soc=restore_soc),
+        response=ResponseShape(
+            recovery_s=RECOVERY_S, restore_soc=restore_soc, restore_limit_kw=power_kw
+        ),
     )
 
 

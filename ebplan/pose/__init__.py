@@ -127,6 +127,7 @@ def pose(
         pools=pools,
         battery=battery,
         restore_kwh=_restore_kwh(event, site, state),
+        restore_limit_kw=None if battery is None else event.response.restore_limit_kw,
         prices=pose_prices(event, site, pools, battery, edges - start_s, margins),
         margins=margins,
         caveats=(

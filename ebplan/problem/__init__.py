@@ -111,6 +111,9 @@ class Problem(Document):
     """How far the draw may lie from a target that is followed ``both_ways``."""
     restore_kwh: NonNegative | None = None
     """Energy to be in the battery again at the end of the recovery; None where none is asked."""
+    restore_limit_kw: NonNegative | None = None
+    """Most that the battery may add to the draw in the steps ``restores``; None where its converter
+    alone limits it, and left out of the file then."""
     caveats: tuple[str, ...] = ()
     """Where models are used outside what their data cover, in sentences."""
     without: tuple[str, ...] = ()
@@ -119,11 +122,12 @@ class Problem(Document):
     """What is held back against errors of load and response; left out of the file where None."""
 
     @model_serializer(mode="wrap")
-    def _only_margins_that_are(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave no margins unsaid: the digest of a problem without them stays what it was."""
+    def _only_what_is_said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not said: the digest of a problem without it stays what it was."""
         plain: dict[str, Any] = write(self)
-        if plain.get("margins", 0) is None:
-            del plain["margins"]
+        for field in ("margins", "restore_limit_kw"):
+            if plain.get(field, 0) is None:
+                del plain[field]
         return plain
 
     @model_validator(mode="after")
@@ -221,6 +225,11 @@ class Problem(Document):
             began = starts >= self.event_start_s - 1e-9
             return np.asarray(began & (starts < self.event_end_s - 1e-9))
         return np.asarray(np.array(self.target_kw) != 0.0)
+
+    @property
+    def restores(self) -> NDArray[np.bool_]:
+        """Steps in which ``restore_limit_kw`` holds, (T,): all where nothing is asked."""
+        return self.after_event | (self.asks == "nothing")
 
     @property
     def after_event(self) -> NDArray[np.bool_]:

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ebplan.problem import BatteryProblem, PoolProblem, Problem
-from ebplan.solvers.blocks.battery import directions, loss_lines, loss_parts, price_runs
+from ebplan.solvers.blocks.battery import (
+    charge_limits_kw,
+    directions,
+    loss_lines,
+    loss_parts,
+    price_runs,
+)
 from ebplan.solvers.blocks.channels import alike
 from ebplan.solvers.blocks.lens import uncapped_lines
 from ebplan.solvers.blocks.prewarm import still_warm, warm_epochs
@@ -94,6 +100,7 @@ def complete(
             least_kw = np.minimum(mean_kw - np.array(problem.import_limit_kw), 0.0)
             battery_kw = np.where(battery_kw < 0.0, np.maximum(battery_kw, least_kw), battery_kw)
         battery_kw = np.minimum(battery_kw, np.maximum(mean_kw + problem.export_limit_kw, 0.0))
+        battery_kw = np.maximum(battery_kw, -charge_limits_kw(problem, problem.battery))
         if not planned and problem.restore_kwh is not None:
             battery_kw = _with_recharge(point, problem, problem.battery, battery_kw, mean_kw)
         given_kw = _put_battery(point, problem, problem.battery, battery_kw)
@@ -301,7 +308,8 @@ def _with_recharge(
     stored_kwh = float(point.x[point.program.column_range("energy")][-1])
     missing_kwh = (problem.restore_kwh or 0.0) - stored_kwh
     lines = loss_lines(battery)
-    room_kw = np.clip(np.array(problem.import_limit_kw) - site_kw, 0.0, battery.charge_limit_kw)
+    room_kw = np.array(problem.import_limit_kw) - site_kw
+    room_kw = np.clip(room_kw, 0.0, charge_limits_kw(problem, battery))
     free = problem.after_event | (problem.asks == "nothing")
     room_kw = np.where(free & directions(problem, battery)[1], room_kw, 0.0)
     wanted_kw = answer_kw.copy()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from handmade import make_plan, proven
-from handmade_either_way import turns_round_for_nothing
+from handmade_either_way import priced_plan, turns_round_for_nothing
 from handmade_margin import make_margin_case
 from handmade_problem import (
     DRAINED_KW,
@@ -175,6 +175,7 @@ PLANTED: dict[str, tuple[Callable[[], Case], set[str]]] = {
     "battery_power": (lambda: against_battery(charge_limit_kw=0.2 / 1.01), set()),
     # the replayed converter does not charge there, so the energy is not there either
     "battery_direction": (charges_inside_the_window, {"battery_energy"}),
+    "restoring": (lambda: priced_plan({65.0: -0.5}, restore_limit_kw=0.5 / 1.01), set()),
     "alternation": (turns_round_for_nothing, set()),
     # wear is read off the states of charge
     "battery_energy": (lambda: scaled_step(12.0, "soc"), {"cost"}),
@@ -269,6 +270,13 @@ def test_one_percent_of_each_epoch_column_is_found(field: str, factor: float) ->
 def test_one_instance_too_many_is_found(count: str, k: int) -> None:
     value = getattr(handmade()[1].pools["chat"][k], count)
     assert {"counts", "transitions"} & broken_laws(*altered_epoch(k, **{count: value + 1}))
+
+
+def test_restoring_is_not_limited_before_a_release() -> None:
+    assert broken_laws(*priced_plan({65.0: -0.5}, restore_limit_kw=0.5)) == set()
+    # the plan by hand charges before its release, and rests after it
+    assert min(step.battery_kw for step in handmade()[1].steps) < -0.1
+    assert broken_laws(*against(restore_limit_kw=0.0)) == set()
 
 
 def test_negative_count_is_found() -> None:

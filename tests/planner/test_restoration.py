@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebplan import Case, InputError, Planner, load_case
+from ebplan.checker import check_plan
 from ebplan.closed_loop import ClosedLoop
 from ebplan.planner import Restoration
+from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.restoration import restoring
 from ebplan.planner.standing import standing_event
+from ebplan.pose import pose
 from ebplan.site import Battery
 from ebplan.twin import FluidPlant
 
@@ -77,6 +80,54 @@ def test_no_more_is_drawn_than_the_power_above_the_draw(
         assert asked <= soc + power_kw * lasts_s / 3600.0 / battery.energy_kwh + 1e-9
     else:
         assert limit_kw >= draw_kw - power_kw - 1e-9
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    soc=st.floats(0.12, 0.9),
+    lacks=st.floats(0.0, 0.5),
+    power_kw=st.floats(0.05, 2.5),
+)
+def test_every_step_of_a_plan_keeps_to_the_power_and_brings_the_charge(
+    soc: float, lacks: float, power_kw: float
+) -> None:
+    """No step adds more to the draw than it may, and what one plan can restore is restored."""
+    state, ready_soc = CASE.state.model_copy(update={"soc": soc}), min(soc + lacks, 0.94)
+    probe = standing_event(
+        CASE.site, state, draw_kw=0.0, ready_soc=soc, power_kw=power_kw, lasts_s=900.0
+    )
+    draw_kw = pose(probe, CASE.site, state).baseline_kw[0]
+    event = standing_event(
+        CASE.site, state, draw_kw=draw_kw, ready_soc=ready_soc, power_kw=power_kw, lasts_s=900.0
+    )
+    asked = event.response.restore_soc
+    assert asked is not None
+    problem = pose(event, CASE.site, state)
+    plan = solve_problem(problem, method="merit_order")
+    assert plan.check.ok
+    assert max(-step.battery_kw for step in plan.steps) <= power_kw + 1e-6
+    assert max(step.grid_kw for step in plan.steps) <= draw_kw + power_kw + 1e-6
+    assert plan.steps[-1].soc == pytest.approx(asked, abs=2e-3)
+
+
+def test_the_checker_holds_plans_between_calls_and_a_call_finds_the_charge_there_is() -> None:
+    with Planner(CASE.site, restoration=Restoration(soc=0.8, power_kw=0.5)) as planner:
+        low = CASE.state.model_copy(update={"soc": 0.62})
+        plan = planner.replan(low, deadline_s=1.0)
+        followed = planner._followed
+        assert followed is not None
+        assert followed.problem.restore_limit_kw == 0.5
+        assert max(-step.battery_kw for step in plan.steps) > 0.4
+        tighter = followed.problem.model_copy(update={"restore_limit_kw": 0.3})
+        claimed = plan.model_copy(update={"problem_hash": tighter.digest()})
+        assert {v.law for v in check_plan(tighter, claimed).violations} == {"restoring"}
+        # while it charges a call comes
+        at = low.at + timedelta(seconds=300)
+        called = CASE.event.model_copy(update={"start": at})
+        answer = planner.plan(called, low.model_copy(update={"at": at, "soc": 0.624}))
+        assert answer.check.ok
+        assert answer.steps[0].soc == pytest.approx(0.624, abs=1e-3)
+        assert answer.steps[0].baseline_kw == pytest.approx(plan.steps[0].baseline_kw, rel=1e-3)
 
 
 def small(case: Case, energy_kwh: float) -> Case:

@@ -187,6 +187,31 @@ def test_energy_is_restored_as_far_as_the_rebound_limit_allows(
     assert cost(problem) == approx(**{cause: paid for cause, paid in money.items() if paid})
 
 
+@pytest.mark.parametrize(
+    ("limit_kw", "expected"),
+    [
+        (None, {"energy": 15.0}),
+        (0.6, {"energy": 15.0}),
+        (0.3, {"energy": 9.0, "recovery": 40.0}),
+        (0.0, {"recovery": 100.0}),
+    ],
+)
+def test_energy_is_restored_as_slowly_as_it_may(
+    limit_kw: float | None, expected: dict[str, float]
+) -> None:
+    # Nothing is asked, 0.5 kWh of 1.5 are to be restored within the hour, at 30: 0.3 kW restore
+    # 0.3 kWh for 9, and 0.2 miss at 200.
+    problem = small.problem(
+        edges_s=TWO_HALVES,
+        asks="nothing",
+        battery=small.battery(start_kwh=1.0, charge_limit_kw=2.0),
+        restore_kwh=1.5,
+        restore_limit_kw=limit_kw,
+        prices=small.prices(energy_per_kwh=30.0, soc_missing_per_kwh=200.0),
+    )
+    assert cost(problem) == approx(**expected)
+
+
 def test_the_battery_charges_before_a_release() -> None:
     # Empty; 1 kW is asked for the second half hour. 0.5 kWh / 0.9216 are bought at 30 before it and
     # 0.5 saved in it; not to would miss 0.5 kWh at 100.

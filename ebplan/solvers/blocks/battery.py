@@ -21,6 +21,9 @@ soc_restored     e_T + n >= e_restore                              priced, where
 Loss curve l(x) = b1 x + b2 x^2 / rated. The no-load loss belongs to the site's other load: the
 converter is always energised because droop is armed in it.
 
+While the battery is restored (``Problem.restores``) b_t <= restore_limit_kw: what it adds to the
+draw is limited, not the draw, so that no compute is moved to let it charge.
+
 Direction is settled by bounds, not by binaries. To release, the battery discharges inside the
 event and charges only outside it; to absorb, the other way round. Left free, the relaxation
 charges and discharges at once to burn energy and reports a response that does not exist
@@ -110,7 +113,9 @@ def add_battery(
         discharge=builder.variables(
             "discharge", steps, upper=may_discharge * battery.discharge_limit_kw
         ),
-        charge=builder.variables("charge", steps, upper=may_charge * battery.charge_limit_kw),
+        charge=builder.variables(
+            "charge", steps, upper=may_charge * charge_limits_kw(problem, battery)
+        ),
         loss=builder.variables("loss", steps, upper=battery.rated_kw),
         energy=builder.variables(
             "energy",
@@ -180,6 +185,15 @@ def directions(problem: Problem, battery: BatteryProblem) -> tuple[BoolArray, Bo
         both = inside | outside if problem.tracks else np.ones_like(inside)
         return both, both
     return (inside, outside) if problem.direction < 0 else (outside, inside)
+
+
+def charge_limits_kw(problem: Problem, battery: BatteryProblem) -> FloatArray:
+    """Return what the battery may take in each step, shape (T,): less while it is restored."""
+    limit_kw = np.full(problem.grid.n_steps, battery.charge_limit_kw)
+    if problem.restore_limit_kw is not None:
+        slowly_kw = min(problem.restore_limit_kw, battery.charge_limit_kw)
+        limit_kw[problem.restores] = slowly_kw
+    return limit_kw
 
 
 def response_limit_kw(problem: Problem, battery: BatteryProblem) -> FloatArray:
