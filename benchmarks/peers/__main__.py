@@ -15,7 +15,7 @@ from benchmarks.peers.runs import run_all
 from benchmarks.peers.tools_list import TOOLS
 from benchmarks.sections import write_section
 
-LIMIT_S = 60.0
+LIMIT_S = 40.0
 
 
 @click.command()
@@ -29,6 +29,13 @@ LIMIT_S = 60.0
     show_default=True,
     help="Finished runs; what it holds is not run again.",
 )
+@click.option(
+    "--install-limit",
+    type=click.IntRange(min=1),
+    default=900,
+    show_default=True,
+    help="Seconds; a tool that takes longer to install is left out.",
+)
 @click.option("--write", type=click.Path(path_type=Path), help="Write the page's sections here.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the figure here.")
 def main(
@@ -36,6 +43,7 @@ def main(
     names: tuple[str, ...],
     rounds: int,
     keep: Path,
+    install_limit: int,
     write: Path | None,
     plot: Path | None,
 ) -> None:
@@ -45,7 +53,7 @@ def main(
     errors = {}
     for tool in chosen:
         click.echo(f"environment of {tool}", err=True)
-        if error := install(tool):
+        if error := install(tool, install_limit):
             errors[tool] = error
     data = {name: problems.write(name, keep.parent) for name in asked}
     there = [tool for tool in chosen if tool not in errors]

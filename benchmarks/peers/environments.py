@@ -15,7 +15,6 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).parent / "requirements"
 FOLDER = Path("build/peers/environments")
 """Below the folder of the project that git ignores."""
-TIME_LIMIT_S = 600.0
 WORDS_OF_ERROR = 220
 """So many characters of an error are kept."""
 
@@ -32,7 +31,7 @@ def requirements(tool: str) -> Path:
     return REQUIREMENTS / f"{tool}.txt"
 
 
-def install(tool: str, folder: Path = FOLDER) -> str | None:
+def install(tool: str, limit_s: float, folder: Path = FOLDER) -> str | None:
     """Make the environment of a tool unless it is there; return what went wrong, if anything."""
     wanted = requirements(tool)
     if not wanted.exists():
@@ -51,12 +50,12 @@ def install(tool: str, folder: Path = FOLDER) -> str | None:
             [*pip, "install", "--quiet", "-r", str(wanted)],
             capture_output=True,
             text=True,
-            timeout=TIME_LIMIT_S,
+            timeout=limit_s,
         )
         if done.returncode:
             error = short(done.stderr)
     except subprocess.TimeoutExpired:
-        error = f"not installed within {TIME_LIMIT_S:g} s"
+        error = f"not installed within {limit_s:g} s"
     told.write_text(f"{digest}\n{error}", encoding="utf-8")
     return error or None
 
