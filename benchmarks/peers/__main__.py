@@ -15,7 +15,7 @@ from benchmarks.peers.runs import run_all
 from benchmarks.peers.tools_list import TOOLS
 from benchmarks.sections import write_section
 
-LIMIT_S = 40.0
+LIMIT_S = 25.0
 
 
 @click.command()

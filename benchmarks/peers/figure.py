@@ -40,8 +40,9 @@ def _panel(axes: Axes, name: str, rows: list[Measured]) -> None:
     for at, m in enumerate(rows):
         solver, total = m.median("solver_s"), m.median("total_s")
         colour = _colour(m.tool)
-        axes.plot([solver, total], [at, at], color=colour, linewidth=2.0)
-        axes.plot([solver], [at], "o", color=colour, markersize=5, markerfacecolor="white")
+        if solver > 0.0:  # else it has a solver of its own
+            axes.plot([solver, total], [at, at], color=colour, linewidth=2.0)
+            axes.plot([solver], [at], "o", color=colour, markersize=5, markerfacecolor="white")
         axes.plot([total], [at], "o", color=colour, markersize=6)
         axes.annotate(
             f"{total:.2f} s" if total < 10.0 else f"{total:.0f} s",
@@ -54,12 +55,12 @@ def _panel(axes: Axes, name: str, rows: list[Measured]) -> None:
     axes.set_yticks(range(len(rows)), [TOOLS[m.tool] for m in rows], fontsize=8)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xscale("log")
-    low = min(m.median("solver_s") for m in rows)
+    low = min(m.median("solver_s") or m.median("total_s") for m in rows)
     high = max(m.median("total_s") for m in rows)
     axes.set_xlim(low / 1.5, max(high * 4.0, low * 30.0))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("s", fontsize=8)
+    axes.set_xlabel("processor time, s", fontsize=8)
     axes.set_title(PROBLEMS[name], fontsize=9, loc="left")
     axes.grid(visible=True, axis="x", color="0.9")
     axes.set_axisbelow(True)

@@ -17,7 +17,10 @@ STATEMENTS: dict[tuple[str, str], str] = {
 WORDS = """\
 ## The day with reserve and loads, by its statement
 
-Each line adds to the one before; all find the same optimum.
+Each line adds to the one before; all find the same optimum. The first three are HiGHS with its
+defaults, the others with what ebplan sets. ebplan's row above is the line by numbers of runs: it is
+ahead by its statement, which any of the other tools could be given as well, and so it is on the
+`day`, where only prices below zero get a binary.
 
 - **Reserve and direction.** A battery that never does both keeps c + d + r <= P, where the plain
   statement asks for d - c + r <= P and c - d + r <= P and a binary; and what it gives, or takes,

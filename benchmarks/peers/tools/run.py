@@ -1,6 +1,6 @@
 """Runs one tool on one problem within the tool's environment and prints a line of JSON.
 
-    python run.py TOOL PROBLEM FILE THREADS
+    python run.py TOOL PROBLEM FILE THREADS LIMIT_S
 
 Stands alone: it imports numpy, HiGHS and the tool's file beside it. Every tool reaches HiGHS
 through ``highspy.Highs``, whose ``run`` is watched here: for seconds inside the solver, for what
@@ -9,6 +9,8 @@ it was given, and so that all work with as many threads.
 
 import importlib
 import json
+import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -44,15 +46,21 @@ class Watch:
 
         def run(solver, *arguments):
             solver.setOptionValue("threads", threads)
-            began = time.perf_counter()
+            began = cpu_s()
             answer = plain(solver, *arguments)
-            self.seconds += time.perf_counter() - began
+            self.seconds += cpu_s() - began
             self.runs += 1
             self.nodes += max(int(solver.getInfo().mip_node_count), 0)
             self.rows, self.columns = solver.getNumRow(), solver.getNumCol()
             return answer
 
         highspy.Highs.run = run
+
+
+def cpu_s():
+    """Return the processor's seconds that this process and its children have used."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def peak_mb():
@@ -64,22 +72,25 @@ def peak_mb():
 
 def main():
     """Run and print."""
-    tool, problem, path, threads = sys.argv[1:]
+    tool, problem, path, threads, limit = sys.argv[1:]
     sys.path.insert(0, str(Path(__file__).parent))
-    began = time.perf_counter()
+    began = cpu_s()
     module = importlib.import_module(f"with_{tool}")
-    import_s = time.perf_counter() - began
+    import_s = cpu_s() - began
     solve = getattr(module, problem, None)
     if solve is None:
         print(json.dumps({"left_out": module.LEFT_OUT[problem]}))
         return
     watch = Watch(int(threads))
     data = Data(path)
-    began = time.perf_counter()
+    began, waited = cpu_s(), time.perf_counter()
+    most = round(began + float(limit)) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     objective = float(solve(data))
     told = {
         "objective": objective,
-        "total_s": time.perf_counter() - began,
+        "total_s": cpu_s() - began,
+        "wall_s": time.perf_counter() - waited,
         "solver_s": watch.seconds,
         "import_s": import_s,
         "peak_mb": peak_mb(),

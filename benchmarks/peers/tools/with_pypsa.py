@@ -13,7 +13,7 @@ def _network(p, price, start):
     t, h = len(price), p.hours
     n = pypsa.Network()
     n.set_snapshots(pd.RangeIndex(t))
-    n.snapshot_weightings.loc[:, :] = h
+    n.snapshot_weightings = n.snapshot_weightings.astype(float) * h
     n.add("Bus", ["site", "cells"])
     n.add("Generator", "market", bus="site", p_nom=10 * p.power, p_min_pu=-1.0, marginal_cost=price)
     for name, ends, efficiency, power in (
