@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability on-the-wire twin experiment models docs clean
+.PHONY: solve test test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability on-the-wire twin experiment models docs site clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
@@ -105,6 +105,10 @@ docs: $(READY)
 	$(BIN)/python -m ebplan.services > docs/services.md.new
 	mv docs/services.md.new docs/services.md
 
+# the documentation as a site, in build/site; SERVE=8000 shows it on loopback
+site: $(READY)
+	$(BIN)/python -m docs.website $(if $(SERVE),--serve $(SERVE))
+
 clean:
 	rm -rf $(VENV)
 
@@ -112,7 +116,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ebplan needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,docs]' --group dev
 	touch $@
 
 # a day of the controller on the fluid plant, hours on the request-level one; half an hour or more

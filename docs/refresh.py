@@ -4,7 +4,8 @@ The plan between the README's ``text`` fences is the output of ``ebplan solve`` 
 and the figure beside it that of ``--plot``. The examples page has the first lines and the figure of
 each further example, below a sentence on what to see. The pages of baselines and of delivery have
 what ``ebplan settle`` prints for their examples, and that of offers what ``ebplan offer`` does. The
-page of the audit log is one session: its Python and its commands are run from top to bottom.
+page of the audit log is one session: its Python and its commands are run from top to bottom; so is
+each tutorial.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sessions import run_page
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = "examples/under_frequency.json"
@@ -152,6 +156,9 @@ def main() -> None:
     readme = ROOT / "README.md"
     plan = printed_plan()
     readme.write_text(PLAN_BLOCK.sub(lambda _: plan, readme.read_text("utf-8")), "utf-8")
+    japanese = ROOT / "README.ja.md"
+    first = plan.partition("\n\nFleet\n")[0] + "\n"
+    japanese.write_text(PLAN_BLOCK.sub(lambda _: first, japanese.read_text("utf-8")), "utf-8")
     (ROOT / "docs" / "examples.md").write_text(examples_page(), "utf-8")
     _printed(["offer", OFFER[0], "--plot", OFFER_FIGURE])
     pages = {
@@ -174,6 +181,8 @@ def main() -> None:
         shutil.copy(f"{folder}/report/replay.png", ROOT / REPLAY_FIGURE)
     page = ROOT / "docs" / "audit.md"
     page.write_text(audit_page(page.read_text("utf-8")), "utf-8")
+    for page in sorted((ROOT / "docs" / "tutorials").glob("*.md")):
+        page.write_text(run_page(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":
