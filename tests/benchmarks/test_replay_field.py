@@ -21,7 +21,7 @@ def test_without_the_data_it_says_so(tmp_path) -> None:
 def test_the_event_is_found_and_carried_to_the_connection_point(tmp_path) -> None:
     case = replay_field.scaled(replay_field.example("under_frequency"), instances=8)
     (tmp_path / "site.json").write_text(case.site.to_json(), "utf-8")
-    site, recording = read_recording(replay_field.spec_of((DATA / FILE).resolve(), ()), tmp_path)
+    site, recording = read_recording(replay_field.spec_of((DATA / FILE).resolve()), tmp_path)
     assert isinstance(site, Site)
     assert recording.metered_at == "gpu"
     (event,) = recording.events
