@@ -43,7 +43,7 @@ def foresee(
             activation=tuple(tuple(s.activation[steps].tolist()) for s in numbers.services),
         )
         window = Window(shape, numbers.groups, numbers.services)
-        found = plan(window, _moment(numbers, track, accepted, first, end))
+        found = plan(window, moment_of(numbers, track, accepted, first, end))
         keep = slice(first, last)
         track.position_kw[keep] = found.position_kw[: last - first]
         track.award_kw[:, keep] = found.award_kw[:, : last - first]
@@ -58,9 +58,10 @@ def blocks(numbers: StudyNumbers) -> list[tuple[int, int]]:
     return list(pairwise(starts))
 
 
-def _moment(
+def moment_of(
     numbers: StudyNumbers, track: Track, accepted: FloatArray, first: int, end: int
 ) -> Moment:
+    """Return steps ``first`` to ``end`` as somebody is told them who knows everything."""
     steps, count = slice(first, end), end - first
     month = numbers.month[steps]
     # what is not taken by the market is as good as not bid

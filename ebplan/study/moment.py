@@ -105,11 +105,12 @@ def plan(window: Window, moment: Moment) -> WindowPlan:
     Raises:
         NoPlanError: nothing is feasible.
     """
-    optimum = window.live.optimum(**_vectors(window, moment))
-    return _read(window, optimum.x, optimum.objective)
+    optimum = window.live.optimum(**vectors_of(window, moment))
+    return read_plan(window, optimum.x, optimum.objective)
 
 
-def _vectors(window: Window, moment: Moment) -> dict[str, FloatArray]:
+def vectors_of(window: Window, moment: Moment) -> dict[str, FloatArray]:
+    """Return cost and bounds of the window's program at a moment, by name."""
     program = window.program
     cost, lower, upper = window.base_cost.copy(), program.lower.copy(), program.upper.copy()
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
@@ -243,7 +244,8 @@ def _write_battery(
             v.lower[first] = v.upper[first] = group.layers_kwh[j]
 
 
-def _read(window: Window, x: FloatArray, objective: float) -> WindowPlan:
+def read_plan(window: Window, x: FloatArray, objective: float) -> WindowPlan:
+    """Return a point of the window's program as a plan."""
     columns, steps = window.columns, window.steps
     none = np.zeros(steps)
 
