@@ -18,6 +18,7 @@ from ebplan import __version__
 from ebplan.cli_audit import audit
 from ebplan.cli_devices import commission
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_hosting import hosting
 from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
@@ -46,6 +47,7 @@ SCHEMAS = {
     "offer_request": "ebplan.offers.request:OfferRequest",
     "offer": "ebplan.offers.offer_document:Offer",
     "study": "ebplan.study.spec:StudySpec",
+    "hosting": "ebplan.hosting.spec:HostingSpec",
     "sweep": "ebplan.sweep.spec:SweepSpec",
     "baseline": "ebplan.settlement.baseline_report:BaselineReport",
     "delivery": "ebplan.settlement.delivery:Delivery",
@@ -83,6 +85,7 @@ def main(debug: bool) -> None:
 main.add_command(audit)
 main.add_command(commission)
 main.add_command(fit)
+main.add_command(hosting)
 main.add_command(listen)
 main.add_command(models)
 main.add_command(offer)

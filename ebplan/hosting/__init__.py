@@ -1,0 +1,1 @@
+"""How much compute fits under a connection that may be curtailed."""
