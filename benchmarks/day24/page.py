@@ -223,5 +223,5 @@ def _title(record: dict[str, Any]) -> str:
     return (
         f"{100.0 * held / max(judged, 1):.1f} % of the seconds of {record['calls']} calls held, "
         f"with {record['faults']} faults in {record['hours']:g} h ({_plant(record)}); "
-        f"between calls {record['between']['missed']:,} s of spikes"
+        f"between calls {record['between']['missed']:,} s of refilling above a tenth of the draw"
     )
