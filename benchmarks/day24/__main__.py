@@ -33,10 +33,10 @@ plan named, may be missed by 2 % of the site's draw (assumed). What is feasible 
 says, and each plan has passed the checker. Nothing is armed in advance: virtual time has no spare
 time. Planning takes no time of the plant.
 
-Between calls the controller may move the draw by the last call's rebound limit or by a tenth of the
-draw at that time, whichever is more ([a run file](controller.md) may say otherwise); the count below
-is against a tenth of the draw at the reference load. A battery that holds the connection point while
-the load falls takes more for a moment, and the draw stays.
+Between calls the controller may move the draw by the last call's rebound limit or by a tenth of
+the draw at that time, whichever is more ([a run file](controller.md) may say otherwise); the count
+below is against a tenth of the draw at the reference load. A battery that holds the connection
+point while the load falls takes more for a moment, and the draw stays.
 
 ![The day at a glance](figures/endurance.png)"""
 
