@@ -77,7 +77,7 @@ def section(rows: Rows, measured: Sequence[dict[str, Any]], folder: Path) -> str
             f"{', '.join(map(str, users))} requests at once. Every number is simulated; nothing "
             "here was measured on a bench.",
             "",
-            *_times(folder),
+            *_times(folder, [m["case"]["name"] for m in measured]),
             "",
             "![Depth against speed, simulated](figures/experiment_depth.png)",
             "",
@@ -106,9 +106,10 @@ def section(rows: Rows, measured: Sequence[dict[str, Any]], folder: Path) -> str
     )
 
 
-def _times(folder: Path) -> list[str]:
+def _times(folder: Path, names: Sequence[str]) -> list[str]:
     with (folder / "timing.csv").open(encoding="utf-8") as stream:
-        took = [float(row["wall_s"]) for row in csv.DictReader(stream)]
+        by_case = {row["case"]: float(row["wall_s"]) for row in csv.DictReader(stream)}
+    took = [by_case[name] for name in names]
     machine = describe_machine()
     return [
         *machine,
