@@ -57,15 +57,15 @@ def summary_of(replayed: Replayed) -> ReplaySummary:
         ),
         ebplan_money=Money(
             energy=float(twin.grid_kw[metered].sum()) * hours * price,
-            compute=sum(_part(cost, compute=True) for cost in costs),
-            battery=sum(_part(cost, compute=False) for cost in costs),
+            compute=_part(costs, compute=True),
+            battery=_part(costs, compute=False),
             **_settled([(e, r.ebplan) for (e, _), r in zip(pairs, events, strict=True)]),
         ),
         events=events,
         plans=sum(stretch.plans for stretch in replayed.stretches),
         unchecked=sum(stretch.unchecked for stretch in replayed.stretches),
         decisions=None if replayed.decisions is None else counted(replayed.decisions),
-        cannot_tell=tuple(_cannot_tell(replayed)),
+        cannot_tell=tuple(_cannot_tell(replayed, costs)),
         notes=(*replayed.spec.notes, *recording.notes, *_notes(replayed, costs)),
     )
 
@@ -201,10 +201,14 @@ def _settled(pairs: list[tuple[Event, EventNumbers]]) -> dict[str, float]:
     }
 
 
-def _part(cost: EventCost, *, compute: bool) -> float:
-    return sum(
-        amount for cause, amount in cost.by_cause.items() if (cause in COMPUTE_CAUSES) == compute
-    )
+def _part(costs: list[EventCost], *, compute: bool) -> float | None:
+    """Return a part of the money of all events; None where one of them was not priced."""
+    total = 0.0
+    for cost in costs:
+        if cost.by_cause is None:
+            return None
+        total += sum(money for of, money in cost.by_cause.items() if (of in COMPUTE_CAUSES) == compute)
+    return total
 
 
 def _twin_off_kw(replayed: Replayed, twin: MeterSeries, metered: FloatArray) -> float | None:
@@ -222,7 +226,7 @@ def _twin_off_kw(replayed: Replayed, twin: MeterSeries, metered: FloatArray) -> 
     return float(np.sqrt(np.mean((drawn - recorded)[quiet] ** 2)))
 
 
-def _cannot_tell(replayed: Replayed) -> Iterator[str]:
+def _cannot_tell(replayed: Replayed, costs: list[EventCost]) -> Iterator[str]:
     """Say what the recording cannot tell, whatever is replayed."""
     yield (
         "Whether other requests would have come: the load is what it was, whatever ebplan does; "
@@ -233,6 +237,11 @@ def _cannot_tell(replayed: Replayed) -> Iterator[str]:
         "What the recorded answer cost in lost or late work: which requests were served is not in "
         "the recording."
     )
+    if any(cost.by_cause is None for cost in costs):
+        yield (
+            "What ebplan's answer costs in compute and battery: a pool's clock may be locked, and "
+            "what that takes from answers is not priced from a recording."
+        )
     if not replayed.loads.rule.startswith("arrivals"):
         yield (
             "Which requests came: nobody counted them. They are taken to be the usual mix at the "

@@ -32,8 +32,9 @@ class EventCost(Part):
 
     event: str
     """The event."""
-    by_cause: dict[str, float]
-    """Money by cause, in the site's currency; energy and settlement are not in it."""
+    by_cause: dict[str, float] | None
+    """Money by cause, in the site's currency; energy and settlement are not in it. None where a
+    pool's clock may be locked: what that costs is not priced from a recording."""
     offered_requests: float
     """Requests that came from its start to the end of its recovery."""
     served_requests: float
@@ -73,7 +74,7 @@ def cost_of(
     idle = RecordedPlant(FluidPlant(site, at_rest(state), disturbances=later))
     while idle.now_s < problem.grid.horizon_s - 1e-9:
         idle.step((), min(STEP_S, problem.grid.horizon_s - idle.now_s))
-    by_cause: dict[str, float] = {}
+    by_cause: dict[str, float] | None = None
     if not any(pool.clock_lock for pool in problem.pools):
         real = realised(problem, merged(plant.slices, started_s, STEP_S), before, started_s).cost
         untouched = realised(problem, merged(idle.slices, 0.0, STEP_S), None, 0.0).cost
@@ -82,7 +83,7 @@ def cost_of(
             for cause, amount in real.items()
             if cause not in ELSEWHERE
         }
-    by_cause = {cause: amount for cause, amount in by_cause.items() if abs(amount) > 1e-9}
+        by_cause = {cause: amount for cause, amount in by_cause.items() if abs(amount) > 1e-9}
     return EventCost(
         event=event.id,
         by_cause=by_cause,

@@ -10,7 +10,10 @@ from ebplan.replay.measures import EventNumbers
 
 
 class Money(Part):
-    """Money of one side, in the site's currency; None is not recorded. > 0 is paid by the site."""
+    """Money of one side, in the site's currency, > 0 paid by the site.
+
+    None is not recorded, or not priced.
+    """
 
     energy: float
     """Energy drawn, at the site's price, over what was metered."""

@@ -12,6 +12,7 @@ from ebplan.report.words import money_words, number_words, power_words, time_wor
 
 WIDEST = 100
 NOT_RECORDED = "not recorded"
+NOT_PRICED = "not priced"
 
 
 def print_replay(summary: ReplaySummary, console: Console) -> None:
@@ -85,13 +86,16 @@ def money_rows(summary: ReplaySummary) -> list[tuple[str, ...]]:
             "compute": "compute lost, late, switched",
             "battery": "battery: wear, energy not back",
         }
-        amounts = [getattr(money, name) for money in both]
-        rows.append((words.get(name, name), *(_amount(a, summary.currency) for a in amounts)))
+        amounts = [
+            _amount(getattr(money, name), absent, summary.currency)
+            for money, absent in zip(both, (NOT_RECORDED, NOT_PRICED), strict=True)
+        ]
+        rows.append((words.get(name, name), *amounts))
     return rows
 
 
-def _amount(amount: float | None, currency: str) -> str:
-    return NOT_RECORDED if amount is None else money_words(amount, currency)
+def _amount(amount: float | None, absent: str, currency: str) -> str:
+    return absent if amount is None else money_words(amount, currency)
 
 
 def _off(summary: ReplaySummary) -> str:

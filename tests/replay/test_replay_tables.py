@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from replays import DRAW_KW, INTERVAL_S, means, row, rows, spec, write_csv
+from replays import DRAW_KW, INTERVAL_S, POOL, means, row, rows, spec, write_csv
 
+from ebplan.case import load_site
 from ebplan.errors import InputError
 from ebplan.replay.compare import summary_of
 from ebplan.replay.folder import intervals_table
 from ebplan.replay.run import Replayed, replay_recording
 from ebplan.replay.stretches import stretches
+from ebplan.report.replay_table import money_rows
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +181,19 @@ def test_overlapping_events_are_refused(tmp_path: Path) -> None:
     twice = [event.model_dump(mode="json"), later.model_dump(mode="json")]  # type: ignore[union-attr]
     with pytest.raises(InputError, match="one by one"):
         replay_recording(spec(events=twice), tmp_path)
+
+
+def test_what_a_locked_clock_costs_is_not_told_as_nothing(tmp_path: Path) -> None:
+    site = load_site("powerd-lab-phase-a").model_dump(mode="json")
+    site["pools"][POOL]["clock_lock"] = {
+        "clock_model": "v100-sm-clock",
+        "clock_range_mhz": [945.0, 1380.0],
+    }
+    (tmp_path / "site.json").write_text(json.dumps(site), "utf-8")
+    write_csv(tmp_path / "recording.csv", rows())
+    found = summary_of(replay_recording(spec(site="site.json"), tmp_path))
+    assert found.ebplan_money.compute is None
+    assert found.ebplan_money.battery is None
+    assert any("clock may be locked" in line for line in found.cannot_tell)
+    told = {name: amount for name, _, amount in money_rows(found)}
+    assert told["compute lost, late, switched"] == "not priced"
