@@ -104,8 +104,8 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> Decisions:
     def of(*verdicts: Verdict) -> int:
         return sum(row["verdict"] in verdicts for row in rows)
 
-    differ: tuple[Verdict, ...] = ("another_plan", "another_problem", "not_made")
-    by_work = [row for row in rows if row["verdict"] in differ and row["recorded_clock"] == "work"]
+    clocks = _clocks(rows)
+    differ = [row["verdict"] != "same" for row in rows]
     return Decisions(
         recorded=sum(row["recorded_problem"] is not None for row in rows),
         same=of("same"),
@@ -113,8 +113,27 @@ def counted(rows: Sequence[Mapping[str, Any]]) -> Decisions:
         another_problem=of("another_problem"),
         not_made=of("not_made"),
         also_made=of("also_made"),
-        differ_by_work=len(by_work),
+        differ_by_work=sum(
+            apart and clock == "work" for apart, clock in zip(differ, clocks, strict=True)
+        ),
     )
+
+
+def _clocks(rows: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Return how the search of each decision was counted then.
+
+    A plan that was not made then has none of its own: its run's is that of the plan before, or of
+    the one after where none came before.
+    """
+    found: list[str | None] = []
+    known = next((row["recorded_clock"] for row in rows if row["recorded_clock"]), None)
+    for row in rows:
+        if row["recorded_problem"] is None:
+            found.append(known)
+            continue
+        found.append(row["recorded_clock"])
+        known = row["recorded_clock"] or known
+    return found
 
 
 def _with_decisions(found: Iterator[Entry]) -> Iterator[tuple[Entry, Made | None]]:

@@ -66,7 +66,8 @@ class Decisions(Part):
     also_made: int
     """Now another was made, then none."""
     differ_by_work: int
-    """Of those that were not made again, the ones whose search counted work, where none may be."""
+    """Of those that are not the same, also made now ones among them, the ones of a run whose
+    searches counted work: there none may be."""
 
 
 class ReplaySummary(Document):

@@ -125,6 +125,27 @@ def test_a_log_that_says_another_load_is_found_out(by_work: Path, tmp_path: Path
     assert found.differ_by_work > 0
 
 
+def test_a_plan_that_was_not_made_then_does_not_pass(by_work: Path, tmp_path: Path) -> None:
+    """Without the last decision in the log the replay makes one more: nothing else differs."""
+    (segment,) = segments(by_work)
+    lines = segment.path.read_text("utf-8").splitlines()
+    last = max(i for i, line in enumerate(lines) if json.loads(line)["kind"] == "decision")
+    copy = tmp_path / "audit"
+    (copy / "documents").mkdir(parents=True)
+    for document in (by_work / "documents").iterdir():
+        (copy / "documents" / document.name).write_bytes(document.read_bytes())
+    kept = [*lines[:last], *lines[last + 1 :]]
+    (copy / segment.path.name).write_text("\n".join(kept) + "\n", "utf-8")
+    rows = [one.row() for one in decide_again(copy)]
+    found = counted(rows)
+    assert found.same == found.recorded
+    assert found.also_made >= 1
+    assert found.differ_by_work == found.also_made  # what ends the command with exit code 4
+    # under a deadline a plan may come that did not come then
+    timed = [row | {"recorded_clock": row["recorded_clock"] and "seconds"} for row in rows]
+    assert counted(timed).differ_by_work == 0
+
+
 def test_a_log_becomes_a_recording(by_work: Path) -> None:
     own = read_own(by_work, 10.0)
     seen = [entry for entry in entries(by_work) if isinstance(entry, Seen)]
