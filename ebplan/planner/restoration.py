@@ -83,8 +83,13 @@ class Restoring:
         late = f", late: due {self.due_at:%H:%M}" if self.due_at and self.is_late else ""
         return (
             f"restoring {self.soc:.0%} -> {self.ready_soc:.0%} "
-            f"with {self.power_kw:.2g} kW at most, {done}{late}"
+            f"with {_kw_words(self.power_kw)} at most, {done}{late}"
         )
+
+
+def _kw_words(kw: float) -> str:
+    """Return a power with three digits that count, or whole above: ``12.5 kW``, ``1,250 kW``."""
+    return f"{kw:,.0f} kW" if kw >= 999.5 else f"{kw:.3g} kW"  # .3g writes 999.5 as 1e+03
 
 
 def restoring(

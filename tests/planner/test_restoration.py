@@ -13,7 +13,7 @@ from ebplan.checker import check_plan
 from ebplan.closed_loop import ClosedLoop
 from ebplan.planner import Restoration
 from ebplan.planner.one_shot import solve_problem
-from ebplan.planner.restoration import restoring
+from ebplan.planner.restoration import Restoring, restoring
 from ebplan.planner.standing import standing_event
 from ebplan.pose import pose
 from ebplan.site import Battery
@@ -51,6 +51,15 @@ def test_when_it_is_done_by_hand() -> None:
         assert not restoring(
             CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=3.0, due_at=None
         )
+
+
+@pytest.mark.parametrize(
+    ("kw", "says"),
+    [(0.25, "0.25"), (12.5, "12.5"), (999.4, "999"), (999.6, "1,000"), (1250.0, "1,250")],
+)
+def test_a_power_is_told_with_the_digits_that_count(kw: float, says: str) -> None:
+    told = Restoring(0.5, 0.6, power_kw=kw, done_at=None, due_at=None)
+    assert f"with {says} kW at most" in str(told)
 
 
 @given(
