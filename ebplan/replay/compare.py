@@ -193,10 +193,7 @@ def _rows_of(replayed: Replayed, event: Event) -> Iterator[tuple[dict[str, Any],
 def _settled(pairs: list[tuple[Event, EventNumbers]]) -> dict[str, float]:
     """Return payment and penalty of events, > 0 paid by the site."""
     return {
-        "payment": -sum(
-            event.payment_per_kwh * min(max(n.delivered_kwh, 0.0), n.asked_kwh)
-            for event, n in pairs
-        ),
+        "payment": -sum(event.payment_per_kwh * n.paid_kwh for event, n in pairs),
         "penalty": sum(event.penalty_per_kwh * n.missing_kwh for event, n in pairs),
     }
 
@@ -207,7 +204,9 @@ def _part(costs: list[EventCost], *, compute: bool) -> float | None:
     for cost in costs:
         if cost.by_cause is None:
             return None
-        total += sum(money for of, money in cost.by_cause.items() if (of in COMPUTE_CAUSES) == compute)
+        total += sum(
+            money for of, money in cost.by_cause.items() if (of in COMPUTE_CAUSES) == compute
+        )
     return total
 
 

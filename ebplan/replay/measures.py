@@ -22,6 +22,9 @@ class EventNumbers(Part):
     """What was asked."""
     delivered_kwh: float
     """What was delivered inside the event."""
+    paid_kwh: float
+    """Of what was asked, what was delivered, interval by interval: more in one does not pay for
+    what is missing in another."""
     missing_kwh: float
     """What was missing below the curve, interval by interval, beyond the tolerance."""
     outside_s: float
@@ -60,10 +63,13 @@ def numbers_of(
     since_s = meter.time_s - want.start_s
     after = (since_s >= want.end_s) & (since_s < want.end_s + event.response.recovery_s)
     there = want.inside & (given_kw >= REACHED * want.size_kw)
+    asked_kw = want.sense * want.kw
+    paid_kw = np.where(want.inside, np.clip(given_kw, 0.0, np.maximum(asked_kw, 0.0)), 0.0)
     numbers = EventNumbers(
         baseline_kw=float(baseline_kw[want.inside].mean()),
-        asked_kwh=float((want.sense * want.kw)[want.inside].sum()) * hours,
+        asked_kwh=float(asked_kw[want.inside].sum()) * hours,
         delivered_kwh=float(given_kw[want.inside].sum()) * hours,
+        paid_kwh=float(paid_kw.sum()) * hours,
         missing_kwh=float(np.maximum(under_kw, 0.0).sum()) * hours,
         outside_s=float((outside_kw > 1e-9).sum()) * meter.interval_s,
         worst_kw=float(outside_kw.max()),

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from replays import DRAW_KW, INTERVAL_S, POOL, means, row, rows, spec, write_csv
+from replays import DRAW_KW, INTERVAL_S, POOL, START, means, row, rows, spec, write_csv
 
 from ebplan.case import load_site
 from ebplan.errors import InputError
+from ebplan.event import Event
 from ebplan.replay.compare import summary_of
 from ebplan.replay.folder import intervals_table
+from ebplan.replay.measures import numbers_of
 from ebplan.replay.run import Replayed, replay_recording
 from ebplan.replay.stretches import stretches
 from ebplan.report.replay_table import money_rows
+from ebplan.settlement.series import GRID, MeterSeries
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +44,35 @@ def test_both_sides_are_counted_by_the_same_laws(replayed: Replayed) -> None:
 def test_money_follows_from_the_numbers(replayed: Replayed) -> None:
     found = summary_of(replayed)
     (event,) = found.events
-    assert found.recorded.payment == pytest.approx(-50.0 * event.recorded.delivered_kwh)
+    # 0.3 kW for nine intervals; in the first, which rises from nothing, 0.25 kW are asked
+    kwh = (0.25 * 30.0 + 0.3 * 270.0) / 3600.0
+    assert event.recorded.paid_kwh == pytest.approx(kwh)
+    assert found.recorded.payment == pytest.approx(-50.0 * kwh)
     assert found.recorded.penalty == pytest.approx(100.0 * event.recorded.missing_kwh)
     kwh = (40 * DRAW_KW - 10 * 0.3) * INTERVAL_S / 3600.0
     assert found.recorded.energy == pytest.approx(20.0 * kwh, rel=1e-6)
     assert found.recorded.compute is None  # nobody recorded it
     assert found.ebplan_money.battery is not None
     assert found.ebplan_money.battery > 0.0  # what it gave wears it
+
+
+def test_more_in_one_interval_does_not_pay_for_another() -> None:
+    """0.9 and 0.1 kW in turn are 0.5 kW on average: paid are 0.5 and 0.1, and 0.25 of the first."""
+    (event,) = spec().events
+    assert isinstance(event, Event)
+    given_kw = np.array([0.9, 0.1] * 5)
+    drawn_kw = np.full(40, DRAW_KW)
+    drawn_kw[20:30] -= given_kw
+    meter = MeterSeries(
+        start=START,
+        interval_s=INTERVAL_S,
+        time_s=INTERVAL_S * np.arange(40.0),
+        values={GRID: drawn_kw},
+    )
+    found, _ = numbers_of(meter, event, np.full(40, DRAW_KW), 0.05)
+    assert found.delivered_kwh == pytest.approx(0.5 * 300.0 / 3600.0)
+    assert found.paid_kwh == pytest.approx((0.25 + 4 * 0.5 + 5 * 0.1) * 30.0 / 3600.0)
+    assert found.missing_kwh == pytest.approx(5 * (0.5 - 0.025 - 0.1) * 30.0 / 3600.0)
 
 
 def test_the_table_has_both_sides_and_what_was_asked(replayed: Replayed) -> None:
