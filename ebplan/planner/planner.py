@@ -28,7 +28,7 @@ from ebplan.planner.counted import CountedLoads
 from ebplan.planner.deadline import Clock, Deadline
 from ebplan.planner.estimate import Disturbance, Noise
 from ebplan.planner.expectation import Expectation, Tolerance
-from ebplan.planner.followed import Followed
+from ebplan.planner.followed import Followed, Recovery
 from ebplan.planner.gate import Gate
 from ebplan.planner.ladder import Ladder
 from ebplan.planner.one_shot import solve_problem
@@ -387,13 +387,15 @@ class Planner:
             due_at = None
             if self._ended is not None:
                 due_at = self._ended + timedelta(seconds=self.restoration.within_s)
+            recovery = followed.recovery_at(state.at)
             return restoring(
                 self.site,
                 state,
-                ready_soc=self._ready_soc,
+                ready_soc=self._ready_with(recovery),
                 power_kw=self.restoration.limit_kw(drawn_kw, self._rebound_kw),
-                room_kw=self.site.connection_point.import_limit_kw - drawn_kw,
+                draw_kw=drawn_kw,
                 due_at=due_at,
+                limit_kw=None if recovery is None else recovery.import_limit_kw,
             )
 
     def replan(
@@ -541,12 +543,11 @@ class Planner:
     ) -> Followed:
         """Make the battery ready, or ready as a recovery asks, until something comes."""
         self._see(measured)
-        ready_soc, lasts_s, limit_kw = self._ready_soc, self.tolerance.age_s, None
+        lasts_s, limit_kw = self.tolerance.age_s, None
         recovery = None if followed is None else followed.recovery_at(measured.at)
+        ready_soc = self._ready_with(recovery)
         if recovery is not None:
-            # what the event allows and asks until its recovery is over holds here as well
-            if recovery.restore_soc is not None:
-                ready_soc = max(recovery.restore_soc, ready_soc or 0.0)
+            # what the event allows until its recovery is over holds here as well
             lasts_s = min((recovery.until - measured.at).total_seconds(), lasts_s)
             limit_kw = recovery.import_limit_kw
         drawn_kw = draw_kw(self.site, measured)
@@ -565,6 +566,12 @@ class Planner:
         state = measured if followed is None else followed.with_memory(measured)
         made = self._made(event, state, deadline, notes=notes)
         return replace(made, standing=True, recovery=recovery)
+
+    def _ready_with(self, recovery: Recovery | None) -> float | None:
+        """Return the state of charge to be ready from, or what a recovery asks if that is more."""
+        if recovery is None or recovery.restore_soc is None:
+            return self._ready_soc
+        return max(recovery.restore_soc, self._ready_soc or 0.0)
 
     def _see(self, state: State) -> None:
         """Take the first state of charge that is seen for the one to be ready from."""

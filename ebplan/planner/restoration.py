@@ -28,6 +28,8 @@ NEAR_SOC = 0.005
 """Emptier than ready by less is ready."""
 CLOSE_SOC = 0.02
 """Fuller than ready by less is ready."""
+TAKEN_SHARE = 0.9
+"""Share of the draw that discharging may take away, so that nothing is fed in."""
 FILLED_SHARE = 0.95
 """Share of the power that charging fills: loads move while it lasts."""
 
@@ -98,8 +100,9 @@ def restoring(
     *,
     ready_soc: float | None,
     power_kw: float,
-    room_kw: float,
+    draw_kw: float,
     due_at: datetime | None,
+    limit_kw: float | None = None,
 ) -> Restoring | None:
     """Return what is left to restore; None where the battery is ready, or nobody can tell.
 
@@ -108,8 +111,9 @@ def restoring(
         state: what was measured.
         ready_soc: state of charge from which the battery is ready.
         power_kw: how far the battery may move the draw.
-        room_kw: what the connection point leaves above the draw without the battery.
+        draw_kw: what the site draws without its battery.
         due_at: when it should be ready.
+        limit_kw: what may be drawn, where an event's recovery allows less than the contract.
     """
     if site.battery is None or state.soc is None or ready_soc is None:
         return None
@@ -119,9 +123,10 @@ def restoring(
     if -CLOSE_SOC <= lacks_soc <= NEAR_SOC or not state.converter_available:
         return None
     if lacks_soc > 0.0:
-        rate_kw = charging_kw(battery, min(power_kw, room_kw)) * kept_share(battery)
+        room_kw = drawn_at_most_kw(site, draw_kw, limit_kw) - draw_kw
+        rate_kw = gained_kw(battery, min(power_kw, room_kw))
     else:
-        rate_kw = min(power_kw, battery.discharge_limit_kw - battery.droop_reserve_kw)
+        rate_kw = given_off_kw(battery, draw_kw, power_kw)
     done_at = None
     if rate_kw > 0.0:
         hours = abs(lacks_soc) * battery.energy_kwh / rate_kw
@@ -129,13 +134,40 @@ def restoring(
     return Restoring(state.soc, ready_soc, power_kw, done_at, due_at)
 
 
-def charging_kw(battery: Battery, room_kw: float) -> float:
+def drawn_at_most_kw(site: Site, draw_kw: float, limit_kw: float | None) -> float:
+    """Return what may be drawn between events.
+
+    Args:
+        site: the site.
+        draw_kw: what it draws without its battery.
+        limit_kw: what an event's recovery allows; None where none lasts.
+    """
+    contract_kw = site.connection_point.import_limit_kw
+    # where more is drawn already nobody is asked to draw less: battery alone acts between events
+    return contract_kw if limit_kw is None else min(max(limit_kw, draw_kw), contract_kw)
+
+
+def gained_kw(battery: Battery, room_kw: float) -> float:
+    """Return how fast the cells gain energy within a room above the draw."""
+    return _charging_kw(battery, room_kw) * _kept_share(battery)
+
+
+def given_off_kw(battery: Battery, draw_kw: float, power_kw: float) -> float:
+    """Return how fast the cells give off energy, as far as draw and power of restoration take it.
+
+    The converter's loss is left out: the cells are emptier a little sooner.
+    """
+    most_kw = battery.discharge_limit_kw - battery.droop_reserve_kw
+    return max(min(power_kw, most_kw, TAKEN_SHARE * draw_kw), 0.0) / battery.cell_efficiency
+
+
+def _charging_kw(battery: Battery, room_kw: float) -> float:
     """Return the power that fills a room above the draw, as far as the battery takes it."""
     kw = min(battery.charge_limit_kw - battery.droop_reserve_kw, FILLED_SHARE * room_kw)
     return max(kw, 0.0)
 
 
-def kept_share(battery: Battery) -> float:
+def _kept_share(battery: Battery) -> float:
     """Return the share of what is charged that the cells keep, at full power: no less otherwise."""
     converter = 1.0 - battery.converter_loss_linear - battery.converter_loss_quadratic
     return battery.cell_efficiency * converter

@@ -15,7 +15,7 @@ which no readiness is worth.
 from __future__ import annotations
 
 from ebplan.event import Event, ResponseShape, Target
-from ebplan.planner.restoration import CLOSE_SOC, charging_kw, kept_share
+from ebplan.planner.restoration import CLOSE_SOC, drawn_at_most_kw, gained_kw, given_off_kw
 from ebplan.pose.corrections import battery_as_found
 from ebplan.site import Battery, Site
 from ebplan.state import State
@@ -24,8 +24,6 @@ SPARE_S = 10.0
 """A plan between events reaches so far past the time after which another is made."""
 RECOVERY_S = 1.0
 """Nothing is left to recover from."""
-DRAW_SHARE = 0.9
-"""Share of the draw that discharging may take away, so that nothing is fed in."""
 
 
 def standing_event(
@@ -49,9 +47,7 @@ def standing_event(
         lasts_s: how long the plan is followed at most.
         limit_kw: what may be drawn, where an event's recovery allows less than the contract.
     """
-    contract_kw = site.connection_point.import_limit_kw
-    # where more is drawn already nobody is asked to draw less: battery alone acts between events
-    limit_kw = contract_kw if limit_kw is None else min(max(limit_kw, draw_kw), contract_kw)
+    limit_kw = drawn_at_most_kw(site, draw_kw, limit_kw)
     restore_soc = None
     battery = None if site.battery is None else battery_as_found(site.battery, measured)
     if battery is not None and measured.soc is not None and measured.converter_available:
@@ -64,8 +60,9 @@ def standing_event(
             limit_kw = min(limit_kw, draw_kw + power_kw)
         if soc > wanted + CLOSE_SOC:
             restore_soc = wanted
-            less_kw = min(_too_much_kw(battery, soc - wanted, draw_kw, lasts_s), power_kw)
-            limit_kw = min(limit_kw, draw_kw - less_kw)
+            spread_kw = (soc - wanted) * battery.energy_kwh * 3600.0 / lasts_s
+            cells_kw = min(spread_kw, given_off_kw(battery, draw_kw, power_kw))
+            limit_kw = min(limit_kw, draw_kw - cells_kw * battery.cell_efficiency)
     return Event(
         id="standing",
         type="import_limit",
@@ -80,13 +77,4 @@ def standing_event(
 
 def _reached(battery: Battery, soc: float, room_kw: float, lasts_s: float) -> float:
     """Return the state of charge that charging within the room reaches in time."""
-    kept_kw = charging_kw(battery, room_kw) * kept_share(battery)
-    return soc + kept_kw * lasts_s / 3600.0 / battery.energy_kwh
-
-
-def _too_much_kw(battery: Battery, soc_too_much: float, draw_kw: float, lasts_s: float) -> float:
-    """Return the power that gives off what is too much in time, as far as the draw takes it."""
-    hours = lasts_s / 3600.0
-    kw = soc_too_much * battery.energy_kwh * battery.cell_efficiency / hours
-    most_kw = battery.discharge_limit_kw - battery.droop_reserve_kw
-    return max(min(kw, most_kw, DRAW_SHARE * draw_kw), 0.0)
+    return soc + gained_kw(battery, room_kw) * lasts_s / 3600.0 / battery.energy_kwh

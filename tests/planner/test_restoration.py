@@ -35,22 +35,68 @@ def test_the_power_is_what_the_last_event_allowed_and_a_tenth_of_the_draw_at_lea
 def test_when_it_is_done_by_hand() -> None:
     """1 kWh is missing; 0.5 kW fill 0.475 kW, of which 0.972 x 0.975 are kept: 2 h 13 min."""
     state = CASE.state.model_copy(update={"soc": 0.5})
-    told = restoring(CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=3.0, due_at=state.at)
+    told = restoring(
+        CASE.site, state, ready_soc=0.6, power_kw=0.5, draw_kw=DRAW_KW, due_at=state.at
+    )
     assert told is not None
     assert told.done_at is not None
     hours = 10.0 * 0.1 / (0.475 * 0.972 * 0.975)
     assert (told.done_at - state.at) / timedelta(hours=1) == pytest.approx(hours, rel=1e-6)
     assert told.is_late
     assert str(told) == "restoring 50% -> 60% with 0.5 kW at most, done 14:13, late: due 12:00"
-    none = restoring(CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=0.0, due_at=None)
+    none = restoring(CASE.site, state, ready_soc=0.6, power_kw=0.5, draw_kw=8.0, due_at=None)
     assert none is not None
     assert "no room for it now" in str(none)
     assert not none.is_late
     for soc in (0.596, 0.61):  # near enough
         state = CASE.state.model_copy(update={"soc": soc})
         assert not restoring(
-            CASE.site, state, ready_soc=0.6, power_kw=0.5, room_kw=3.0, due_at=None
+            CASE.site, state, ready_soc=0.6, power_kw=0.5, draw_kw=DRAW_KW, due_at=None
         )
+
+
+def test_what_is_told_is_the_pace_of_the_plan() -> None:
+    """Plans that last an hour are asked for no more and no less than what is told of that hour."""
+    site = CASE.site
+    battery = site.battery
+    assert battery is not None
+    for soc, ready, draw_kw, power_kw, limit_kw in (
+        (0.3, 0.9, 5.0, 1.0, None),
+        (0.3, 0.9, 5.0, 1.0, 5.4),  # a recovery leaves 0.4 kW
+        (0.9, 0.2, 0.6, 1.0, None),  # nothing is fed in: 0.54 kW
+        (0.9, 0.2, 5.0, 0.3, None),
+    ):
+        state = CASE.state.model_copy(update={"soc": soc})
+        told = restoring(
+            site,
+            state,
+            ready_soc=ready,
+            power_kw=power_kw,
+            draw_kw=draw_kw,
+            due_at=None,
+            limit_kw=limit_kw,
+        )
+        assert told is not None
+        assert told.done_at is not None
+        hours = (told.done_at - state.at) / timedelta(hours=1)
+        event = standing_event(
+            site,
+            state,
+            draw_kw=draw_kw,
+            ready_soc=ready,
+            power_kw=power_kw,
+            lasts_s=3600.0,
+            limit_kw=limit_kw,
+        )
+        drawn_kw, asked = event.target.import_limit_kw, event.response.restore_soc
+        assert drawn_kw is not None
+        assert asked is not None
+        if soc < ready:
+            assert asked - soc == pytest.approx((ready - soc) / hours, rel=1e-6)
+        else:
+            less_kwh = (soc - ready) * battery.energy_kwh * battery.cell_efficiency
+            assert draw_kw - drawn_kw == pytest.approx(less_kwh / hours, rel=1e-6)
+            assert draw_kw - drawn_kw == pytest.approx(min(power_kw, 0.9 * draw_kw))
 
 
 @pytest.mark.parametrize(
