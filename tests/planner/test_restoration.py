@@ -108,6 +108,7 @@ def test_a_power_is_told_with_the_digits_that_count(kw: float, says: str) -> Non
     assert f"with {says} kW at most" in str(told)
 
 
+@settings(deadline=None)
 @given(
     soc=st.floats(0.1, 0.95),
     ready=st.floats(0.1, 0.95),
