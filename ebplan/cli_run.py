@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +36,10 @@ SAY_EVERY = 10
     help="Read and plan, and tell no device anything. Calls are taken and recorded all the same.",
 )
 @click.option(
-    "--for", "seconds", type=click.FloatRange(min=0.0, min_open=True), help="End after so long, s."
+    "--for",
+    "seconds",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="End so long after the site has been opened, s.",
 )
 @click.option("--plain", is_flag=True, help="Lines for a log, also on a terminal.")
 @one_line_errors
@@ -45,6 +49,8 @@ def run(file: Path, dry_run: bool, seconds: float | None, plain: bool) -> None:
     It ends on Ctrl-C or SIGTERM and hands the site back: the battery rests, limits are restored,
     the router returns to its own weights.
     """
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.UsageError("--for is a finite number of seconds.")
     for name in ("pymodbus", "pymodbus.logging"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     show = sys.stdout.isatty() and not plain

@@ -116,6 +116,12 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, changes: dict[str, object], sa
     assert result.output.count("\n") == 1
 
 
+def test_it_does_not_run_for_no_number_of_seconds(tmp_path: Path) -> None:
+    told = CliRunner().invoke(main, ["run", str(write_run(tmp_path)), "--for", "nan"])
+    assert told.exit_code == 2
+    assert "--for is a finite number of seconds" in told.output
+
+
 def test_what_could_not_be_handed_back_is_said(tmp_path: Path) -> None:
     """A site whose devices are all silent: nobody is told that it was handed back."""
     engines = {
