@@ -195,9 +195,15 @@ def _spread(results: StudyResults, policy: str, name: str) -> str:
 def _assumptions(results: StudyResults) -> Iterator[str]:
     """List what is assumed, wherever in the study it stands."""
     found = list(_assumed(results.manifest["spec"], ""))
-    if not found:
+    economics = results.manifest["spec"].get("economics")
+    if not found and economics is None:
         return
     yield "<h2>What is assumed</h2>"
+    if economics is not None:  # the study may leave the model to the default
+        model = escape(str(economics["life_model"]))
+        yield f"<p>How long cells last is by the wear model <code>{model}</code>.</p>"
+    if not found:
+        return
     rows = [
         (field, number(a["value"]), f"{number(a['low'])} to {number(a['high'])}", a["why"])
         for field, a in found

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from ebplan.cli import main
 from ebplan.errors import InputError
 from ebplan.report.study_figures import _by_day, _sorted
-from ebplan.report.study_page import write_study_page
-from ebplan.report.study_results import read_results
+from ebplan.report.study_page import _assumptions, write_study_page
+from ebplan.report.study_results import StudyResults, read_results
+from ebplan.study.spec import Economics
 
 WEEK = Path(__file__).parents[2] / "examples" / "study_week.toml"
 
@@ -91,6 +92,13 @@ def test_more_battery_never_gains_less(folder: Path) -> None:
     gain = sizes["gain"][order].astype(float)
     assert gain[1] > gain[0]
     assert gain[2] >= gain[1]
+
+
+def test_the_wear_model_is_named_that_the_study_left_to_the_default(tmp_path: Path) -> None:
+    spec = {"economics": {"life_model": Economics.model_fields["life_model"].default}}
+    told = "".join(_assumptions(StudyResults(tmp_path, {"spec": spec}, {})))
+    assert "<code>lfp-sony-us26650</code>" in told
+    assert not list(_assumptions(StudyResults(tmp_path, {"spec": {"economics": None}}, {})))
 
 
 def test_a_duration_curve_keeps_both_ends() -> None:
