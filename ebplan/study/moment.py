@@ -186,8 +186,9 @@ def _write_compute(
         for i, service in enumerate(v.window.services):
             if is_bridged(service, numbers):
                 v.row_upper[v.rows(f"{name}.{service.id}.alone")] = group.alone_kw[:, i]
-    v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours
-    v.upper[columns.uncovered_kw[~_given(moment)]] = 0.0
+    earned = _earned(v, moment).max(axis=0, initial=0.0)
+    v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours + UNCOVERED_TIMES * earned
+    v.upper[columns.uncovered_kw] = _given_kw(moment).sum(axis=0)
     v.cost[columns.peak] = moment.demand_per_kw[at]
     v.lower[columns.peak] = group.peaks_kw
     for i, inside in enumerate((~moment.last_month, moment.last_month)):
@@ -208,10 +209,43 @@ def _uncovered_price(moment: Moment) -> float:
     return UNCOVERED_TIMES * (dearest + moment.spread_per_kwh + 1.0)
 
 
-def _given(moment: Moment) -> NDArray[np.bool_]:
-    """Tell in which steps an award has been given, or there is none to give, shape (T,)."""
-    given = ~np.isnan(moment.award_kw)
-    return np.asarray(given.any(axis=0) | (len(given) == 0))
+def _given_kw(moment: Moment) -> FloatArray:
+    """Return what has been given of each award, 0 where it is open, shape (S, T)."""
+    return np.where(np.isnan(moment.award_kw), 0.0, moment.award_kw)
+
+
+def _earned(v: _Vectors, moment: Moment) -> FloatArray:
+    """Return what a kW of each award earns that is still open, 0 of others, shape (S, T)."""
+    money = np.array([-v.cost[award] for award in v.window.columns.award])
+    still = np.isnan(moment.award_kw) & moment.held
+    return np.where(still, np.maximum(money.reshape(still.shape), 0.0), 0.0)
+
+
+def _needs_kwh(window: Window, at: int) -> tuple[FloatArray, FloatArray]:
+    """Return the most and the least that a kW of each product asks of a group's cells, each (S,).
+
+    The battery sustains it, or bridges it where compute goes on.
+    """
+    group = window.groups[at]
+    assert group.battery is not None
+    ways = [
+        [s.sustain_s, *([group.bridge_s] if group.slices and is_bridged(s, group) else [])]
+        for s in window.services
+    ]
+    out = 3600.0 * group.battery.discharge_efficiency
+    return np.array([max(way) for way in ways]) / out, np.array([min(way) for way in ways]) / out
+
+
+def _write_slack_kwh(v: _Vectors, moment: Moment, at: int, index: IndexArray, dear: float) -> None:
+    """Let no more energy be missing than given awards ask for, and none for the sake of a new bid.
+
+    So it costs more than any trade, and more than any open award earns for each kWh it asks for.
+    """
+    most, least = _needs_kwh(v.window, at)
+    v.upper[index] = most @ _given_kw(moment)
+    asks = least > 0.0
+    per_kwh = _earned(v, moment)[asks] / least[asks, None]
+    v.cost[index] = dear + UNCOVERED_TIMES * per_kwh.max(axis=0, initial=0.0)
 
 
 def _write_battery(
@@ -235,8 +269,8 @@ def _write_battery(
     v.upper[columns.discharge[_dumped(moment, group)]] = 0.0
     v.cost[columns.energy[-1]] += -moment.terminal_per_kwh
     deepest = max((s.price_per_kwh for s in problem.depth_segments), default=0.0)
-    v.cost[columns.uncovered_kwh] = _uncovered_price(moment) + UNCOVERED_TIMES * (deepest + worn)
-    v.upper[columns.uncovered_kwh[~_given(moment)]] = 0.0
+    dear = _uncovered_price(moment) + UNCOVERED_TIMES * (deepest + worn)
+    _write_slack_kwh(v, moment, at, columns.uncovered_kwh, dear)
     if problem.depth_segments:
         widths = layer_widths_kwh(problem)
         for j in range(len(widths)):

@@ -33,7 +33,8 @@ peak       g_t <= m_1 or m_2, by the month of t
 f_st is the share of an award that is called on average. A battery answers a fast product whole at
 once and hands over to compute as that settles: so its power covers the whole award, and its energy
 what it sustains itself and the bridge for the rest. What is missing for an award that has been
-given is priced (z, y); where the award is still open nothing may be missing. Wear:
+given is priced (z, y), up to what that award itself asks for; for one that is open nothing may be
+missing. Wear:
 ``solvers/blocks/wear.py``.
 """
 
