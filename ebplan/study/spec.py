@@ -15,7 +15,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from ebplan.document import Document, FieldFault, Fraction, NonNegative, Part, Positive
 from ebplan.study.clock import Clock, Planning
 from ebplan.study.series.declared import SyntheticSeries, TimedFile
-from ebplan.study.stated import Assumed, Stated
+from ebplan.study.stated import Assumed, NotNegative, Stated, StatedCost, StatedShare
 from ebplan.wear import Wear
 
 PolicyKind = Literal["perfect_foresight", "receding", "myopic"]
@@ -148,7 +148,7 @@ class Group(Part):
     """Number of sites."""
     battery: BatterySize | Literal["site", "none"] = "site"
     """The site's own battery, none, or one of another size."""
-    wear: Wear | Stated | Literal["site"] = "site"
+    wear: Annotated[Wear | Stated | Literal["site"], NotNegative] = "site"
     """Wear of the cells: the site's own, by depth and calendar, or money for each kWh taken out."""
     start_soc: Fraction = 0.5
     """State of charge when the study begins."""
@@ -158,7 +158,7 @@ class Group(Part):
     """Mechanisms that are left out, by their names in a plan."""
     load: Load
     """Requests served."""
-    demand_per_kw_month: Stated | OfTariff
+    demand_per_kw_month: Annotated[Stated | OfTariff, NotNegative]
     """Demand charge for each kW of a month's highest step: a number, or a tariff's by date, whose
     rate for each kWh drawn is then paid too."""
 
@@ -172,12 +172,12 @@ class Market(Part):
     """Price of what is drawn beyond or below the plan."""
     carbon_kg_per_kwh: Series | None = None
     """Carbon of what is drawn; without, none is reported."""
-    carbon_per_kg: Stated = 0.0
+    carbon_per_kg: StatedCost = 0.0
     """Price of carbon, besides what the prices of energy hold; needs its amount."""
     day_ahead: str | None = None
     """Tariff of the day-ahead market, built in or a file: it says when bids close and prices are
     known; ``receding`` needs it."""
-    intraday_spread_per_kwh: Stated
+    intraday_spread_per_kwh: StatedCost
     """How much dearer energy is bought intraday than day-ahead, and cheaper sold."""
 
 
@@ -190,7 +190,7 @@ class Service(Part):
     """What the definition does not say, by fact."""
     price_per_kw: Series
     """Paid for each kW held in a step."""
-    price_times: Stated = 1.0
+    price_times: StatedCost = 1.0
     """The price, times this: a range for the level of a whole series."""
     above_cap: Literal["refuse", "clip"] = "refuse"
     """What is done with prices above the cap of their day: ``clip`` cuts and counts them."""
@@ -198,18 +198,18 @@ class Service(Part):
     """Of a composite product: the products that one award is for."""
     contract_kw: NonNegative | None = None
     """Of a product that is paid by the year: what is contracted for the whole period."""
-    fee_per_kw: Stated | None = None
+    fee_per_kw: StatedCost | None = None
     """Taken for each kW awarded in a step; where absent, the definition's by date."""
     activation_share: Series
     """Mean share of an award that is called in a step; of a contract over all steps of the period,
     those included in which it is not held."""
     energy_per_kwh: Series | Literal["spot", "imbalance", "none"]
     """Paid for each kWh delivered."""
-    penalty_per_kwh: Stated
+    penalty_per_kwh: StatedCost
     """Taken for each kWh called and not delivered."""
-    award_probability: Fraction | Assumed
+    award_probability: StatedShare
     """How often a bid is taken."""
-    unavailable_times: Stated | None = None
+    unavailable_times: StatedCost | None = None
     """For a kW that is awarded and not there, so many times its payment is taken; where absent,
     what the definition knows, or its range."""
 
@@ -230,15 +230,15 @@ class Policy(Part):
 class Economics(Part):
     """What the battery costs, for its present value; every value is stated or assumed."""
 
-    capex_per_kwh: Stated
+    capex_per_kwh: StatedCost
     """Cells and their housing."""
-    capex_per_kw: Stated
+    capex_per_kw: StatedCost
     """Converter and connection."""
-    replacement_per_kwh: Stated
+    replacement_per_kwh: StatedCost
     """New cells when the old ones are worn."""
-    opex_per_kw_year: Stated
+    opex_per_kw_year: StatedCost
     """Upkeep."""
-    discount_rate: Stated
+    discount_rate: StatedShare
     """Per year."""
     lifetime_years: int = Field(ge=1, le=60)
     """Years that are looked at."""
