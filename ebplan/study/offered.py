@@ -57,9 +57,11 @@ def offered(
         # calls of a contract are few: their energy is spread over the hours in which they may come
         activation = held * float(activation.sum()) / max(float(held.sum()), 1.0)
     price, clipped = price_of(stated, definition, starts, step_s, series)
-    if contract is not None:
-        price = price * steps / max(float(held.sum()), 1.0)
     sustain_s, activation_s = _response(stated, definition)
+    fee = fee_of(stated, definition, starts, step_s)
+    if contract is not None:
+        # both are for the whole period, and booked in the hours in which it is held
+        price, fee = (money * steps / max(float(held.sum()), 1.0) for money in (price, fee))
     assert stated.unavailable_times is not None
     return ServiceNumbers(
         id=definition.id,
@@ -69,7 +71,7 @@ def offered(
         step_kw=1e-3 if contract is not None else float(wanted_fact(definition, "step_kw")),
         max_bid_kw=definition.max_bid_kw or ENDLESS_KW,
         price_per_kw=price,
-        fee_per_kw=fee_of(stated, definition, starts, step_s),
+        fee_per_kw=fee,
         award_probability=1.0 if contract is not None else central(stated.award_probability),
         activation=activation,
         expected_activation=float(activation[held > 0.0].mean()) if held.any() else 0.0,

@@ -316,3 +316,8 @@ def test_the_demand_charge_of_a_tariff_holds_by_date() -> None:
     starts = [datetime(2026, month, 1, tzinfo=ZoneInfo("Asia/Tokyo")) for month in (10, 11)]
     spec = load_study(WEEK)
     assert demand_of(spec.portfolio[0], WEEK.parent, starts).tolist() == [423.39, 446.25]
+
+
+def test_the_fee_of_a_contract_is_paid_for_the_whole_time_like_its_price() -> None:
+    found = numbers_of("jp_capacity_dr", contract_kw=1000.0, price_per_kw=2.0, fee_per_kw=0.1)
+    assert (found.held * found.fee_per_kw).sum() == pytest.approx(0.1 * 7 * DAY)
