@@ -131,16 +131,16 @@ def _physical(numbers: StudyNumbers, track: Track, ledger: Ledger) -> Iterator[K
         yield Kpi("carbon_emitted", float(emitted @ ledger.grid_kw), "kg")
         yield Kpi("carbon_change", float(emitted @ (ledger.grid_kw - baseline)), "kg")
     yield Kpi("highest_draw", float(ledger.grid_kw.max()), "kW")
-    released = rejected = cycles = 0.0
+    released = rejected = out_kwh = cells_kwh = 0.0
     for group, done in zip(numbers.groups, track.groups, strict=True):
         gave = released_kwh(numbers, done)
         released += float(gave.sum())
         rejected += float((gave * group.rejected_per_kwh).sum())
         if group.battery is not None:
-            out = np.maximum(-np.diff(done.energy_kwh), 0.0).sum()
-            cycles += float(out) / group.battery.problem.energy_kwh / len(numbers.groups)
+            out_kwh += float(np.maximum(-np.diff(done.energy_kwh), 0.0).sum())
+            cells_kwh += group.battery.problem.energy_kwh
     yield Kpi("compute_released", released, "kWh")
     yield Kpi("requests_rejected", rejected, "requests")
     offered = sum(float(g.requests_per_h.sum()) * hours for g in numbers.groups)
     yield Kpi("requests_offered", offered, "requests")
-    yield Kpi("equivalent_cycles", cycles, "1")
+    yield Kpi("equivalent_cycles", out_kwh / cells_kwh if cells_kwh else 0.0, "1")
