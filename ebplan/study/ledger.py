@@ -14,7 +14,7 @@ import numpy as np
 from ebplan.solvers.blocks.wear import calendar_rate_per_h
 from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import GroupTrack, Track
-from ebplan.study.numbers import GroupNumbers, StudyNumbers
+from ebplan.study.numbers import BatteryNumbers, GroupNumbers, StudyNumbers
 
 ROUNDING = 1e-6
 """A share of an award that is missing only by rounding is there."""
@@ -127,15 +127,33 @@ def _lost(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> Float
 
 
 def absent_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
-    """Return the kW of each award that energy or power do not cover in a step, shape (S, T).
+    """Return the kW of each award that is not there in a step, shape (S, T).
 
-    What is missing is taken off all products alike.
+    Missing may be energy or power of the battery, speed of the compute where there is none, or
+    what the meter can show: a site cannot release more than it draws and may export. What is
+    missing is taken off all products alike.
     """
+    compute = done.compute_award_kw.sum(axis=2)
+    whole = done.battery_award_kw + compute
+    if not len(whole):
+        return np.zeros_like(whole)
+    if group.battery is None:
+        fast = [s.activation_s < group.settled_s for s in numbers.services]
+        slow = np.where(np.array(fast)[:, None], compute - group.alone_kw.T, 0.0)
+        inside = np.where(slow > ROUNDING * compute, slow, 0.0)
+    else:
+        inside = _beyond_battery_kw(numbers, group, group.battery, done)
+    total = whole.sum(axis=0)
+    cover = group.baseline_kw + done.charge_kw - done.discharge_kw + group.export_kw
+    missing = 1.0 - _covered(cover - done.release_kw.sum(axis=1), total)
+    return np.asarray(np.maximum(inside, whole * np.where(missing > ROUNDING, missing, 0.0)))
+
+
+def _beyond_battery_kw(
+    numbers: StudyNumbers, group: GroupNumbers, battery: BatteryNumbers, done: GroupTrack
+) -> FloatArray:
+    """Return the kW of each award that energy or power do not cover in a step, shape (S, T)."""
     held = done.battery_award_kw.copy()
-    absent = np.zeros_like(held)
-    battery = group.battery
-    if battery is None or not len(held):
-        return absent
     need = np.zeros(numbers.steps)
     for i, service in enumerate(numbers.services):
         need += done.battery_award_kw[i] * service.sustain_s / 3600.0
@@ -147,8 +165,7 @@ def absent_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> F
     energy = _covered(least * battery.discharge_efficiency, need)
     room = battery.problem.discharge_limit_kw - done.discharge_kw + done.charge_kw
     missing = 1.0 - np.minimum(energy, _covered(room, held.sum(axis=0)))
-    absent[:] = held * np.where(missing > ROUNDING, missing, 0.0)
-    return absent
+    return np.asarray(held * np.where(missing > ROUNDING, missing, 0.0))
 
 
 def _covered(there: FloatArray, needed: FloatArray) -> FloatArray:
