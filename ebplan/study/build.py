@@ -18,6 +18,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.study.battery import group_battery
 from ebplan.study.called import called_by
 from ebplan.study.completed import completed, definitions_of
+from ebplan.study.contracts import check_contracts
 from ebplan.study.frontier import (
     Frontier,
     LoadByPool,
@@ -42,6 +43,8 @@ from ebplan.study.spec import FrequencyTrace, Group, Series, StudySpec
 from ebplan.study.stated import central
 from ebplan.study.tariffs import day_ahead_gate, demand_of, wheeling_of
 
+MOST_CARBON_KG_PER_KWH = 5.0
+"""More than this no fuel emits (coal: about 1): such a number is in grams."""
 Told = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
 
@@ -119,6 +122,7 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     carbon = np.zeros(steps)
     if spec.market.carbon_kg_per_kwh is not None:
         carbon = series(spec.market.carbon_kg_per_kwh, "market.carbon_kg_per_kwh")
+        _check_carbon(carbon)
     market = MarketNumbers(
         spot_per_kwh=spot,
         imbalance_per_kwh=imbalance,
@@ -159,7 +163,24 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
         services=services,
         terminal_per_kwh=float(spot.mean()) + mean_levy(market, groups),
     )
+    check_contracts(numbers)
     return Built(spec, numbers, sites, definitions, starts, tuple(reports))
+
+
+def _check_carbon(kg_per_kwh: FloatArray) -> None:
+    """Refuse an amount of carbon that no power station has.
+
+    Raises:
+        InputError: it is below zero or above ``MOST_CARBON_KG_PER_KWH``.
+    """
+    wrong = kg_per_kwh[(kg_per_kwh < 0.0) | (kg_per_kwh > MOST_CARBON_KG_PER_KWH)]
+    if len(wrong):
+        raise InputError(
+            field="market.carbon_kg_per_kwh",
+            value=float(wrong[0]),
+            allowed=f"0 to {MOST_CARBON_KG_PER_KWH:g} kg for each kWh",
+            remedy="are these grams? divide them by 1000",
+        )
 
 
 def _starts(spec: StudySpec) -> tuple[datetime, ...]:

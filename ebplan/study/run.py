@@ -19,6 +19,7 @@ from ebplan.document import SCHEMA_VERSION, read_data, write_atomically
 from ebplan.errors import InputError
 from ebplan.solvers.program import FloatArray
 from ebplan.study.build import Built, Frontiers, Told, build
+from ebplan.study.contracts import planned
 from ebplan.study.corners import CENTRAL, assumptions, corners
 from ebplan.study.decisions import Track
 from ebplan.study.foresight import foresee
@@ -126,9 +127,12 @@ def _track(built: Built, policy: PolicyKind, told: Told | None, corner: str) -> 
         if told is not None:
             told(f"{policy}, {corner}", done, of)
 
-    if policy == "perfect_foresight":
-        return foresee(numbers, taken, stepped)
-    return Receding(numbers, taken, spec.clock, spec.planning).run(stepped)
+    def plan(of: StudyNumbers) -> Track:
+        if policy == "perfect_foresight":
+            return foresee(of, taken, stepped)
+        return Receding(of, taken, spec.clock, spec.planning).run(stepped)
+
+    return planned(numbers, plan)
 
 
 def accepted(numbers: StudyNumbers, seed: int) -> FloatArray:

@@ -177,3 +177,70 @@ def test_a_frequency_calls_by_the_curve_of_the_product(tmp_path: Path) -> None:
     assert "give the frequency to activation_share" in told(
         tmp_path, market=market(spot_per_kwh=trace)
     )
+
+
+BELOW = {"value": 1.0, "low": -1.0, "high": 2.0, "why": "assumed"}
+
+
+@pytest.mark.parametrize("wrong", [-1.0, BELOW])
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ("services", "penalty_per_kwh"),
+        ("services", "fee_per_kw"),
+        ("services", "unavailable_times"),
+        ("services", "price_times"),
+        ("portfolio", "demand_per_kw_month"),
+        ("portfolio", "wear"),
+        ("market", "intraday_spread_per_kwh"),
+        ("market", "carbon_per_kg"),
+        ("economics", "capex_per_kwh"),
+        ("economics", "opex_per_kw_year"),
+        ("economics", "discount_rate"),
+    ],
+)
+def test_what_is_paid_has_no_sign(part: str, field: str, wrong: Any) -> None:
+    with pytest.raises(InputError, match=rf"{field}.*got -1.*allowed: (>= 0|0 to 1)"):
+        StudySpec.parse(changed(part, field, wrong))
+
+
+@pytest.mark.parametrize("wrong", [5.0, {"value": 0.5, "low": 0.1, "high": 5.0, "why": "assumed"}])
+@pytest.mark.parametrize(
+    ("part", "field"), [("services", "award_probability"), ("economics", "discount_rate")]
+)
+def test_a_share_in_percent_is_refused(part: str, field: str, wrong: Any) -> None:
+    with pytest.raises(InputError, match=rf"{field}.*got 5.*allowed: 0 to 1"):
+        StudySpec.parse(changed(part, field, wrong))
+
+
+def changed(part: str, field: str, value: Any) -> dict[str, Any]:
+    """Return the study with one field of a part, or of its first entry, otherwise."""
+    whole = document()
+    inner = whole.get(part, ECONOMICS)
+    one = {**(inner[0] if isinstance(inner, list) else inner), field: value}
+    return {**whole, part: [one] if isinstance(inner, list) else one}
+
+
+ECONOMICS: dict[str, Any] = {
+    "capex_per_kwh": 1.0,
+    "capex_per_kw": 1.0,
+    "replacement_per_kwh": 1.0,
+    "opex_per_kw_year": 1.0,
+    "discount_rate": 0.05,
+    "lifetime_years": 20,
+    "temperature_c": 25.0,
+}
+
+
+@pytest.mark.parametrize("wrong", [431.0, -0.1])
+def test_carbon_in_grams_is_refused(tmp_path: Path, wrong: float) -> None:
+    said = told(tmp_path, market=market(carbon_kg_per_kwh=wrong, carbon_per_kg=3.0))
+    assert "market.carbon_kg_per_kwh" in said
+    assert "are these grams?" in said
+
+
+def test_a_contract_above_all_there_is_is_refused(tmp_path: Path) -> None:
+    yearly = {**FCR, "service": "jp_capacity_dr", "contract_kw": 1e6, "price_per_kw": 1.0}
+    said = told(tmp_path, services=[{**yearly, "unavailable_times": 1.0, "fee_per_kw": 0.0}])
+    assert "services.jp_capacity_dr.contract_kw" in said
+    assert "allowed: up to" in said
