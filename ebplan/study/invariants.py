@@ -10,11 +10,15 @@ import numpy as np
 from ebplan.errors import EbplanError
 from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import Track
-from ebplan.study.ledger import Ledger
+from ebplan.study.ledger import Ledger, absent_kw
 from ebplan.study.numbers import StudyNumbers, levy_per_kwh
 
 WH = 1e-3
 """A watt-hour in kWh: energies are held to it in each step, or to a share of 1e-9."""
+KW = 1e-2
+KW_SHARE = 2e-6
+"""Powers at the connection point are held to ten watts and this share: twice what the ledger takes
+for rounding."""
 YEN = 1e-2
 """Money is held to a hundredth, or to a share of 1e-9."""
 SHARE = 1e-9
@@ -35,10 +39,11 @@ def hold(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
     _hold_energy(numbers, track, ledger)
     _hold_batteries(numbers, track)
     _hold_awards(numbers, track)
+    _hold_meters(numbers, track)
     _hold_money(numbers, track, ledger)
 
 
-def _near(what: str, left: FloatArray, right: FloatArray, least: float) -> None:
+def _near(what: str, left: FloatArray, right: FloatArray, least: float | FloatArray) -> None:
     apart = np.abs(np.asarray(left) - np.asarray(right))
     allowed = np.maximum(least, SHARE * np.abs(np.asarray(right)))
     if (apart > allowed).any():
@@ -105,6 +110,24 @@ def _hold_awards(numbers: StudyNumbers, track: Track) -> None:
         for done in track.groups:
             held += done.battery_award_kw[i] + done.compute_award_kw[i].sum(axis=1)
         _near(f"what is held for {service.id}", held, track.award_kw[i], 1e-3)
+
+
+def _hold_meters(numbers: StudyNumbers, track: Track) -> None:
+    """No connection point carries more than it may, and nobody is paid for more than it can show.
+
+    Calls apart: what of them the meter cannot show is absent. A draw above the limit without any
+    grid action is the site's own.
+    """
+    for group, done in zip(numbers.groups, track.groups, strict=True):
+        draw = group.baseline_kw - done.release_kw.sum(axis=1) + done.charge_kw - done.discharge_kw
+        most = np.maximum(group.import_kw, group.baseline_kw)
+        least = KW + KW_SHARE * np.abs(draw)
+        carried = np.clip(draw, -group.export_kw, most)
+        _near(f"the connection point of {group.name}", draw, carried, least)
+        held = done.battery_award_kw.sum(axis=0) + done.compute_award_kw.sum(axis=(0, 2))
+        there = held - absent_kw(numbers, group, done).sum(axis=0)
+        shown = np.minimum(there, np.maximum(draw + group.export_kw, 0.0))
+        _near(f"what the meter of {group.name} shows", there, shown, KW + KW_SHARE * held)
 
 
 def _hold_money(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
