@@ -10,9 +10,10 @@ from ebplan.twin.fluid import FluidPlant
 from ebplan.twin.plant import Measurements, Plant
 from ebplan.twin.requests import RequestPlant
 from ebplan.twin.run import carry_out
-from ebplan.twin.settings import Bias, Droop, FrequencyModel, LoadNoise, MeterModel
+from ebplan.twin.settings import BatteryHeat, Bias, Droop, FrequencyModel, LoadNoise, MeterModel
 
 __all__ = [
+    "BatteryHeat",
     "Bias",
     "Droop",
     "FluidPlant",

@@ -43,8 +43,9 @@ class Converter:
         self.delay_s = delay_s
         self.reserve_kw = 0.0
         self.tripped = False
-        self._discharge_kw = battery.discharge_limit_kw
-        self._charge_kw = battery.charge_limit_kw
+        self._full_kw = battery.discharge_limit_kw, battery.charge_limit_kw
+        self._discharge_kw, self._charge_kw = self._full_kw
+        self._asked_reserve_kw = 0.0
         self._held_kw: float | None = None
         self._battery_kw = 0.0
         self._told: list[tuple[float, ConverterCommand]] = []
@@ -73,9 +74,20 @@ class Converter:
             elif isinstance(command, HoldBattery):
                 self._held_kw, self._battery_kw = None, command.battery_kw
             else:
-                self.reserve_kw = min(command.reserve_kw, self._discharge_kw, self._charge_kw)
+                self._asked_reserve_kw = command.reserve_kw
+                self._keep_reserve()
         self._told = waiting
         self.next_event_s = min((at_s for at_s, _ in waiting), default=math.inf)
+
+    def _keep_reserve(self) -> None:
+        """Keep what was asked free both ways, as far as the limits allow."""
+        self.reserve_kw = min(self._asked_reserve_kw, self._discharge_kw, self._charge_kw)
+
+    def derate(self, discharge_share: float, charge_share: float) -> None:
+        """Leave shares of the power from now on, of discharging and of charging."""
+        self._discharge_kw = self._full_kw[0] * discharge_share
+        self._charge_kw = self._full_kw[1] * charge_share
+        self._keep_reserve()
 
     def advance(
         self,

@@ -17,7 +17,7 @@ from ebplan.twin.disturbances import Disturbance
 from ebplan.twin.noise import stream
 from ebplan.twin.pool import PoolPlant
 from ebplan.twin.pool_truth import PoolTruth
-from ebplan.twin.settings import Bias, Droop, FrequencyModel, LoadNoise, MeterModel
+from ebplan.twin.settings import BatteryHeat, Bias, Droop, FrequencyModel, LoadNoise, MeterModel
 from ebplan.twin.site_plant import SitePlant
 
 
@@ -38,6 +38,7 @@ class FluidPlant(SitePlant):
         meter: MeterModel | None = None,
         pool_meter: MeterModel | None = None,
         cells_meter: MeterModel | None = None,
+        heat: BatteryHeat | None = None,
     ) -> None:
         def pool(name: str, index: int, truth: PoolTruth, begins: PoolState) -> PoolPlant:
             return PoolPlant(name, truth, begins, stream(seed, "wakes", index))
@@ -55,4 +56,5 @@ class FluidPlant(SitePlant):
             meter=meter,
             pool_meter=pool_meter,
             cells_meter=cells_meter,
+            heat=heat,
         )

@@ -136,6 +136,8 @@ class Measurements:
     """Energy counted."""
     refused: tuple[Refusal, ...] = ()
     """Commands of this step that could not be carried out in full."""
+    battery_c: float | None = None
+    """Temperature of the battery in degrees Celsius; None where it is not followed."""
     cells_meter_kw: float | None = None
     """Reading of the power that leaves the energy stored in the cells; None where it is not
     measured, and while its meter is silent."""

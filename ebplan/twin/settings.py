@@ -5,9 +5,9 @@ Every number here is an assumption of the bench; none of them is fitted to a sit
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ebplan.document import NonNegative, Part, Positive
+from ebplan.document import FieldFault, NonNegative, Part, Positive
 from ebplan.frequency import ResponseCurve
 
 
@@ -63,6 +63,36 @@ class Droop(Part):
 
     curve: ResponseCurve
     """Share against deviation, with dead band, knee or threshold."""
+
+
+class BatteryHeat(Part):
+    """Cells and converter as a body that losses warm; every number assumed, for 10 kWh of LFP."""
+
+    air_c: float = 25.0
+    """Temperature of the air around it, in degrees Celsius."""
+    begins_c: float | None = None
+    """Its own at the beginning; that of the air if absent."""
+    capacity_kwh_per_k: Positive = 0.025
+    """Heat that warms it by a degree: 90 kg at 1 kJ/(kg K)."""
+    conductance_kw_per_k: Positive = 0.01
+    """Heat that it gives to the air for each degree above it: half a kilowatt loss warms by 50."""
+    derate_from_c: float = 45.0
+    """Above, the power falls."""
+    stop_c: float = 55.0
+    """From here on there is none."""
+    cold_c: float = 0.0
+    """Below, nothing is charged."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BatteryHeat:
+        if not self.cold_c < self.derate_from_c < self.stop_c:
+            raise FieldFault(
+                field="derate_from_c",
+                value=self.derate_from_c,
+                allowed=f"between cold_c = {self.cold_c:g} and stop_c = {self.stop_c:g}",
+                remedy="order the three temperatures",
+            )
+        return self
 
 
 class MeterModel(Part):

@@ -20,12 +20,13 @@ from ebplan.twin.beginning import check_fit, other_load_kw, pool_truth
 from ebplan.twin.converter import Converter, HoldBattery
 from ebplan.twin.droop import DroopSignal
 from ebplan.twin.frequency import SAME_TIME_S, GridFrequency
+from ebplan.twin.heat import Heat
 from ebplan.twin.lag import LaggedPower
 from ebplan.twin.meter import Meter
 from ebplan.twin.noise import LoadErrors, stream
 from ebplan.twin.plant import Measurements, PoolReading, Refusal, Registers
 from ebplan.twin.pool_truth import PoolTruth
-from ebplan.twin.settings import Bias, Droop, FrequencyModel, LoadNoise, MeterModel
+from ebplan.twin.settings import BatteryHeat, Bias, Droop, FrequencyModel, LoadNoise, MeterModel
 
 
 class SitePool(Protocol):
@@ -101,6 +102,7 @@ class SitePlant:
         pool_meter: the meter of each pool.
         cells_meter: of the power that leaves the energy stored in the cells; without, it is not
             measured.
+        heat: how warm the battery gets, and what that leaves of its power; without, it stays cool.
 
     Raises:
         InputError: site and state do not fit, or the models leave the range of their parameters.
@@ -121,6 +123,7 @@ class SitePlant:
         meter: MeterModel | None = None,
         pool_meter: MeterModel | None = None,
         cells_meter: MeterModel | None = None,
+        heat: BatteryHeat | None = None,
     ) -> None:
         bias = bias or Bias()
         check_fit(site, state)
@@ -137,6 +140,10 @@ class SitePlant:
         if site.battery is not None and state.soc is not None:
             delay_s = site.battery.converter_delay_s * bias.converter_delay
             self._converter = Converter(site.battery, state.soc, delay_s=delay_s)
+        self._heat: Heat | None = None
+        if heat is not None and self._converter is not None:
+            self._heat = Heat(heat, self._converter.cells)
+            self._converter.derate(self._heat.discharge_share, self._heat.charge_share)
         self._grid_kws = 0.0
         contingencies = [d for d in disturbances if isinstance(d, upset.FrequencyContingency)]
         self._frequency = GridFrequency(
@@ -266,6 +273,8 @@ class SitePlant:
             first_s = min(first_s, pool.next_event_s)
         if self._upsets:
             first_s = min(first_s, self._upsets[-1].at_s)
+        if self._heat is not None:
+            first_s = min(first_s, self._heat.next_tick_s)
         if self._converter is not None:
             first_s = min(first_s, self._converter.next_event_s)
             if self._droop is not None and self._converter.reserve_kw > 0.0:
@@ -299,6 +308,10 @@ class SitePlant:
             for name, factor in self._errors.tick().items():
                 self._pools[name].set_noise(factor, now_s)
                 self._pools[name].settle(now_s)
+        if self._heat is not None and self._heat.next_tick_s <= now_s + SAME_TIME_S:
+            assert self._converter is not None
+            self._heat.tick()
+            self._converter.derate(self._heat.discharge_share, self._heat.charge_share)
         for pool in self._pools.values():
             pool.happen(now_s)
         if self._converter is not None and self._converter.next_event_s <= now_s + SAME_TIME_S:
@@ -341,6 +354,7 @@ class SitePlant:
             if converter is None or self._cells_meter is None or dt_s == 0.0
             else self._cells_meter.read(self._now_s, converter.cells.left_kws),
             soc=None if converter is None else converter.cells.soc,
+            battery_c=None if self._heat is None else self._heat.c,
             frequency_hz=self._frequency.at(self._now_s).hz,
             converter=None if converter is None else converter.standing,
             pools={name: pool.reading() for name, pool in self._pools.items()},

@@ -110,6 +110,7 @@ async def live_bench(
         seed=spec.seed,
         frequency=spec.grid_frequency(),
         meter=spec.meter,
+        heat=spec.heat,
     )
     bench = LiveBench(site, spec, plant, Places(folder))
     # what the traffic process reads

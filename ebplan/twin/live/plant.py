@@ -22,7 +22,7 @@ from ebplan.twin.plant import Measurements
 from ebplan.twin.pool_truth import PoolTruth
 from ebplan.twin.requests.beginning import parts_of
 from ebplan.twin.requests.settings import EngineModel, Traffic
-from ebplan.twin.settings import Bias, Droop, FrequencyModel, MeterModel
+from ebplan.twin.settings import BatteryHeat, Bias, Droop, FrequencyModel, MeterModel
 from ebplan.twin.site_plant import SitePlant
 
 BEHIND_S = 0.2
@@ -42,6 +42,7 @@ class LivePlant(SitePlant):
         frequency: the grid's frequency.
         meter: the meter at the connection point.
         droop: curve of the converter, as long as nothing arms another.
+        heat: how warm the battery gets; without, it stays cool.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class LivePlant(SitePlant):
         frequency: FrequencyModel | None = None,
         meter: MeterModel | None = None,
         droop: ResponseCurve | None = None,
+        heat: BatteryHeat | None = None,
     ) -> None:
         self.named_pools: dict[str, NamedPool] = {}
         """The pools."""
@@ -83,6 +85,7 @@ class LivePlant(SitePlant):
             frequency=frequency,
             meter=meter,
             droop=None if droop is None else Droop(curve=droop),
+            heat=heat,
         )
         self.last: Measurements = self._measure(0.0, self._registers(), ())
         """What was measured last."""

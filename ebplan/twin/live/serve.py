@@ -99,6 +99,7 @@ def _state(bench: LiveBench) -> dict[str, Any]:
             "meter_kw": plant.meter_kw,
             "battery_kw": round(plant.battery_kw, 4),
             "soc": round(plant.soc, 5),
+            "battery_c": plant.last.battery_c,
             "frequency_hz": round(plant.hz, 4),
             "req_per_s": {
                 key: round(rate, 2)

@@ -13,7 +13,7 @@ from ebplan.errors import InputError
 from ebplan.site import Site
 from ebplan.state import State
 from ebplan.twin.requests.settings import EngineModel, Traffic
-from ebplan.twin.settings import Bias, FrequencyModel, MeterModel
+from ebplan.twin.settings import BatteryHeat, Bias, FrequencyModel, MeterModel
 
 LOOP_S, LOOPS = 300, 288
 EXAMPLE_LOAD = {"interactive": 28.0, "batch": 7.0}
@@ -41,6 +41,9 @@ class TwinSpec(Document):
     """The grid's frequency; a synthetic loop of five minutes where it is left out."""
     meter: MeterModel = MeterModel()
     """The meter at the connection point."""
+    heat: BatteryHeat | None = None
+    """How warm the battery gets, and what that leaves of its power; it stays cool where it is left
+    out."""
     seed: int = 0
     """Of every chance."""
     lease_s: float = Field(default=3.0, ge=1.0, le=60.0)

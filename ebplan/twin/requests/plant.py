@@ -13,7 +13,7 @@ from ebplan.twin.requests.beginning import parts_of
 from ebplan.twin.requests.pool import RequestPool
 from ebplan.twin.requests.service import Listener
 from ebplan.twin.requests.settings import EngineModel, Traffic
-from ebplan.twin.settings import Bias, Droop, FrequencyModel, LoadNoise, MeterModel
+from ebplan.twin.settings import BatteryHeat, Bias, Droop, FrequencyModel, LoadNoise, MeterModel
 from ebplan.twin.site_plant import SitePlant
 
 
@@ -37,6 +37,7 @@ class RequestPlant(SitePlant):
         pool_meter: the meter of each pool.
         cells_meter: of the power that leaves the energy stored in the cells; without, it is not
             measured.
+        heat: how warm the battery gets, and what that leaves of its power; without, it stays cool.
 
     Raises:
         InputError: site, state and traffic do not fit, or the models leave the range of their
@@ -60,6 +61,7 @@ class RequestPlant(SitePlant):
         meter: MeterModel | None = None,
         pool_meter: MeterModel | None = None,
         cells_meter: MeterModel | None = None,
+        heat: BatteryHeat | None = None,
     ) -> None:
         traffic, engines = traffic or {}, engines or {}
         for field, given in (("traffic", traffic), ("engines", engines)):
@@ -100,4 +102,5 @@ class RequestPlant(SitePlant):
             meter=meter,
             pool_meter=pool_meter,
             cells_meter=cells_meter,
+            heat=heat,
         )
