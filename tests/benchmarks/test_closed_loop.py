@@ -75,10 +75,12 @@ def test_a_converter_that_comes_back_is_used_and_is_made_ready_after_the_event()
     assert "the converter is back" in why
     assert all(cycle.plan.check.ok for cycle in cycles)
     before = cycles[50].measured[-1]
+    assert before.grid_kw is not None
     for cycle in cycles[365:]:
         now = cycle.measured[-1]
         # it takes back what it gave, within the limit of a restoration; compute is as before
         assert -RESTORED_WITH_KW <= now.battery_kw <= 0.05
+        assert now.grid_kw is not None
         assert now.grid_kw <= before.grid_kw + RESTORED_WITH_KW
         assert sum(now.pool_kw.values()) == pytest.approx(sum(before.pool_kw.values()), rel=0.03)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from benchmarks.on_the_wire.cases import SHORTENED, Done, event_of
+from benchmarks.on_the_wire.faults import FAULTS, PAIRS
 from benchmarks.on_the_wire.judge import TOLERANCE_KW, Sample, judge
 from benchmarks.on_the_wire.page import section
 
@@ -62,19 +65,21 @@ def test_shortened_calls_keep_ramp_and_hand_off(name: str) -> None:
     assert event.handoff is None or event.handoff.by_s < event.duration_s
 
 
-def test_the_page_says_what_was_not_run_and_that_the_machine_was_busy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_page_says_what_was_not_run_and_how_often_the_controller_was_late() -> None:
     verdict = judge(event_of("under_frequency"), meter({2.0: 4.0, 76.0: 5.0}))
     done = Done(
-        *("under_frequency", -1.0, 75.0, verdict, 0, 0, 3, 900, True, True, "ok", 0, 0.1, 0)
+        *("under_frequency", -1.0, 75.0, verdict, 0, 0, 3, 900, True, True, "ok", 7, 0, 0.1, 0)
     )
-    monkeypatch.setattr("os.getloadavg", lambda: (9.0, 9.0, 9.0))
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    text = section([done], [], ["- processor: one"])
-    assert "4.5 times the work" in text
+    text = section([done], [], [], ["- processor: one"])
+    assert "longer than their second, with nothing wrong: 7" in text
     assert "96 of 96" in text
     assert "demand_response" in text
     assert "controller killed" in text
-    monkeypatch.setattr("os.getloadavg", lambda: (1.0, 1.0, 1.0))
-    assert "times the work" not in section([done], [], [])
+    assert "converter silent + meter silent" in text
+
+
+def test_pairs_are_of_faults_that_there_are_and_each_fault_comes_twice() -> None:
+    counts = Counter(fault for pair in PAIRS for fault in pair)
+    assert len({frozenset(pair) for pair in PAIRS}) == 10
+    assert set(counts) == set(FAULTS)
+    assert min(counts.values()) >= 2
