@@ -29,11 +29,12 @@ PAIRS = (
     ("meter frozen", "capd killed"),
     ("slow answers", "an engine dead"),
     ("slow answers", "GPU limits refused"),
-    ("router stands still", "controller killed"),
+    ("controller killed", "router stands still"),
     ("capd killed", "an engine dead"),
     ("GPU limits refused", "controller killed"),
 )
-"""What goes wrong together: each fault twice or more."""
+"""What goes wrong together: each fault twice or more. Mended the other way round: a controller that
+was killed starts once there is a router to ask."""
 
 
 class FrozenMeter(PlantConverter):
