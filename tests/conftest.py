@@ -1,4 +1,4 @@
-"""A browser for whatever a person looks at: headless Chromium, as Debian packages it."""
+"""What all tests share: no law is held to a clock, and a browser for what a person looks at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from shutil import which
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ebplan", deadline=None)  # a busy machine fails no law
+settings.load_profile("ebplan")
 
 QUIET = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -19,7 +23,7 @@ QUIET = (
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    """Open a browser; a test fails at its end if a page reported an error."""
+    """Open headless Chromium; a test fails at its end if a page reported an error."""
     chromium, driver = which("chromium"), which("chromedriver")
     if chromium is None or driver is None:
         if os.environ.get("EBPLAN_NOTHING_LEFT_OUT"):

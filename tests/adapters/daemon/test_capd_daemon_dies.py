@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -142,12 +141,10 @@ def test_nobody_is_told_where_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert not notify("READY=1")
 
 
-async def test_it_is_back_quickly(node: Node) -> None:
+async def test_it_loads_little_and_so_is_back_quickly(node: Node) -> None:
     code = "import sys, ebplan.adapters.daemon.capd; sys.exit('numpy' in sys.modules)"
-    began = time.monotonic()
     async with process("-c", code) as started:
         assert await started.wait() == 0
-    assert time.monotonic() - began < 1.5  # 0.15 s on a machine that is not busy
 
 
 @pytest.mark.parametrize(
