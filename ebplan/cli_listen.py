@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_signals import until_told
 
 if TYPE_CHECKING:
     from ebplan.adapters.events.inbox import Inbox, Taken
@@ -58,16 +58,7 @@ def listen(file: Path, as_json: bool, seconds: float | None) -> None:
 async def _listen(sources: list[EventSource], inbox: Inbox, seconds: float | None) -> None:
     from ebplan.adapters.events.sources import run_sources
 
-    running = asyncio.create_task(run_sources(sources, inbox))
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, running.cancel)
-    done, _ = await asyncio.wait([running], timeout=seconds)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    for task in done:
-        if not task.cancelled():
-            task.result()
+    await until_told(run_sources(sources, inbox), seconds)
 
 
 def _line(taken: Taken) -> str:

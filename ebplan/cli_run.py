@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_signals import until_told
 
 if TYPE_CHECKING:
     from ebplan.controller.controller import Status
     from ebplan.controller.run_spec import RunSpec
-    from ebplan.controller.site_run import SiteRun
 
 FILE = click.Path(path_type=Path)
 REFUSED = 5
@@ -102,22 +101,8 @@ async def _run(
             updates(status)
 
         async with open_run(file, dry_run=dry_run, listen=listen) as site:
-            return await _until_told(site, seconds)
-
-
-async def _until_told(site: SiteRun, seconds: float | None) -> list[str]:
-    """Run the site until a signal, or so long; return what was not handed back."""
-    running = asyncio.create_task(site.run())
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, running.cancel)
-    done, _ = await asyncio.wait([running], timeout=seconds)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    for task in done:
-        if not task.cancelled():
-            task.result()
-    return site.not_handed_back
+            await until_told(site.run(), seconds)
+            return site.not_handed_back
 
 
 @asynccontextmanager

@@ -242,6 +242,28 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def make_folder(path: Path, *, of: Path | None = None) -> None:
+    """Make a folder for what a command writes, and those above it, where they do not exist.
+
+    Args:
+        path: the folder.
+        of: the folder that was asked for, where it is another one.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            field="(output)",
+            value=error.strerror,
+            allowed="a folder that can be made",
+            remedy="choose another one with --output",
+            file=str(of or path),
+        ) from None
+
+
 def write_atomically(path: Path, content: str | bytes, *, durable: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, never half of it.
 

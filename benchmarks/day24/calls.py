@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from math import pi, sin
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -28,18 +28,7 @@ Fault = Literal[
     "caps take half",
     "wall clock jumps",
 ]
-FAULTS: tuple[Fault, ...] = (
-    "engine dies",
-    "meter silent",
-    "meter frozen",
-    "converter trips",
-    "converter refuses",
-    "router silent",
-    "load steps",
-    "other load steps",
-    "caps take half",
-    "wall clock jumps",
-)
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 KINDS: tuple[tuple[EventType, float, tuple[float, float]], ...] = (
     # kind, sign, sizes as a share of the draw: up to what no battery and fleet can do
     ("under_frequency", -1.0, (0.05, 1.5)),

@@ -165,8 +165,9 @@ class PlantSite:
         self.router = FakeRouter(names, tuple(pool.classes), clock=clock)
         self.gpus = PlantGpus(dict.fromkeys(range(self._each * len(names)), 0.0), clock=clock)
         self.engines = {name: PlantEngine(name=name, clock=clock) for name in names}
-        for device in (self.battery, self.meter, self.gpus, *self.engines.values()):
-            device.site = self  # type: ignore[attr-defined]
+        self.battery.site = self.meter.site = self.gpus.site = self
+        for engine in self.engines.values():
+            engine.site = self
         self.devices = SiteDevices(
             battery=self.battery,
             meter=self.meter,

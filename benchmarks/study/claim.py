@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.sections import write_section
 from benchmarks.tables import table
 from ebplan.study.build import Built, Frontiers, build
+from ebplan.study.decisions import Track
 from ebplan.study.foresight import foresee
 from ebplan.study.kpi import gain
 from ebplan.study.ledger import settle
@@ -281,7 +282,7 @@ def worn(frontiers: Frontiers) -> Iterator[str]:
     yield from table(head, rows)
 
 
-def track_with_layers(numbers: StudyNumbers, track):  # type: ignore[no-untyped-def]
+def track_with_layers(numbers: StudyNumbers, track: Track) -> Track:
     """Return a track whose cells are counted in the layers of a study."""
     from ebplan.study.decisions import layers_after, start_layers
 

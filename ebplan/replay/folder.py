@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ebplan.document import read_json
+from ebplan.document import make_folder, read_json
 from ebplan.errors import InputError
 from ebplan.replay.compare import twin_baseline_kw
 from ebplan.replay.measures import numbers_of
@@ -49,16 +49,7 @@ def working_folder(place: Path) -> Path:
             file=str(place),
         )
     working = place.with_name(f"{UNFINISHED}{place.name}")
-    try:
-        working.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            field="(output)",
-            value=error.strerror,
-            allowed="a folder that can be made",
-            remedy="choose another with --output",
-            file=str(place),
-        ) from None
+    make_folder(working, of=place)
     return working
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def entries(folder: Path) -> Iterator[Entry]:
             allowed="the extra audit",
             remedy="pip install 'ebplan[audit]'",
         ) from None
-    calls: dict[str, object] = {"events": [], "ranks": {}}
+    calls: dict[str, Any] = {"events": [], "ranks": {}}
     standing: tuple[Event, ...] = ()
     restoration = Restoration()
     found = segments(folder)
@@ -99,9 +100,9 @@ def entries(folder: Path) -> Iterator[Entry]:
             elif record.kind == "state":
                 if "calls" in named:
                     calls = json.loads(_document(folder, named["calls"]))
-                    standing = tuple(Event.parse(e) for e in calls["events"])  # type: ignore[attr-defined]
+                    standing = tuple(Event.parse(e) for e in calls["events"])
                 state = State.parse({"kind": "state", **body["state"]}, file=str(segment.path))
-                ranks: Mapping[str, int | None] = calls["ranks"]  # type: ignore[assignment]
+                ranks: Mapping[str, int | None] = calls["ranks"]
                 yield Seen(state, str(body.get("refused", "")), standing, ranks)
             elif record.kind == "decision" and "plan" in named:
                 yield Made(Plan.parse(_document(folder, named["plan"])), str(body.get("why", "")))

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from ebplan import __version__
-from ebplan.document import write_atomically
-from ebplan.errors import InputError
+from ebplan.document import make_folder, write_atomically
 from ebplan.study.build import Built
 from ebplan.study.decisions import GroupTrack, Track
 from ebplan.study.numbers import StudyNumbers
@@ -58,16 +57,7 @@ def write_track(folder: Path, key: str, track: Track) -> None:
         arrays |= {f"{i}.{f.name}": getattr(group, f.name) for f in fields(group)}
     sink = BytesIO()
     np.savez_compressed(sink, **arrays)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            field="(output)",
-            value=error.strerror,
-            allowed="a folder that can be made",
-            remedy="choose another path",
-            file=str(folder),
-        ) from None
+    make_folder(folder)
     write_atomically(folder / f"{key}.npz", sink.getvalue())
 
 

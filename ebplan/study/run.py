@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from ebplan import __version__
-from ebplan.document import SCHEMA_VERSION, read_data, write_atomically
-from ebplan.errors import InputError
+from ebplan.document import SCHEMA_VERSION, make_folder, read_data, write_atomically
 from ebplan.solvers.program import FloatArray
 from ebplan.study.build import Built, Frontiers, Told, build
 from ebplan.study.contracts import planned
@@ -155,16 +154,7 @@ def write_results(runs: list[Run], folder: Path) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            field="(output)",
-            value=error.strerror,
-            allowed="a folder that can be made",
-            remedy="choose another path",
-            file=str(folder),
-        ) from None
+    make_folder(folder)
     for name, make in TABLES.items():
         parts = [
             tagged(make(r.built, r.track, r.ledger), r.policy, r.corner)

@@ -11,8 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ebplan.document import write_atomically
-from ebplan.errors import InputError
+from ebplan.document import make_folder, write_atomically
 from ebplan.study.tables import Columns, write_parquet
 
 
@@ -30,17 +29,8 @@ class Store:
         self.folder = folder
         self.chunks = folder / "chunks"
         self.frontiers = folder / "frontiers"
-        try:
-            for path in (self.chunks, self.frontiers):
-                path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                field="(output)",
-                value=error.strerror,
-                allowed="a folder that can be made",
-                remedy="choose another path",
-                file=str(folder),
-            ) from None
+        for path in (self.chunks, self.frontiers):
+            make_folder(path, of=folder)
 
     def path(self, chunk: str) -> Path:
         """Return where a chunk lies."""

@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
-from sweep_cases import run, write_sweep
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished sweep."""
-
-    sweep: Path
-    output: Path
-    outcome: dict[str, Any]
-
-    @property
-    def sha256(self) -> str:
-        return str(self.outcome["result_sha256"])
+from sweep_cases import Done, run, write_sweep
 
 
 @pytest.fixture(scope="session")

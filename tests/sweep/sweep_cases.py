@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ AXES: dict[str, Any] = {
     "battery_power_kw": [4, 8],
     "services": [[], ["jp_fcr"]],
 }
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished sweep."""
+
+    sweep: Path
+    output: Path
+    outcome: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        return str(self.outcome["result_sha256"])
 
 
 def write_sweep(folder: Path, *, days: int = 2, **more: Any) -> Path:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import Done
-from sweep_cases import command, environment, knowing, run
+from sweep_cases import Done, command, environment, knowing, run
 
 from ebplan.cli import main
 

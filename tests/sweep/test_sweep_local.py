@@ -13,8 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from conftest import Done
-from sweep_cases import command, environment, knowing, run, write_sweep
+from sweep_cases import Done, command, environment, knowing, run, write_sweep
 
 from ebplan.cli import main
 from ebplan.sweep.farm import Processes, WorkersLost, done_by
