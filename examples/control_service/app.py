@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Body, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -164,6 +165,200 @@ def ahead(board: Board) -> list[dict[str, Any]]:
     ]
 
 
+class Door:
+    """Who may come in: whoever shows the token, and pages that did.
+
+    Args:
+        token: what clients show; of ``LEAST_TOKEN`` characters at least.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self._sessions: set[str] = set()
+
+    def is_token(self, shown: str) -> bool:
+        """Tell whether this is the token, in the same time whatever it is."""
+        return hmac.compare_digest(shown.encode(), self._token)
+
+    def open_session(self) -> str:
+        """Return the name of a new session."""
+        name = secrets.token_urlsafe(32)
+        self._sessions.add(name)
+        return name
+
+    def has_session(self, request: Request) -> bool:
+        """Tell whether a request is of a page that showed the token."""
+        return request.cookies.get(SESSION) in self._sessions
+
+
+def door_of(request: Request) -> Door:
+    """Return the door of the service."""
+    door: Door = request.app.state.door
+    return door
+
+
+TheDoor = Annotated[Door, Depends(door_of)]
+
+
+def allowed(request: Request, door: TheDoor) -> None:
+    """Let a request in, or refuse it."""
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    # a session belongs to the page: no other site can make a browser send JSON with it
+    by_page = door.has_session(request) and (
+        request.method == "GET"
+        or request.headers.get("content-type", "").startswith("application/json")
+    )
+    if not by_page and not (scheme.lower() == "bearer" and door.is_token(shown.strip())):
+        raise HTTPException(401, "show the token: Authorization: Bearer ...")
+
+
+guarded = APIRouter(
+    dependencies=[Depends(allowed)], responses={401: {"description": "No token, or another one"}}
+)
+unguarded = APIRouter(include_in_schema=False)
+
+
+@unguarded.post("/login")
+async def login(door: TheDoor, shown: Annotated[dict[str, str], Body()]) -> Response:
+    """Trade the token for a session."""
+    if not door.is_token(shown.get("token", "")):
+        raise HTTPException(401, "That is not the token.")
+    answer = Response(status_code=204)
+    answer.set_cookie(SESSION, door.open_session(), httponly=True, samesite="strict")
+    return answer
+
+
+@unguarded.get("/session")
+async def session(request: Request, door: TheDoor) -> dict[str, bool]:
+    """Tell a page whether its session holds."""
+    return {"open": door.has_session(request)}
+
+
+@unguarded.get("/")
+@unguarded.get("/page.js")
+@unguarded.get("/page.css")
+async def page(request: Request) -> FileResponse:
+    """Send the page, its script or its style."""
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+    return FileResponse(HERE / FILES[request.url.path], headers=headers)
+
+
+@guarded.post("/events", status_code=202, summary="Ask for something, or change it")
+async def post(
+    known: Known,
+    message: Annotated[
+        dict[str, Any],
+        Body(
+            description="A `grid_event`, or `{kind: event, event: {...}}`: `docs/events.md`.",
+            examples=[RELEASE],
+        ),
+    ],
+) -> dict[str, Any]:
+    """Put a message into the inbox."""
+    inbox = known.site.inbox
+    call = read_message(message, source=SENDER, received=datetime.now(UTC), known=inbox.calls)
+    taken = inbox.take(call)
+    return {"outcome": taken.outcome, "uid": taken.message.uid, "said": str(taken)}
+
+
+@guarded.delete("/events/{uid}", status_code=202, summary="Take something back")
+async def delete(known: Known, uid: str) -> dict[str, Any]:
+    """Cancel what was posted here."""
+    inbox = known.site.inbox
+    call = inbox.calls.get((SENDER, uid))
+    if call is None:
+        raise HTTPException(404, f"no event {uid!r} was posted here")
+    changes = {"cancelled": True, "revision": call.revision + 1, "received": datetime.now(UTC)}
+    taken = inbox.take(call.model_copy(update=changes))
+    return {"outcome": taken.outcome, "uid": uid, "said": str(taken)}
+
+
+@guarded.get("/events", summary="What is asked, by start")
+async def events(known: Known) -> list[dict[str, Any]]:
+    """Return the events that stand, each with the call it came by."""
+    standing = known.site.inbox.events()
+    return [
+        {
+            **event.model_dump(mode="json"),
+            "call": None if (key := known.site.inbox.sender_of(event.id)) is None else key[1],
+        }
+        for event in standing
+    ]
+
+
+@guarded.get("/status", summary="What the site does now")
+async def status(known: Known) -> dict[str, Any]:
+    """Return the status."""
+    return told(known)
+
+
+@guarded.get("/plan", summary="The plan that is followed, whole")
+async def plan(known: Known) -> Response:
+    """Return the plan as ebplan writes it."""
+    if known.status.plan is None:
+        raise HTTPException(404, "there is no plan yet")
+    return Response(known.status.plan.to_json(), media_type="application/json")
+
+
+@guarded.get("/timeline", summary="Half an hour measured, and the plan ahead")
+async def timeline(known: Known) -> dict[str, Any]:
+    """Return what was measured and what is planned."""
+    return {"measured": list(known.history), "plan": ahead(known)}
+
+
+@guarded.get("/stream", summary="The same, after each cycle (server-sent events)")
+async def stream(known: Known) -> StreamingResponse:
+    """Send the status and the steps ahead after each cycle."""
+
+    async def lines() -> AsyncIterator[str]:
+        while not known.closing:
+            waiting = known.changed
+            yield f"data: {json.dumps({**told(known), 'steps': ahead(known)})}\n\n"
+            await waiting.wait()
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
+
+
+@guarded.get("/metrics", summary="Numbers for Prometheus")
+async def metrics(known: Known) -> Response:
+    """Return the numbers of the last cycle."""
+    return Response(known.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+async def wrong(request: Request, error: Exception) -> JSONResponse:
+    """Answer wrong input with field, value, allowed and remedy."""
+    assert isinstance(error, InputError)
+    about = {"title": "wrong input", "status": 422, "detail": str(error), "field": error.field}
+    more = {"allowed": error.allowed, "remedy": error.remedy, "value": repr(error.value)}
+    return JSONResponse({**about, **more}, 422, media_type="application/problem+json")
+
+
+@asynccontextmanager
+async def running_site(app: FastAPI, run_file: Path, *, dry_run: bool) -> AsyncIterator[None]:
+    """Run the site beside the service, and hand it back when the service ends."""
+
+    def listen(status: Status) -> None:
+        app.state.board.listen(status)
+
+    async with open_run(run_file, dry_run=dry_run, listen=listen) as site:
+        app.state.board = Board(site, dry_run)
+        running = asyncio.create_task(site.run(), name="site")
+        # a site that runs no longer ends its service: loudly, so that somebody restarts it
+        running.add_done_callback(
+            lambda task: None if task.cancelled() else signal.raise_signal(signal.SIGTERM)
+        )
+        try:
+            yield
+        finally:
+            ended = running.done()
+            running.cancel()
+            results = await asyncio.gather(running, return_exceptions=True)
+            for line in site.not_handed_back:
+                print(f"not handed back: {line}", flush=True)
+            if ended and isinstance(results[0], Exception):
+                raise results[0]
+
+
 def make_app(run_file: Path, token: str, *, hosts: list[str], dry_run: bool = False) -> FastAPI:
     """Return the service of a run file.
 
@@ -173,152 +368,20 @@ def make_app(run_file: Path, token: str, *, hosts: list[str], dry_run: bool = Fa
         hosts: names by which it is called; a request that names another host is refused.
         dry_run: tell no device anything.
     """
-    sessions: set[str] = set()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        def listen(status: Status) -> None:
-            app.state.board.listen(status)
-
-        async with open_run(run_file, dry_run=dry_run, listen=listen) as site:
-            app.state.board = Board(site, dry_run)
-            running = asyncio.create_task(site.run(), name="site")
-            # a site that runs no longer ends its service: loudly, so that somebody restarts it
-            running.add_done_callback(
-                lambda task: None if task.cancelled() else signal.raise_signal(signal.SIGTERM)
-            )
-            try:
-                yield
-            finally:
-                ended = running.done()
-                running.cancel()
-                results = await asyncio.gather(running, return_exceptions=True)
-                for line in site.not_handed_back:
-                    print(f"not handed back: {line}", flush=True)
-                if ended and isinstance(results[0], Exception):
-                    raise results[0]
-
-    def allowed(request: Request) -> None:
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        by_token = scheme.lower() == "bearer" and hmac.compare_digest(
-            shown.strip().encode(), token.encode()
-        )
-        # a session belongs to the page: no other site can make a browser send JSON with it
-        page = request.cookies.get(SESSION) in sessions and (
-            request.method == "GET"
-            or request.headers.get("content-type", "").startswith("application/json")
-        )
-        if not (by_token or page):
-            raise HTTPException(401, "show the token: Authorization: Bearer ...")
-
     app = FastAPI(
         title="ebplan control service",
         description="Events in; plan, status, timeline and metrics of one site out. "
         "Every path but the page itself wants `Authorization: Bearer TOKEN`.",
         version="1",
-        lifespan=lifespan,
+        lifespan=partial(running_site, run_file=run_file, dry_run=dry_run),
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
     )
+    app.state.door = Door(token)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
-    guarded: dict[str, Any] = {
-        "dependencies": [Depends(allowed)],
-        "responses": {401: {"description": "No token, or another one"}},
-    }
-
-    @app.exception_handler(InputError)
-    async def wrong(request: Request, error: InputError) -> JSONResponse:
-        about = {"title": "wrong input", "status": 422, "detail": str(error), "field": error.field}
-        more = {"allowed": error.allowed, "remedy": error.remedy, "value": repr(error.value)}
-        return JSONResponse({**about, **more}, 422, media_type="application/problem+json")
-
-    @app.post("/login", include_in_schema=False)
-    async def login(shown: Annotated[dict[str, str], Body()]) -> Response:
-        if not hmac.compare_digest(shown.get("token", "").encode(), token.encode()):
-            raise HTTPException(401, "That is not the token.")
-        name = secrets.token_urlsafe(32)
-        sessions.add(name)
-        answer = Response(status_code=204)
-        answer.set_cookie(SESSION, name, httponly=True, samesite="strict")
-        return answer
-
-    @app.get("/session", include_in_schema=False)
-    async def session(request: Request) -> dict[str, bool]:
-        return {"open": request.cookies.get(SESSION) in sessions}
-
-    @app.post("/events", status_code=202, summary="Ask for something, or change it", **guarded)
-    async def post(
-        known: Known,
-        message: Annotated[
-            dict[str, Any],
-            Body(
-                description="A `grid_event`, or `{kind: event, event: {...}}`: `docs/events.md`.",
-                examples=[RELEASE],
-            ),
-        ],
-    ) -> dict[str, Any]:
-        inbox = known.site.inbox
-        call = read_message(message, source=SENDER, received=datetime.now(UTC), known=inbox.calls)
-        taken = inbox.take(call)
-        return {"outcome": taken.outcome, "uid": taken.message.uid, "said": str(taken)}
-
-    @app.delete("/events/{uid}", status_code=202, summary="Take something back", **guarded)
-    async def delete(known: Known, uid: str) -> dict[str, Any]:
-        inbox = known.site.inbox
-        call = inbox.calls.get((SENDER, uid))
-        if call is None:
-            raise HTTPException(404, f"no event {uid!r} was posted here")
-        changes = {"cancelled": True, "revision": call.revision + 1, "received": datetime.now(UTC)}
-        taken = inbox.take(call.model_copy(update=changes))
-        return {"outcome": taken.outcome, "uid": uid, "said": str(taken)}
-
-    @app.get("/events", summary="What is asked, by start", **guarded)
-    async def events(known: Known) -> list[dict[str, Any]]:
-        standing = known.site.inbox.events()
-        return [
-            {
-                **event.model_dump(mode="json"),
-                "call": None if (key := known.site.inbox.sender_of(event.id)) is None else key[1],
-            }
-            for event in standing
-        ]
-
-    @app.get("/status", summary="What the site does now", **guarded)
-    async def status(known: Known) -> dict[str, Any]:
-        return told(known)
-
-    @app.get("/plan", summary="The plan that is followed, whole", **guarded)
-    async def plan(known: Known) -> Response:
-        if known.status.plan is None:
-            raise HTTPException(404, "there is no plan yet")
-        return Response(known.status.plan.to_json(), media_type="application/json")
-
-    @app.get("/timeline", summary="Half an hour measured, and the plan ahead", **guarded)
-    async def timeline(known: Known) -> dict[str, Any]:
-        return {"measured": list(known.history), "plan": ahead(known)}
-
-    @app.get("/stream", summary="The same, after each cycle (server-sent events)", **guarded)
-    async def stream(known: Known) -> StreamingResponse:
-        async def lines() -> AsyncIterator[str]:
-            while not known.closing:
-                waiting = known.changed
-                yield f"data: {json.dumps({**told(known), 'steps': ahead(known)})}\n\n"
-                await waiting.wait()
-
-        return StreamingResponse(lines(), media_type="text/event-stream")
-
-    @app.get("/metrics", summary="Numbers for Prometheus", **guarded)
-    async def metrics(known: Known) -> Response:
-        return Response(known.metrics.text(), media_type="text/plain; version=0.0.4")
-
-    for path, name in FILES.items():
-
-        def page(name: str = name) -> FileResponse:
-            headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
-            return FileResponse(HERE / name, headers=headers)
-
-        app.get(path, include_in_schema=False)(page)
-
+    app.add_exception_handler(InputError, wrong)
+    app.include_router(guarded)
+    app.include_router(unguarded)
     return app
 
 

@@ -123,7 +123,8 @@ function legend(parts) {
 function facts() {
   const now = told.now, plan = told.plan, asked = now && now.asked_kw;
   $("site").textContent = told.site + (told.dry_run ? " (dry run: nobody is told anything)" : "");
-  $("doing").textContent = told.event ? `answering ${told.event.id}` : "between calls";
+  $("doing").textContent = told.event ? `answering ${told.event.id}`
+    : told.restoring ? `between calls, ${told.restoring}` : "between calls";
   const shown = [["drawn", kw(now && now.grid_kw)], ["asked", asked === null ? "–" : kw(asked)],
     ["battery", now && now.battery_kw !== null ? `${now.battery_kw >= 0 ? "+" : "−"}${kw(Math.abs(now.battery_kw))}` : "silent"],
     ["charge", now && now.soc !== null ? `${(100 * now.soc).toFixed(1)} %` : "silent"],
