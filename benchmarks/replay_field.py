@@ -73,6 +73,8 @@ def section(found: ReplaySummary, active: int) -> str:
     """Return the numbers as Markdown."""
     (event,) = found.events
     sides = (event.recorded, event.ebplan)
+    compute = found.ebplan_money.compute
+    assert compute is not None, "the built-in site locks no clocks, so everything is priced"
     rows = [
         ("baseline", *(power_words(n.baseline_kw) for n in sides)),
         ("asked", *(f"{number_words(n.asked_kwh, 1)} kWh" for n in sides)),
@@ -85,7 +87,7 @@ def section(found: ReplaySummary, active: int) -> str:
         (
             "compute lost, late, switched",
             "not recorded",
-            money_words(found.ebplan_money.compute or 0.0, found.currency),
+            money_words(compute, found.currency),
         ),
     ]
     return "\n".join(

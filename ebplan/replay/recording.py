@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ebplan.document import FieldFault
 from ebplan.errors import InputError
 from ebplan.event import Event, EventType, ResponseShape, Target
@@ -19,6 +21,9 @@ from ebplan.settlement.series import BATTERY, GRID, FloatArray, MeterSeries
 from ebplan.site import Site
 
 SOC = "soc"
+
+FAR = 10.0
+"""A draw of so many times the connection's limit is a wrong unit, or another site."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def read_recording(spec: ReplaySpec, folder: Path) -> tuple[Site, Recording]:
     if metered_at != "connection_point":
         meter, told = _carried(meter, site)
         notes.append(told)
+    _check_draw(meter, site)
     _check_loads(meter, site)
     found = spec.events == "found"
     events = [_found(meter)] if found else events_of(spec, folder)
@@ -149,6 +155,19 @@ def _carried(meter: MeterSeries, site: Site) -> tuple[MeterSeries, str]:
         f"losses: {factor:g} x + {offset_kw:g} kW"
     )
     return replace(meter, values=values, measurement_point="connection_point"), told
+
+
+def _check_draw(meter: MeterSeries, site: Site) -> None:
+    """Refuse a draw that no such site has: W read as kW is a thousand times too much."""
+    usual_kw = float(np.nanmedian(meter.values[GRID]))
+    limit_kw = site.connection_point.import_limit_kw
+    if not abs(usual_kw) <= FAR * limit_kw:
+        raise InputError(
+            field=f"recording.map.columns.{GRID}.unit",
+            value=f"{usual_kw:,.0f} kW at the median",
+            allowed=f"up to {FAR:g} times the {limit_kw:g} kW that the connection allows",
+            remedy="correct the unit, or name the site that was recorded",
+        )
 
 
 def _check_loads(meter: MeterSeries, site: Site) -> None:

@@ -165,6 +165,10 @@ def test_no_cut_lies_in_an_event_or_just_before(replayed: Replayed) -> None:
         (lambda table: [[cell[:19], *rest] for cell, *rest in table], "add the offset"),
         (lambda table: [[at, "-", *rest] for at, _, *rest in table], "left out"),
         (lambda table: [[*one[:2], "-1", one[3]] for one in table], ">= 0 requests/s"),
+        (
+            lambda table: [[at, f"{1e3 * float(w):.0f}", *more] for at, w, *more in table],
+            "the unit",
+        ),
         (lambda table: table[:15], "give the recording of the event"),
     ],
 )
