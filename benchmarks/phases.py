@@ -13,7 +13,8 @@ from benchmarks.reference import TIME_LIMIT_S, Run, root_gap, run_highs
 from benchmarks.registry import HEAVY_REPEATS, Subject
 from ebplan.case import Case
 from ebplan.checker import check_plan
-from ebplan.plan import OPTIMAL_GAP, CheckResult
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import CheckResult
 from ebplan.planner.one_shot import MOST_ROUNDS
 from ebplan.pose import pose
 from ebplan.problem import Problem

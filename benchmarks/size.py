@@ -28,7 +28,7 @@ from ebplan.case import Case
 from ebplan.checker import check_plan
 from ebplan.document import write_atomically
 from ebplan.errors import NoPlanError
-from ebplan.plan import OPTIMAL_GAP
+from ebplan.optimality import OPTIMAL_GAP
 from ebplan.pose import pose
 from ebplan.solvers import highs
 from ebplan.solvers.decompose import Decomposed, solve_by_pools

@@ -21,9 +21,6 @@ PlanStatus = Literal["optimal", "gap", "rounded", "merit_order", "carried", "arm
 PRIORITY_CAUSES = ("firmness", "reserve", "margin", "recovery")
 """Costs that order what is given up last; nobody pays them."""
 
-OPTIMAL_GAP = 1e-3
-"""Largest gap at which a plan is called optimal."""
-
 
 def money_gap(objective: float, bound: float, cost: Mapping[str, float]) -> float:
     """Return (objective - bound) / |money|, at least 0; money leaves the surcharges out.

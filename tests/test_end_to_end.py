@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ebplan import Case, InputError, load_case, solve_problem
-from ebplan.plan import OPTIMAL_GAP, Plan
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Plan
 from ebplan.pose import pose
 from ebplan.problem import Problem
 

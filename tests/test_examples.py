@@ -15,7 +15,8 @@ from rich.console import Console
 from ebplan.case import built_in_sites, load_case
 from ebplan.cli import main
 from ebplan.document import read_json
-from ebplan.plan import OPTIMAL_GAP, Plan, Step
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Plan, Step
 from ebplan.planner import solve_problem
 from ebplan.problem import Problem
 from ebplan.report.direction import direction_of

@@ -14,7 +14,8 @@ from ebplan.checker.evidence import Evidence, Finding, worst
 from ebplan.checker.replay import Replay
 from ebplan.checker.tolerances import MONEY, MONEY_SHARE, POWER_KW, RATIO, TIME_S
 from ebplan.document import Part
-from ebplan.plan import OPTIMAL_GAP, Plan
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Plan
 from ebplan.problem import Problem
 
 LEAVES = (str, int, bool, type(None))

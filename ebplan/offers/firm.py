@@ -9,7 +9,8 @@ import numpy as np
 
 from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
-from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Plan, PlanStatus
 from ebplan.problem import Problem
 from ebplan.solvers.complete import complete
 from ebplan.solvers.decision import decide, round_off

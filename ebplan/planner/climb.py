@@ -15,16 +15,8 @@ import numpy as np
 
 from ebplan.document import write_atomically
 from ebplan.errors import InputError, NoPlanError
-from ebplan.plan import (
-    OPTIMAL_GAP,
-    Answer,
-    Plan,
-    PlanStatus,
-    PlanWarning,
-    Rung,
-    WarningKind,
-    money_gap,
-)
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Answer, Plan, PlanStatus, PlanWarning, Rung, WarningKind, money_gap
 from ebplan.planner.deadline import Deadline, Finishing
 from ebplan.planner.one_shot import checked
 from ebplan.problem import Problem

@@ -8,7 +8,8 @@ from typing import Any
 
 from ebplan.checker import check_plan
 from ebplan.errors import NoPlanError
-from ebplan.plan import OPTIMAL_GAP, Plan, PlanStatus
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Plan, PlanStatus
 from ebplan.problem import Problem
 from ebplan.solvers.carried import CannotCarryOn, carried_battery_kw, carried_decisions
 from ebplan.solvers.complete import complete

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ebplan.errors import InputError, NoPlanError
-from ebplan.plan import OPTIMAL_GAP
+from ebplan.optimality import OPTIMAL_GAP
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.program import Program
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ebplan.errors import NoPlanError
-from ebplan.plan import OPTIMAL_GAP
+from ebplan.optimality import OPTIMAL_GAP
 from ebplan.solvers import highs
-from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.parts import Parts, cut, owners
 from ebplan.solvers.program import FloatArray, Program
 from ebplan.solvers.relaxation import (
@@ -35,6 +35,9 @@ from ebplan.solvers.relaxation import (
     relax,
 )
 from ebplan.solvers.whole_counts import Try, Turns, turns, whole_point
+
+if TYPE_CHECKING:  # it knows problems, and a solver process needs none
+    from ebplan.solvers.formulation import Formulation
 
 TRIES = (Try(short=0.05, beyond=0.05), Try(short=0.2, beyond=0.02), Try(short=3.0, beyond=0.02))
 """Where pools have a hundred instances; no other shares from 0.02 to 10 do better on all of

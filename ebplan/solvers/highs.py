@@ -15,9 +15,8 @@ from typing import Any
 import highspy
 import numpy as np
 
-from ebplan.document import write_atomically
 from ebplan.errors import NoPlanError
-from ebplan.plan import OPTIMAL_GAP
+from ebplan.optimality import OPTIMAL_GAP
 from ebplan.solvers.program import FloatArray, Program
 
 # `make options` (benchmarks/options.py) measures what is chosen here against its neighbours, the
@@ -195,6 +194,8 @@ def row_duals(program: Program, x: FloatArray) -> FloatArray:
 
 def write_lp(program: Program, path: Path) -> None:
     """Write the program in LP format with its names; nothing is solved."""
+    from ebplan.document import write_atomically  # a solver process writes none and loads faster
+
     solver = load(program, {})
     for i, name in enumerate(program.column_names()):
         solver.passColName(i, _lp_name(name))

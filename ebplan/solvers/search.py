@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from ebplan.plan import OPTIMAL_GAP, PRIORITY_CAUSES, money_gap
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import PRIORITY_CAUSES, money_gap
 from ebplan.problem import Problem
 from ebplan.solvers import highs
 from ebplan.solvers.blocks.battery import loss_lines

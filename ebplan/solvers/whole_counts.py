@@ -23,16 +23,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import highspy
 import numpy as np
 
 from ebplan.errors import NoPlanError
-from ebplan.solvers.formulation import Formulation
 from ebplan.solvers.part_solver import load
 from ebplan.solvers.parts import NO_ROWS, Part, join
 from ebplan.solvers.program import FloatArray, IndexArray
+
+if TYPE_CHECKING:  # it knows problems, and a solver process needs none
+    from ebplan.solvers.formulation import Formulation
 
 UP_FROM = (0.5, 0.05, 0.95)
 """A number is rounded up where its fraction is at least this."""

@@ -18,7 +18,7 @@ from benchmarks.scaling import scaled
 from benchmarks.subjects import example
 from benchmarks.tables import options_table, size_table, time_table
 from benchmarks.traps import TRAPS
-from ebplan.plan import OPTIMAL_GAP
+from ebplan.optimality import OPTIMAL_GAP
 from ebplan.pose import pose
 from ebplan.solvers.formulation import formulate
 

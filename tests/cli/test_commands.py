@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from ebplan import __version__, cli
 from ebplan.case import load_case
 from ebplan.document import read_json
-from ebplan.plan import OPTIMAL_GAP, CheckResult, Plan, Violation
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import CheckResult, Plan, Violation
 from ebplan.pose import pose
 from ebplan.problem import Problem
 from ebplan.solvers.formulation import formulate

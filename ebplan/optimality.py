@@ -1,0 +1,8 @@
+"""When a plan may be called optimal.
+
+By itself, so that a solver process knows it without loading documents: it is there in a third of
+the time.
+"""
+
+OPTIMAL_GAP = 1e-3
+"""Largest gap, as a share of the money, at which a plan is called optimal."""
