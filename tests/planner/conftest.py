@@ -36,3 +36,10 @@ def case() -> Case:
 def planner(case: Case, tmp_path) -> Iterator[Planner]:  # type: ignore[no-untyped-def]
     with Planner(case.site, problems_to=tmp_path) as one:
         yield one.start(wait_s=30.0)
+
+
+@pytest.fixture
+def by_work(case: Case, tmp_path) -> Iterator[Planner]:  # type: ignore[no-untyped-def]
+    """Searches are limited by their work: the same answers on every machine, however busy."""
+    with Planner(case.site, problems_to=tmp_path, clock="work") as one:
+        yield one.start(wait_s=30.0)

@@ -15,7 +15,8 @@ from random_cases import EXAMPLES
 
 from ebplan.case import Case, load_case
 from ebplan.errors import InputError
-from ebplan.plan import OPTIMAL_GAP, Plan
+from ebplan.optimality import OPTIMAL_GAP
+from ebplan.plan import Plan
 from ebplan.planner import solve_problem
 from ebplan.planner.climb import Climb
 from ebplan.planner.deadline import Deadline

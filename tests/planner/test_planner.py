@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from datetime import timedelta
 
 import pytest
@@ -114,7 +113,8 @@ def test_between_events_the_battery_is_made_ready(planner: Planner, case: Case) 
     assert planner.why == ("the plan between events has expired",)
 
 
-def test_an_armed_plan_is_looked_up_and_then_confirmed(planner: Planner, case: Case) -> None:
+def test_an_armed_plan_is_looked_up_and_then_confirmed(by_work: Planner, case: Case) -> None:
+    planner = by_work
     planner.replan(case.state)
     wanted = [Contingency(case.event), Contingency(case.event, battery=False)]
     assert planner.arm(wanted).result(60.0) == 2
@@ -126,10 +126,7 @@ def test_an_armed_plan_is_looked_up_and_then_confirmed(planner: Planner, case: C
     assert plan.start == later.at
     armed = next(a for a in planner.armed if a.contingency.battery)
     assert plan.steps == armed.plan.steps
-    for _ in range(100):
-        if planner.current is not plan:
-            break
-        time.sleep(0.05)
+    planner.finish()
     assert planner.current is not None
     assert planner.current.status == "optimal"
     tripped = later.model_copy(update={"converter_available": False})

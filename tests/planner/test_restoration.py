@@ -167,7 +167,9 @@ def test_every_step_of_a_plan_keeps_to_the_power_and_brings_the_charge(
 
 
 def test_the_checker_holds_plans_between_calls_and_a_call_finds_the_charge_there_is() -> None:
-    with Planner(CASE.site, restoration=Restoration(soc=0.8, power_kw=0.5)) as planner:
+    with Planner(
+        CASE.site, restoration=Restoration(soc=0.8, power_kw=0.5), clock="work"
+    ) as planner:
         low = CASE.state.model_copy(update={"soc": 0.62})
         plan = planner.replan(low, deadline_s=1.0)
         followed = planner._followed
@@ -196,9 +198,9 @@ def test_after_a_call_the_draw_stays_below_its_limit_until_the_battery_is_ready(
     case = small(CASE, 2.0)
     start = case.state.at + timedelta(seconds=10)
     event = case.event.model_copy(update={"start": start, "duration_s": 60.0, "handoff": None})
-    with Planner(case.site) as planner:
+    with Planner(case.site, clock="work") as planner:
         plant = FluidPlant(case.site, case.state)
-        cycles = list(ClosedLoop(planner, plant, [event], cycle_s=2.0).run(900.0))
+        cycles = list(ClosedLoop(planner, plant, [event], cycle_s=2.0).run(1800.0))
         assert planner.restoring is None
     drawn = [(c.at_s, c.measured[-1].grid_kw, c.measured[-1].soc) for c in cycles]
     before_kw = drawn[2][1]
