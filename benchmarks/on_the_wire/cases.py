@@ -84,9 +84,12 @@ async def run_case(name: str, *faults: str) -> Done:
     if faults:
         event = event.model_copy(update={"duration_s": FAULT_EVENT_S})
     loads = {pool: dict(p.load_req_per_s) for pool, p in case.state.pools.items()}
+    drained = {pool: p.drained for pool, p in case.state.pools.items() if p.drained}
     raw = load_site_name(name)
     with tempfile.TemporaryDirectory() as folder:
-        async with operated(Path(folder), raw, load_req_per_s=loads, timeout_s=1.0) as site:
+        async with operated(
+            Path(folder), raw, drained=drained, load_req_per_s=loads, timeout_s=1.0
+        ) as site:
             await asyncio.sleep(SETTLE_S)
             start_s = site.call(event, AHEAD_S)
             async with AsyncExitStack() as broken:

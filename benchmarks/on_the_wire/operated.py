@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -129,8 +129,17 @@ class Operated:
 
 
 @asynccontextmanager
-async def operated(folder: Path, site: str, **spec: object) -> AsyncIterator[Operated]:
-    """Run a site with a controller; the lines to converter and meter can be turned bad."""
+async def operated(
+    folder: Path, site: str, *, drained: Mapping[str, int] | None = None, **spec: object
+) -> AsyncIterator[Operated]:
+    """Run a site with a controller; the lines to converter and meter can be turned bad.
+
+    Args:
+        folder: where its files lie.
+        site: the site.
+        drained: instances that the controller is to keep standing by between calls, by pool.
+        spec: of the simulation.
+    """
     twin = TwinSpec.parse({"kind": "twin", "site": site, "ipmi": False, **spec})
     async with AsyncExitStack() as stack:
         bench = await stack.enter_async_context(live_bench(load_site(site), twin, folder))
@@ -142,6 +151,10 @@ async def operated(folder: Path, site: str, **spec: object) -> AsyncIterator[Ope
         for name, line in zip(("battery", "meter"), lines, strict=True):
             devices[name]["address"] = {**devices[name]["address"], "port": line.port}
         (folder / "devices.json").write_text(json.dumps(devices))
+        if drained:
+            kept = "".join(f"{pool} = {count}\n" for pool, count in drained.items())
+            with (folder / "run.toml").open("a") as run:
+                run.write(f"\n[restoration.drained]\n{kept}")
         made = Operated(bench, lines[0], lines[1], stack)
         bench.listeners.append(made.look)
         try:

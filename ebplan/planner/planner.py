@@ -7,7 +7,7 @@ import logging
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -35,6 +35,7 @@ from ebplan.planner.one_shot import solve_problem
 from ebplan.planner.readings import believed
 from ebplan.planner.restoration import Restoration, Restoring, restoring
 from ebplan.planner.standing import SPARE_S, standing_event
+from ebplan.planner.standing_by import check_standing_by, with_standing_by
 from ebplan.planner.tracking import Tracking, explained_kw
 from ebplan.pose import pose
 from ebplan.pose.repair import pose_measured
@@ -68,7 +69,7 @@ class Planner:
             machine of the same versions and knows no deadline.
         tolerance: how far a measurement may lie from the plan before another is made.
         problems_to: folder for problems that a solver failed on; a temporary one if absent.
-        restoration: how the battery is made ready again between events.
+        restoration: how the site is made ready again between events.
         tracks: whether the models are tracked from what is measured, where pools are metered.
         known: what tracking knew before a restart (``known``).
         without: mechanisms to leave out of every plan that is made by a deadline or by work
@@ -105,6 +106,8 @@ class Planner:
                 remedy="choose what limits a search",
             )
         check_switches(without)
+        if restoration is not None:
+            check_standing_by(site, restoration.drained)
         self.site = site
         self.clock: Clock = clock
         self._without = tuple(without)
@@ -324,13 +327,14 @@ class Planner:
         grid: TimeGrid | None = None,
         before: Followed | None = None,
         notes: tuple[str, ...] = (),
+        standing_by: Mapping[str, int] | None = None,
     ) -> Followed:
         """Make a plan by a deadline; the one ``before`` is carried on as the first rung."""
         self._see(state)
         problem, site, state, repairs = pose_measured(
             event, self.site, state, grid=grid, other_kw=self._estimate_for(state)
         )
-        problem = leave_out(problem, self._without)
+        problem = leave_out(with_standing_by(problem, standing_by or {}), self._without)
         in_hand = None if before is None else partial(before.carried_on, problem)
         plan = self._ladder_of().answer(problem, deadline, in_hand)
         if (notes or repairs) and plan.answer is not None:
@@ -564,7 +568,8 @@ class Planner:
             if self._ended is not None:  # a call that was taken back ended before its time
                 self._ended = min(self._ended, measured.at)
         state = measured if followed is None else followed.with_memory(measured)
-        made = self._made(event, state, deadline, notes=notes)
+        drained = self.restoration.drained
+        made = self._made(event, state, deadline, notes=notes, standing_by=drained)
         return replace(made, standing=True, recovery=recovery)
 
     def _ready_with(self, recovery: Recovery | None) -> float | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Annotated
 
 from pydantic import Field
 
@@ -35,7 +36,7 @@ FILLED_SHARE = 0.95
 
 
 class Restoration(Part):
-    """How the battery is made ready again after an event."""
+    """How a site is made ready again after an event: its battery, and room to absorb."""
 
     soc: Fraction | None = None
     """State of charge from which it is ready; what was measured first if absent."""
@@ -45,6 +46,9 @@ class Restoration(Part):
     within_s: float = Field(default=7200.0, gt=0.0)
     """How long after an event it should be ready again; later is named as late. Two hours are what
     Europe's rule for frequency containment allows."""
+    drained: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """Instances that stand by without load between events, by pool: what compute can absorb with.
+    They serve where the load does not fit the others."""
 
     def limit_kw(self, draw_kw: float, rebound_kw: float) -> float:
         """Return how far the draw may be moved.

@@ -26,7 +26,8 @@ def handoff_words(plan: Plan, problem: Problem) -> str:
     if complete_s is None:
         if (kept := _kept_as_asked(plan, problem)) is not None:
             return f"Hand-off: as asked, {kept}."
-        return f"Hand-off: never complete, the battery is needed to the end ({asked})."
+        why = _what_compute_takes_up(plan, problem) if problem.direction > 0 else ""
+        return f"Hand-off: never complete, the battery is needed to the end ({asked}){why}."
     took_s = complete_s - problem.event_start_s
     if took_s <= 0.0:
         return f"Hand-off: none needed, the battery is free from the start ({asked})."
@@ -54,3 +55,19 @@ def _kept_as_asked(plan: Plan, problem: Problem) -> str | None:
         f"the battery carries at most {power_words(kept_kw)} from {since} on "
         f"({power_words(allowed_kw)} left to it)"
     )
+
+
+def _what_compute_takes_up(plan: Plan, problem: Problem) -> str:
+    """Say how much of an absorption compute takes up in the end, and what holds it back."""
+    asked = [step for step in plan.steps if step.target_kw != 0.0]
+    last = asked[-1]
+    takes_kw = max(last.target_kw - last.shortfall_kw + min(last.battery_kw, 0.0), 0.0)
+    stand = sum(pool.instances - pool.serving_at_start for pool in problem.pools)
+    waits = any(
+        (c.deferral is not None and c.deferral.backlog_at_start > 0.0)
+        or (c.pull_forward is not None and c.pull_forward.available > 0.0)
+        for pool in problem.pools
+        for c in pool.classes
+    )
+    why = "" if stand or waits else ": every instance is at work and nothing waits"
+    return f"; compute takes up {power_words(takes_kw)} of {power_words(last.target_kw)}{why}"

@@ -122,6 +122,13 @@ def test_a_handoff_that_leaves_the_battery_a_share_is_met_within_it():
     assert words.endswith("from 2 min on (0.90 kW left to it).")
     strict = problem.model_copy(update={"handoff_kw": 0.5 * kept_kw})
     assert "never complete" in handoff_words(plan, strict)
+    assert handoff_words(plan, strict).endswith("; compute takes up 0.71 kW of 1.50 kW.")
+    at_work = [
+        pool.model_copy(update={"active_at_start": pool.instances, "drained_at_start": 0})
+        for pool in problem.pools
+    ]
+    nobody = strict.model_copy(update={"pools": tuple(at_work)})
+    assert handoff_words(plan, nobody).endswith(": every instance is at work and nothing waits.")
 
 
 def test_a_release_may_leave_the_battery_a_share_too():
