@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.machine import describe_machine
 from benchmarks.sections import write_section
 from benchmarks.tables import table
-from ebplan.portfolio.share import Processes, joint, portfolio, share
+from ebplan.portfolio.processes import Processes
+from ebplan.portfolio.share import joint, portfolio, share
 from ebplan.study.battery import group_battery
 from ebplan.study.build import Frontiers, build
 from ebplan.study.numbers import StudyNumbers

@@ -2,32 +2,38 @@
 
 The portfolio's program is a study's window over all its groups (``ebplan/study/window.py``): a
 rack, a site or a region is a group, whatever its size. Only the rows that add up draw and awards
-couple them. So it falls into one part for each group, and the decomposition of Dantzig and Wolfe
-(``ebplan/solvers/relaxation.py``) finds the optimum: prices of each award and of energy in each
-step go out, each part answers with its cost and its profile (kW of each award and of draw, step by
-step), and nothing else of a site is known to anybody. The lower bound holds at any prices, so how
-far the answer can be from the optimum is proven, not estimated.
+couple them, and the limits of connections that several share (``ebplan/portfolio/regions.py``).
+So it falls into one part for each group, and the decomposition of Dantzig and Wolfe
+(``ebplan/solvers/relaxation.py``) finds the optimum: prices of each award, of each shared limit and
+of energy in each step go out, each part answers with its cost and its profile (kW of each award and
+of draw, step by step), and nothing else of a site is known to anybody. The lower bound holds at any
+prices, so how far the answer can be from the optimum is proven, not estimated.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ebplan.errors import NoPlanError
-from ebplan.solvers.part_solver import Answer, PartSolver, load, optimum
+from ebplan.portfolio.excess import CannotHold, check_alone, refuse
+from ebplan.portfolio.regions import Region, RegionalWindow, export_row, import_row
+from ebplan.solvers.part_solver import load, optimum
 from ebplan.solvers.parts import Part, Parts, cut, join, owners
-from ebplan.solvers.program import FloatArray, Program
+from ebplan.solvers.pilot import MOST_SAMPLED
+from ebplan.solvers.program import FloatArray, IndexArray, Program
 from ebplan.solvers.relaxation import DEFAULT_GAP, NO_MONEY, Answerer, relax
 from ebplan.study.decisions import empty_track
 from ebplan.study.foresight import moment_of
 from ebplan.study.moment import WindowPlan, read_plan, vectors_of
 from ebplan.study.numbers import StudyNumbers
-from ebplan.study.window import Shape, Window
+from ebplan.study.window import Shape
+
+PATIENCE = 40
+"""Rounds without any mix that fits, after which one program over all says whether there is one:
+5 to 20 are usual. Where the pilot is exact the first says so."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,14 @@ class Shared:
     """How often prices went out."""
     price_per_kw: FloatArray
     """What one more kW of each award would cost all groups together, shape (S, T)."""
+    import_price_per_kw: FloatArray
+    """What one more kW of each region's import limit would save, shape (R, T)."""
+    export_price_per_kw: FloatArray
+    """What one more kW of each region's export limit would save, shape (R, T)."""
+    missing_kw: FloatArray
+    """Power missing for awards that were given, by group, shape (G, T): priced in the objective."""
+    missing_kwh: FloatArray
+    """Energy missing in the cells for awards that were given, by group, shape (G, T)."""
 
     @property
     def gap(self) -> float:
@@ -55,29 +69,45 @@ class Shared:
 class Portfolio:
     """The program of a portfolio, whole and in parts."""
 
-    window: Window
+    window: RegionalWindow
     program: Program
     parts: Parts
 
+    def price(self, rows: str, prices: FloatArray) -> FloatArray:
+        """Return the prices of named rows from those of the coupling ones, shape (T,)."""
+        every = np.zeros(self.program.n_rows)
+        every[self.parts.coupling] = prices
+        return every[self.window.row_ranges[rows]]
 
-def portfolio(numbers: StudyNumbers, award_kw: FloatArray | None = None) -> Portfolio:
+
+def portfolio(
+    numbers: StudyNumbers,
+    award_kw: FloatArray | None = None,
+    *,
+    regions: Sequence[Region] = (),
+) -> Portfolio:
     """Return the program of the whole period of a study.
 
     Args:
         numbers: groups, products and prices; a day or a few.
         award_kw: awards that have been given, kW of the portfolio, shape (S, T); NaN where what is
-            held is still to be chosen, everywhere if absent.
+            held is still to be chosen, everywhere if absent. A contract of the study stands.
+        regions: limits that several groups share.
+
+    Raises:
+        InputError: a region names a group that is not there.
     """
     steps = slice(0, numbers.steps)
     shape = Shape(
         hours=(numbers.hours,) * numbers.steps,
         activation=tuple(tuple(s.activation[steps].tolist()) for s in numbers.services),
     )
-    window = Window(shape, numbers.groups, numbers.services)
+    window = RegionalWindow(shape, numbers.groups, numbers.services, regions)
     taken = np.ones((len(numbers.services), numbers.steps))
     moment = moment_of(numbers, empty_track(numbers), taken, 0, numbers.steps)
     if award_kw is not None:
-        moment = replace(moment, award_kw=np.array(award_kw, dtype=float))
+        given = np.where(np.isnan(award_kw), moment.award_kw, award_kw)
+        moment = replace(moment, award_kw=given)
     vectors = vectors_of(window, moment)
     cost = vectors["cost"]
     # energy may be bought in any amount at the day-ahead price: that is its price in every answer,
@@ -96,8 +126,18 @@ def portfolio(numbers: StudyNumbers, award_kw: FloatArray | None = None) -> Port
         row_lower=vectors["row_lower"],
         row_upper=vectors["row_upper"],
     )
-    names = [group.name for group in numbers.groups]
-    return Portfolio(window, program, cut(program, owners(program.columns, names), len(names)))
+    return Portfolio(window, program, cut(program, _owners(window), len(numbers.groups)))
+
+
+def _owners(window: RegionalWindow) -> IndexArray:
+    """Return the group of each column, -1 for what belongs to none, shape (n,)."""
+    found = owners(window.program.columns, [group.name for group in window.groups])
+    columns = window.columns
+    shared = (columns.position, columns.bought, columns.sold, *columns.award)
+    # whatever a product or a region is called: its columns are nobody's
+    for index in (*shared, *(side for sides in window.beyond for side in sides)):
+        found[index] = -1
+    return found
 
 
 def share(
@@ -105,6 +145,7 @@ def share(
     *,
     gap: float = DEFAULT_GAP,
     ask: Callable[[Sequence[Part]], Answerer] | None = None,
+    told: Callable[[int, float], None] | None = None,
 ) -> Shared:
     """Return the sharing of least cost, to a proven gap.
 
@@ -112,36 +153,75 @@ def share(
         of: the portfolio.
         gap: at which to stop.
         ask: who answers for the groups: here one after the other if absent.
+        told: called after each round with their number and the gap, infinite at first.
 
     Raises:
-        NoPlanError: no sharing keeps the awards and the limits of all groups.
+        CannotHold: awards or shared limits cannot be held; it says which, when and by how much.
+        NoPlanError: a group cannot keep its own limits, or HiGHS finds nothing.
     """
+
+    def watch(rounds: int, now: float) -> None:
+        if told is not None:
+            told(rounds, now)
+        if rounds == patience and not np.isfinite(now):
+            refuse(of.window, of.program)
+
     parts = of.parts
-    found = relax(parts, gap=gap, ask=None if ask is None else ask(parts.pools))
+    patience = 1 if len(parts.pools) <= MOST_SAMPLED else PATIENCE
+    try:
+        found = relax(parts, gap=gap, ask=None if ask is None else ask(parts.pools), watch=watch)
+    except CannotHold:
+        raise
+    except NoPlanError:
+        # prices of what cannot be held grow until HiGHS gives up
+        check_alone(parts.pools, [group.name for group in of.window.groups])
+        refuse(of.window, of.program)
+        raise
     if not np.isfinite(found.objective):
         raise NoPlanError("no sharing was found that keeps awards and limits")
-    x = parts.whole([*found.points, _centre(parts, found.points)])
-    x[of.window.columns.position] = sum(x[g.grid] for g in of.window.columns.groups)
-    plan = read_plan(of.window, x, float(of.program.cost @ x))
+    window = of.window
+    x = parts.whole([*found.points, _centre(of, found.points)])
+    x[window.columns.position] = sum(x[g.grid] for g in window.columns.groups)
+    plan = read_plan(window, x, float(of.program.cost @ x))
+    awards = [of.price(f"{s.id}.award", found.prices) for s in window.services]
+    imports = [-of.price(import_row(r), found.prices) for r in window.regions]
+    exports = [of.price(export_row(r), found.prices) for r in window.regions]
+    none = np.zeros(window.steps)
     return Shared(
         plan=plan,
         objective=plan.objective,
         bound=found.bound,
         rounds=found.rounds,
-        price_per_kw=found.prices.reshape(-1, of.window.steps)[1:],
+        price_per_kw=_stacked(awards, window.steps),
+        import_price_per_kw=_stacked(imports, window.steps),
+        export_price_per_kw=_stacked(exports, window.steps),
+        missing_kw=np.array([x[g.uncovered_kw] for g in window.columns.groups]),
+        missing_kwh=np.array(
+            [none if g.uncovered_kwh is None else x[g.uncovered_kwh] for g in window.columns.groups]
+        ),
     )
 
 
-def _centre(parts: Parts, points: Sequence[FloatArray]) -> FloatArray:
+def _stacked(rows: Sequence[FloatArray], steps: int) -> FloatArray:
+    return np.array(rows).reshape(-1, steps)
+
+
+def _centre(of: Portfolio, points: Sequence[FloatArray]) -> FloatArray:
     """Return what belongs to no group (trades, awards) where the groups do this, shape (n,).
 
     Raises:
         NoPlanError: what the groups do does not add up.
     """
+    parts, window = of.parts, of.window
     held = np.sum([p.profile(x) for p, x in zip(parts.pools, points, strict=True)], axis=0)
-    # mixing answers leaves rounding of a solver's tolerance
-    alone = join([(parts.site, 1.0)], parts.lower - held, parts.upper - held)
-    x, _, _ = optimum(load(alone), "what the groups share")
+    lower, upper = parts.lower - held, parts.upper - held
+    # nothing that is nobody's could help a shared limit, which is kept but for a solver's rounding
+    for region in window.regions:
+        for name in (import_row(region), export_row(region)):
+            rows = window.row_ranges[name]
+            limits = (parts.coupling >= rows.start) & (parts.coupling < rows.stop)
+            lower[limits], upper[limits] = -np.inf, np.inf
+    x, _, _ = optimum(load(join([(parts.site, 1.0)], lower, upper)), "what the groups share")
     return x
 
 
@@ -159,50 +239,3 @@ def joint(of: Portfolio) -> float:
         row_lower=program.row_lower,
         row_upper=program.row_upper,
     ).objective
-
-
-class Processes:
-    """Groups answer in processes of this machine, each process for its own share of them.
-
-    Args:
-        jobs: how many; each keeps the programs of its groups alive.
-    """
-
-    def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
-        self._pools: list[ProcessPoolExecutor] = []
-
-    def __call__(self, parts: Sequence[Part]) -> Answerer:
-        """Hand the groups out and return who answers for them."""
-        context = multiprocessing.get_context("spawn")
-        shares = np.array_split(np.arange(len(parts)), min(self._jobs, len(parts)))
-        for share_of in shares:
-            pool = ProcessPoolExecutor(1, mp_context=context)
-            pool.submit(_keep, [parts[i] for i in share_of]).result()
-            self._pools.append(pool)
-
-        def ask(prices: FloatArray) -> Sequence[Answer]:
-            asked = [pool.submit(_answer, prices) for pool in self._pools]
-            return [answer for one in asked for answer in one.result()]
-
-        return ask
-
-    def __enter__(self) -> Processes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
-        self._pools.clear()
-
-
-_kept: list[PartSolver] = []
-"""In a process that answers: the programs of its groups."""
-
-
-def _keep(parts: Sequence[Part]) -> None:
-    _kept[:] = [PartSolver(part) for part in parts]
-
-
-def _answer(prices: FloatArray) -> list[Answer]:
-    return [solver.answer(prices) for solver in _kept]

@@ -110,6 +110,8 @@ class Parts:
     """Cost that no decision changes."""
     n_columns: int
     """Columns of the whole program."""
+    coupling: IndexArray
+    """Where the coupling rows stand in the whole, shape (L,)."""
 
     def everyone(self) -> Iterator[Part]:
         """Yield the pools and then the site."""
@@ -198,6 +200,7 @@ def cut(program: Program, pool_of: IndexArray, pools: int) -> Parts:
         upper=program.row_upper[coupling],
         constant=program.constant,
         n_columns=program.n_columns,
+        coupling=coupling,
     )
 
 

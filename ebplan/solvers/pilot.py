@@ -87,7 +87,8 @@ def _sample(pools: Sequence[Part]) -> list[Sampled]:
     return [Sampled(pool=int(run[len(run) // 2]), times=len(run)) for run in runs]
 
 
-def _likeness(part: Part) -> tuple[float, ...]:
-    """Return what pools that are alike have in common: first their shape, then their load."""
+def _likeness(part: Part) -> tuple[int, int, bytes, float]:
+    """Return what pools that are alike have in common: shape, what they share, then their load."""
     asked = part.row_lower[np.isfinite(part.row_lower)]
-    return part.n_columns, part.n_rows, float(asked.sum())
+    shares = np.diff(part.coupling.start) > 0
+    return part.n_columns, part.n_rows, np.packbits(shares).tobytes(), float(asked.sum())

@@ -57,7 +57,8 @@ class Relaxation:
     prices: FloatArray
     """Those of the bound, shape (L,)."""
     points: tuple[FloatArray, ...]
-    """What each pool does in the last mix: a point of its relaxation, shape (n,) each."""
+    """What each pool does in the last mix that breaks no row, or in the last where all do: a point
+    of its relaxation, shape (n,) each."""
     bounds: tuple[float, ...]
     """Lower bound of each round."""
     ceilings: tuple[float, ...]
@@ -84,6 +85,7 @@ def relax(
     most_rounds: int = MOST_ROUNDS,
     prices: FloatArray | None = None,
     ask: Answerer | None = None,
+    watch: Callable[[int, float], None] | None = None,
 ) -> Relaxation:
     """Solve the linear relaxation of a program in parts.
 
@@ -95,6 +97,8 @@ def relax(
         most_rounds: after which it ends in any case.
         prices: of the coupling rows to begin with, shape (L,); a pilot's if absent.
         ask: who answers; ``answer_here`` if absent.
+        watch: called after each round with their number and the gap, infinite where no mix fits
+            yet; what it raises ends the search.
 
     Raises:
         NoPlanError: a part has no feasible point, or HiGHS finds none.
@@ -114,6 +118,8 @@ def relax(
         search.learn(asked, answers)
         mix = search.step(gap)
         longest_s = max(longest_s, monotonic() - began)
+        if watch is not None:
+            watch(len(search.bounds), search.gap)
         late = until is not None and monotonic() + rounds_left * longest_s >= until
         if search.gap <= gap or late or len(search.bounds) >= most_rounds:
             break
@@ -123,11 +129,13 @@ def relax(
             corrected = pilot.prices()
             if corrected is not None:
                 asked, search.foreseen = corrected, None
+    # the last mix may break rows where the bound alone closed the gap
+    kept = mix if search.whole is None or not mix.broken else search.whole
     return Relaxation(
         bound=search.bound,
         objective=search.ceiling,
         prices=search.centre,
-        points=tuple(search.master.mixed(p, mix) for p in range(len(parts.pools))),
+        points=tuple(search.master.mixed(p, kept) for p in range(len(parts.pools))),
         bounds=tuple(search.bounds),
         ceilings=tuple(search.ceilings),
     )
@@ -148,6 +156,8 @@ class _Search:
     """How far a price may move from the best, as a share of itself."""
     foreseen: float | None = None
     """What the master thought the bound could become at the prices asked; None at a pilot's."""
+    whole: Mix | None = None
+    """The last mix that breaks no row."""
 
     def __post_init__(self) -> None:
         self.master = RestrictedMaster(self.parts)
@@ -187,7 +197,7 @@ class _Search:
             self.width *= OPEN
             mix = self.master.mix(self.centre, self.width * size)
         if not mix.broken:
-            self.ceiling = min(self.ceiling, mix.objective)
+            self.ceiling, self.whole = min(self.ceiling, mix.objective), mix
         self.foreseen = mix.objective
         self.ceilings.append(self.ceiling)
         return mix

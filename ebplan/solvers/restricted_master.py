@@ -102,8 +102,8 @@ class RestrictedMaster:
         )
 
     def mixed(self, pool: int, mix: Mix) -> FloatArray:
-        """Return the point of a pool in a mix, shape (n,)."""
-        answers = zip(mix.weights[pool], self.answers[pool], strict=True)
+        """Return the point of a pool in a mix, shape (n,); answers that came later have no part."""
+        answers = zip(mix.weights[pool], self.answers[pool], strict=False)
         return np.asarray(np.sum([w * answer.x for w, answer in answers if w > 0.0], axis=0))
 
 

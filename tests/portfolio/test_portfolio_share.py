@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ebplan.errors import NoPlanError
-from ebplan.portfolio.share import Processes, joint, portfolio, share
+from ebplan.errors import InputError, NoPlanError
+from ebplan.portfolio.excess import CannotHold
+from ebplan.portfolio.processes import Processes
+from ebplan.portfolio.regions import Region
+from ebplan.portfolio.share import Shared, joint, portfolio, share
 from ebplan.study.numbers import StudyNumbers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "study"))
@@ -66,7 +70,7 @@ def test_the_cheaper_site_carries_first() -> None:
 
 
 def test_more_than_all_can_carry_is_refused() -> None:
-    with pytest.raises(NoPlanError):
+    with pytest.raises(CannotHold, match="award of fcr is not carried by 1 kW in step 0, in 8"):
         share(portfolio(two_sites(), np.full((1, STEPS), 121.0)))
 
 
@@ -107,3 +111,130 @@ def test_other_processes_answer_the_same() -> None:
     with Processes(2) as ask:
         spread = share(of, ask=ask)
     assert spread.objective == pytest.approx(share(of).objective, rel=1e-12)
+
+
+def regional(
+    numbers: StudyNumbers, regions: int, of_highest: float, award_kw: float
+) -> list[Region]:
+    """Regions that may draw so much of the highest that they draw where nothing limits them."""
+    free = share(portfolio(numbers, np.full((1, STEPS), award_kw)))
+    names = [g.name for g in numbers.groups]
+    return [
+        Region(
+            name=f"r{r}",
+            groups=tuple(names[r::regions]),
+            import_kw=of_highest * float(drawn(free, numbers, names[r::regions]).max()),
+            export_kw=0.0,
+        )
+        for r in range(regions)
+    ]
+
+
+def drawn(found: Shared, numbers: StudyNumbers, of: Sequence[str]) -> np.ndarray:
+    named = zip(numbers.groups, found.plan.groups, strict=True)
+    return np.sum([plan.grid_kw for group, plan in named if group.name in of], axis=0)
+
+
+def test_a_shared_limit_takes_the_release_that_is_cheapest_behind_it() -> None:
+    numbers = two_sites()
+    # 200 kW each: behind a limit of 320 kW 80 kW are released, at 1 as far as that goes, then at 3
+    region = Region("substation", ("cheap", "dear"), import_kw=320.0, export_kw=0.0)
+    found = share(portfolio(numbers, np.zeros((1, STEPS)), regions=[region]))
+    # half an hour each
+    assert found.objective == pytest.approx(STEPS * 0.5 * (60.0 * 1.0 + 20.0 * 3.0))
+    assert found.import_price_per_kw[0] == pytest.approx(np.full(STEPS, 0.5 * 3.0))
+    assert found.export_price_per_kw[0] == pytest.approx(np.zeros(STEPS))
+
+
+def test_what_a_call_would_feed_in_is_limited_too() -> None:
+    # at 200 kW each of the batteries could give 100 kW; all three may feed in 20 kW together
+    own = battery(50.0, 100.0, start_kwh=50.0)
+    sites = [
+        replace(group(STEPS, baseline_kw=20.0, battery=own, products=1), name=name)
+        for name in ("a", "b", "c")
+    ]
+    called = service(STEPS, price=10.0)
+    numbers = study([0.0] * STEPS, *sites, services=(called,))
+    region = Region("feeder", ("a", "b"), import_kw=1000.0, export_kw=20.0)
+    found = share(portfolio(numbers, regions=[region]))
+    held = [plan.battery_award_kw[0] for plan in found.plan.groups]
+    # 40 kW of draw and 20 kW fed in; energy is free, so draw may be raised by charging as well
+    below = drawn(found, numbers, region.groups) - held[0] - held[1]
+    assert (below >= -20.0 - 1e-6).all()
+    assert found.plan.award_kw.max() > 0.0
+    assert found.objective == pytest.approx(joint(portfolio(numbers, regions=[region])))
+
+
+@pytest.mark.parametrize(("count", "regions"), [(6, 2), (20, 3)])
+def test_with_shared_limits_as_good_as_one_program_over_all(count: int, regions: int) -> None:
+    numbers, award_kw = many(count, seed=count), 30.0 * count
+    limits = regional(numbers, regions, 0.9, award_kw)
+    of = portfolio(numbers, np.full((1, STEPS), award_kw), regions=limits)
+    found, best = share(of, gap=1e-4), joint(of)
+    size = abs(best)
+    assert found.bound <= best + 1e-7 * size
+    assert best - 1e-7 * size <= found.objective <= best + 2e-4 * size
+    assert found.gap <= 1.01e-4
+    for limit in limits:
+        assert drawn(found, numbers, limit.groups).max() <= limit.import_kw + 1e-5
+    # each binds somewhere, and a kW more would save money there
+    assert (found.import_price_per_kw.max(axis=1) > 0.0).all()
+    assert (found.import_price_per_kw > -1e-6).all()
+
+
+def test_the_price_of_a_shared_limit_is_what_one_kw_more_saves() -> None:
+    numbers = many(5, seed=5)
+    award = np.full((1, STEPS), 150.0)
+    (limit,) = regional(numbers, 1, 0.9, 150.0)
+    wider = replace(limit, import_kw=limit.import_kw + 1.0)
+    tight, wide = (portfolio(numbers, award, regions=[r]) for r in (limit, wider))
+    saved = joint(tight) - joint(wide)
+    # what the first kW saves is more than what the next do
+    first = float(share(tight, gap=1e-9).import_price_per_kw.sum())
+    last = float(share(wide, gap=1e-9).import_price_per_kw.sum())
+    assert last - 1e-6 <= saved <= first + 1e-6
+    assert saved > 0.0
+
+
+@pytest.mark.parametrize("count", [3, 15])
+def test_a_shared_limit_that_cannot_be_held_is_refused_by_name(count: int) -> None:
+    numbers = many(count, seed=1)
+    (limit,) = regional(numbers, 1, 0.4, 30.0 * count)
+    of = portfolio(numbers, np.full((1, STEPS), 30.0 * count), regions=[limit])
+    with pytest.raises(CannotHold, match="region r0 draws more than") as refused:
+        share(of)
+    least = sum(one.kw.sum() for one in refused.value.found)
+    raised = replace(
+        limit, import_kw=limit.import_kw + max(o.kw.max() for o in refused.value.found)
+    )
+    assert least > 0.0
+    share(portfolio(numbers, np.full((1, STEPS), 30.0 * count), regions=[raised]))
+
+
+def test_a_site_that_cannot_keep_its_own_limit_is_named() -> None:
+    numbers = two_sites()
+    small = replace(numbers.groups[1], import_kw=100.0)
+    numbers = replace(numbers, groups=(numbers.groups[0], small))
+    with pytest.raises(NoPlanError, match="group dear cannot keep the limits of its own"):
+        share(portfolio(numbers, np.zeros((1, STEPS))))
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        ([Region("north", ("cheap", "nobody"), 100.0, 0.0)], r"regions.north.groups: got 'nobody'"),
+        ([Region("north", ("cheap", "cheap"), 100.0, 0.0)], "each once"),
+        ([Region("north", ("cheap",), 100.0, 0.0)] * 2, "each name once"),
+    ],
+)
+def test_regions_that_are_not_of_the_portfolio_are_refused(
+    regions: list[Region], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        portfolio(two_sites(), regions=regions)
+
+
+def test_a_region_may_be_called_as_a_site_is() -> None:
+    region = Region("cheap", ("cheap",), import_kw=170.0, export_kw=0.0)
+    found = share(portfolio(two_sites(), np.zeros((1, STEPS)), regions=[region]))
+    assert found.import_price_per_kw[0] == pytest.approx(np.full(STEPS, 0.5 * 1.0))
