@@ -110,7 +110,7 @@ class Part(BaseModel):
         try:
             return cls.model_validate_json(raw, strict=True)
         except ValidationError as error:
-            raise first_error(error, cls, file=file, at=at) from None
+            raise first_error(error, cls, raw=raw, file=file, at=at) from None
 
 
 class Document(Part):

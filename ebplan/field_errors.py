@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from ebplan.document_path import Place, named_item, place_of
 from ebplan.errors import InputError
 
 _ALLOWED = {
@@ -52,105 +54,194 @@ class FieldFault(ValueError):
         super().__init__(f"{field}: {allowed}")
 
 
+class _Complaint(NamedTuple):
+    """What pydantic says, and where in the document."""
+
+    detail: ErrorDetails
+    place: Place
+
+    @property
+    def kind(self) -> str:
+        return self.detail["type"]
+
+
 def first_error(
-    error: ValidationError, model: type[BaseModel], *, file: str | None, at: str
+    error: ValidationError, model: type[BaseModel], *, raw: str | bytes, file: str | None, at: str
 ) -> InputError:
     """Turn pydantic's complaints into our one line, about a misspelt field where there is one.
 
     A misspelt field shows as a missing and an unknown one: naming the missing one first would send
     the reader looking for a field that seems to be there.
+
+    Args:
+        error: the complaints.
+        model: the document that the data was to be.
+        raw: the data, as JSON.
+        file: where it came from.
+        at: dotted path of the data within the file.
     """
     details = error.errors(include_url=False)
-    slip = _misspelt(details, model)
-    detail, meant = slip if slip else (details[0], "")
-    kind, context = detail["type"], detail.get("ctx", {})
+    data = None if details[0]["type"] == "json_invalid" else json.loads(raw)
+    told = [_Complaint(d, place_of(d, data)) for d in details]
+    complaints = _without_consequences(_of_the_meant_forms(told))
+    slip = _misspelt(complaints, model)
+    first, meant = slip if slip else (complaints[0], "")
+    kind, context = first.kind, first.detail.get("ctx", {})
     fault = context.get("error")
     if not isinstance(fault, FieldFault):
-        schema = _schema_at(model, detail["loc"][:-1])
-        known = schema.get("properties", {})
-        name = str(detail["loc"][-1]) if detail["loc"] else ""
+        known = _fields_at(model, first.place, inner=1)
+        name = str(first.detail["loc"][-1]) if first.detail["loc"] else ""
         meaning = " ".join(known.get(name, {}).get("description", "").split())
         fault = FieldFault(
             field="",
-            value=None if kind == "missing" else detail["input"],
-            allowed=_ALLOWED[kind].format(**context) if kind in _ALLOWED else detail["msg"],
+            value=None if kind == "missing" else first.detail["input"],
+            allowed=_allowed(first, told),
             remedy=_REMEDY.get(kind, "correct the value") + (meaning and f': "{meaning}"'),
         )
         if kind == "extra_forbidden":
             fault.allowed = ", ".join(known) or "the fields of the schema"
             fault.remedy = f"did you mean {meant!r}?" if meant else "remove the field"
-    path = ".".join(part for part in (at, *_inside(detail, model), fault.field) if part)
-    explained = [d for d in details if d is detail or _is_missing(d, detail, meant)]
-    more = error.error_count() - len(explained)
+    path = ".".join(str(part) for part in first.place.path)
+    item = named_item(first.place.path, data)
+    explained = [c for c in complaints if c is first or _is_missing(c, first, meant)]
+    more = len(complaints) - len(explained)
     return InputError(
-        field=path or "(file)",
+        field=".".join(part for part in (at, path, fault.field) if part) or "(file)",
         value=fault.value,
         allowed=fault.allowed,
-        remedy=fault.remedy + (f" (and {more} more)" if more else ""),
+        remedy=fault.remedy + (item and f" ({item})") + (f" (and {more} more)" if more else ""),
         file=file,
     )
 
 
+def _allowed(complaint: _Complaint, told: list[_Complaint]) -> str:
+    """Say what is allowed; of a value that is of none of its forms, what each would be."""
+    of_none = complaint.place.own[-1:] == (False,) and complaint.kind != "missing"
+    path = complaint.place.path
+    said = [c.detail for c in told if c.place.path == path] if of_none else [complaint.detail]
+    texts = [
+        _ALLOWED[kind].format(**detail.get("ctx", {}))
+        if (kind := detail["type"]) in _ALLOWED
+        else detail["msg"]
+        for detail in said
+    ]
+    return ", or ".join(dict.fromkeys(texts))
+
+
+def _without_consequences(complaints: list[_Complaint]) -> list[_Complaint]:
+    """Leave out that a list is too short where items were not counted because they are wrong."""
+
+    def around(outer: Place, inner: Place) -> bool:
+        size = len(outer.path)
+        return size < len(inner.path) and inner.path[:size] == outer.path
+
+    return [
+        c
+        for c in complaints
+        if c.kind != "too_short" or not any(around(c.place, other.place) for other in complaints)
+    ]
+
+
+def _of_the_meant_forms(complaints: list[_Complaint]) -> list[_Complaint]:
+    """Leave out what is said of forms that were not meant, where a value may have several.
+
+    Each form that was tried complains of its own. The one with a complaint inside the value was
+    meant rather than one that is of another kind altogether, and of two such the one with fewer.
+    """
+    depth = 0
+    while any(len(c.place.parts) > depth for c in complaints):
+        forms: dict[tuple[int | str, ...], dict[int | str, list[_Complaint]]] = {}
+        for c in complaints:
+            if len(c.place.parts) > depth and not c.place.own[depth]:
+                tried = forms.setdefault(c.place.parts[:depth], {})
+                tried.setdefault(c.place.parts[depth], []).append(c)
+        for tried in forms.values():
+            meant = min(tried.values(), key=_distance)
+            out = {id(c) for said in tried.values() if said is not meant for c in said}
+            complaints = [c for c in complaints if id(c) not in out]
+        depth += 1
+    return complaints
+
+
+def _distance(complaints: list[_Complaint]) -> tuple[int, int]:
+    """Return how far a value is from a form; less is nearer."""
+    deepest = max(len(c.place.path) for c in complaints)
+    return -deepest, len(complaints)
+
+
 def _misspelt(
-    details: list[ErrorDetails], model: type[BaseModel]
-) -> tuple[ErrorDetails, str] | None:
+    complaints: list[_Complaint], model: type[BaseModel]
+) -> tuple[_Complaint, str] | None:
     """Return the first unknown field that looks like one there is, and that one.
 
     Fields that are missing beside it are looked at first, and from farther: one of them was meant.
     """
-    for detail in details:
-        if detail["type"] != "extra_forbidden":
+    for complaint in complaints:
+        if complaint.kind != "extra_forbidden":
             continue
-        name, known = str(detail["loc"][-1]), _schema_at(model, detail["loc"][:-1])
-        fields = known.get("properties", {})
-        missing = [field for field in fields if any(_is_missing(d, detail, field) for d in details)]
+        name, fields = str(complaint.place.parts[-1]), _fields_at(model, complaint.place, inner=1)
+        missing = [f for f in fields if any(_is_missing(c, complaint, f) for c in complaints)]
         near = get_close_matches(name, missing, 1, cutoff=0.5) or get_close_matches(name, fields, 1)
         if near:
-            return detail, near[0]
+            return complaint, near[0]
     return None
 
 
-def _is_missing(detail: ErrorDetails, beside: ErrorDetails, field: str) -> bool:
+def _is_missing(complaint: _Complaint, beside: _Complaint, field: str) -> bool:
     """Whether a complaint is that ``field`` is missing in the object that ``beside`` is about."""
-    return detail["type"] == "missing" and detail["loc"] == (*beside["loc"][:-1], field)
+    where = (*beside.place.parts[:-1], field)
+    return complaint.kind == "missing" and complaint.place.parts == where
 
 
-def _inside(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[str]:
-    """Yield the path to a complaint, without the names that pydantic gives to choices."""
-    place = detail["loc"]
-    for i, part in enumerate(place):
-        if part != "[key]" and not _is_choice(part, _schema_at(model, place[:i])):
-            yield str(part)
+def _fields_at(model: type[BaseModel], place: Place, *, inner: int = 0) -> dict[str, Any]:
+    """Return the JSON Schemas of the fields of an object, by name; none where it is no object.
 
-
-def _is_choice(key: int | str, schema: dict[str, Any]) -> bool:
-    """Whether a part of a path is the name of the object itself, one of several choices."""
-    return ("properties" in schema and key == schema.get("title")) or key in _by_tag(schema)
-
-
-def _by_tag(schema: dict[str, Any]) -> dict[str, str]:
-    """Return where the choices are described between which one field of the object decides."""
-    return dict(schema.get("discriminator", {}).get("mapping", {}))
-
-
-def _schema_at(model: type[BaseModel], path: tuple[int | str, ...]) -> dict[str, Any]:
-    """Return the JSON Schema of the object at a path; empty where it is none."""
+    Args:
+        model: the document.
+        place: where.
+        inner: how many of the last parts are left out: 1 for the object around a field.
+    """
     whole = _schema(model)
+    forms = list(_forms(whole, whole))
+    end = len(place.parts) - inner
+    for part, own in list(zip(place.parts, place.own, strict=True))[: max(end, 0)]:
+        if own:
+            forms = [f for form in forms for f in _forms(_below(form, part), whole)]
+        else:
+            forms = [f for f in forms if _is_called(f, part)] or forms
+    return {name: field for form in forms for name, field in form.get("properties", {}).items()}
 
-    def resolved(part: Any) -> dict[str, Any]:
-        part = part.get("anyOf", [part])[0] if isinstance(part, dict) else {}
-        return dict(whole["$defs"][part["$ref"].rsplit("/", 1)[-1]] if "$ref" in part else part)
 
-    part = resolved(whole)
-    for key in path:
-        if _is_choice(key, part):
-            tagged = _by_tag(part).get(str(key))
-            part = resolved({"$ref": tagged}) if tagged else part
-            continue
-        named = {**part.get("properties", {}), "": part.get("items")}
-        others = [*part.get("patternProperties", {}).values(), part.get("additionalProperties")]
-        part = resolved(named.get("" if isinstance(key, int) else key) or others[0])
-    return part
+def _forms(schema: Any, whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield each form that a schema allows, its references resolved."""
+    if not isinstance(schema, dict):
+        return
+    if "$ref" in schema:
+        yield from _forms(whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]], whole)
+        return
+    tags = {at: tag for tag, at in schema.get("discriminator", {}).get("mapping", {}).items()}
+    several = schema.get("anyOf") or schema.get("oneOf")
+    for one in several or ():
+        tag = tags.get(one.get("$ref", ""))
+        yield from ({**form, "tag": tag} if tag else form for form in _forms(one, whole))
+    if not several:
+        yield schema
+
+
+def _below(form: dict[str, Any], part: int | str) -> Any:
+    """Return the schema of a field or an item of a form."""
+    if isinstance(part, int):
+        return form.get("items")
+    others = [*form.get("patternProperties", {}).values(), form.get("additionalProperties")]
+    return form.get("properties", {}).get(part, others[0])
+
+
+def _is_called(form: dict[str, Any], part: int | str) -> bool:
+    """Whether a part of a location, no field of the document, is the name of this form."""
+    title = form.get("title")
+    return part == form.get("tag") or (
+        title is not None and (part == title or str(part).endswith(f", {title}]"))
+    )
 
 
 @cache
