@@ -25,7 +25,7 @@ from ebplan.solvers.extract import extract_plan
 from ebplan.solvers.formulation import Formulation, formulate
 from ebplan.solvers.meaning import integers_of
 from ebplan.solvers.program import FloatArray
-from ebplan.solvers.search import gap_of, objective, peaks_to_watch, settle
+from ebplan.solvers.search import SAME_MONEY, gap_of, objective, peaks_to_watch, settle
 from ebplan.solvers.session import Listening, Session, SolverLost
 from ebplan.solvers.structure import structure_key
 from ebplan.solvers.worker import Done, Job, Point
@@ -386,8 +386,6 @@ class Climb:
 
 
 _RANKS: dict[str, int] = {"carried": 0, "merit_order": 0, "armed": 0, "rounded": 1, "exact": 2}
-SAME_MONEY = 1e-9
-"""Money that differs by less, as a share, is the same."""
 POLL_S = 0.02
 """How often a cancelled call is looked for."""
 _SENTENCES: dict[str, str] = {

@@ -18,6 +18,7 @@ from ebplan.solvers.highs import Solution
 from ebplan.solvers.margins import planned_margin_kw
 from ebplan.solvers.merit_order import merit_order
 from ebplan.solvers.program import FloatArray
+from ebplan.solvers.steady import steadied
 from ebplan.solvers.transients import overshoots
 from ebplan.solvers.turns import without_burning
 
@@ -25,6 +26,8 @@ Method = Literal["highs", "cvxpy", "merit_order"]
 
 FINEST_GAP = 1e-9
 """A solver's tolerances allow no finer proof."""
+SAME_MONEY = 1e-9
+"""Money that differs by less, as a share, is the same."""
 INFLATED_KW = 1e-5
 """A loss this much above the converter's is no rounding."""
 
@@ -65,13 +68,27 @@ def settle(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatAr
 def carried_over(
     problem: Problem, formulation: Formulation, x: FloatArray, to: Formulation
 ) -> FloatArray:
-    """Work a solution out again as a point of another formulation of its problem, shape (n,)."""
-    battery_kw = None
-    if formulation.battery is not None:
-        columns = formulation.battery
-        battery_kw = round_off(x[columns.discharge] - x[columns.charge])
-        battery_kw = without_burning(problem, battery_kw, x[formulation.compute.mean])
-    return complete(problem, to, decide(problem, formulation, x), battery_kw)
+    """Work a solution out again as a point of another formulation of its problem, shape (n,).
+
+    Of points that cost the same it is the one in which the battery holds its power steady.
+    """
+    decisions = decide(problem, formulation, x)
+    columns = formulation.battery
+    if columns is None:
+        return complete(problem, to, decisions)
+    compute_kw = x[formulation.compute.mean]
+    battery_kw = round_off(x[columns.discharge] - x[columns.charge])
+    battery_kw = without_burning(problem, battery_kw, compute_kw)
+    steady_kw = steadied(problem, battery_kw, compute_kw)
+    if steady_kw is None:
+        return complete(problem, to, decisions, battery_kw)
+    steady = complete(problem, to, decisions, steady_kw)
+    costs = objective(to, steady)
+    same = SAME_MONEY * max(abs(costs), 1.0)
+    if costs <= objective(formulation, x) + same:
+        return steady
+    worked_out = complete(problem, to, decisions, battery_kw)
+    return steady if costs <= objective(to, worked_out) + same else worked_out
 
 
 def fixed_ways(problem: Problem, formulation: Formulation, x: FloatArray) -> FloatArray | None:
