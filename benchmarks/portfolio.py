@@ -22,8 +22,9 @@ from benchmarks.sections import write_section
 from benchmarks.tables import table
 from ebplan.portfolio.processes import Processes
 from ebplan.portfolio.share import joint, portfolio, share
+from ebplan.study.asked import Frontiers
 from ebplan.study.battery import group_battery
-from ebplan.study.build import Frontiers, build
+from ebplan.study.build import build
 from ebplan.study.numbers import StudyNumbers
 from ebplan.study.run import load_study
 from ebplan.study.spec import BatterySize

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_progress import bars, interruptible
 
 FILE = click.Path(path_type=Path)
 
@@ -16,9 +17,17 @@ FILE = click.Path(path_type=Path)
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Write all cases as a table (.parquet).")
 @click.option("--plot", type=FILE, help="Draw what fits (.png, .svg or .pdf).")
+@click.option(
+    "--keep",
+    type=FILE,
+    metavar="FOLDER",
+    help="Keep there what the planner answers: an interrupted call goes on, another is quick.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all cases as JSON.")
 @one_line_errors
-def hosting(file: Path, output: Path | None, plot: Path | None, as_json: bool) -> None:
+def hosting(
+    file: Path, output: Path | None, plot: Path | None, keep: Path | None, as_json: bool
+) -> None:
     """Count the units of compute that fit under the connection and contract of FILE."""
     from ebplan.document import check_writable
     from ebplan.hosting.run import columns, load_hosting, run_hosting
@@ -30,7 +39,10 @@ def hosting(file: Path, output: Path | None, plot: Path | None, as_json: bool) -
         from ebplan.report.canvas import check_suffix
 
         check_suffix(plot)
-    study = run_hosting(load_hosting(file), file.parent)
+    spec = load_hosting(file)
+    words = "nothing is kept without --keep" if keep is None else f"answers are kept in {keep}"
+    with interruptible(words), bars() as shown:
+        study = run_hosting(spec, file.parent, kept=keep, told=shown.told)
     table = columns(study)
     if output is not None:
         from ebplan.study.tables import write_parquet

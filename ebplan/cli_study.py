@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_progress import bars, interruptible
 
 if TYPE_CHECKING:
-    from ebplan.study.build import Told
     from ebplan.study.run import Run
 
 FILE = click.Path(path_type=Path)
@@ -57,14 +56,17 @@ def study(
 
     spec = load_study(file)
     kept = None if output is None else output / "runs"
-    runs = run_study(spec, file.parent, told=_progress(), ranges=ranges, kept=kept)
+    words = "without -o nothing is kept" if kept is None else f"what is finished is kept in {kept}"
+    with interruptible(words), bars() as shown:
+        runs = run_study(spec, file.parent, told=shown.told, ranges=ranges, kept=kept)
     if output is not None:
         write_results(runs, output)
         if sizes:
             from ebplan.study.sizes import with_sizes
             from ebplan.study.tables import write_parquet
 
-            table = with_sizes(spec, file.parent, runs, sizes, told=_progress())
+            with interruptible(f"the tables without sizes are in {output}"), bars() as shown:
+                table = with_sizes(spec, file.parent, runs, sizes, told=shown.told)
             write_parquet(output / "sizes.parquet", table)
         if page:
             from ebplan.report.study_page import write_study_page
@@ -100,14 +102,3 @@ def _plain(run: Run) -> dict[str, object]:
             for kpi in run.kpis
         },
     }
-
-
-def _progress() -> Told | None:
-    """Return what tells a person how far it is; None where nobody watches."""
-    if not sys.stderr.isatty():
-        return None
-
-    def told(what: str, done: int, of: int) -> None:
-        click.echo(f"\r{what}: {done} of {of}", nl=done == of, err=True)
-
-    return told

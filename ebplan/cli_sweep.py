@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ebplan.cli_errors import one_line_errors
-
-if TYPE_CHECKING:
-    from ebplan.sweep.run import Told
+from ebplan.cli_progress import bars, interruptible
 
 FILE = click.Path(path_type=Path)
 SHOWN = 8
@@ -44,12 +38,10 @@ def sweep(file: Path, output: Path, scheduler: str | None, jobs: int | None, as_
     if scheduler and jobs:
         raise click.UsageError("--jobs is for this machine: a cluster has the workers it has.")
     spec = load_sweep(file)
-    try:
-        with _progress() as told:
-            swept = run_sweep(spec, file.parent, output, scheduler=scheduler, jobs=jobs, told=told)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; finished chunks are kept in {output}", err=True)
-        sys.exit(130)
+    with interruptible(f"finished chunks are kept in {output}"), bars() as shown:
+        swept = run_sweep(
+            spec, file.parent, output, scheduler=scheduler, jobs=jobs, told=shown.told
+        )
     if as_json:
         plain = {
             "scenarios": swept.scenarios,
@@ -62,31 +54,3 @@ def sweep(file: Path, output: Path, scheduler: str | None, jobs: int | None, as_
     from ebplan.report.sweep_table import print_sweep
 
     print_sweep(swept, output, shown=SHOWN)
-
-
-@contextmanager
-def _progress() -> Iterator[Told | None]:
-    """Show a bar where somebody watches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[workers]} working"),
-        Remaining(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks = {}
-
-        def told(what: str, done: int, of: int, workers: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=of, workers=workers)
-            bar.update(tasks[what], completed=done, total=of, workers=workers)
-
-        yield told

@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks.sections import write_section
 from benchmarks.tables import table
-from ebplan.study.build import Built, Frontiers, build
+from ebplan.study.asked import Frontiers
+from ebplan.study.build import Built, build
 from ebplan.study.decisions import Track
 from ebplan.study.foresight import foresee
 from ebplan.study.kpi import gain

@@ -15,7 +15,8 @@ import click
 from benchmarks.sections import write_section
 from benchmarks.study.claim import EXAMPLE
 from benchmarks.tables import table
-from ebplan.study.build import Frontiers, build
+from ebplan.study.asked import Frontiers
+from ebplan.study.build import build
 from ebplan.study.clock import Planning
 from ebplan.study.invariants import hold
 from ebplan.study.ledger import settle

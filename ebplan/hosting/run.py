@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,7 +16,7 @@ from ebplan.hosting.fit import DAYS, Fit, Store, Unit, fit
 from ebplan.hosting.spec import HOURS, Cells, Contract, HostingSpec, MechanismSet
 from ebplan.site import Site
 from ebplan.solvers.program import FloatArray
-from ebplan.study.build import Frontiers
+from ebplan.study.asked import Frontiers, Told
 from ebplan.study.frontier import Frontier, LoadByPool, bridge_s, check_load, settled_s
 
 TYPICAL_SHARE = 0.5
@@ -78,7 +77,8 @@ def run_hosting(
     folder: Path,
     *,
     frontiers: Frontiers | None = None,
-    told: Callable[[str, int, int], None] | None = None,
+    kept: Path | None = None,
+    told: Told | None = None,
 ) -> Study:
     """Return what fits under the connection.
 
@@ -86,6 +86,7 @@ def run_hosting(
         spec: the study.
         folder: where it lies.
         frontiers: those that are known are not asked for again.
+        kept: folder in which frontiers are kept, and found again.
         told: called with progress.
 
     Raises:
@@ -93,21 +94,41 @@ def run_hosting(
     """
     site = load_site(spec.site, folder=folder)
     check_load(site, spec.load.nominal_req_per_s)
-    frontiers = frontiers or Frontiers(told)
-    units = {one.name: _unit(spec, site, one, frontiers) for one in spec.mechanisms}
-    cases = [
-        _hosted(spec, site, name, unit, cells, spec.contract)
-        for cells in spec.batteries
-        for name, unit in units.items()
-    ]
-    what_if = [
-        _hosted(spec, site, name, unit, spec.batteries[-1], contract)
-        for contract in contracts(spec)
-        for name, unit in units.items()
-    ]
+    units = _units(spec, site, frontiers, kept, told)
+    asked = [(cells, spec.contract) for cells in spec.batteries]
+    asked += [(spec.batteries[-1], contract) for contract in contracts(spec)]
+    found = []
+    for i, ((cells, contract), (name, one)) in enumerate(product(asked, units.items())):
+        found.append(_hosted(spec, site, name, one, cells, contract))
+        if told is not None:
+            told("counting what fits", i + 1, len(asked) * len(units))
+    first = len(spec.batteries) * len(units)
+    cases, what_if = found[:first], found[first:]
     unit, _ = next(iter(units.values()))
     unit_kw, per_day = float(unit.draw_kw.max()), float(unit.value_per_h.sum())
     return Study(spec, site.currency, unit_kw, per_day, tuple(cases), tuple(what_if))
+
+
+def _units(
+    spec: HostingSpec,
+    site: Site,
+    frontiers: Frontiers | None,
+    kept: Path | None,
+    told: Told | None,
+) -> dict[str, Answered]:
+    """Return the unit under each mechanism set, by name."""
+    finished = 0
+
+    def counted(what: str, done: int, of: int) -> None:
+        if told is not None:
+            told(what, finished * of + done, of * len(spec.mechanisms))
+
+    frontiers = frontiers or Frontiers(counted, kept)
+    units = {}
+    for one in spec.mechanisms:
+        units[one.name] = _unit(spec, site, one, frontiers)
+        finished += 1
+    return units
 
 
 def contracts(spec: HostingSpec) -> list[Contract]:

@@ -51,4 +51,4 @@ def print_sweep(swept: Swept, output: Path, *, shown: int, console: Console | No
         console.print(f"... and {len(rows) - shown} more that gain less")
     again = f", {swept.kept} finished before" if swept.kept else ""
     console.print(f"{swept.scenarios} scenarios in {swept.chunks} chunks{again}: {output}")
-    console.print(f"sha256 of the rows: {swept.sha256}", soft_wrap=True)
+    console.print(f"rows: sha256 {swept.sha256}", soft_wrap=True)

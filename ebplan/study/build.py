@@ -15,18 +15,12 @@ from ebplan.errors import InputError
 from ebplan.services import ServiceDefinition
 from ebplan.site import Site
 from ebplan.solvers.program import FloatArray
+from ebplan.study.asked import Frontiers
 from ebplan.study.battery import group_battery
 from ebplan.study.called import called_by
 from ebplan.study.completed import completed, definitions_of
 from ebplan.study.contracts import check_contracts
-from ebplan.study.frontier import (
-    Frontier,
-    LoadByPool,
-    bridge_s,
-    check_load,
-    frontier,
-    settled_s,
-)
+from ebplan.study.frontier import LoadByPool, bridge_s, check_load, settled_s
 from ebplan.study.numbers import (
     GroupNumbers,
     IndexArray,
@@ -45,8 +39,6 @@ from ebplan.study.tariffs import day_ahead_gate, demand_of, wheeling_of
 
 MOST_CARBON_KG_PER_KWH = 5.0
 """More than this no fuel emits (coal: about 1): such a number is in grams."""
-Told = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +53,6 @@ class Built:
     """Start of each step, with its zone, shape (T,)."""
     series: tuple[SeriesReport, ...] = ()
     """What was found in files with times and made-up years."""
-
-
-class Frontiers:
-    """Compute frontiers, each asked of the planner once."""
-
-    def __init__(self, told: Told | None = None) -> None:
-        self._known: dict[tuple[object, ...], Frontier] = {}
-        self._told = told
-
-    def of(
-        self, site: Site, loads: list[LoadByPool], activations_s: list[float], without: list[str]
-    ) -> list[Frontier]:
-        """Return the frontier at each load."""
-        found = []
-        for i, load in enumerate(loads):
-            plain = tuple((p, c, v) for p, by in load.items() for c, v in by.items())
-            key = (site.digest(), plain, tuple(activations_s), tuple(without))
-            if key not in self._known:
-                self._known[key] = frontier(
-                    site, load, activations_s=activations_s, without=without
-                )
-            found.append(self._known[key])
-            if self._told is not None:
-                self._told("asking the planner what compute can release", i + 1, len(loads))
-        return found
 
 
 def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) -> Built:

@@ -17,7 +17,8 @@ import numpy as np
 from ebplan import __version__
 from ebplan.document import SCHEMA_VERSION, make_folder, read_data, write_atomically
 from ebplan.solvers.program import FloatArray
-from ebplan.study.build import Built, Frontiers, Told, build
+from ebplan.study.asked import Frontiers, Told
+from ebplan.study.build import Built, build
 from ebplan.study.contracts import planned
 from ebplan.study.corners import CENTRAL, assumptions, corners
 from ebplan.study.decisions import Track
@@ -77,7 +78,7 @@ def run_study(
         NoPlanError: a window has no feasible plan.
         StudyBroken: the books do not balance.
     """
-    frontiers = Frontiers(told)
+    frontiers = Frontiers(told, None if kept is None else kept / "frontiers")
     built = build(spec, folder, frontiers=frontiers)
     policies = dict.fromkeys((spec.policy.kind, *spec.policy.beside))
     known: dict[str, Track] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ebplan.errors import InputError
-from ebplan.study.build import Told
+from ebplan.study.asked import Told
 from ebplan.study.run import Run, run_study
 from ebplan.study.spec import BatterySize, Group, StudySpec
 from ebplan.study.tables import Columns

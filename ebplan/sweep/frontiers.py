@@ -7,51 +7,13 @@ is wrong before anything is worked out), then they are asked, then studies are b
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from ebplan import __version__
-from ebplan.document import read_json, write_atomically
 from ebplan.errors import InputError
 from ebplan.site import Site
 from ebplan.site.uncertainty import MOST_EATEN, NORMAL
-from ebplan.study.build import Frontiers
-from ebplan.study.frontier import Frontier, LoadByPool, Segment, frontier
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of the planner: a frontier of a site at a load."""
-
-    site: Site
-    load: LoadByPool
-    activations_s: tuple[float, ...]
-    without: tuple[str, ...]
-
-    @property
-    def id(self) -> str:
-        """Return the digest of everything that decides the answer; the battery does not."""
-        plain = {
-            "ebplan": __version__,
-            "site": self.site.model_copy(update={"battery": None}).digest(),
-            "load": {pool: dict(by) for pool, by in self.load.items()},
-            "activations_s": self.activations_s,
-            "without": self.without,
-        }
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def ask(question: Question) -> Frontier:
-    """Return the answer; the work of one worker."""
-    return frontier(
-        question.site,
-        question.load,
-        activations_s=question.activations_s,
-        without=question.without,
-    )
+from ebplan.study.asked import Frontiers, Question
+from ebplan.study.frontier import Frontier, LoadByPool
 
 
 class Wanted(Frontiers):
@@ -130,24 +92,4 @@ def firm(found: Frontier, share: float) -> Frontier:
             for one in found.segments
         ),
         alone_kw={at: kw * share for at, kw in found.alone_kw.items()},
-    )
-
-
-def write_answer(folder: Path, name: str, found: Frontier) -> None:
-    """Keep an answer."""
-    plain = asdict(found)
-    plain["alone_kw"] = list(found.alone_kw.items())
-    write_atomically(folder / f"{name}.json", json.dumps(plain, indent=1))
-
-
-def read_answer(folder: Path, name: str) -> Frontier | None:
-    """Return an answer that was kept; None where there is none."""
-    path = folder / f"{name}.json"
-    if not path.exists():
-        return None
-    plain: dict[str, Any] = read_json(path)
-    return Frontier(
-        baseline_kw=plain["baseline_kw"],
-        segments=tuple(Segment(**one) for one in plain["segments"]),
-        alone_kw={float(at): float(kw) for at, kw in plain["alone_kw"]},
     )

@@ -12,21 +12,14 @@ from typing import Any
 
 from ebplan import __version__
 from ebplan.document import SCHEMA_VERSION, read_data, write_atomically
+from ebplan.study.asked import Question, ask, read_answer, write_answer
 from ebplan.study.build import build
 from ebplan.study.frontier import Frontier
 from ebplan.study.run import load_study
 from ebplan.study.spec import StudySpec
 from ebplan.sweep.cells import Cell, cell_of, work
 from ebplan.sweep.farm import Farm, done_by, farm
-from ebplan.sweep.frontiers import (
-    Answered,
-    Question,
-    Wanted,
-    ask,
-    kept_share,
-    read_answer,
-    write_answer,
-)
+from ebplan.sweep.frontiers import Answered, Wanted, kept_share
 from ebplan.sweep.scenarios import Scenario, periods, scenarios
 from ebplan.sweep.spec import SweepSpec
 from ebplan.sweep.store import Store
@@ -128,6 +121,7 @@ def _asked(
     for question, answer in done_by(where, ask, missing, look):
         write_answer(store.frontiers, question.id, answer)
         answers[question.id] = answer
+    look(where.workers(), 0)
     return answers
 
 

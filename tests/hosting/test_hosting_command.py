@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from ebplan.cli import main
 from ebplan.document import read_data
+from ebplan.hosting.run import load_hosting, run_hosting
+from ebplan.study import asked
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hosting.toml"
 
@@ -63,3 +65,25 @@ def test_bad_studies_are_refused_in_one_line(
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_it_says_how_far_it_is_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, kept = load_hosting(write(tmp_path, what_if=None)), tmp_path / "kept"
+    heard: list[tuple[str, int, int]] = []
+
+    def interrupt(what: str, done: int, of: int) -> None:
+        heard.append((what, done, of))
+        if what == "counting what fits":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_hosting(spec, tmp_path, kept=kept, told=interrupt)
+    assert heard == [
+        *(("asking the planner what compute can release", done, 2) for done in (0, 1, 1, 2)),
+        ("counting what fits", 1, 10),
+    ]
+    whole = run_hosting(spec, tmp_path)
+    monkeypatch.setattr(asked, "ask", lambda _: pytest.fail("asked once more"))
+    assert run_hosting(spec, tmp_path, kept=kept) == whole

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebplan.study.build import Frontiers
+from ebplan.study.asked import Frontiers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,8 +15,8 @@ def _asked_once() -> Iterator[None]:
     known: dict[Any, Any] = {}
     begin = Frontiers.__init__
 
-    def sharing(self: Frontiers, told: Any = None) -> None:
-        begin(self, told)
+    def sharing(self: Frontiers, told: Any = None, kept: Any = None) -> None:
+        begin(self, told, kept)
         self._known = known
 
     Frontiers.__init__ = sharing  # type: ignore[method-assign]

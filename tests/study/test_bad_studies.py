@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ebplan.errors import InputError
-from ebplan.study.build import Frontiers, build
+from ebplan.study.asked import Frontiers
+from ebplan.study.build import build
 from ebplan.study.frontier import Frontier
 from ebplan.study.spec import StudySpec
 

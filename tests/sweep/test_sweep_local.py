@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from sweep_cases import Done, command, environment, knowing, run, write_sweep
 
 from ebplan.cli import main
+from ebplan.study.asked import read_answer
 from ebplan.sweep.farm import Processes, WorkersLost, done_by
-from ebplan.sweep.frontiers import firm, kept_share, read_answer
+from ebplan.sweep.frontiers import firm, kept_share
 
 
 def test_every_scenario_is_there_once(done: Done) -> None:
