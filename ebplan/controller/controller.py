@@ -23,6 +23,7 @@ from ebplan.adapters.roles import Droop, NodePowerReading
 from ebplan.adapters.site_devices import SiteDevices
 from ebplan.audit.journal import Journal
 from ebplan.audit.log import AuditHealth
+from ebplan.controller.baselines import Baselines
 from ebplan.controller.calls import Calls, Turn
 from ebplan.controller.degradations import Degradation, Degradations, Name
 from ebplan.controller.devices_of import require_devices_of
@@ -98,6 +99,7 @@ class Controller:
         report_every_s: length of a report's stretches, and time between two reports on a call.
         dry_run: read and plan, and tell nobody anything.
         record_states: whether the journal is told what each plan is made from.
+        baselines: of the calls that a controller before this one began.
         clock: what time it is, never set back.
         now: the wall clock.
         listen: told the status after each cycle.
@@ -122,6 +124,7 @@ class Controller:
         report_every_s: float = 60.0,
         dry_run: bool = False,
         record_states: bool = True,
+        baselines: Baselines | None = None,
         clock: Clock | None = None,
         now: Callable[[], datetime] | None = None,
         listen: Callable[[Status], None] | None = None,
@@ -152,6 +155,7 @@ class Controller:
             listen=lambda note: self._recording.answer(note.answer),
         )
         self._calls, self._degradations = Calls(), Degradations()
+        self._baselines = baselines or Baselines()
         self._following: asyncio.Task[None] | None = None
         self._armed_at_s: float | None = None
         self._read_s: float | None = None
@@ -259,7 +263,7 @@ class Controller:
     async def _plan(self, sensed: Sensed, found: dict[tuple[Name, str], str]) -> None:
         """Keep the plan or make another, and carry it out."""
         self._look_after_following(found)
-        standing = self._inbox.events()
+        standing = self._baselines.told(self._inbox.events())
         ranks = self._inbox.priorities()
         self._recording.state(sensed.state, standing, ranks, self._refused)
         turn = self._calls.turn(standing, sensed.state.at, ranks)
@@ -277,6 +281,8 @@ class Controller:
             if not await self._follow(plan, why, found):
                 return
             self.status.plan, self.status.why = plan, why
+            if turn.begins is not None and self._calls.running is turn.begins:
+                self._baselines.keep(turn.begins, plan.steps[0].baseline_kw, sensed.state.at)
         self.status.event = self._calls.running
         self._tell_restoring(self._planner.restoring)
 

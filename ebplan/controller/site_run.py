@@ -19,6 +19,7 @@ from ebplan.adapters.events.source import EventSource
 from ebplan.adapters.open_devices import declared_droop, open_devices
 from ebplan.audit.journal import Journal
 from ebplan.case import load_site
+from ebplan.controller.baselines import Baselines
 from ebplan.controller.controller import Controller, Status
 from ebplan.controller.run_spec import RunSpec
 from ebplan.document import read_data
@@ -90,7 +91,9 @@ async def open_run(
     declared = DevicesSpec.parse(read_data(devices_file), file=str(devices_file))
     async with AsyncExitStack() as stack:
         journal = _journal(spec, folder, stack)
-        sources, inbox = _sources(spec, folder, journal) if spec.sources else ([], Inbox())
+        sources, inbox, kept = (
+            _sources(spec, folder, journal) if spec.sources else ([], Inbox(), Baselines())
+        )
         stack.callback(inbox.close)
         devices = open_devices(declared, folder=devices_file.parent)
         stack.push_async_callback(devices.close)
@@ -110,6 +113,7 @@ async def open_run(
             report_every_s=spec.report_every_s,
             dry_run=dry_run,
             record_states=spec.audit is None or spec.audit.states,
+            baselines=kept,
             listen=listen,
         )
         yield SiteRun(spec, site, controller, inbox, tuple(sources))
@@ -132,7 +136,7 @@ def _journal(spec: RunSpec, folder: Path, stack: AsyncExitStack) -> Journal | No
 
 def _sources(
     spec: RunSpec, folder: Path, journal: Journal | None
-) -> tuple[list[EventSource], Inbox]:
+) -> tuple[list[EventSource], Inbox, Baselines]:
     from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
 
     path = folder / str(spec.sources)
@@ -141,7 +145,10 @@ def _sources(
         sources = open_sources(declared, folder=path.parent)
     listen = None if journal is None else journal.event
     inbox = open_inbox(declared, folder=path.parent, listen=listen)
-    return sources, inbox
+    # beside the inbox, whose lock keeps another process from both
+    beside = None if declared.inbox is None else path.parent / declared.inbox
+    kept = Baselines(None if beside is None else beside.with_suffix(".baselines.json"))
+    return sources, inbox, kept
 
 
 @contextmanager

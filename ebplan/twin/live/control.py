@@ -29,7 +29,10 @@ END_S = 15.0
 """How long it may take to end before it is killed."""
 LONGEST_SOCKET = 100
 """Path of a socket; the system's limit is 107 bytes."""
-RECORDS = ("audit", "calls", "inbox.json", "inbox.json.lock", "site.pub", "site.key")
+RECORDS = (
+    *("audit", "calls", "inbox.json", "inbox.json.lock", "inbox.baselines.json"),
+    *("site.pub", "site.key"),
+)
 """What a controller and its senders leave: kept where asked."""
 MADE = (
     *("twin.json", "site.json", STATE, "twin.lock", "twin.log", "traffic.json", "traffic.log"),
