@@ -101,6 +101,8 @@ def portfolio(
     shape = Shape(
         hours=(numbers.hours,) * numbers.steps,
         activation=tuple(tuple(s.activation[steps].tolist()) for s in numbers.services),
+        absorption=tuple(tuple(s.absorption[steps].tolist()) for s in numbers.services),
+        highest=tuple(tuple(s.absorption[steps].tolist()) for s in numbers.services),
     )
     window = RegionalWindow(shape, numbers.groups, numbers.services, regions)
     taken = np.ones((len(numbers.services), numbers.steps))

@@ -38,6 +38,10 @@ class Activation:
         """Return the mean share of an award that is called for release, shape (T,)."""
         return np.asarray(self.release_kwh_per_kw * 3600.0 / step_s)
 
+    def absorb_share(self, step_s: float) -> FloatArray:
+        """Return the mean share of an award that is called for absorbing, shape (T,)."""
+        return np.asarray(self.absorb_kwh_per_kw * 3600.0 / step_s)
+
 
 def activation(
     curve: ResponseCurve, t_s: FloatArray, hz: FloatArray, nominal_hz: float, step_s: float

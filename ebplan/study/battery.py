@@ -20,8 +20,16 @@ TYPICAL_SHARE = 0.5
 """Share of its rated power at which the converter's loss is taken."""
 
 
-def group_battery(group: Group, site: Site, *, currency: str) -> BatteryNumbers | None:
+def group_battery(
+    group: Group, site: Site, *, currency: str, rate: float = 1.0
+) -> BatteryNumbers | None:
     """Return the battery of all sites of a group; None where they have none.
+
+    Args:
+        group: of the study.
+        site: one of its sites.
+        currency: of the study.
+        rate: what one unit of the site's currency is worth in it.
 
     Power kept for an armed droop, and energy kept for repeated events, are what products are made
     of here: neither is held back besides.
@@ -42,11 +50,14 @@ def group_battery(group: Group, site: Site, *, currency: str) -> BatteryNumbers 
         return None
     battery = _worn(_sized(site.battery, group), group)
     state = State(at=datetime(2026, 1, 1, tzinfo=UTC), soc=group.start_soc, pools={})
-    posed = pose_battery(battery, state, WEAR_HORIZON_S, currency=currency)
+    own = group.wear == "site"  # wear that the study states is in its currency
+    posed = pose_battery(
+        battery, state, WEAR_HORIZON_S, currency=site.currency if own else currency
+    )
     share = TYPICAL_SHARE * battery.discharge_limit_kw / battery.converter_rated_kw
     loss = battery.converter_loss_linear + battery.converter_loss_quadratic * share
     return BatteryNumbers(
-        problem=_of_all(posed, group.count),
+        problem=_of_all(posed, group.count, rate if own else 1.0),
         charge_efficiency=battery.cell_efficiency * (1.0 - loss),
         discharge_efficiency=battery.cell_efficiency / (1.0 + loss),
     )
@@ -74,8 +85,8 @@ def _worn(battery: Battery, group: Group) -> Battery:
     return battery.model_copy(update={"wear": None, "wear_per_kwh": flat})
 
 
-def _of_all(one: BatteryProblem, count: int) -> BatteryProblem:
-    """Return the batteries of all sites as one: energies and powers add up, prices stay."""
+def _of_all(one: BatteryProblem, count: int, rate: float) -> BatteryProblem:
+    """Return the batteries of all sites as one: energies and powers add up, money is exchanged."""
     fields = (
         "energy_kwh",
         "start_kwh",
@@ -90,18 +101,20 @@ def _of_all(one: BatteryProblem, count: int) -> BatteryProblem:
     return one.model_copy(
         update={
             **{field: getattr(one, field) * count for field in fields},
+            "wear_per_kwh": one.wear_per_kwh * rate,
             "depth_segments": tuple(
-                DepthSegment(from_kwh=s.from_kwh * count, price_per_kwh=s.price_per_kwh)
+                DepthSegment(from_kwh=s.from_kwh * count, price_per_kwh=s.price_per_kwh * rate)
                 for s in one.depth_segments
             ),
             "calendar": tuple(
                 CalendarLine(
-                    price_per_kwh_h=line.price_per_kwh_h, price_per_h=line.price_per_h * count
+                    price_per_kwh_h=line.price_per_kwh_h * rate,
+                    price_per_h=line.price_per_h * count * rate,
                 )
                 for line in one.calendar
             ),
             "terminal": tuple(
-                ValueSegment(width_kwh=s.width_kwh * count, price_per_kwh=s.price_per_kwh)
+                ValueSegment(width_kwh=s.width_kwh * count, price_per_kwh=s.price_per_kwh * rate)
                 for s in one.terminal
             ),
         }

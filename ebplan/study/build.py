@@ -76,9 +76,11 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
     reports: list[SeriesReport] = []
 
     def series(stated: Series, field: str) -> FloatArray:
-        if isinstance(stated, FrequencyTrace) and field.endswith(".activation_share"):
+        way = field.rpartition(".")[2]
+        if isinstance(stated, FrequencyTrace) and way in ("activation_share", "absorb_share"):
             product = next(d for d in definitions if d.id == field.split(".")[1])
-            return called_by(stated, product, grid, folder, reports)
+            absorb = way == "absorb_share" or "release" not in product.directions
+            return called_by(stated, product, grid, folder, reports, absorb=absorb)
         wanted = wanted_of(field, spec.currency, definitions)
         return resolve(stated, grid, folder, wanted, reports)
 
@@ -110,7 +112,7 @@ def build(spec: StudySpec, folder: Path, *, frontiers: Frontiers | None = None) 
         offered(service, definition, market, starts, spec.period.step_s, series, by_clock=by_clock)
         for service, definition in zip(spec.services, definitions, strict=True)
     )
-    sites = tuple(_site(group, folder, spec.currency) for group in spec.portfolio)
+    sites = tuple(_site(group, folder, spec) for group in spec.portfolio)
     months = np.array([12 * at.year + at.month for at in starts])
     firsts = [starts[i] for i in np.unique(months, return_index=True)[1].tolist()]
     groups = tuple(
@@ -173,14 +175,15 @@ def _starts(spec: StudySpec) -> tuple[datetime, ...]:
     return starts
 
 
-def _site(group: Group, folder: Path, currency: str) -> Site:
+def _site(group: Group, folder: Path, spec: StudySpec) -> Site:
     site = load_site(group.site, folder=folder)
-    if site.currency != currency:
+    if site.currency != spec.currency and site.currency not in spec.exchange:
         raise InputError(
             field="currency",
-            value=currency,
+            value=spec.currency,
             allowed=f"{site.currency}, the currency of the site {group.site!r}",
-            remedy="study in the currency of its sites",
+            remedy=f"study in the currency of its sites, or say what one {site.currency} is worth: "
+            f"exchange = {{ {site.currency} = ... }}",
         )
     check_load(site, group.load.nominal_req_per_s)
     return site
@@ -201,6 +204,7 @@ def _group(
         {pool: {c: v * one for c, v in by.items()} for pool, by in nominal.items()}
         for one in levels.tolist()
     ]
+    rate = 1.0 if site.currency == spec.currency else central(spec.exchange[site.currency])
     activations = sorted({service.activation_s for service in services})
     found = frontiers.of(site, loads, activations, sorted(group.without))
     slices = max((len(f.segments) for f in found), default=0) if group.compute else 0
@@ -208,7 +212,7 @@ def _group(
     for i, one in enumerate(found):
         for k, segment in enumerate(one.segments[:slices]):
             width[i, k] = segment.kw
-            lost[i, k] = segment.price_per_kwh
+            lost[i, k] = rate * segment.price_per_kwh
             rejected[i, k] = segment.rejected_per_kwh
     alone = np.array(
         [[f.alone_kw[s.activation_s] if slices else 0.0 for s in services] for f in found]
@@ -231,13 +235,13 @@ def _group(
         alone_kw=n * alone[level],
         settled_s=settled_s(site),
         bridge_s=bridge_s(site),
-        revenue_per_h=n * 3600.0 * value_per_s * levels[level],
+        revenue_per_h=n * 3600.0 * rate * value_per_s * levels[level],
         requests_per_h=n * 3600.0 * per_s * levels[level],
         import_kw=n * point.import_limit_kw,
         export_kw=n * point.export_limit_kw,
         demand_per_kw_month=np.zeros(0),
         wheeling_per_kwh=np.zeros(0),
-        battery=group_battery(group, site, currency=spec.currency),
+        battery=group_battery(group, site, currency=spec.currency, rate=rate),
     )
 
 

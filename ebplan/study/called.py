@@ -25,6 +25,8 @@ def called_by(
     grid: Grid,
     folder: Path,
     reports: list[SeriesReport],
+    *,
+    absorb: bool = False,
 ) -> FloatArray:
     """Return the share that the product's own curve calls, the trace repeated, shape (T,).
 
@@ -34,6 +36,7 @@ def called_by(
         grid: steps of the study.
         folder: where the study lies.
         reports: gets what was found.
+        absorb: whether what frequencies above nominal call is wanted, not what those below call.
 
     Raises:
         InputError: the curve is unknown, or the trace too short or of another grid.
@@ -44,14 +47,15 @@ def called_by(
     else:
         t_s, hz = read_frequency(folder / trace.frequency, time=trace.time, hz=trace.hz)
     step_s = float(grid.step_s)
-    share = activation_of(definition, t_s, hz, trace.nominal_hz, step_s).release_share(step_s)
+    found = activation_of(definition, t_s, hz, trace.nominal_hz, step_s)
+    share = found.absorb_share(step_s) if absorb else found.release_share(step_s)
     day = int(DAY_S // step_s)
     whole = share[: len(share) // day * day] if len(share) >= day else share
     values = np.resize(whole, grid.steps)
     seed = f", seed {trace.seed}" if trace.frequency == MADE_UP else ""
     reports.append(
         SeriesReport(
-            field=f"services.{definition.id}.activation_share",
+            field=f"services.{definition.id}.{'absorb_share' if absorb else 'activation_share'}",
             file=trace.frequency + seed,
             column=trace.hz,
             sha256=hashlib.sha256(np.ascontiguousarray(hz).tobytes()).hexdigest(),

@@ -20,7 +20,8 @@ def definitions_of(spec: StudySpec, folder: Path) -> tuple[ServiceDefinition, ..
     """Return the definition of each product, with the values that the study gives.
 
     Raises:
-        InputError: a definition is missing or wrong, or of another currency.
+        InputError: a definition is missing or wrong, or of another currency, or it sells two
+            directions apart, of which the study names none.
     """
     return tuple(_definition(service, folder, spec.currency) for service in spec.services)
 
@@ -68,7 +69,24 @@ def _definition(service: Service, folder: Path, currency: str) -> ServiceDefinit
             allowed=f"a product paid in {currency}, the currency of the study",
             remedy="study in the currency of the market",
         )
-    return definition
+    return _in_direction(service, definition)
+
+
+def _in_direction(service: Service, definition: ServiceDefinition) -> ServiceDefinition:
+    """Return the definition of the direction that is offered, where a product sells two apart."""
+    apart = len(definition.directions) > 1 and not definition.symmetric
+    if apart != (service.direction is not None):
+        raise InputError(
+            field=f"services.{definition.id}.direction",
+            value=service.direction,
+            allowed="release or absorb: the product sells them apart"
+            if apart
+            else f"nothing: one award is for {' and '.join(definition.directions)}",
+            remedy="say which of them is offered" if apart else "leave it out",
+        )
+    if service.direction is None:
+        return definition
+    return definition.model_copy(update={"directions": (service.direction,)})
 
 
 def _multiple(service: Service, definition: ServiceDefinition) -> Stated:

@@ -13,10 +13,11 @@ from ebplan.study.numbers import ServiceNumbers, StudyNumbers
 
 
 def check_contracts(numbers: StudyNumbers) -> None:
-    """Refuse a contract above what the portfolio could ever release, with all it has.
+    """Refuse a contract above what the portfolio could ever release or absorb, with all it has.
 
     That is the largest draw, the export, and the power of the batteries; without any battery, what
-    compute can release in each step in which the contract is held.
+    compute can release in each step in which the contract is held; to absorb, twice the power with
+    which batteries charge.
 
     Raises:
         InputError: a contract is larger.
@@ -24,6 +25,7 @@ def check_contracts(numbers: StudyNumbers) -> None:
     most = sum(float(g.baseline_kw.max()) + g.export_kw for g in numbers.groups)
     batteries = [g.battery.problem.discharge_limit_kw for g in numbers.groups if g.battery]
     most += sum(batteries)
+    absorbed = sum(2.0 * g.battery.problem.charge_limit_kw for g in numbers.groups if g.battery)
     compute = np.sum([g.width_kw.sum(axis=1) for g in numbers.groups], axis=0)
     for service in numbers.services:
         if not service.contract_kw:
@@ -31,8 +33,10 @@ def check_contracts(numbers: StudyNumbers) -> None:
         limit = min(most, service.max_bid_kw)
         if not batteries and service.held.any():
             limit = min(limit, float(compute[service.held > 0.0].min()))
+        if service.absorbs:
+            limit = min(limit, absorbed)
         if service.contract_kw > limit * (1.0 + 1e-9):
-            raise _too_large(service, f"up to {limit:.10g} kW, what the portfolio can release")
+            raise _too_large(service, f"up to {limit:.10g} kW, what the portfolio has")
 
 
 def planned(numbers: StudyNumbers, plan: Callable[[StudyNumbers], Track]) -> Track:

@@ -30,13 +30,17 @@ class GroupTrack:
     release_kw: FloatArray
     """Planned, shape (T, K)."""
     battery_award_kw: FloatArray
-    """Shape (S, T)."""
+    """To release, shape (S, T)."""
     compute_award_kw: FloatArray
-    """Shape (S, T, K)."""
+    """To release, shape (S, T, K)."""
+    absorb_award_kw: FloatArray
+    """By the battery, to absorb, shape (S, T)."""
     battery_called_kwh: FloatArray
-    """Delivered by the battery for products, shape (S, T)."""
+    """Released by the battery for products, shape (S, T)."""
+    battery_absorbed_kwh: FloatArray
+    """Absorbed by the battery for products, shape (S, T)."""
     missed_kwh: FloatArray
-    """Called of the battery and not delivered, shape (S, T)."""
+    """Called of the battery either way and not delivered, shape (S, T)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ def empty_track(numbers: StudyNumbers) -> Track:
                 release_kw=np.zeros((steps, group.slices)),
                 battery_award_kw=np.zeros((products, steps)),
                 compute_award_kw=np.zeros((products, steps, group.slices)),
+                absorb_award_kw=np.zeros((products, steps)),
                 battery_called_kwh=np.zeros((products, steps)),
+                battery_absorbed_kwh=np.zeros((products, steps)),
                 missed_kwh=np.zeros((products, steps)),
             )
         )
@@ -114,6 +120,7 @@ def carry(
         done.release_kw[now] = planned.release_kw[then]
         done.compute_award_kw[:, now] = planned.compute_award_kw[:, then]
         done.battery_award_kw[:, now] = planned.battery_award_kw[:, then]
+        done.absorb_award_kw[:, now] = planned.absorb_award_kw[:, then]
         done.charge_kw[now] = planned.charge_kw[then]
         done.discharge_kw[now] = planned.discharge_kw[then]
         if group.battery is not None:
@@ -135,12 +142,17 @@ def _one_way(battery: BatteryNumbers, done: GroupTrack, steps: slice) -> None:
 
 
 def _carry_battery(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack, step: int) -> None:
-    """Move the battery one step on: what is called comes first, then what was planned."""
+    """Move the battery one step on: what is called comes first, then what was planned.
+
+    A step is known by its means: what is absorbed in it may be released in it again.
+    """
     battery, hours = group.battery, numbers.hours
     assert battery is not None
     problem, energy = battery.problem, float(done.energy_kwh[step])
     charged = float(done.charge_kw[step]) * hours
-    there = energy + charged * battery.charge_efficiency - problem.min_kwh
+    offered = np.array([service.absorption[step] for service in numbers.services])
+    offered = offered * done.absorb_award_kw[:, step] * hours
+    there = energy + (charged + float(offered.sum())) * battery.charge_efficiency - problem.min_kwh
     there = max(there, 0.0) * battery.discharge_efficiency
     taken = 0.0
     for i, service in enumerate(numbers.services):
@@ -152,9 +164,15 @@ def _carry_battery(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack,
     discharged = min(float(done.discharge_kw[step]) * hours, there - taken)
     out = (discharged + taken) / battery.discharge_efficiency
     room = max(problem.max_kwh - energy + out, 0.0) / battery.charge_efficiency
-    charged = min(charged, room)
+    absorbed = 0.0
+    for i, called in enumerate(offered.tolist()):
+        taken_in = min(called, room - absorbed)
+        done.battery_absorbed_kwh[i, step] = taken_in
+        done.missed_kwh[i, step] += called - taken_in
+        absorbed += taken_in
+    charged = min(charged, room - absorbed)
     done.charge_kw[step], done.discharge_kw[step] = charged / hours, discharged / hours
-    after = energy + charged * battery.charge_efficiency - out
+    after = energy + (charged + absorbed) * battery.charge_efficiency - out
     done.energy_kwh[step + 1] = after
     done.layers_kwh[step + 1] = layers_after(group, done.layers_kwh[step], after - energy)
 

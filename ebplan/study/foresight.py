@@ -41,6 +41,8 @@ def foresee(
         shape = Shape(
             hours=(numbers.hours,) * (end - first),
             activation=tuple(tuple(s.activation[steps].tolist()) for s in numbers.services),
+            absorption=tuple(tuple(s.absorption[steps].tolist()) for s in numbers.services),
+            highest=tuple(tuple(s.absorption[steps].tolist()) for s in numbers.services),
         )
         window = Window(shape, numbers.groups, numbers.services)
         found = plan(window, moment_of(numbers, track, accepted, first, end))

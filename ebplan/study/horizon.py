@@ -22,11 +22,19 @@ class Horizon:
         """Steps of the study that the window covers."""
         return sum(self.holds)
 
-    def shape(self, hours: float, activation: Sequence[float]) -> Shape:
-        """Return the window's shape with an activation that is the same throughout."""
+    def shape(
+        self,
+        hours: float,
+        activation: Sequence[float],
+        absorption: Sequence[float],
+        highest: Sequence[float],
+    ) -> Shape:
+        """Return the window's shape with calls that are the same throughout."""
         return Shape(
             hours=tuple(hours * n for n in self.holds),
             activation=tuple((share,) * len(self.holds) for share in activation),
+            absorption=tuple((share,) * len(self.holds) for share in absorption),
+            highest=tuple((share,) * len(self.holds) for share in highest),
         )
 
     def begins(self) -> IndexArray:

@@ -10,7 +10,7 @@ import numpy as np
 from ebplan.errors import EbplanError
 from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import Track
-from ebplan.study.ledger import Ledger, absent_kw
+from ebplan.study.ledger import Ledger, absent_kw, unabsorbed_kw
 from ebplan.study.numbers import StudyNumbers, levy_per_kwh
 
 WH = 1e-3
@@ -61,7 +61,10 @@ def _hold_energy(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
     _near(
         "energy bought and drawn",
         drawn,
-        bought + ledger.imbalance_kwh - ledger.delivered_kwh.sum(axis=0),
+        bought
+        + ledger.imbalance_kwh
+        - ledger.delivered_kwh.sum(axis=0)
+        + ledger.absorbed_kwh.sum(axis=0),
         WH,
     )
     baseline = sum(float(g.baseline_kw.sum()) for g in numbers.groups) * hours
@@ -70,7 +73,7 @@ def _hold_energy(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
         compute += float(done.release_kw.sum()) * hours
         for i, service in enumerate(numbers.services):
             compute += float((service.activation @ done.compute_award_kw[i]).sum()) * hours
-        called += float(done.battery_called_kwh.sum())
+        called += float((done.battery_called_kwh - done.battery_absorbed_kwh).sum())
         net += float((done.discharge_kw - done.charge_kw).sum()) * hours
     _near(
         "energy of the period",
@@ -86,11 +89,11 @@ def _hold_batteries(numbers: StudyNumbers, track: Track) -> None:
             continue
         problem = group.battery.problem
         out = done.discharge_kw * numbers.hours + done.battery_called_kwh.sum(axis=0)
-        into = done.charge_kw * numbers.hours * group.battery.charge_efficiency
+        into = done.charge_kw * numbers.hours + done.battery_absorbed_kwh.sum(axis=0)
         _near(
             f"the battery of {group.name}",
             np.diff(done.energy_kwh),
-            into - out / group.battery.discharge_efficiency,
+            into * group.battery.charge_efficiency - out / group.battery.discharge_efficiency,
             WH,
         )
         both = np.minimum(done.charge_kw, done.discharge_kw)
@@ -106,10 +109,16 @@ def _hold_batteries(numbers: StudyNumbers, track: Track) -> None:
 
 def _hold_awards(numbers: StudyNumbers, track: Track) -> None:
     for i, service in enumerate(numbers.services):
-        held = np.zeros(numbers.steps)
+        held, absorbed = np.zeros(numbers.steps), np.zeros(numbers.steps)
         for done in track.groups:
             held += done.battery_award_kw[i] + done.compute_award_kw[i].sum(axis=1)
-        _near(f"what is held for {service.id}", held, track.award_kw[i], 1e-3)
+            absorbed += done.absorb_award_kw[i]
+        for way, sold, there in (
+            ("release", service.releases, held),
+            ("absorb", service.absorbs, absorbed),
+        ):
+            award = track.award_kw[i] if sold else np.zeros(numbers.steps)
+            _near(f"what is held for {service.id} to {way}", there, award, 1e-3)
 
 
 def _hold_meters(numbers: StudyNumbers, track: Track) -> None:
@@ -128,6 +137,10 @@ def _hold_meters(numbers: StudyNumbers, track: Track) -> None:
         there = held - absent_kw(numbers, group, done).sum(axis=0)
         shown = np.minimum(there, np.maximum(draw + group.export_kw, 0.0))
         _near(f"what the meter of {group.name} shows", there, shown, KW + KW_SHARE * held)
+        held = done.absorb_award_kw.sum(axis=0)
+        there = held - unabsorbed_kw(numbers, group, done).sum(axis=0)
+        shown = np.minimum(there, np.maximum(group.import_kw - draw, 0.0))
+        _near(f"what {group.name} absorbs", there, shown, KW + KW_SHARE * held)
 
 
 def _hold_money(numbers: StudyNumbers, track: Track, ledger: Ledger) -> None:
@@ -157,7 +170,8 @@ def _draws(numbers: StudyNumbers, track: Track) -> list[FloatArray]:
     draws = []
     for group, done in zip(numbers.groups, track.groups, strict=True):
         draw = group.baseline_kw - done.release_kw.sum(axis=1) + done.charge_kw - done.discharge_kw
-        draw = draw - done.battery_called_kwh.sum(axis=0) / numbers.hours
+        called = (done.battery_called_kwh - done.battery_absorbed_kwh).sum(axis=0)
+        draw = draw - called / numbers.hours
         for i, service in enumerate(numbers.services):
             draw = draw - service.activation * done.compute_award_kw[i].sum(axis=1)
         draws.append(draw)

@@ -118,6 +118,8 @@ def _services(numbers: StudyNumbers, track: Track, ledger: Ledger, currency: str
         share = float(carried) / total if total > 0.0 else 0.0
         yield Kpi(f"{service.id}.compute_share", share, "1")
         yield Kpi(f"{service.id}.delivered", float(ledger.delivered_kwh[i].sum()), "kWh")
+        if service.absorbs:
+            yield Kpi(f"{service.id}.absorbed", float(ledger.absorbed_kwh[i].sum()), "kWh")
         missed = sum(float(d.missed_kwh[i].sum()) for d in track.groups)
         yield Kpi(f"{service.id}.missed", missed, "kWh")
 

@@ -30,7 +30,9 @@ class Ledger:
     grid_kw: FloatArray
     """Draw at the connection points, mean over each step."""
     delivered_kwh: FloatArray
-    """Delivered for products, shape (S, T)."""
+    """Released for products, shape (S, T)."""
+    absorbed_kwh: FloatArray
+    """Absorbed for products, shape (S, T)."""
     imbalance_kwh: FloatArray
     """Drawn beyond what was bought, activation apart, shape (T,)."""
 
@@ -50,11 +52,13 @@ def settle(numbers: StudyNumbers, track: Track) -> Ledger:
     hours, market = numbers.hours, numbers.market
     baseline = np.sum([g.baseline_kw for g in numbers.groups], axis=0)
     delivered = _delivered_kwh(numbers, track)
+    absorbed = np.asarray(sum(done.battery_absorbed_kwh for done in track.groups))
+    absent = absent_of(numbers, track)
     draws = [_draws_kw(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)]
     grid = np.sum(draws, axis=0)
     spot, spread = market.spot_per_kwh, market.intraday_spread_per_kwh
     planned = track.position_kw + track.bought_kw - track.sold_kw
-    imbalance = (grid - planned) * hours + delivered.sum(axis=0)
+    imbalance = (grid - planned) * hours + delivered.sum(axis=0) - absorbed.sum(axis=0)
     traded = (spot - spread) * track.sold_kw - (spot + spread) * track.bought_kw
     of: dict[Entry, FloatArray] = {
         ("inference", "requests"): hours * _sum(g.revenue_per_h for g in numbers.groups),
@@ -66,21 +70,19 @@ def settle(numbers: StudyNumbers, track: Track) -> Ledger:
     for i, service in enumerate(numbers.services):
         missed = _sum(d.missed_kwh[i] for d in track.groups)
         of["grid_services", f"{service.id}.capacity"] = service.price_per_kw * track.award_kw[i]
-        of["grid_services", f"{service.id}.energy"] = service.energy_per_kwh * delivered[i]
+        moved = delivered[i] - absorbed[i]
+        of["grid_services", f"{service.id}.energy"] = service.energy_per_kwh * moved
         of["fees", service.id] = -service.fee_per_kw * track.award_kw[i]
         of["penalty", service.id] = -service.penalty_per_kwh * missed
-        absent = _sum(
-            absent_kw(numbers, g, d)[i] for g, d in zip(numbers.groups, track.groups, strict=True)
-        )
         taken = service.unavailable_times * service.price_per_kw
-        of["penalty", f"{service.id}.unavailable"] = -taken * absent
+        of["penalty", f"{service.id}.unavailable"] = -taken * absent[i]
     of["lost_compute", "lost_compute"] = -_sum(
         _lost(numbers, g, d) for g, d in zip(numbers.groups, track.groups, strict=True)
     )
     _add_levies(of, numbers, draws)
     _add_battery(of, numbers, track)
     _add_demand(of, numbers, draws)
-    return Ledger(of, grid, delivered, imbalance)
+    return Ledger(of, grid, delivered, absorbed, imbalance)
 
 
 def _sum(parts: Iterable[FloatArray]) -> FloatArray:
@@ -107,8 +109,8 @@ def _delivered_kwh(numbers: StudyNumbers, track: Track) -> FloatArray:
 
 def _draws_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
     compute_kw = released_kwh(numbers, done).sum(axis=1) / numbers.hours
-    battery_kw = done.discharge_kw - done.charge_kw
-    battery_kw = battery_kw + done.battery_called_kwh.sum(axis=0) / numbers.hours
+    called_kwh = (done.battery_called_kwh - done.battery_absorbed_kwh).sum(axis=0)
+    battery_kw = done.discharge_kw - done.charge_kw + called_kwh / numbers.hours
     return np.asarray(group.baseline_kw - compute_kw - battery_kw)
 
 
@@ -118,7 +120,8 @@ def draw_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack, step: 
     for i, service in enumerate(numbers.services):
         compute_kw += float(service.activation[step] * done.compute_award_kw[i, step].sum())
     battery_kw = float(done.discharge_kw[step] - done.charge_kw[step])
-    called_kw = float(done.battery_called_kwh[:, step].sum()) / numbers.hours
+    called_kwh = done.battery_called_kwh[:, step] - done.battery_absorbed_kwh[:, step]
+    called_kw = float(called_kwh.sum()) / numbers.hours
     return float(group.baseline_kw[step]) - compute_kw - battery_kw - called_kw
 
 
@@ -126,8 +129,38 @@ def _lost(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> Float
     return np.asarray((released_kwh(numbers, done) * group.lost_per_kwh).sum(axis=1))
 
 
+def absent_of(numbers: StudyNumbers, track: Track) -> FloatArray:
+    """Return the kW of each award that is not there in a step, either way, shape (S, T)."""
+    pairs = list(zip(numbers.groups, track.groups, strict=True))
+    release = sum(absent_kw(numbers, group, done) for group, done in pairs)
+    absorb = sum(unabsorbed_kw(numbers, group, done) for group, done in pairs)
+    return np.maximum(release, absorb)
+
+
+def unabsorbed_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
+    """Return the kW of each award that a group does not absorb in a step, shape (S, T).
+
+    Missing may be room or power of the battery, or what the connection may draw. What is missing is
+    taken off all products alike.
+    """
+    held = done.absorb_award_kw
+    if group.battery is None or not held.any():
+        return np.zeros_like(held)
+    battery, total = group.battery, held.sum(axis=0)
+    room_s = np.array([service.room_s for service in numbers.services])
+    fullest = np.maximum(done.energy_kwh[:-1], done.energy_kwh[1:])
+    room = (battery.problem.max_kwh - fullest) / battery.charge_efficiency
+    power = battery.problem.charge_limit_kw - done.charge_kw + done.discharge_kw
+    draw = group.baseline_kw - done.release_kw.sum(axis=1) + done.charge_kw - done.discharge_kw
+    there = np.minimum(
+        _covered(room, room_s / 3600.0 @ held),
+        _covered(np.minimum(power, group.import_kw - draw), total),
+    )
+    return np.asarray(held * np.where(1.0 - there > ROUNDING, 1.0 - there, 0.0))
+
+
 def absent_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
-    """Return the kW of each award that is not there in a step, shape (S, T).
+    """Return the kW of each award that a group does not release in a step, shape (S, T).
 
     Missing may be energy or power of the battery, speed of the compute where there is none, or
     what the meter can show: a site cannot release more than it draws and may export. What is

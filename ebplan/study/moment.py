@@ -81,9 +81,11 @@ class GroupPlan:
     grid_kw: FloatArray
     """Shape (T,)."""
     battery_award_kw: FloatArray
-    """Shape (S, T)."""
+    """To release, shape (S, T)."""
     compute_award_kw: FloatArray
-    """Shape (S, T, K)."""
+    """To release, shape (S, T, K)."""
+    absorb_award_kw: FloatArray
+    """By the battery, to absorb, shape (S, T)."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def _write_market(v: _Vectors, moment: Moment) -> None:
     for trade in (columns.bought, columns.sold):
         v.upper[trade[~fixed]] = 0.0
     for i, award in enumerate(columns.award):
-        called = np.array(v.window.shape.activation[i])
+        shape = v.window.shape
+        called = np.array(shape.activation[i]) - np.array(shape.absorption[i])
         paid = moment.paid_per_kw[i] + called * hours * moment.energy_per_kwh[i]
         v.cost[award] = -paid
         given = ~np.isnan(moment.award_kw[i])
@@ -189,6 +192,9 @@ def _write_compute(
     earned = _earned(v, moment).max(axis=0, initial=0.0)
     v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours + UNCOVERED_TIMES * earned
     v.upper[columns.uncovered_kw] = _given_kw(moment).sum(axis=0)
+    if columns.unabsorbed_kw is not None:
+        v.cost[columns.unabsorbed_kw] = v.cost[columns.uncovered_kw]
+        v.upper[columns.unabsorbed_kw] = v.upper[columns.uncovered_kw]
     v.cost[columns.peak] = moment.demand_per_kw[at]
     v.lower[columns.peak] = group.peaks_kw
     for i, inside in enumerate((~moment.last_month, moment.last_month)):
@@ -236,12 +242,26 @@ def _needs_kwh(window: Window, at: int) -> tuple[FloatArray, FloatArray]:
     return np.array([max(way) for way in ways]) / out, np.array([min(way) for way in ways]) / out
 
 
-def _write_slack_kwh(v: _Vectors, moment: Moment, at: int, index: IndexArray, dear: float) -> None:
+def _room_kwh(window: Window, at: int) -> FloatArray:
+    """Return the room that a kW of each product asks of a group's cells, (S,)."""
+    battery = window.groups[at].battery
+    assert battery is not None
+    room_s = np.array([s.room_s for s in window.services])
+    return np.asarray(room_s / 3600.0 * battery.charge_efficiency)
+
+
+def _write_slack_kwh(
+    v: _Vectors,
+    moment: Moment,
+    index: IndexArray,
+    needs: tuple[FloatArray, FloatArray],
+    dear: float,
+) -> None:
     """Let no more energy be missing than given awards ask for, and none for the sake of a new bid.
 
     So it costs more than any trade, and more than any open award earns for each kWh it asks for.
     """
-    most, least = _needs_kwh(v.window, at)
+    most, least = needs
     v.upper[index] = most @ _given_kw(moment)
     asks = least > 0.0
     per_kwh = _earned(v, moment)[asks] / least[asks, None]
@@ -270,7 +290,10 @@ def _write_battery(
     v.cost[columns.energy[-1]] += -moment.terminal_per_kwh
     deepest = max((s.price_per_kwh for s in problem.depth_segments), default=0.0)
     dear = _uncovered_price(moment) + UNCOVERED_TIMES * (deepest + worn)
-    _write_slack_kwh(v, moment, at, columns.uncovered_kwh, dear)
+    _write_slack_kwh(v, moment, columns.uncovered_kwh, _needs_kwh(v.window, at), dear)
+    if columns.unstored_kwh is not None:
+        room = _room_kwh(v.window, at)
+        _write_slack_kwh(v, moment, columns.unstored_kwh, (room, room), dear)
     if problem.depth_segments:
         widths = layer_widths_kwh(problem)
         for j in range(len(widths)):
@@ -300,6 +323,7 @@ def read_plan(window: Window, x: FloatArray, objective: float) -> WindowPlan:
                 compute_award_kw=np.array(
                     [_table([x[c] for c in a.compute], steps) for a in group.awards]
                 ).reshape(len(group.awards), steps, len(group.release)),
+                absorb_award_kw=np.array([of(a.absorb) for a in group.awards]).reshape(-1, steps),
             )
         )
     award = np.array([x[a] for a in columns.award]).reshape(-1, steps)

@@ -97,12 +97,29 @@ def _spare_kw(
         taken: power, and energy for it, that contracts hold.
     """
     problem, (taken_kw, taken_kwh) = battery.problem, taken
-    least = np.minimum(day.energy_kwh[:-1], day.energy_kwh[1:]) - problem.min_kwh
-    by_energy = least * battery.discharge_efficiency - taken_kwh
-    by_energy = by_energy * 3600.0 / service.sustain_s
-    by_power = problem.discharge_limit_kw - day.discharge_kw - taken_kw
-    by_meter = kw + day.charge_kw - day.discharge_kw + group.export_kw - taken_kw
-    return np.maximum(np.minimum(np.minimum(by_power, by_energy), by_meter), 0.0)
+    draw = kw + day.charge_kw - day.discharge_kw
+    limits = []
+    if service.releases:
+        least = np.minimum(day.energy_kwh[:-1], day.energy_kwh[1:]) - problem.min_kwh
+        energy = least * battery.discharge_efficiency - taken_kwh
+        limits += [
+            energy * 3600.0 / service.sustain_s,
+            (problem.discharge_limit_kw - day.discharge_kw - taken_kw) / service.rated,
+            draw + group.export_kw - taken_kw,
+        ]
+    if service.absorbs:
+        room = problem.max_kwh - np.maximum(day.energy_kwh[:-1], day.energy_kwh[1:])
+        limits += [
+            room / battery.charge_efficiency * 3600.0 / service.room_s,
+            (problem.charge_limit_kw - day.charge_kw) / service.rated,
+            group.import_kw - draw,
+        ]
+    if service.opposite > 0.0:
+        other = problem.discharge_limit_kw - day.discharge_kw
+        if service.releases:
+            other = problem.charge_limit_kw - day.charge_kw
+        limits.append(other / service.opposite)
+    return np.asarray(np.maximum(np.min(limits, axis=0), 0.0))
 
 
 def _plan(
@@ -140,6 +157,7 @@ def _plan(
         share = np.divide(award[best], total, out=np.zeros(per_day), where=total > 0.0)
         for own, kw in zip(held, spare, strict=True):
             own[best] = kw * share
+    ways = np.array([[s.releases, s.absorbs] for s in numbers.services]).reshape(-1, 2)
     groups = tuple(
         GroupPlan(
             charge_kw=day.charge_kw,
@@ -147,7 +165,8 @@ def _plan(
             energy_kwh=day.energy_kwh,
             release_kw=np.zeros((per_day, group.slices)),
             grid_kw=group.baseline_kw[steps] + day.charge_kw - day.discharge_kw,
-            battery_award_kw=own,
+            battery_award_kw=own * ways[:, :1],
+            absorb_award_kw=own * ways[:, 1:],
             compute_award_kw=np.zeros((products, per_day, group.slices)),
         )
         for group, day, own in zip(numbers.groups, days, held, strict=True)

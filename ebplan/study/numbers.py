@@ -85,11 +85,21 @@ class Gate:
 
 @dataclass(frozen=True)
 class ServiceNumbers:
-    """A product. Only release is paid for."""
+    """A product: for release, for absorbing, or one award for both."""
 
     id: str
+    releases: bool
+    """Whether an award stands for drawing less."""
+    absorbs: bool
+    """Whether an award stands for drawing more."""
     sustain_s: float
-    """Energy to hold for each kW awarded, as seconds of full response."""
+    """Energy to hold for each kW awarded, as seconds of full release."""
+    room_s: float
+    """Room to hold for each kW awarded, as seconds of full absorbing."""
+    opposite: float
+    """Power that a battery holds in the direction that is not sold, for each kW that it holds."""
+    rated: float
+    """Power that a battery has for each kW that it holds, 1 or more."""
     activation_s: float
     """From when it is known to when the whole response must be there."""
     min_bid_kw: float
@@ -101,13 +111,19 @@ class ServiceNumbers:
     """Taken for each kW awarded in a step, shape (T,)."""
     award_probability: float
     activation: FloatArray
-    """Mean share of an award that is called in a step, as it comes, shape (T,)."""
+    """Mean share of an award that is called for release in a step, as it comes, shape (T,)."""
     expected_activation: float
     """The same as expected beforehand."""
+    absorption: FloatArray
+    """Mean share of an award that is called for absorbing in a step, as it comes, shape (T,)."""
+    expected_absorption: float
+    """The same as expected beforehand."""
+    highest_absorption: float
+    """The most of it that is expected in any step."""
     energy_per_kwh: FloatArray
-    """Paid for each kWh delivered, shape (T,)."""
+    """Paid for each kWh released, taken for each kWh absorbed, shape (T,)."""
     penalty_per_kwh: float
-    """Taken for each kWh called and not delivered."""
+    """Taken for each kWh called and not delivered, either way."""
     unavailable_times: float
     """For a kW awarded and not there, so many times its payment is taken."""
     gate: Gate | None

@@ -25,7 +25,7 @@ SATURDAY = 5
 def offered(
     stated: Service,
     definition: ServiceDefinition,
-    market: MarketNumbers,
+    prices: MarketNumbers,
     starts: Sequence[datetime],
     step_s: int,
     series: Resolved,
@@ -37,27 +37,30 @@ def offered(
     Args:
         stated: what the study says of it, completed.
         definition: what is known of it.
-        market: prices of energy.
+        prices: of energy.
         starts: beginning of each step.
         step_s: length of a step.
         series: resolves a series.
         by_clock: whether a policy goes by the market's clock, which must be known then.
 
     Raises:
-        InputError: a fact is unknown and not given, a price above the cap of its day, or the
-            product one that a study cannot hold.
+        InputError: a fact is unknown and not given, or a price above the cap of its day.
     """
     at = f"services.{definition.id}"
-    _only_release(definition)
+    ways = definition.directions
     steps = len(starts)
     held = _held(definition, starts)
     contract = _contract_kw(stated, definition)
-    activation = _shares(series(stated.activation_share, f"{at}.activation_share"), at)
+    activation, absorption = _called(stated, definition, series, at)
     if contract is not None:
         # calls of a contract are few: their energy is spread over the hours in which they may come
-        activation = held * float(activation.sum()) / max(float(held.sum()), 1.0)
+        activation, absorption = (
+            held * float(called.sum()) / max(float(held.sum()), 1.0)
+            for called in (activation, absorption)
+        )
     price, clipped = price_of(stated, definition, starts, step_s, series)
     sustain_s, activation_s = _response(stated, definition)
+    market = definition.market
     fee = fee_of(stated, definition, starts, step_s)
     if contract is not None:
         # both are for the whole period, and booked in the hours in which it is held
@@ -65,7 +68,12 @@ def offered(
     assert stated.unavailable_times is not None
     return ServiceNumbers(
         id=definition.id,
-        sustain_s=max(sustain_s, 3600.0 * (definition.market.reservoir_release_h or 0.0)),
+        releases="release" in ways,
+        absorbs="absorb" in ways,
+        sustain_s=_held_s("release" in ways, sustain_s, market.reservoir_release_h),
+        room_s=_held_s("absorb" in ways, sustain_s, market.reservoir_absorb_h),
+        opposite=market.opposite_share or 0.0,
+        rated=max(market.power_ratio or 1.0, 1.0),
         activation_s=activation_s + (definition.notice_s or 0.0),
         min_bid_kw=float(wanted_fact(definition, "min_bid_kw")),
         step_kw=1e-3 if contract is not None else float(wanted_fact(definition, "step_kw")),
@@ -75,27 +83,44 @@ def offered(
         award_probability=1.0 if contract is not None else central(stated.award_probability),
         activation=activation,
         expected_activation=float(activation[held > 0.0].mean()) if held.any() else 0.0,
-        energy_per_kwh=_energy(stated, market, series, f"{at}.energy_per_kwh", steps),
+        absorption=absorption,
+        expected_absorption=float(absorption[held > 0.0].mean()) if held.any() else 0.0,
+        highest_absorption=float(absorption.max()),
+        energy_per_kwh=_energy(stated, prices, series, f"{at}.energy_per_kwh", steps),
         penalty_per_kwh=central(stated.penalty_per_kwh),
         unavailable_times=central(stated.unavailable_times),
         gate=None if contract is not None else gate_of(definition, starts[0], step_s, by_clock),
         block=1 if contract is not None else _block(definition, step_s),
         held=held,
         contract_kw=contract,
-        exclusive_with=definition.market.exclusive_with or (),
+        exclusive_with=market.exclusive_with or (),
         clipped=clipped,
     )
 
 
-def _only_release(definition: ServiceDefinition) -> None:
-    opposite = definition.symmetric or "absorb" in definition.directions
-    if opposite or (definition.market.opposite_share or 0.0) > 0.0:
+def _called(
+    stated: Service, definition: ServiceDefinition, series: Resolved, at: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return the shares of an award that are called for release and for absorbing, (T,) each."""
+    both = len(definition.directions) > 1
+    if stated.absorb_share is not None and not both:
         raise InputError(
-            field=f"services.{definition.id}",
-            value=", ".join(definition.directions),
-            allowed="a product that asks for release alone: a study holds no room for absorbing",
-            remedy="leave it out, or, where the market has both apart, name the one for release",
+            field=f"{at}.absorb_share",
+            value="given",
+            allowed="for a product whose award covers both directions",
+            remedy="leave it out: activation_share says what is called",
         )
+    share = _shares(series(stated.activation_share, f"{at}.activation_share"), at)
+    none = np.zeros_like(share)
+    if not both:
+        return (share, none) if "release" in definition.directions else (none, share)
+    other = stated.activation_share if stated.absorb_share is None else stated.absorb_share
+    return share, _shares(series(other, f"{at}.absorb_share"), at, "absorb_share")
+
+
+def _held_s(sold: bool, sustain_s: float, reservoir_h: float | None) -> float:
+    """Return how long a full response must be possible: the longer of what the rules say."""
+    return max(sustain_s, 3600.0 * (reservoir_h or 0.0)) if sold else 0.0
 
 
 def _contract_kw(stated: Service, definition: ServiceDefinition) -> float | None:
@@ -168,11 +193,11 @@ def _block(definition: ServiceDefinition, step_s: int) -> int:
     return steps
 
 
-def _shares(values: FloatArray, at: str) -> FloatArray:
+def _shares(values: FloatArray, at: str, field: str = "activation_share") -> FloatArray:
     if (values < 0.0).any() or (values > 1.0).any():
         wrong = values[(values < 0.0) | (values > 1.0)][0]
         raise InputError(
-            field=f"{at}.activation_share",
+            field=f"{at}.{field}",
             value=float(wrong),
             allowed="0 to 1, a share of the award",
             remedy="correct the series",
@@ -181,11 +206,11 @@ def _shares(values: FloatArray, at: str) -> FloatArray:
 
 
 def _energy(
-    stated: Service, market: MarketNumbers, series: Resolved, field: str, steps: int
+    stated: Service, prices: MarketNumbers, series: Resolved, field: str, steps: int
 ) -> FloatArray:
     named = {
-        "spot": market.spot_per_kwh,
-        "imbalance": market.imbalance_per_kwh,
+        "spot": prices.spot_per_kwh,
+        "imbalance": prices.imbalance_per_kwh,
         "none": np.zeros(steps),
     }
     energy = stated.energy_per_kwh

@@ -72,10 +72,14 @@ class Receding:
         day = numbers.steps_per_day
         self._market = Horizon((1,) * day + planning.lookahead)
         self._repairs = Horizon((1,) * planning.repair_steps)
-        expected = [service.expected_activation for service in numbers.services]
+        expected = (
+            [service.expected_activation for service in numbers.services],
+            [service.expected_absorption for service in numbers.services],
+            [service.highest_absorption for service in numbers.services],
+        )
         self._windows = {
             horizon: Window(
-                horizon.shape(numbers.hours, expected), numbers.groups, numbers.services
+                horizon.shape(numbers.hours, *expected), numbers.groups, numbers.services
             )
             for horizon in (self._market, self._repairs)
         }

@@ -202,7 +202,12 @@ def manifest(runs: list[Run]) -> Mapping[str, Any]:
         "services": [
             {
                 "id": s.id,
+                "releases": s.releases,
+                "absorbs": s.absorbs,
                 "sustain_s": s.sustain_s,
+                "room_s": s.room_s,
+                "opposite": s.opposite,
+                "rated": s.rated,
                 "full_activation_s": s.activation_s,
                 "min_bid_kw": s.min_bid_kw,
                 "step_kw": s.step_kw,

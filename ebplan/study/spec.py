@@ -196,6 +196,8 @@ class Service(Part):
     """What is done with prices above the cap of their day: ``clip`` cuts and counts them."""
     members: tuple[str, ...] = ()
     """Of a composite product: the products that one award is for."""
+    direction: Literal["release", "absorb"] | None = None
+    """Of a product that sells both directions apart: which of them is offered."""
     contract_kw: NonNegative | None = None
     """Of a product that is paid by the year: what is contracted for the whole period."""
     fee_per_kw: StatedCost | None = None
@@ -203,8 +205,11 @@ class Service(Part):
     activation_share: Series
     """Mean share of an award that is called in a step; of a contract over all steps of the period,
     those included in which it is not held."""
+    absorb_share: Series | None = None
+    """Of a symmetric product: the share that is called for absorbing, where ``activation_share`` is
+    that for release; where absent, as much both ways. A frequency calls each way by itself."""
     energy_per_kwh: Series | Literal["spot", "imbalance", "none"]
-    """Paid for each kWh delivered."""
+    """Paid for each kWh released, taken for each kWh absorbed."""
     penalty_per_kwh: StatedCost
     """Taken for each kWh called and not delivered."""
     award_probability: StatedShare
@@ -256,6 +261,8 @@ class StudySpec(Document):
     """Name of the study."""
     currency: str = Field(pattern="^[A-Z]{3}$")
     """ISO 4217 code of all money."""
+    exchange: dict[str, Annotated[Stated, NotNegative]] = Field(default_factory=dict)
+    """Of sites in another currency, by its code: what one unit of it is worth in the study's."""
     period: Period
     """When."""
     portfolio: tuple[Group, ...] = Field(min_length=1)

@@ -18,7 +18,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.study.build import Built
 from ebplan.study.decisions import Track
 from ebplan.study.kpi import LAYERS, Kpi
-from ebplan.study.ledger import Ledger, absent_kw, released_kwh
+from ebplan.study.ledger import Ledger, absent_of, released_kwh
 
 Columns = dict[str, Any]
 """A table: its columns by name."""
@@ -39,6 +39,7 @@ def steps_table(built: Built, track: Track, ledger: Ledger) -> Columns:
         "sold_kw": track.sold_kw,
         "grid_kw": ledger.grid_kw,
         "delivered_kwh": ledger.delivered_kwh.sum(axis=0),
+        "absorbed_kwh": ledger.absorbed_kwh.sum(axis=0),
         "imbalance_kwh": ledger.imbalance_kwh,
         **layers,
         "money": np.sum(list(layers.values()), axis=0),
@@ -54,8 +55,9 @@ def groups_table(built: Built, track: Track, ledger: Ledger) -> Columns:
         called = called - done.release_kw.sum(axis=1) * numbers.hours
         size = group.battery.problem.energy_kwh if group.battery else np.nan
         battery = done.battery_called_kwh.sum(axis=0)
+        absorbed = done.battery_absorbed_kwh.sum(axis=0)
         planned = done.release_kw.sum(axis=1)
-        net_kw = done.discharge_kw - done.charge_kw + battery / numbers.hours
+        net_kw = done.discharge_kw - done.charge_kw + (battery - absorbed) / numbers.hours
         parts.append(
             {
                 "start": list(built.starts),
@@ -64,6 +66,7 @@ def groups_table(built: Built, track: Track, ledger: Ledger) -> Columns:
                 "charge_kw": done.charge_kw,
                 "discharge_kw": done.discharge_kw,
                 "battery_called_kwh": battery,
+                "battery_absorbed_kwh": absorbed,
                 "battery_missed_kwh": done.missed_kwh.sum(axis=0),
                 "battery_kw": net_kw,
                 "compute_planned_kw": planned,
@@ -101,6 +104,7 @@ def slices_table(built: Built, track: Track, ledger: Ledger) -> Columns:
 def awards_table(built: Built, track: Track, ledger: Ledger) -> Columns:
     """Return one row for each step and product."""
     numbers, parts = built.numbers, []
+    absent = absent_of(numbers, track)
     for i, service in enumerate(numbers.services):
         parts.append(
             {
@@ -112,20 +116,17 @@ def awards_table(built: Built, track: Track, ledger: Ledger) -> Columns:
                 "compute_kw": np.sum(
                     [d.compute_award_kw[i].sum(axis=1) for d in track.groups], axis=0
                 ),
+                "absorb_kw": np.sum([d.absorb_award_kw[i] for d in track.groups], axis=0),
                 "price_per_kw": service.price_per_kw,
                 "activation_share": service.activation,
+                "absorb_share": service.absorption,
                 "delivered_kwh": ledger.delivered_kwh[i],
+                "absorbed_kwh": ledger.absorbed_kwh[i],
                 "missed_kwh": np.sum([d.missed_kwh[i] for d in track.groups], axis=0),
                 "money_capacity": ledger.of["grid_services", f"{service.id}.capacity"],
                 "money_energy": ledger.of["grid_services", f"{service.id}.energy"],
                 "money_fees": ledger.of["fees", service.id],
-                "absent_kw": np.sum(
-                    [
-                        absent_kw(numbers, g, d)[i]
-                        for g, d in zip(numbers.groups, track.groups, strict=True)
-                    ],
-                    axis=0,
-                ),
+                "absent_kw": absent[i],
                 "money_penalty": ledger.of["penalty", service.id]
                 + ledger.of["penalty", f"{service.id}.unavailable"],
             }
@@ -143,6 +144,7 @@ def holdings_table(built: Built, track: Track, ledger: Ledger) -> Columns:
             "group": [group.name] * numbers.steps,
             "battery_kw": done.battery_award_kw[i],
             "compute_kw": done.compute_award_kw[i].sum(axis=1),
+            "absorb_kw": done.absorb_award_kw[i],
         }
         for i, service in enumerate(numbers.services)
         for group, done in zip(numbers.groups, track.groups, strict=True)

@@ -93,7 +93,12 @@ def service(
 ) -> ServiceNumbers:
     fields: dict[str, Any] = {
         "id": name,
+        "releases": True,
+        "absorbs": False,
         "sustain_s": sustain_s,
+        "room_s": 0.0,
+        "opposite": 0.0,
+        "rated": 1.0,
         "activation_s": activation_s,
         "min_bid_kw": 1.0,
         "step_kw": 1.0,
@@ -103,6 +108,9 @@ def service(
         "award_probability": 1.0,
         "activation": np.broadcast_to(np.asarray(activation, dtype=float), (steps,)),
         "expected_activation": float(np.mean(activation)),
+        "absorption": np.zeros(steps),
+        "expected_absorption": 0.0,
+        "highest_absorption": 0.0,
         "energy_per_kwh": np.zeros(steps),
         "penalty_per_kwh": 0.0,
         "unavailable_times": 0.0,

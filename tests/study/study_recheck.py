@@ -34,11 +34,12 @@ def _read(folder: Path, name: str, policy: str, **keys: str) -> Table:
 def _faults(folder: Path, manifest: dict[str, Any], policy: str) -> Iterator[str]:
     steps = _read(folder, "steps", policy)
     hours = steps["hours"]
-    draw, award_held = np.zeros(len(hours)), {}
+    draw, award_held, award_absorbed = np.zeros(len(hours)), {}, {}
     lost = np.zeros(len(hours))
     wear = np.zeros(len(hours))
     for service in manifest["services"]:
         award_held[service["id"]] = np.zeros(len(hours))
+        award_absorbed[service["id"]] = np.zeros(len(hours))
     for group in manifest["groups"]:
         name = group["name"]
         rows = _read(folder, "groups", policy, group=name)
@@ -60,10 +61,14 @@ def _faults(folder: Path, manifest: dict[str, Any], policy: str) -> Iterator[str
         if not np.allclose(rows["grid_kw"], expected, atol=KW):
             yield f"{name}: draw is not baseline less compute less battery"
         held, reserve = np.zeros(len(hours)), np.zeros(len(hours))
+        absorb, room = np.zeros(len(hours)), np.zeros(len(hours))
         absent = np.zeros(len(hours))
         for service in manifest["services"]:
             mine = _read(folder, "holdings", policy, group=name, service=service["id"])
             award_held[service["id"]] += mine["battery_kw"] + mine["compute_kw"]
+            award_absorbed[service["id"]] += mine["absorb_kw"]
+            absorb += mine["absorb_kw"]
+            room += mine["absorb_kw"] * service["room_s"] / 3600.0
             held += mine["battery_kw"]
             reserve += mine["battery_kw"] * service["sustain_s"] / 3600.0
             if service["full_activation_s"] < group["settled_s"]:
@@ -77,7 +82,8 @@ def _faults(folder: Path, manifest: dict[str, Any], policy: str) -> Iterator[str
         out = (rows["discharge_kw"] * hours + rows["battery_called_kwh"]) / cells[
             "discharge_efficiency"
         ]
-        into = rows["charge_kw"] * hours * cells["charge_efficiency"]
+        into = rows["charge_kw"] * hours + rows["battery_absorbed_kwh"]
+        into = into * cells["charge_efficiency"]
         if not np.allclose(np.diff(energy), into - out, atol=KWH):
             yield f"{name}: energy in the cells is not conserved"
         if (energy < cells["min_kwh"] - KWH).any() or (energy > cells["max_kwh"] + KWH).any():
@@ -90,18 +96,27 @@ def _faults(folder: Path, manifest: dict[str, Any], policy: str) -> Iterator[str
         covered = least * cells["discharge_efficiency"] + KWH
         if ((absent <= 0.0) & (reserve > covered)).any():
             yield f"{name}: more energy promised than there is"
+        if (absorb - net - absent > cells["charge_limit_kw"] + KW).any():
+            yield f"{name}: more absorbing promised than the battery charges"
+        there = cells["max_kwh"] - np.maximum(energy[:-1], energy[1:]) + KWH
+        if ((absent <= 0.0) & (room * cells["charge_efficiency"] > there)).any():
+            yield f"{name}: more room promised than there is"
         wear += out * cells["wear_per_kwh"]
     if not np.allclose(draw, steps["grid_kw"], atol=KW):
         yield "groups do not add up to the draw"
     bought = steps["position_kw"] + steps["bought_kw"] - steps["sold_kw"]
-    off = (steps["grid_kw"] - bought) * hours + steps["delivered_kwh"]
+    off = (steps["grid_kw"] - bought) * hours + steps["delivered_kwh"] - steps["absorbed_kwh"]
     if not np.allclose(off, steps["imbalance_kwh"], atol=KWH):
         yield "imbalance is not what was drawn beyond what was bought"
     yield from _money(folder, manifest, policy, steps, lost, wear)
     for service in manifest["services"]:
         award = _read(folder, "awards", policy, service=service["id"])
-        if not np.allclose(award["award_kw"], award_held[service["id"]], atol=KW):
-            yield f"{service['id']}: nobody holds the award"
+        for sold, there in (
+            (service["releases"], award_held[service["id"]]),
+            (service["absorbs"], award_absorbed[service["id"]]),
+        ):
+            if not np.allclose(award["award_kw"] if sold else 0.0, there, atol=KW):
+                yield f"{service['id']}: nobody holds the award"
         paid = award["award_kw"] * award["price_per_kw"]
         if not np.allclose(paid, award["money_capacity"], atol=YEN):
             yield f"{service['id']}: paid otherwise than by its price"

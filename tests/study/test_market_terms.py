@@ -169,12 +169,6 @@ def test_more_energy_is_held_where_the_market_asks_for_more_than_the_time_to_sus
     assert numbers_of("jp_fcr", given).sustain_s == pytest.approx(900.0)
 
 
-def test_a_product_that_asks_for_absorbing_is_refused() -> None:
-    for name in ("ce_fcr", "gb_dc_high", "gb_dc_low"):
-        with pytest.raises(InputError, match="a product that asks for release alone"):
-            numbers_of(name)
-
-
 def test_drawing_more_is_paid_by_no_product_of_japan() -> None:
     names = [name for name in built_in_services() if name.startswith("jp_")]
     assert len(names) > 5

@@ -48,7 +48,8 @@ def test_a_contract_costs_no_more_than_the_room_it_takes(times: float) -> None:
 
 def vectors(numbers: StudyNumbers, accepted: np.ndarray) -> tuple[Window, dict[str, np.ndarray]]:
     shape = Shape(
-        (numbers.hours,) * numbers.steps, tuple((0.0,) * numbers.steps for _ in numbers.services)
+        (numbers.hours,) * numbers.steps,
+        *(tuple((0.0,) * numbers.steps for _ in numbers.services) for _ in range(3)),
     )
     window = Window(shape, numbers.groups, numbers.services)
     moment = moment_of(numbers, empty_track(numbers), accepted, 0, numbers.steps)
