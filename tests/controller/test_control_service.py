@@ -190,8 +190,9 @@ def test_the_page_shows_what_happens(service: Service, browser) -> None:
         return browser.find_element(By.ID, name).text
 
     def path(chart: str, series: str) -> str:
-        found = browser.find_elements(By.CSS_SELECTOR, f"#{chart} path.{series}")
-        return found[0].get_attribute("d") if found else ""
+        # at once: the page draws itself anew while it is read
+        script = "return document.querySelector(arguments[0])?.getAttribute('d') ?? ''"
+        return browser.execute_script(script, f"#{chart} path.{series}")
 
     browser.get(f"{service.url}/")
     wait.until(lambda b: b.find_element(By.ID, "login").is_displayed())
