@@ -4,11 +4,11 @@
 |------------|-------------------|----------------------------------------|-------|
 | o_rt, w_rt | region R.above, R.below | kW beyond a limit of region r     | (T,)  |
 
-import     sum_{G in r} g_t - o_rt <= import limit
+import     sum_{G in r} (g_t + sum_s n_st - y'_t) - o_rt <= import limit
 export     sum_{G in r} (g_t - sum_s (b_st + sum_k a_skt) + y_t) + w_rt >= -export limit
 
-The letters are those of ``ebplan/study/window.py``. A call only lowers the draw, so the import
-limit is held without one and the export limit with all of them in full. o and w are nothing: they
+The letters are those of ``ebplan/study/window.py``. Each limit is held with the calls in full that
+bring the draw nearer to it, and without the others. o and w are nothing: they
 are opened only to say by how much a limit cannot be held.
 """
 
@@ -72,8 +72,19 @@ class RegionalWindow(Window):
             )
             self.beyond.append((above, below))
             draw: list[Term] = [(1.0, of[name].grid) for name in region.groups]
+            absorbed: list[Term] = [
+                (1.0, award.absorb)
+                for name in region.groups
+                for award in of[name].awards
+                if award.absorb is not None
+            ]
+            lacking = [of[name].unabsorbed_kw for name in region.groups]
+            absorbed += [(-1.0, part) for part in lacking if part is not None]
             builder.rows(
-                import_row(region), self.steps, [*draw, (-1.0, above)], upper=region.import_kw
+                import_row(region),
+                self.steps,
+                [*draw, *absorbed, (-1.0, above)],
+                upper=region.import_kw,
             )
             called: list[Term] = [
                 (-1.0, part)

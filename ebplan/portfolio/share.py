@@ -185,7 +185,17 @@ def share(
     x = parts.whole([*found.points, _centre(of, found.points)])
     x[window.columns.position] = sum(x[g.grid] for g in window.columns.groups)
     plan = read_plan(window, x, float(of.program.cost @ x))
-    awards = [of.price(f"{s.id}.award", found.prices) for s in window.services]
+    awards = [
+        sum(
+            (
+                of.price(f"{s.id}.{way}", found.prices)
+                for way, sold in (("award", s.releases), ("absorb", s.absorbs))
+                if sold
+            ),
+            start=np.zeros(window.steps),
+        )
+        for s in window.services
+    ]
     imports = [-of.price(import_row(r), found.prices) for r in window.regions]
     exports = [of.price(export_row(r), found.prices) for r in window.regions]
     none = np.zeros(window.steps)

@@ -99,6 +99,42 @@ def test_the_plan_keeps_the_award_and_adds_up() -> None:
         assert plan.grid_kw == pytest.approx(numbers_of.baseline_kw - released, abs=1e-5)
 
 
+def both_ways(numbers: StudyNumbers) -> StudyNumbers:
+    """Return the portfolio with a product whose award asks for absorbing as well."""
+    absorbing = replace(
+        numbers.services[0], absorbs=True, room_s=1800.0, absorption=np.full(STEPS, 0.1)
+    )
+    return replace(numbers, services=(absorbing,))
+
+
+def test_an_award_for_both_directions_is_shared_twice() -> None:
+    numbers = both_ways(many(14, seed=4, price=20.0))
+    names = tuple(group.name for group in numbers.groups)
+    near = Region("substation", names, import_kw=200.0 * len(names), export_kw=1e4)
+    of = portfolio(numbers, regions=(near,))
+    found, best = share(of), joint(of)
+    assert found.objective == pytest.approx(best, rel=2e-4)
+    carried, absorbed = (
+        sum(held(g) for g in found.plan.groups)
+        for held in (
+            lambda g: g.battery_award_kw + g.compute_award_kw.sum(axis=2),
+            lambda g: g.absorb_award_kw,
+        )
+    )
+    assert found.plan.award_kw.max() > 10.0
+    assert carried == pytest.approx(found.plan.award_kw, abs=1e-3)
+    assert absorbed == pytest.approx(found.plan.award_kw, abs=1e-3)
+    draw = sum(g.grid_kw for g in found.plan.groups) + absorbed[0]
+    assert draw.max() <= near.import_kw + 1e-3
+    # a kW more of what is given costs its price, both ways together, and earns 20 in each step
+    fixed, more = (
+        share(portfolio(numbers, found.plan.award_kw - less, regions=(near,)), gap=1e-6)
+        for less in (1.0, 0.9)
+    )
+    rise = 0.1 * float((fixed.price_per_kw - 20.0).sum())
+    assert more.objective - fixed.objective == pytest.approx(rise, rel=0.02)
+
+
 def test_what_is_held_may_be_chosen() -> None:
     of = portfolio(many(14, seed=3, price=20.0))
     found, best = share(of), joint(of)
