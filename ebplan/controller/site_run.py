@@ -97,7 +97,8 @@ async def open_run(
         stack.callback(inbox.close)
         devices = open_devices(declared, folder=devices_file.parent)
         stack.push_async_callback(devices.close)
-        planner = Planner(site, restoration=spec.restoration)
+        with _errors_of(file):
+            planner = Planner(site, restoration=spec.restoration)
         stack.enter_context(planner.start(wait_s=10.0, standby=True))
         controller = Controller(
             site,
