@@ -12,9 +12,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from ebplan.document import Document, read_data, read_json, read_text
+from ebplan.document import Document, read_data, read_text
 from ebplan.errors import InputError
 from ebplan.event import Event
+from ebplan.nearest import meant
 from ebplan.site import Site
 from ebplan.state import State
 
@@ -50,8 +51,13 @@ def built_in_sites() -> list[str]:
     return sorted(entry.name.removesuffix(".json") for entry in _BUILT_IN.iterdir())
 
 
-def load_site(name: str, *, folder: Path | None = None) -> Site:
+def load_site(name: str, *, folder: Path | None = None, field: str = "site") -> Site:
     """Load a built-in site by name, or a site file (JSON or TOML), relative to ``folder``.
+
+    Args:
+        name: the name, or the path of the file.
+        folder: where paths count from.
+        field: what names the site, for the error.
 
     Raises:
         InputError: there is no such site, or the file is wrong.
@@ -61,22 +67,22 @@ def load_site(name: str, *, folder: Path | None = None) -> Site:
     path = (folder or Path()) / name
     if not os.path.exists(path):  # unlike Path.exists, False for every name that cannot be one
         raise InputError(
-            field="site",
+            field=field,
             value=name,
             allowed=f"a built-in site ({', '.join(built_in_sites())}) or a file",
-            remedy="correct the name or the path",
+            remedy=meant(name, built_in_sites()) or "correct the name or the path",
         )
     return Site.parse(read_data(path), file=str(path))
 
 
 def load_case(path: str | Path) -> Case:
-    """Load a case from a JSON file and resolve what it refers to.
+    """Load a case from a file (JSON or TOML) and resolve what it refers to.
 
     Raises:
-        InputError: a file is missing, not JSON, or a field is wrong; the message names both.
+        InputError: a file is missing or unreadable, or a field is wrong; the message names both.
     """
     path = Path(path)
-    return resolve_case(read_json(path), folder=path.parent, file=str(path))
+    return resolve_case(read_data(path), folder=path.parent, file=str(path))
 
 
 def resolve_case(data: dict[str, Any], *, folder: Path, file: str) -> Case:

@@ -1,8 +1,7 @@
 """The command line: it parses and prints; what it prints is made elsewhere.
 
-Exit codes: 0 a checked plan, also with a shortfall; 2 bad input; 4 no checked plan; 5 a device
-refused; 6 a log is not what was signed. Everything heavy is imported where it is used, so that
-``ebplan --help`` is instant.
+Exit codes stand in the help of ``main`` and in the README. Everything heavy is imported where it is
+used, so that ``ebplan --help`` is instant.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from ebplan import __version__
 from ebplan.cli_audit import audit
 from ebplan.cli_devices import commission
 from ebplan.cli_errors import one_line_errors
+from ebplan.cli_group import Commands
 from ebplan.cli_hosting import hosting
 from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
@@ -71,14 +71,15 @@ SCHEMAS = {
 """The documents, as module and class: imported when their schema is asked for."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ebplan")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Plan how an AI-inference site with a battery answers the grid.
 
-    Exit codes: 0 a checked plan (also with a shortfall), 2 bad input, 4 no checked plan, 5 a
-    device refused, 6 a log is not what was signed.
+    Exit codes: 0 done; of a plan: checked, also with a shortfall. 1 a simulated site does not run.
+    2 bad input. 4 no checked plan, or a check that failed. 5 a device refused. 6 a log is not what
+    was signed. 130 ended by Ctrl-C.
     """
 
 
@@ -227,10 +228,10 @@ def solve(
 def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
     """Check a plan against its problem with code that shares nothing with the formulation."""
     from ebplan.checker import check_plan
-    from ebplan.document import read_json
+    from ebplan.document import read_data
     from ebplan.plan import Plan
 
-    plan = Plan.parse(read_json(plan_file), file=str(plan_file))
+    plan = Plan.parse(read_data(plan_file), file=str(plan_file))
     problem = load_problem(problem_file or _problem_beside(plan_file))
     verdict = check_plan(problem, plan)
     if as_json:
@@ -295,6 +296,7 @@ def _refuse_together(shown_model: dict[str, Any], plan_output: dict[str, Any]) -
 
 def _method(solver: str) -> tuple[Method, str | None]:
     from ebplan.errors import InputError
+    from ebplan.nearest import meant
 
     name, _, behind = solver.partition(":")
     methods: dict[str, Method] = {
@@ -307,7 +309,7 @@ def _method(solver: str) -> tuple[Method, str | None]:
             field="--solver",
             value=solver,
             allowed="highs, cvxpy, cvxpy:NAME, merit-order",
-            remedy="choose one of these",
+            remedy=meant(name, methods) or "choose one of these",
         )
     return methods[name], behind or None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 from ebplan.cli_progress import bars, interruptible
 
 FILE = click.Path(path_type=Path)
@@ -41,7 +41,7 @@ def hosting(
         check_suffix(plot)
     spec = load_hosting(file)
     words = "nothing is kept without --keep" if keep is None else f"answers are kept in {keep}"
-    with interruptible(words), bars() as shown:
+    with named(file), interruptible(words), bars() as shown:
         study = run_hosting(spec, file.parent, kept=keep, told=shown.told)
     table = columns(study)
     if output is not None:

@@ -15,16 +15,20 @@ def load_problem(path: Path) -> Problem:
     Raises:
         InputError: the file cannot be read, is neither of both, or is wrong.
     """
-    from ebplan.case import resolve_case
-    from ebplan.document import read_json
+    from ebplan.case import CaseFile, resolve_case
+    from ebplan.document import read_data
     from ebplan.errors import InputError
+    from ebplan.kinds import another_kind
     from ebplan.pose import pose
     from ebplan.problem import Problem
 
-    data = read_json(path)
+    data = read_data(path)
     kind = data.get("kind")
     if kind == "problem":
         return Problem.parse(data, file=str(path))
+    known = {*CaseFile.model_fields, *Problem.model_fields}
+    if other := another_kind(data, "event", "problem", fields=known, file=str(path)):
+        raise other
     if kind != "event":
         raise InputError(
             field="kind",

@@ -127,12 +127,12 @@ def _teller() -> Callable[[str, int, int], None]:
 
 
 def _found_again(plan_file: Path, problem_file: Path, hot_from: Path | None) -> None:
-    from ebplan.document import read_json
+    from ebplan.document import read_data
     from ebplan.errors import NoPlanError
     from ebplan.plan import Plan
     from ebplan.planner.replay import differences, replay
 
-    plan = Plan.parse(read_json(plan_file), file=str(plan_file))
+    plan = Plan.parse(read_data(plan_file), file=str(plan_file))
     problem = load_problem(problem_file)
     first = None if hot_from is None else load_problem(hot_from)
     again = replay(problem, plan, hot_from=first)

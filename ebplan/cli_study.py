@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 from ebplan.cli_progress import bars, interruptible
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def study(
     spec = load_study(file)
     kept = None if output is None else output / "runs"
     words = "without -o nothing is kept" if kept is None else f"what is finished is kept in {kept}"
-    with interruptible(words), bars() as shown:
+    with named(file), interruptible(words), bars() as shown:
         runs = run_study(spec, file.parent, told=shown.told, ranges=ranges, kept=kept)
     if output is not None:
         write_results(runs, output)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 from ebplan.cli_progress import bars, interruptible
 
 FILE = click.Path(path_type=Path)
@@ -38,7 +38,8 @@ def sweep(file: Path, output: Path, scheduler: str | None, jobs: int | None, as_
     if scheduler and jobs:
         raise click.UsageError("--jobs is for this machine: a cluster has the workers it has.")
     spec = load_sweep(file)
-    with interruptible(f"finished chunks are kept in {output}"), bars() as shown:
+    words = f"finished chunks are kept in {output}"
+    with named(file), interruptible(words), bars() as shown:
         swept = run_sweep(
             spec, file.parent, output, scheduler=scheduler, jobs=jobs, told=shown.told
         )

@@ -22,5 +22,5 @@ def duration(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not (isfinite(seconds) and seconds >= 0.0):
-        raise click.BadParameter(f"{text!r} is no duration: write e.g. 10s, 30min, 4h")
+        raise click.BadParameter(f"got {text!r}; allowed: a duration, e.g. 10s, 30min, 4h")
     return seconds

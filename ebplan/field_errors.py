@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from ebplan.document_path import Place, named_item, place_of
 from ebplan.errors import InputError
+from ebplan.kinds import another_kind
 
 _ALLOWED = {
     "bool_type": "true or false",
@@ -82,6 +83,8 @@ def first_error(
     """
     details = error.errors(include_url=False)
     data = None if details[0]["type"] == "json_invalid" else json.loads(raw)
+    if other := _of_another_kind(data, model, at, file):
+        return other
     told = [_Complaint(d, place_of(d, data)) for d in details]
     complaints = _without_consequences(_of_the_meant_forms(told))
     slip = _misspelt(complaints, model)
@@ -112,6 +115,16 @@ def first_error(
         remedy=fault.remedy + (item and f" ({item})") + (f" (and {more} more)" if more else ""),
         file=file,
     )
+
+
+def _of_another_kind(
+    data: object, model: type[BaseModel], at: str, file: str | None
+) -> InputError | None:
+    """Say so first where a whole file is a document of another kind: all else follows from it."""
+    kind = model.model_fields.get("kind")
+    if at or kind is None or not isinstance(data, dict):
+        return None
+    return another_kind(data, str(kind.default), fields=model.model_fields, file=file)
 
 
 def _allowed(complaint: _Complaint, told: list[_Complaint]) -> str:

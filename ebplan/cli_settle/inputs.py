@@ -139,10 +139,13 @@ def event_of(path: Path) -> Event:
         InputError: the file holds none.
     """
     from ebplan.case import with_trace
-    from ebplan.document import read_json
+    from ebplan.document import read_data
     from ebplan.event import Event
+    from ebplan.kinds import another_kind
 
-    data = read_json(path)
+    data = read_data(path)
+    if other := another_kind(data, "event", fields=Event.model_fields, file=str(path)):
+        raise other
     inside = data.get("kind") == "event" and "event" in data
     told = with_trace(data["event"] if inside else data, path.parent)
     return Event.parse(told, file=str(path), at="event" if inside else "")
@@ -154,10 +157,10 @@ def plan_of(path: Path) -> Plan:
     Raises:
         InputError: the file holds none.
     """
-    from ebplan.document import read_json
+    from ebplan.document import read_data
     from ebplan.plan import Plan
 
-    return Plan.parse(read_json(path), file=str(path))
+    return Plan.parse(read_data(path), file=str(path))
 
 
 def state_of(path: Path) -> State:
@@ -166,10 +169,10 @@ def state_of(path: Path) -> State:
     Raises:
         InputError: the file holds none.
     """
-    from ebplan.document import read_json
+    from ebplan.document import read_data
     from ebplan.state import State
 
-    data = read_json(path)
+    data = read_data(path)
     return State.parse(data.get("state", data), file=str(path))
 
 
@@ -181,4 +184,8 @@ def service_of(name: str | None, settings: tuple[str, ...]) -> ServiceDefinition
     """
     from ebplan.services import load_service, parse_settings, with_values
 
-    return None if name is None else with_values(load_service(name), parse_settings(settings))
+    return (
+        None
+        if name is None
+        else with_values(load_service(name, field="--service"), parse_settings(settings))
+    )

@@ -10,6 +10,7 @@ from typing import Any
 from ebplan.case import load_site
 from ebplan.document import read_data
 from ebplan.errors import InputError
+from ebplan.kinds import another_kind
 from ebplan.offers.request import OfferRequest
 from ebplan.services import ServiceDefinition, load_service, needed, with_values
 from ebplan.site import Site
@@ -40,6 +41,9 @@ def load_request(path: Path, *, settings: Mapping[str, Any] | None = None, **cha
         InputError: a file is missing or wrong; the message names file and field.
     """
     data = read_data(path)
+    known = {"event", *OfferRequest.model_fields}
+    if other := another_kind(data, "offer_request", "event", fields=known, file=str(path)):
+        raise other
     if data.get("kind") == "event":
         data = {"site": data.get("site"), "state": data.get("state")}
     data |= {name: value for name, value in changed.items() if value is not None}
@@ -57,9 +61,12 @@ def load_request(path: Path, *, settings: Mapping[str, Any] | None = None, **cha
     if site is None:
         site = Site.parse(site_in, file=file, at="site")
     request = OfferRequest.parse(data, file=file)
-    services = tuple(
-        with_values(_service(name, folder), settings or {}) for name in request.services
-    )
+    asked_for = bool(changed.get("services"))
+    try:
+        products = [_service(name, folder, asked_for) for name in request.services]
+    except InputError as error:
+        raise (error if asked_for else error.in_file(file)) from None
+    services = tuple(with_values(product, settings or {}) for product in products)
     for service in services:
         for fact in ("full_activation_s", "sustain_s", "min_bid_kw", "step_kw"):
             needed(service, fact)
@@ -84,6 +91,9 @@ def _part(data: dict[str, Any], name: str, file: str) -> Any:
     return part
 
 
-def _service(name: str, folder: Path) -> ServiceDefinition:
-    """Load a product by name, or a file relative to the question's."""
-    return load_service(folder / name if (folder / name).is_file() else name)
+def _service(name: str, folder: Path, asked_for: bool) -> ServiceDefinition:
+    """Load a product by name, or a file relative to the question's (or, as an option, to here)."""
+    beside = (folder / name).is_file()
+    return load_service(
+        name, folder=folder if beside else None, field="--service" if asked_for else "services"
+    )

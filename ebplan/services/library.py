@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ebplan.document import Part, read_data
 from ebplan.errors import InputError
+from ebplan.nearest import listed, meant
 from ebplan.services.definition import ServiceDefinition
 from ebplan.services.evidence import Defined
 from ebplan.services.tariff import TariffDefinition
@@ -18,6 +19,7 @@ from ebplan.services.tariff import TariffDefinition
 _SERVICES = resources.files("ebplan") / "services" / "definitions"
 _TARIFFS = resources.files("ebplan") / "services" / "tariffs"
 
+_LISTED = "`python -m ebplan.services` prints what there is and what each asks"
 _LEFT_OUT = resources.files("ebplan") / "services" / "left_out.toml"
 
 AnyDefined = TypeVar("AnyDefined", bound=Defined)
@@ -50,22 +52,36 @@ def built_in_tariffs() -> list[str]:
     return _names(_TARIFFS)
 
 
-def load_service(name_or_path: str | Path) -> ServiceDefinition:
+def load_service(
+    name_or_path: str | Path, *, folder: Path | None = None, field: str = "service"
+) -> ServiceDefinition:
     """Load a built-in definition by name, or a file (TOML or JSON).
+
+    Args:
+        name_or_path: the name, or the path of the file.
+        folder: where paths count from.
+        field: what names the product, for the error.
 
     Raises:
         InputError: there is no such definition, or the file is wrong.
     """
-    return _load(str(name_or_path), _SERVICES, ServiceDefinition, "service")
+    return _load(str(name_or_path), _SERVICES, ServiceDefinition, "service", folder, field)
 
 
-def load_tariff(name_or_path: str | Path) -> TariffDefinition:
+def load_tariff(
+    name_or_path: str | Path, *, folder: Path | None = None, field: str = "tariff"
+) -> TariffDefinition:
     """Load a built-in tariff by name, or a file (TOML or JSON).
+
+    Args:
+        name_or_path: the name, or the path of the file.
+        folder: where paths count from.
+        field: what names the tariff, for the error.
 
     Raises:
         InputError: there is no such tariff, or the file is wrong.
     """
-    return _load(str(name_or_path), _TARIFFS, TariffDefinition, "tariff")
+    return _load(str(name_or_path), _TARIFFS, TariffDefinition, "tariff", folder, field)
 
 
 def _names(folder: Traversable) -> list[str]:
@@ -73,15 +89,24 @@ def _names(folder: Traversable) -> list[str]:
     return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
 
 
-def _load(name: str, folder: Traversable, form: type[AnyDefined], what: str) -> AnyDefined:
-    if name in _names(folder):
-        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+def _load(
+    name: str,
+    shipped: Traversable,
+    form: type[AnyDefined],
+    what: str,
+    folder: Path | None,
+    field: str,
+) -> AnyDefined:
+    if name in _names(shipped):
+        text = (shipped / f"{name}.toml").read_text(encoding="utf-8")
         return form.parse(tomllib.loads(text), file=name)
-    if not os.path.exists(name):  # unlike Path.exists, False for every name that cannot be one
+    path = (folder or Path()) / name
+    if not os.path.exists(path):  # unlike Path.exists, False for every name that cannot be one
+        known = _names(shipped)
         raise InputError(
-            field=what,
+            field=field,
             value=name,
-            allowed=f"a built-in {what} ({', '.join(_names(folder))}) or a file",
-            remedy="correct the name or the path",
+            allowed=f"a built-in {what} ({listed(known)}) or a file",
+            remedy=f"{meant(name, known) or 'correct the name or the path;'} {_LISTED}",
         )
-    return form.parse(read_data(Path(name)), file=name)
+    return form.parse(read_data(path), file=str(path))

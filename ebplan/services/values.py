@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from ebplan.errors import InputError
+from ebplan.nearest import meant
 from ebplan.services.evidence import Defined, Evidence
 
 AnyDefined = TypeVar("AnyDefined", bound=Defined)
@@ -70,12 +70,11 @@ def with_values(service: AnyDefined, values: Mapping[str, Any]) -> AnyDefined:
     facts = service.fact_names()
     for name, value in values.items():
         if name not in facts:
-            close = get_close_matches(name, facts, n=1)
             raise InputError(
                 field=name,
                 value=value,
                 allowed=", ".join(facts),
-                remedy=f"did you mean {close[0]!r}?" if close else "choose one of these",
+                remedy=meant(name, facts, most=1) or "choose one of these",
                 file=service.id,
             )
         group, _, field = name.rpartition(".")

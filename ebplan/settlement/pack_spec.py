@@ -16,7 +16,7 @@ from ebplan.document import (
     Part,
     Positive,
     Timestamp,
-    read_toml,
+    read_data,
 )
 from ebplan.errors import InputError
 from ebplan.event import Event
@@ -155,7 +155,7 @@ def read_spec(path: Path) -> PackSpec:
     Raises:
         InputError: the file cannot be read, or says what none says.
     """
-    return PackSpec.parse(read_toml(path), file=str(path))
+    return PackSpec.parse(read_data(path), file=str(path))
 
 
 def event_of_test(test: PackTest, service: ServiceDefinition, start: datetime) -> Event:

@@ -17,6 +17,7 @@ import numpy as np
 from ebplan.errors import InputError
 from ebplan.mechanisms import least_impact_first
 from ebplan.models.latency_bounds import latency_bounds
+from ebplan.nearest import meant
 from ebplan.problem import ClassProblem, PoolProblem, Problem
 from ebplan.solvers.blocks.lens import cap_lines, load_lines
 
@@ -55,7 +56,7 @@ def check_switches(names: Iterable[str]) -> None:
                 field="--without",
                 value=name,
                 allowed=", ".join(least_impact_first(SWITCHES)),
-                remedy="choose one of these",
+                remedy=meant(name, SWITCHES) or "choose one of these",
             )
 
 

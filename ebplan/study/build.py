@@ -176,7 +176,7 @@ def _starts(spec: StudySpec) -> tuple[datetime, ...]:
 
 
 def _site(group: Group, folder: Path, spec: StudySpec) -> Site:
-    site = load_site(group.site, folder=folder)
+    site = load_site(group.site, folder=folder, field=f"portfolio.{group.name}.site")
     if site.currency != spec.currency and site.currency not in spec.exchange:
         raise InputError(
             field="currency",

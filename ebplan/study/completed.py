@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ebplan.errors import InputError
-from ebplan.services import ServiceDefinition, built_in_services, load_service, needed, with_values
+from ebplan.services import ServiceDefinition, load_service, needed, with_values
 from ebplan.study.spec import Service, StudySpec
 from ebplan.study.stated import Assumed, Stated
 
@@ -23,7 +23,10 @@ def definitions_of(spec: StudySpec, folder: Path) -> tuple[ServiceDefinition, ..
         InputError: a definition is missing or wrong, or of another currency, or it sells two
             directions apart, of which the study names none.
     """
-    return tuple(_definition(service, folder, spec.currency) for service in spec.services)
+    return tuple(
+        _definition(service, folder, spec.currency, field=f"services.{n}.service")
+        for n, service in enumerate(spec.services)
+    )
 
 
 def completed(spec: StudySpec, definitions: Sequence[ServiceDefinition]) -> StudySpec:
@@ -58,10 +61,10 @@ def wanted_fact(definition: ServiceDefinition, fact: str) -> Any:
         ) from None
 
 
-def _definition(service: Service, folder: Path, currency: str) -> ServiceDefinition:
-    built_in = service.service in built_in_services()
-    name = service.service if built_in else str(folder / service.service)
-    definition = with_values(load_service(name), service.values)
+def _definition(service: Service, folder: Path, currency: str, field: str) -> ServiceDefinition:
+    definition = with_values(
+        load_service(service.service, folder=folder, field=field), service.values
+    )
     if definition.market.currency not in (None, currency):
         raise InputError(
             field=f"services.{definition.id}",

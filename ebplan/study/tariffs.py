@@ -10,7 +10,7 @@ import numpy as np
 
 from ebplan.case import load_site
 from ebplan.errors import InputError
-from ebplan.services import PriceUnit, TariffDefinition, at_date, built_in_tariffs, load_tariff
+from ebplan.services import PriceUnit, TariffDefinition, at_date, load_tariff
 from ebplan.solvers.program import FloatArray
 from ebplan.study.gates import step_of
 from ebplan.study.numbers import Gate
@@ -19,7 +19,7 @@ from ebplan.study.stated import central
 
 
 def _tariff(name: str, folder: Path, currency: str, field: str) -> TariffDefinition:
-    tariff = load_tariff(name if name in built_in_tariffs() else folder / name)
+    tariff = load_tariff(name, folder=folder, field=field)
     if tariff.market.currency not in (None, currency):
         raise InputError(
             field=field,
@@ -93,13 +93,14 @@ def wheeling_of(group: Group, folder: Path, starts: Sequence[datetime]) -> Float
     stated = group.demand_per_kw_month
     if not isinstance(stated, OfTariff):
         return np.zeros(len(starts))
-    tariff = _tariff(stated.tariff, folder, load_site(group.site, folder=folder).currency, "tariff")
+    field = f"portfolio.{group.name}.demand_per_kw_month"
+    tariff = _tariff(stated.tariff, folder, load_site(group.site, folder=folder).currency, field)
     if not tariff.energy_rate or tariff.market.energy_unit is None:
         return np.zeros(len(starts))
     found = [at_date(tariff.energy_rate, at.date()) for at in starts]
     if None in found:
         raise InputError(
-            field=f"portfolio.{group.name}.demand_per_kw_month",
+            field=field,
             value=stated.tariff,
             allowed=f"a tariff whose rate is known from {starts[0].date()} on",
             remedy="name another tariff, or state the charge",

@@ -59,7 +59,7 @@ def test_files_are_written_and_a_figure_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (("--duration", "soon"), "'soon' is no duration"),
+        (("--duration", "soon"), "got 'soon'; allowed: a duration"),
         (("--service", "jp_none"), "jp_none"),
         (("--calls", "20", "--duration", "4h"), "calls.per_day"),
         (("--plot", "offer.gif"), ".png"),

@@ -33,7 +33,7 @@ def test_a_column_of_another_fit_names_that_fit_and_a_slip_its_near_one(tmp_path
     assert "read by fit = 'serving', 'fleet'" in said
     table = sweep()
     said = refusal(spec(tmp_path, "caps", {"troughput": table.pop("throughput"), **table}, {}))
-    assert "did you mean throughput?" in said
+    assert "did you mean 'throughput'?" in said
 
 
 @pytest.mark.parametrize("fit", ["serving", "fleet"])

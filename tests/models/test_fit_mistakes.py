@@ -36,7 +36,7 @@ def test_what_is_wrong_with_an_option_names_the_spec(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fit", "old", "new", "said"),
     [
-        ("caps", '"caps"', '"cap"', "did you mean caps?"),
+        ("caps", '"caps"', '"cap"', "did you mean 'caps'?"),
         ("serving", '= "throughput"', '= "Throughput"', "did you mean 'throughput'? Then correct"),
         ("serving", "[options]", "[where]\nconcurency = 4\n[options]", "mean 'concurrency'?"),
         ("serving", '= "throughput"', '= "power"', "columns.throughput: got 'power'; allowed: a c"),

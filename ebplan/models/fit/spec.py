@@ -20,14 +20,13 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
-from ebplan.document import Document, Part, read_toml
+from ebplan.document import Document, Part, read_data
 from ebplan.errors import InputError
 from ebplan.models.fit.battery_cycles import fit_battery_cycles
 from ebplan.models.fit.battery_efficiency import BatteryOptions
@@ -49,6 +48,7 @@ from ebplan.models.fit.reading import Cell, Column, read_measurements
 from ebplan.models.fit.serving import ServingOptions, fit_serving
 from ebplan.models.fit.standby import StandbyOptions, fit_standby
 from ebplan.models.library import Artefact
+from ebplan.nearest import meant
 from ebplan.site import MEASUREMENT_POINTS, MeasurementPoint
 
 
@@ -223,13 +223,13 @@ def run_spec(path: Path, *, data: Path | None = None) -> Artefact:
     """Fit what a file says.
 
     Args:
-        path: the TOML file.
+        path: the file (TOML or JSON).
         data: another table than the file names.
 
     Raises:
         InputError: file, table or options are wrong, or the table does not determine the model.
     """
-    said = read_toml(path)
+    said = read_data(path)
     try:
         _check_name(said)
         composed = said.get("fit") in COMPOSED
@@ -246,7 +246,7 @@ def _check_name(said: dict[str, Any]) -> None:
             field="fit",
             value=said["fit"],
             allowed=", ".join(names),
-            remedy=_meant(str(said["fit"]), names) or "choose one of these",
+            remedy=meant(said["fit"], names) or "choose one of these",
         )
 
 
@@ -314,13 +314,7 @@ def _about_column(name: str, fit: Fit) -> str:
         readers = [other for other, one in FITS.items() if name in one.columns]
         others = f"; read by fit = {', '.join(map(repr, readers))}" if readers else ""
         return f"remove the line: nothing is fitted to it here{others}"
-    return _meant(name, fit.columns) or "choose one of these, or remove the line"
-
-
-def _meant(name: str, names: Iterable[str]) -> str:
-    """Ask whether the nearest of some names was meant; nothing where none is near."""
-    near = get_close_matches(name, names, 1)
-    return f"did you mean {near[0]}?" if near else ""
+    return meant(name, fit.columns, most=1) or "choose one of these, or remove the line"
 
 
 def _check_sources(columns: Mapping[str, Column], file: str) -> None:

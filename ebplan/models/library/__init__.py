@@ -15,8 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from ebplan.document import read_json
+from ebplan.document import read_data
 from ebplan.errors import InputError
+from ebplan.kinds import another_kind
 from ebplan.models.battery_efficiency import BatteryEfficiency
 from ebplan.models.calendar_ageing import CalendarAgeing
 from ebplan.models.cap import CapModel
@@ -31,6 +32,7 @@ from ebplan.models.serving import ServingModel
 from ebplan.models.standby import StandbyModel
 from ebplan.models.tier import TierModel
 from ebplan.models.wear import WearModel
+from ebplan.nearest import meant
 
 Artefact: TypeAlias = (
     FleetModel
@@ -179,11 +181,13 @@ def load_file(path: Path) -> Artefact:
     Raises:
         InputError: the file is missing or holds no artefact.
     """
-    return _parse(read_json(path), str(path))
+    return _parse(read_data(path), str(path))
 
 
 def _parse(data: dict[str, Any], file: str) -> Artefact:
     kind = data.get("kind")
+    if other := another_kind(data, *_KINDS, fields=("card",), file=file):
+        raise other
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(
             field="kind",
@@ -263,5 +267,6 @@ def _unknown(name: str, known: tuple[str, ...]) -> InputError:
         field="model",
         value=name,
         allowed=", ".join(known),
-        remedy="choose a model of the library, or fit one from your own runs",
+        remedy=f"{meant(name, known) or 'choose one of these'} `ebplan models` says what each is; "
+        "or fit one from your own runs",
     )
