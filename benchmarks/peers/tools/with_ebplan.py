@@ -87,13 +87,7 @@ def rolling(p):
         price = p.price[first : first + window] * p.hours
         cost[charge], cost[discharge] = price, -price
         lower[energy[0]] = upper[energy[0]] = held
-        x = live.optimum(
-            cost=cost,
-            lower=lower,
-            upper=upper,
-            row_lower=program.row_lower,
-            row_upper=program.row_upper,
-        ).x
+        x = live.optimum(cost=cost, lower=lower, upper=upper).x
         paid += price[:ahead] @ (x[charge[:ahead]] - x[discharge[:ahead]])
         held = x[energy[ahead]]
     return paid

@@ -117,10 +117,8 @@ def _year(fiscal: int, seed: int, area: Area) -> dict[str, FloatArray]:
     sun = weather.sun.ravel()
     fcr = _reserve(order, -0.3, random).reshape(days, SLOTS)
     fcr = fcr + 0.3 * np.cos(2.0 * np.pi * (np.arange(SLOTS) - 4) / SLOTS)
-    caps = [
-        at_date(load_service("jp_fcr").market.price_cap, first + timedelta(days=i)) or np.inf
-        for i in range(days)
-    ]
+    dated = load_service("jp_fcr").market.price_cap
+    caps = [at_date(dated, first + timedelta(days=i)) or np.inf for i in range(days)]
     night = np.clip(sun / 0.6, 0.0, 1.0)
     return {
         "spot": spot,
