@@ -36,6 +36,7 @@ def listen(file: Path, as_json: bool, seconds: float | None) -> None:
 
     from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
     from ebplan.document import read_data
+    from ebplan.report.call_words import call_words
 
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     spec = EventSourcesSpec.parse(read_data(file), file=str(file))
@@ -44,7 +45,7 @@ def listen(file: Path, as_json: bool, seconds: float | None) -> None:
     inbox = open_inbox(
         spec,
         folder=file.parent,
-        listen=lambda taken: click.echo(_line(taken) if as_json else _words(taken)),
+        listen=lambda taken: click.echo(_line(taken) if as_json else call_words(taken)),
     )
     with closing(inbox):
         standing = inbox.events()
@@ -64,26 +65,3 @@ async def _listen(sources: list[EventSource], inbox: Inbox, seconds: float | Non
 def _line(taken: Taken) -> str:
     call = taken.message.model_dump(mode="json", exclude_defaults=True)
     return json.dumps({"outcome": taken.outcome, **call}, ensure_ascii=False)
-
-
-def _words(taken: Taken) -> str:
-    call = taken.message
-    asked = "; ".join(
-        f"{event.type} {event.start.isoformat()} for {event.duration_s:g} s: {_asked(event)}"
-        for event in call.events
-    )
-    line = f"{taken.outcome:9s} {call.source} {call.uid}{f': {asked}' if asked else ''}"
-    # what a sender says is shown in one line, whatever is in it
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-
-
-def _asked(event: object) -> str:
-    from ebplan.event import Event
-
-    assert isinstance(event, Event)
-    if event.target is None:
-        return ", ".join(f"{price:g} from {at_s:g} s" for at_s, price in event.prices)
-    named = {name: value for name, value in event.target.model_dump().items() if value is not None}
-    return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else name for name, value in named.items()
-    )

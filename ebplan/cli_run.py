@@ -8,8 +8,9 @@ import math
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -17,6 +18,7 @@ from ebplan.cli_errors import one_line_errors
 from ebplan.cli_signals import until_told
 
 if TYPE_CHECKING:
+    from ebplan.adapters.events.inbox import Taken
     from ebplan.controller.controller import Status
     from ebplan.controller.run_spec import RunSpec
 
@@ -25,6 +27,15 @@ REFUSED = 5
 """Exit code: a device was not handed back; it goes to its safe state when its lease ends."""
 SAY_EVERY = 10
 """Cycles between two lines where nobody looks at a screen and nothing changes."""
+
+
+class _Screen(NamedTuple):
+    """Where a person looks."""
+
+    show: Callable[[Status], None]
+    """Shows how the site does."""
+    say: Callable[[str], object]
+    """Prints a line."""
 
 
 @click.command("run")
@@ -61,9 +72,11 @@ def run(file: Path, dry_run: bool, seconds: float | None, plain: bool) -> None:
         from ebplan.report.live import live_view
 
         with Live(refresh_per_second=4) as live:
-            kept = asyncio.run(_run(file, dry_run, seconds, lambda s: live.update(live_view(s))))
+            above = partial(live.console.print, markup=False, highlight=False)
+            screen = _Screen(lambda status: live.update(live_view(status)), above)
+            kept = asyncio.run(_run(file, dry_run, seconds, screen))
     else:
-        kept = asyncio.run(_run(file, dry_run, seconds, _lines()))
+        kept = asyncio.run(_run(file, dry_run, seconds, _Screen(_lines(), click.echo)))
     for line in kept:
         click.secho(f"not handed back: {line}", fg="red", err=True)
     click.echo("nothing was told" if dry_run else f"handed back{', in part' if kept else ''}")
@@ -85,22 +98,26 @@ def _lines() -> Callable[[Status], None]:
     return say
 
 
-async def _run(
-    file: Path, dry_run: bool, seconds: float | None, show: Callable[[Status], None]
-) -> list[str]:
+async def _run(file: Path, dry_run: bool, seconds: float | None, screen: _Screen) -> list[str]:
     """Run the site; return what was not handed back, a line each."""
     from ebplan.controller.run_spec import RunSpec
     from ebplan.controller.site_run import open_run
     from ebplan.document import read_data
+    from ebplan.report.call_words import call_words
 
     spec = RunSpec.parse(read_data(file), file=str(file))
     async with _metrics(spec) as updates:
 
         def listen(status: Status) -> None:
-            show(status)
+            screen.show(status)
             updates(status)
 
-        async with open_run(file, dry_run=dry_run, listen=listen) as site:
+        def heard(taken: Taken) -> None:
+            if taken.outcome != "repeated":  # some sources say all they know each time
+                screen.say(call_words(taken))
+
+        opened = open_run(file, dry_run=dry_run, listen=listen, heard=heard, say=screen.say)
+        async with opened as site:
             await until_told(site.run(), seconds)
             return site.not_handed_back
 

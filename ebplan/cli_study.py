@@ -54,6 +54,8 @@ def study(
     """
     from ebplan.study.run import load_study, run_study, write_results
 
+    if sizes and output is None:
+        raise click.UsageError("--sizes writes a table: say where with -o.")
     spec = load_study(file)
     kept = None if output is None else output / "runs"
     words = "without -o nothing is kept" if kept is None else f"what is finished is kept in {kept}"

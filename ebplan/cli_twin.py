@@ -90,7 +90,12 @@ def down(folder: Path | None, keep: bool) -> None:
     from ebplan.twin.live import control
 
     folder = (control.default_folder() if folder is None else folder).absolute()
-    _say_left(control.down(folder, keep=keep), folder)
+    there = control.has_something(folder)
+    left = control.down(folder, keep=keep)
+    if there:
+        _say_left(left, folder)
+    else:
+        click.echo(f"nothing to end: no simulated site in {folder}")
 
 
 def _say_left(left: list[str], folder: Path) -> None:
@@ -98,6 +103,8 @@ def _say_left(left: list[str], folder: Path) -> None:
 
 
 def _say(state: Mapping[str, Any], folder: Path) -> None:
+    from ebplan.twin.live import control
+
     at, plant = state["addresses"], state["plant"]
     click.echo(f"simulated: {state['site']}, process {state['pid']}")
     rows = [
@@ -117,4 +124,10 @@ def _say(state: Mapping[str, Any], folder: Path) -> None:
         f"{plant['battery_kw']:+.2f} kW, SoC {plant['soc']:.1%}; "
         f"{plant['late_steps']} of {plant['steps']} steps late"
     )
+    if control.users_arrive(folder):
+        click.echo(
+            f"  {'':<9} its users are only arriving: the draw rises until the first requests are "
+            "answered,\n"
+            f"  {'':<9} some seconds from now; `ebplan twin status` says when it has settled"
+        )
     click.echo(f"ebplan run {folder}/run.toml")

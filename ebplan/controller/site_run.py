@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ebplan.adapters.answers import Applied, AppliedInPart
 from ebplan.adapters.devices import DevicesSpec
-from ebplan.adapters.events.inbox import Inbox
+from ebplan.adapters.events.inbox import Inbox, Taken
 from ebplan.adapters.events.source import EventSource
 from ebplan.adapters.open_devices import declared_droop, open_devices
 from ebplan.audit.journal import Journal
@@ -26,6 +26,7 @@ from ebplan.document import read_data
 from ebplan.errors import InputError
 from ebplan.planner import Planner
 from ebplan.site import Site
+from ebplan.solvers.session import PROCESSES
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,12 @@ class SiteRun:
 
 @asynccontextmanager
 async def open_run(
-    file: Path, *, dry_run: bool = False, listen: Callable[[Status], None] | None = None
+    file: Path,
+    *,
+    dry_run: bool = False,
+    listen: Callable[[Status], None] | None = None,
+    heard: Callable[[Taken], None] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> AsyncIterator[SiteRun]:
     """Open what a run file names, and close it again. The page for Prometheus is the caller's.
 
@@ -79,6 +85,8 @@ async def open_run(
         file: the run file; its paths count from it.
         dry_run: read and plan, and tell nobody anything.
         listen: told the status after each cycle.
+        heard: told what became of each message of the grid.
+        say: told in words what takes some seconds before the first cycle.
 
     Raises:
         InputError: a file is missing or wrong, or devices and site do not fit.
@@ -92,13 +100,15 @@ async def open_run(
     async with AsyncExitStack() as stack:
         journal = _journal(spec, folder, stack)
         sources, inbox, kept = (
-            _sources(spec, folder, journal) if spec.sources else ([], Inbox(), Baselines())
+            _sources(spec, folder, journal, heard) if spec.sources else ([], Inbox(), Baselines())
         )
         stack.callback(inbox.close)
         devices = open_devices(declared, folder=devices_file.parent)
         stack.push_async_callback(devices.close)
         with _errors_of(file):
             planner = Planner(site, restoration=spec.restoration)
+        if say is not None:
+            say(f"{site.name}: starting {PROCESSES} solver processes ...")
         stack.enter_context(planner.start(wait_s=10.0, standby=True))
         controller = Controller(
             site,
@@ -136,7 +146,7 @@ def _journal(spec: RunSpec, folder: Path, stack: AsyncExitStack) -> Journal | No
 
 
 def _sources(
-    spec: RunSpec, folder: Path, journal: Journal | None
+    spec: RunSpec, folder: Path, journal: Journal | None, heard: Callable[[Taken], None] | None
 ) -> tuple[list[EventSource], Inbox, Baselines]:
     from ebplan.adapters.events.sources import EventSourcesSpec, open_inbox, open_sources
 
@@ -144,7 +154,12 @@ def _sources(
     declared = EventSourcesSpec.parse(read_data(path), file=str(path))
     with _errors_of(path):
         sources = open_sources(declared, folder=path.parent)
-    listen = None if journal is None else journal.event
+    told = [each for each in (None if journal is None else journal.event, heard) if each]
+
+    def listen(taken: Taken) -> None:
+        for each in told:
+            each(taken)
+
     inbox = open_inbox(declared, folder=path.parent, listen=listen)
     # beside the inbox, whose lock keeps another process from both
     beside = None if declared.inbox is None else path.parent / declared.inbox

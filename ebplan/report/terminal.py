@@ -5,37 +5,24 @@ Everything also reads without colour, at 80 columns, and in a file that takes AS
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ebplan.mechanisms import mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.report.answer_words import answer_words
 from ebplan.report.cost_and_service import cost_and_service
-from ebplan.report.direction import direction_of
 from ebplan.report.fleet_words import fleet_actions
-from ebplan.report.handoff_words import handoff_words
+from ebplan.report.headline import headline
 from ebplan.report.latency_words import latency_rows
 from ebplan.report.legible import Legible, given, spaced, titled
 from ebplan.report.margin_words import margin_words
 from ebplan.report.palette import COLOURS
 from ebplan.report.phase_table import phase_table, span_words
-from ebplan.report.phases import is_short, message, peak_kw
 from ebplan.report.timeline import timeline
-from ebplan.report.words import money_words, power_words, time_words
+from ebplan.report.words import money_words, power_words
 
-STATUS_WORDS = {
-    "optimal": "optimal",
-    "gap": "best found in time",
-    "rounded": "rounded",
-    "merit_order": "merit order",
-    "carried": "carried on",
-    "armed": "armed ahead of time",
-}
 MOST_ACTIONS = 7
 MOST_VIOLATIONS = 4
 
@@ -44,7 +31,7 @@ def print_plan(plan: Plan, problem: Problem, console: Console) -> None:
     """Print a plan for ``problem`` in about 60 lines, within the console's width and encoding."""
     width = min(console.width, 110)
     parts: list[RenderableType | None] = [
-        _headline(plan, problem),
+        headline(plan, problem),
         timeline(plan, problem, width),
         phase_table(plan, problem, width),
         _fleet_part(plan, problem),
@@ -58,45 +45,6 @@ def print_plan(plan: Plan, problem: Problem, console: Console) -> None:
     lines = [line for part in parts if part is not None for line in (part, "")]
     # no markup: what a document says in brackets is text
     console.print(Legible(Group(*lines[:-1]), width), highlight=False, markup=False)
-
-
-def _headline(plan: Plan, problem: Problem) -> Text:
-    """Event, what is asked, how good the plan is; then what it does, in one sentence."""
-    length = time_words(problem.event_end_s - problem.event_start_s)
-    asked = f": {direction_of(problem).verb} {power_words(peak_kw(plan))} for {length}"
-    if problem.asks != "one_way":
-        asked = f": {'follow the frequency' if problem.tracks else _priced(problem)} for {length}"
-    line = Text.assemble((given(plan.event_id), "bold"), asked)
-    if problem.event_start_s > 0.0:
-        line.append(f" in {time_words(problem.event_start_s)}")
-    if plan.without:
-        absorbs = problem.direction > 0
-        listed = " and ".join(mechanism_words(name, absorbs=absorbs) for name in plan.without)
-        line.append(f", without {listed}", "bold")
-    good = plan.status in ("optimal", "armed") and not is_short(plan)
-    line.append(f"  {STATUS_WORDS[plan.status]}", "bold green" if good else "bold yellow")
-    no_bound = ", without a bound, " if plan.status in ("merit_order", "carried") else ", "
-    line.append(no_bound if plan.gap is None else f", gap {100.0 * plan.gap:.2g} %, ")
-    verdict = ("checked", "bold green") if plan.check.ok else ("CHECK FAILED", "bold red")
-    line.append(*verdict)
-    line.append(f"\n{message(plan, problem)}.\n{handoff_words(plan, problem)}", style="default")
-    return line
-
-
-def _priced(problem: Problem) -> str:
-    """Say what stands in the place of a target: the prices of the window, or its limit."""
-    prices, inside = problem.energy_prices_per_kwh, _inside(problem)
-    low, high = float(prices[inside].min()), float(prices[inside].max())
-    if isinstance(problem.prices.energy_per_kwh, tuple):
-        span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        return f"energy at {span} {problem.currency}/kWh"
-    return f"draw at most {power_words(float(np.array(problem.import_limit_kw)[inside].min()))}"
-
-
-def _inside(problem: Problem) -> NDArray[np.bool_]:
-    """Return the steps inside the event, shape (T,)."""
-    starts = problem.grid.starts_s
-    return (starts >= problem.event_start_s - 1e-9) & (starts < problem.event_end_s - 1e-9)
 
 
 def _fleet_part(plan: Plan, problem: Problem) -> RenderableType | None:

@@ -114,7 +114,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, changes: dict[str, object], sa
     result = CliRunner().invoke(main, ["run", str(write_run(tmp_path, **changes))])
     assert result.exit_code == 2
     assert said in result.output
-    assert result.output.count("\n") == 1
+    assert result.stderr.count("\n") == 1
 
 
 def test_it_does_not_run_for_no_number_of_seconds(tmp_path: Path) -> None:

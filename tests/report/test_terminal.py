@@ -158,3 +158,27 @@ def test_import_is_light():
     heavy = "'matplotlib', 'highspy', 'pandas', 'scipy', 'cvxpy'"
     code = f"import sys, ebplan.report.terminal; sys.exit(bool({{{heavy}}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_request_that_cannot_be_met_says_so_before_the_proof():
+    problem, plan = infeasible()
+    text = printed(problem, plan)
+    missing = sum(s.shortfall_kw * s.duration_s for s in plan.steps) / 3600.0
+    asked = sum(abs(s.target_kw) * s.duration_s for s in plan.steps) / 3600.0
+    first, second = text.splitlines()[:2]
+    assert first.endswith(f", {100.0 * (1.0 - missing / asked):.0f} % of it met")
+    assert second.startswith(f"{missing:.3g} of {asked:.3g} kWh are missing")
+    assert "optimal" not in first
+    assert "met" not in printed(*under_frequency()).splitlines()[0]
+
+
+def test_requests_turned_away_are_said_before_the_proof():
+    problem, plan = under_frequency()
+    pool, classes = next(iter(plan.service.items()))
+    name, one = next(iter(classes.items()))
+    turned = one.model_copy(update={"rejected": 0.8 * one.offered, "served": 0.2 * one.offered})
+    dear = plan.model_copy(update={"service": {pool: {**classes, name: turned}}})
+    offered = sum(c.offered for c in dear.service[pool].values())
+    share = sum(c.rejected for c in dear.service[pool].values()) / offered
+    text = " ".join(printed(problem, dear).splitlines()[:3])
+    assert f"{100.0 * share:.0f} % of the requests are turned away; this plan: " in text

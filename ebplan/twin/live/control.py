@@ -25,6 +25,8 @@ from ebplan.twin.live.spec import TwinSpec
 
 START_S = 90.0
 """How long a site may take to start, on a machine that has other work."""
+ARRIVED_S = 60.0
+"""From then on nobody waits for the first users: there may be none."""
 END_S = 15.0
 """How long it may take to end before it is killed."""
 LONGEST_SOCKET = 100
@@ -135,6 +137,23 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return told
+
+
+def users_arrive(folder: Path) -> bool:
+    """Whether the site's users have only begun: the draw rises until requests are answered."""
+    state = read_state(folder)
+    if state is None or state["plant"]["seconds"] > ARRIVED_S:
+        return False
+    try:
+        told = json.loads((folder / "traffic.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return True
+    return not any("200" in statuses for statuses in told["answers"].values())
+
+
+def has_something(folder: Path) -> bool:
+    """Whether a folder holds anything that a site, or who works with it, puts there."""
+    return any(True for pattern in MADE + RECORDS for _ in folder.glob(pattern))
 
 
 def is_running(folder: Path) -> bool:
