@@ -2,9 +2,11 @@
 
 A day of half-hours of sites that all differ: load, battery, what compute gives and what that costs
 are drawn around the example's bench. They share one award of primary reserve that has been given:
-half of what their batteries could carry. The groups answer in one process a core. Small portfolios
-are also solved at once, as one program. Seconds of the processor, of all processes together, change
-little with what else the machine does; the wall time of a quiet one is about half on two cores.
+half of what their batteries could carry. With ``--regions`` they lie behind so many connections,
+each for a little less than the highest sum of its sites' baselines. The groups answer in one
+process a core. Small portfolios are also solved at once, as one program. Seconds of the
+processor, of all processes together, change little with what else the machine does; the wall time
+of a quiet one is about half on two cores.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.sections import write_section
 from benchmarks.tables import table
 from ebplan.portfolio.processes import Processes
+from ebplan.portfolio.regions import Region
 from ebplan.portfolio.share import joint, portfolio, share
 from ebplan.study.asked import Frontiers
 from ebplan.study.battery import group_battery
@@ -33,6 +36,8 @@ from ebplan.sweep.farm import cores
 EXAMPLE = Path(__file__).parents[1] / "examples" / "study_week.toml"
 AWARDED = 0.5
 """Share of the batteries' power that is awarded."""
+CARRIED = 0.98
+"""Of the highest sum of baselines: what a connection carries."""
 JOINT_UP_TO = 100
 """Sites up to which the whole program is solved at once for comparison."""
 
@@ -73,6 +78,16 @@ def awarded(numbers: StudyNumbers) -> np.ndarray:
     return np.full((len(numbers.services), numbers.steps), AWARDED * power)
 
 
+def behind(numbers: StudyNumbers, count: int) -> list[Region]:
+    """Return connections that carry most of the highest sum of their sites' baselines."""
+    regions = []
+    for i in range(count):
+        groups = numbers.groups[i::count]
+        highest = float(np.sum([g.baseline_kw for g in groups], axis=0).max())
+        regions.append(Region(f"region{i}", tuple(g.name for g in groups), CARRIED * highest, 0.0))
+    return regions
+
+
 def processor_s() -> float:
     """Return seconds of the processor that this process and those that it ended have used."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -81,16 +96,17 @@ def processor_s() -> float:
 
 @click.command()
 @click.option("--sites", "counts", multiple=True, type=int, default=(10, 100, 300, 1000))
+@click.option("--regions", type=int, default=0, show_default=True, help="Connections they share.")
 @click.option("--gap", type=float, default=1e-4, show_default=True)
 @click.option("--write", type=click.Path(path_type=Path), help="Write a section into this page.")
-def main(counts: tuple[int, ...], gap: float, write: Path | None) -> None:
+def main(counts: tuple[int, ...], regions: int, gap: float, write: Path | None) -> None:
     """Print seconds, rounds and proven gaps."""
     frontiers, rows = Frontiers(), []
     sites(1, frontiers)
     for count in counts:
         numbers = sites(count, frontiers)
         began, spent = monotonic(), processor_s()
-        of = portfolio(numbers, awarded(numbers))
+        of = portfolio(numbers, awarded(numbers), regions=behind(numbers, regions))
         stated = monotonic() - began
         with Processes(cores()) as ask:
             found = share(of, gap=gap, ask=ask)
@@ -105,6 +121,9 @@ def main(counts: tuple[int, ...], gap: float, write: Path | None) -> None:
                 *(apart, f"{peak:,.0f}"),
             ]
         )
+        if regions:
+            worth = found.import_price_per_kw
+            rows[-1] += [f"{(worth > 1e-6).mean():.0%}", f"{worth.sum(axis=1).mean():,.1f}"]
         click.echo(rows[-1])
     head = (
         *(
@@ -118,11 +137,12 @@ def main(counts: tuple[int, ...], gap: float, write: Path | None) -> None:
             "proven gap",
         ),
         *("over the joint optimum", "peak MiB"),
+        *(("steps at limits", "JPY a kW of limit and day") if regions else ()),
     )
     text = "\n".join([*describe_machine(), "", *table(head, rows)])
     click.echo(text)
     if write is not None:
-        write_section(write, "size", text)
+        write_section(write, "size, regions" if regions else "size", text)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from ebplan.cli_hosting import hosting
 from ebplan.cli_listen import listen
 from ebplan.cli_models import fit, models
 from ebplan.cli_offer import offer
+from ebplan.cli_portfolio import portfolio
 from ebplan.cli_problem import load_problem
 from ebplan.cli_replay import replay
 from ebplan.cli_run import run
@@ -49,6 +50,7 @@ SCHEMAS = {
     "study": "ebplan.study.spec:StudySpec",
     "hosting": "ebplan.hosting.spec:HostingSpec",
     "sweep": "ebplan.sweep.spec:SweepSpec",
+    "portfolio": "ebplan.portfolio.spec:PortfolioSpec",
     "baseline": "ebplan.settlement.baseline_report:BaselineReport",
     "delivery": "ebplan.settlement.delivery:Delivery",
     "extracted_event": "ebplan.settlement.extract:Extracted",
@@ -90,6 +92,7 @@ main.add_command(hosting)
 main.add_command(listen)
 main.add_command(models)
 main.add_command(offer)
+main.add_command(portfolio)
 main.add_command(replay)
 main.add_command(run)
 main.add_command(settle)

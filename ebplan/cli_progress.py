@@ -35,20 +35,21 @@ class Bars:
     def told(self, what: str, done: int, of: int, workers: int = 0) -> None:
         """Show how much of something is done, of how much, and how many work on it."""
         working = f"{workers} working" if workers and done < of else ""
-        self._show(what, done, of, working)
+        self._show(what, done, of, f"{done}/{of}", working)
 
     def rounds(self, what: str, rounds: int, gap: float) -> None:
         """Show rounds of which nobody knows how many there will be, and the gap they leave."""
-        self._show(what, rounds, None, f"gap {gap:.0e}" if isfinite(gap) else "no gap yet")
+        note = f"gap {max(gap, 0.0):.0e}" if isfinite(gap) else "no gap yet"
+        self._show(what, rounds, None, f"round {rounds}", note)
 
-    def _show(self, what: str, done: int, of: int | None, note: str) -> None:
+    def _show(self, what: str, done: int, of: int | None, count: str, note: str) -> None:
         if self._progress is None:
             return
         if what not in self._tasks:
             for task in list(self._tasks.values())[: len(self._tasks) + 1 - SHOWN]:
                 self._progress.update(task, visible=False)
-            self._tasks[what] = self._progress.add_task(what, total=of, note=note)
-        self._progress.update(self._tasks[what], completed=done, total=of, note=note)
+            self._tasks[what] = self._progress.add_task(what, total=of, count=count, note=note)
+        self._progress.update(self._tasks[what], completed=done, total=of, count=count, note=note)
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def bars() -> Iterator[Bars]:
         yield Bars(None)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
     from rich.table import Column
 
@@ -66,7 +67,7 @@ def bars() -> Iterator[Bars]:
     columns = (
         TextColumn("{task.description}", markup=False, table_column=words),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", markup=False, table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
         Remaining(elapsed_when_finished=True),
         TextColumn(" "),  # room for the ^C of an interruption: a line that wraps is drawn twice

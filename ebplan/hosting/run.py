@@ -94,7 +94,10 @@ def run_hosting(
     """
     site = load_site(spec.site, folder=folder)
     check_load(site, spec.load.nominal_req_per_s)
-    units = _units(spec, site, frontiers, kept, told)
+    sets = {tuple(sorted(one.without)) for one in spec.mechanisms}
+    expected = len(set(spec.load.by_hour)) * len(sets)
+    frontiers = frontiers or Frontiers(told, kept, expected=expected)
+    units = {one.name: _unit(spec, site, one, frontiers) for one in spec.mechanisms}
     asked = [(cells, spec.contract) for cells in spec.batteries]
     asked += [(spec.batteries[-1], contract) for contract in contracts(spec)]
     found = []
@@ -107,28 +110,6 @@ def run_hosting(
     unit, _ = next(iter(units.values()))
     unit_kw, per_day = float(unit.draw_kw.max()), float(unit.value_per_h.sum())
     return Study(spec, site.currency, unit_kw, per_day, tuple(cases), tuple(what_if))
-
-
-def _units(
-    spec: HostingSpec,
-    site: Site,
-    frontiers: Frontiers | None,
-    kept: Path | None,
-    told: Told | None,
-) -> dict[str, Answered]:
-    """Return the unit under each mechanism set, by name."""
-    finished = 0
-
-    def counted(what: str, done: int, of: int) -> None:
-        if told is not None:
-            told(what, finished * of + done, of * len(spec.mechanisms))
-
-    frontiers = frontiers or Frontiers(counted, kept)
-    units = {}
-    for one in spec.mechanisms:
-        units[one.name] = _unit(spec, site, one, frontiers)
-        finished += 1
-    return units
 
 
 def contracts(spec: HostingSpec) -> list[Contract]:

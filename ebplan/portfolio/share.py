@@ -19,6 +19,7 @@ import numpy as np
 
 from ebplan.errors import NoPlanError
 from ebplan.portfolio.excess import CannotHold, check_alone, refuse
+from ebplan.portfolio.one_way import one_way
 from ebplan.portfolio.regions import Region, RegionalWindow, export_row, import_row
 from ebplan.solvers.part_solver import load, optimum
 from ebplan.solvers.parts import Part, Parts, cut, join, owners
@@ -55,9 +56,17 @@ class Shared:
     export_price_per_kw: FloatArray
     """What one more kW of each region's export limit would save, shape (R, T)."""
     missing_kw: FloatArray
-    """Power missing for awards that were given, by group, shape (G, T): priced in the objective."""
+    """Power missing to release what was given, by group, shape (G, T): priced in the objective."""
     missing_kwh: FloatArray
-    """Energy missing in the cells for awards that were given, by group, shape (G, T)."""
+    """Energy missing in the cells to release what was given, by group, shape (G, T)."""
+    unabsorbed_kw: FloatArray
+    """Power missing to absorb what was given, by group, shape (G, T)."""
+    unstored_kwh: FloatArray
+    """Room missing in the cells to absorb what was given, by group, shape (G, T)."""
+    paid: FloatArray
+    """What each group pays, its energy at the day-ahead price, shape (G,)."""
+    earned: FloatArray
+    """What each award earns, shape (S,): the objective is what is paid less that."""
 
     @property
     def gap(self) -> float:
@@ -183,6 +192,7 @@ def share(
         raise NoPlanError("no sharing was found that keeps awards and limits")
     window = of.window
     x = parts.whole([*found.points, _centre(of, found.points)])
+    one_way(window, of.program, x)
     x[window.columns.position] = sum(x[g.grid] for g in window.columns.groups)
     plan = read_plan(window, x, float(of.program.cost @ x))
     awards = [
@@ -196,9 +206,13 @@ def share(
         )
         for s in window.services
     ]
-    imports = [-of.price(import_row(r), found.prices) for r in window.regions]
+    imports = [0.0 - of.price(import_row(r), found.prices) for r in window.regions]
     exports = [of.price(export_row(r), found.prices) for r in window.regions]
-    none = np.zeros(window.steps)
+    none, cost = np.zeros(window.steps), of.program.cost
+
+    def slack(columns: Sequence[IndexArray | None]) -> FloatArray:
+        return np.array([none if index is None else x[index] for index in columns])
+
     return Shared(
         plan=plan,
         objective=plan.objective,
@@ -207,10 +221,12 @@ def share(
         price_per_kw=_stacked(awards, window.steps),
         import_price_per_kw=_stacked(imports, window.steps),
         export_price_per_kw=_stacked(exports, window.steps),
-        missing_kw=np.array([x[g.uncovered_kw] for g in window.columns.groups]),
-        missing_kwh=np.array(
-            [none if g.uncovered_kwh is None else x[g.uncovered_kwh] for g in window.columns.groups]
-        ),
+        missing_kw=slack([g.uncovered_kw for g in window.columns.groups]),
+        missing_kwh=slack([g.uncovered_kwh for g in window.columns.groups]),
+        unabsorbed_kw=slack([g.unabsorbed_kw for g in window.columns.groups]),
+        unstored_kwh=slack([g.unstored_kwh for g in window.columns.groups]),
+        paid=np.array([part.cost @ x[part.columns] for part in parts.pools]),
+        earned=-np.array([cost[award] @ x[award] for award in window.columns.award]),
     )
 
 

@@ -60,12 +60,16 @@ class Frontiers:
     Args:
         told: called with progress.
         kept: folder in which answers are kept, and found again.
+        expected: how many will be asked for in all, where that is known.
     """
 
-    def __init__(self, told: Told | None = None, kept: Path | None = None) -> None:
+    def __init__(
+        self, told: Told | None = None, kept: Path | None = None, *, expected: int = 0
+    ) -> None:
         self._known: dict[str, Frontier] = {}
         self._told = told
         self._kept = kept
+        self._done, self._wanted, self._expected = 0, 0, expected
 
     def of(
         self, site: Site, loads: list[LoadByPool], activations_s: list[float], without: list[str]
@@ -75,19 +79,21 @@ class Frontiers:
         Raises:
             InputError: a mechanism is unknown, or the load leaves the range of the site's models.
         """
-        found: list[Frontier] = []
-        for load in loads:
-            self._tell(len(found), len(loads))
-            question = Question(site, load, tuple(activations_s), tuple(without))
-            if question.id not in self._known:
-                self._known[question.id] = self._answer(question)
-            found.append(self._known[question.id])
-        self._tell(len(found), len(loads))
-        return found
+        questions = [Question(site, load, tuple(activations_s), tuple(without)) for load in loads]
+        new = {one.id: one for one in questions if one.id not in self._known}
+        self._wanted += len(new)
+        for name, question in new.items():
+            self._tell()
+            self._known[name] = self._answer(question)
+            self._done += 1
+        if new:
+            self._tell()
+        return [self._known[one.id] for one in questions]
 
-    def _tell(self, done: int, of: int) -> None:
+    def _tell(self) -> None:
         if self._told is not None:
-            self._told("asking the planner what compute can release", done, of)
+            of = max(self._wanted, self._expected)
+            self._told("asking the planner what compute can release", self._done, of)
 
     def _answer(self, question: Question) -> Frontier:
         if self._kept is None:

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ebplan.errors import InputError, NoPlanError
-from ebplan.portfolio.excess import CannotHold
-from ebplan.portfolio.processes import Processes
-from ebplan.portfolio.regions import Region
-from ebplan.portfolio.share import Shared, joint, portfolio, share
-from ebplan.study.numbers import StudyNumbers
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "study"))
+from portfolio_cases import STEPS, drawn, many, regional, two_sites
 from study_cases import battery, group, service, study
 
-STEPS = 8
-
-
-def two_sites() -> StudyNumbers:
-    """A site that gives 60 kW at 1 and one that gives 60 kW at 3, called half of the time."""
-    sites = [
-        replace(group(STEPS, slices=((60.0, price),), products=1, alone_kw=60.0), name=name)
-        for name, price in (("cheap", 1.0), ("dear", 3.0))
-    ]
-    called = service(STEPS, activation=0.5, price=0.0, activation_s=60.0)
-    return study([0.0] * STEPS, *sites, services=(called,))
-
-
-def many(count: int, seed: int, *, price: float = 1.0) -> StudyNumbers:
-    """Sites that all differ, with batteries and compute."""
-    draw = np.random.default_rng(seed)
-    sites = []
-    for i in range(count):
-        kwh, kw, cheap, wide = draw.uniform(0.5, 1.5, 4)
-        own = battery(40.0 * kwh, 80.0 * kw, start_kwh=20.0 * kwh, wear_per_kwh=0.5 * cheap)
-        slices = ((30.0 * wide, 4.0 * cheap), (20.0 * wide, 9.0 * cheap))
-        sites.append(
-            replace(
-                group(
-                    STEPS,
-                    baseline_kw=draw.uniform(150.0, 250.0, STEPS).tolist(),
-                    slices=slices,
-                    battery=own,
-                    products=1,
-                ),
-                name=f"site{i}",
-            )
-        )
-    called = service(STEPS, sustain_s=1800.0, activation=0.2, price=price)
-    return study(draw.uniform(5.0, 30.0, STEPS).tolist(), *sites, services=(called,))
+from ebplan.errors import InputError, NoPlanError
+from ebplan.portfolio.check import violations
+from ebplan.portfolio.excess import CannotHold
+from ebplan.portfolio.one_way import one_way
+from ebplan.portfolio.processes import Processes
+from ebplan.portfolio.regions import Region
+from ebplan.portfolio.share import joint, portfolio, share
 
 
 def test_the_cheaper_site_carries_first() -> None:
@@ -149,28 +110,6 @@ def test_other_processes_answer_the_same() -> None:
     assert spread.objective == pytest.approx(share(of).objective, rel=1e-12)
 
 
-def regional(
-    numbers: StudyNumbers, regions: int, of_highest: float, award_kw: float
-) -> list[Region]:
-    """Regions that may draw so much of the highest that they draw where nothing limits them."""
-    free = share(portfolio(numbers, np.full((1, STEPS), award_kw)))
-    names = [g.name for g in numbers.groups]
-    return [
-        Region(
-            name=f"r{r}",
-            groups=tuple(names[r::regions]),
-            import_kw=of_highest * float(drawn(free, numbers, names[r::regions]).max()),
-            export_kw=0.0,
-        )
-        for r in range(regions)
-    ]
-
-
-def drawn(found: Shared, numbers: StudyNumbers, of: Sequence[str]) -> np.ndarray:
-    named = zip(numbers.groups, found.plan.groups, strict=True)
-    return np.sum([plan.grid_kw for group, plan in named if group.name in of], axis=0)
-
-
 def test_a_shared_limit_takes_the_release_that_is_cheapest_behind_it() -> None:
     numbers = two_sites()
     # 200 kW each: behind a limit of 320 kW 80 kW are released, at 1 as far as that goes, then at 3
@@ -211,6 +150,7 @@ def test_with_shared_limits_as_good_as_one_program_over_all(count: int, regions:
     assert found.bound <= best + 1e-7 * size
     assert best - 1e-7 * size <= found.objective <= best + 2e-4 * size
     assert found.gap <= 1.01e-4
+    assert violations(numbers, np.full((1, STEPS), award_kw), limits, found) == []
     for limit in limits:
         assert drawn(found, numbers, limit.groups).max() <= limit.import_kw + 1e-5
     # each binds somewhere, and a kW more would save money there
@@ -274,3 +214,85 @@ def test_a_region_may_be_called_as_a_site_is() -> None:
     region = Region("cheap", ("cheap",), import_kw=170.0, export_kw=0.0)
     found = share(portfolio(two_sites(), np.zeros((1, STEPS)), regions=[region]))
     assert found.import_price_per_kw[0] == pytest.approx(np.full(STEPS, 0.5 * 1.0))
+
+
+def test_mixed_answers_charge_or_discharge_and_cost_less() -> None:
+    # at this gap some battery's mix of answers does both in one step, and loses energy between them
+    numbers = many(14, seed=14, efficiency=0.92)
+    award = np.full((1, STEPS), 30.0 * 14)
+    limits = regional(numbers, 3, 0.95, 30.0 * 14)
+    of = portfolio(numbers, award, regions=limits)
+    found = share(of, gap=1e-3)
+    assert violations(numbers, award, limits, found) == []
+    assert found.objective >= found.bound
+
+
+def test_what_goes_both_ways_is_taken_out_as_far_as_there_is_room() -> None:
+    own = battery(50.0, 100.0, start_kwh=25.0, efficiency=0.9)
+    one = replace(group(STEPS, battery=own, products=1), name="a")
+    numbers = study([1.0] * STEPS, one, services=(service(STEPS, activation_s=60.0),))
+    region = Region("feeder", ("a",), import_kw=1000.0, export_kw=0.0)
+    of = portfolio(numbers, np.zeros((1, STEPS)), regions=[region])
+    columns = of.window.columns.groups[0]
+    assert columns.charge is not None
+    assert columns.discharge is not None
+    x = np.zeros(of.program.n_columns)
+    x[columns.charge], x[columns.discharge] = 81.0, 81.0
+    x[columns.grid] = 200.0
+    # a fifth of the burnt energy has room: the rest would feed in, or be more than the converter's
+    lost = 0.9 * 81.0 * (1.0 / 0.9 - 0.9)
+    x[columns.grid[1]] = 0.2 * lost
+    one_way(of.window, of.program, x)
+    assert x[columns.charge[0]] == pytest.approx(0.0)
+    assert x[columns.discharge[0]] == pytest.approx(81.0 - 0.81 * 81.0)
+    assert x[columns.grid[0]] == pytest.approx(200.0 - lost)
+    assert x[columns.grid[1]] == pytest.approx(0.0)
+    assert x[columns.charge[1]] == pytest.approx(0.8 * 81.0)
+    stored = 0.9 * x[columns.charge] - x[columns.discharge] / 0.9
+    assert stored == pytest.approx(np.full(STEPS, 0.9 * 81.0 - 81.0 / 0.9))
+
+
+def test_the_check_finds_what_is_changed() -> None:
+    numbers = many(4, seed=4, efficiency=0.9)
+    award, limits = np.full((1, STEPS), 150.0), regional(many(4, seed=4), 2, 0.95, 120.0)
+    of = portfolio(numbers, award, regions=limits)
+    found = share(of)
+    assert violations(numbers, award, limits, found) == []
+    first = found.plan.groups[0]
+    for field, law in (
+        ("grid_kw", "draw is not baseline"),
+        ("charge_kw", "energy is not"),
+        ("energy_kwh", "does not begin as full"),
+        ("release_kw", "draw is not baseline"),
+        ("battery_award_kw", "the parts are not the award"),
+        ("compute_award_kw", "the parts are not the award"),
+    ):
+        changed = replace(first, **{field: getattr(first, field) + 1.0})
+        plan = replace(found.plan, groups=(changed, *found.plan.groups[1:]))
+        said = violations(numbers, award, limits, replace(found, plan=plan))
+        assert any(law in one for one in said), (field, said)
+    tighter = [replace(limit, import_kw=limit.import_kw - 1.0) for limit in limits]
+    said = violations(numbers, award, tighter, found)
+    assert [one for one in said if "above its import limit by 1" in one] == said
+    assert len(said) == 2
+    assert violations(numbers, award + 1.0, limits, found) == [
+        "fcr: the parts are not the award by 1"
+    ]
+
+
+def test_what_is_paid_less_what_is_earned_is_the_objective() -> None:
+    numbers = many(5, seed=2)
+    found = share(portfolio(numbers, np.full((1, STEPS), 100.0)))
+    assert found.paid.sum() - found.earned.sum() == pytest.approx(found.objective)
+
+
+def test_what_is_missing_for_an_award_is_said() -> None:
+    # a full battery of 100 kW, which cannot charge to give more: 30 of 130 kW are missing
+    own = battery(500.0, 100.0, start_kwh=500.0)
+    one = replace(group(STEPS, battery=own, products=1), name="a")
+    numbers = study([1.0] * STEPS, one, services=(service(STEPS),))
+    award = np.full((1, STEPS), 130.0)
+    found = share(portfolio(numbers, award))
+    assert found.missing_kw.sum() == pytest.approx(30.0 * STEPS)
+    assert found.missing_kwh.max() == 0.0
+    assert violations(numbers, award, [], found) == []

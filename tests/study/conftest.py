@@ -15,8 +15,8 @@ def _asked_once() -> Iterator[None]:
     known: dict[Any, Any] = {}
     begin = Frontiers.__init__
 
-    def sharing(self: Frontiers, told: Any = None, kept: Any = None) -> None:
-        begin(self, told, kept)
+    def sharing(self: Frontiers, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
         self._known = known
 
     Frontiers.__init__ = sharing  # type: ignore[method-assign]
