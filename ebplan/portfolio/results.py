@@ -17,6 +17,7 @@ from ebplan.document import SCHEMA_VERSION, make_folder, write_atomically
 from ebplan.portfolio.check import held_kw
 from ebplan.portfolio.regions import Region
 from ebplan.portfolio.run import Outcome
+from ebplan.portfolio.share import Shared
 from ebplan.solvers.program import FloatArray
 from ebplan.study.tables import Columns, write_parquet
 
@@ -55,12 +56,15 @@ def plain(outcome: Outcome) -> dict[str, Any]:
 
 def _award(outcome: Outcome, at: int) -> dict[str, Any]:
     numbers, shared = outcome.built.numbers, outcome.shared
-    held = [held_kw(plan)[at] for plan in shared.plan.groups]
+    # an award for both directions is carried twice, once each way
+    held = [held_kw(plan)[at] + plan.absorb_award_kw[at] for plan in shared.plan.groups]
     total = float(np.sum(held))
     return {
         "service": numbers.services[at].id,
         "given": not np.isnan(outcome.award_kw[at]).any(),
-        "mean_kw": total / numbers.steps,
+        "releases": numbers.services[at].releases,
+        "absorbs": numbers.services[at].absorbs,
+        "mean_kw": float(shared.plan.award_kw[at].mean()),
         "highest_kw": float(shared.plan.award_kw[at].max()),
         "earned": float(shared.earned[at]),
         "price_per_kw_mean": float(shared.price_per_kw[at].mean()),
@@ -70,6 +74,7 @@ def _award(outcome: Outcome, at: int) -> dict[str, Any]:
                 "group": group.name,
                 "battery_kw_mean": float(plan.battery_award_kw[at].mean()),
                 "compute_kw_mean": float(plan.compute_award_kw[at].sum(axis=1).mean()),
+                "absorb_kw_mean": float(plan.absorb_award_kw[at].mean()),
                 "share": float(one.sum()) / total if total > 0.0 else 0.0,
             }
             for group, plan, one in zip(numbers.groups, shared.plan.groups, held, strict=True)
@@ -79,14 +84,14 @@ def _award(outcome: Outcome, at: int) -> dict[str, Any]:
 
 def _region(outcome: Outcome, at: int) -> dict[str, Any]:
     region, shared = outcome.regions[at], outcome.shared
-    draw, called = of_region(outcome, region)
+    _, lowest, highest = of_region(outcome, region)
     return {
         "region": region.name,
         "groups": list(region.groups),
         "import_limit_kw": region.import_kw,
         "export_limit_kw": region.export_kw,
-        "highest_draw_kw": float(draw.max()),
-        "highest_feed_in_kw": float((-called).max()),
+        "highest_called_kw": float(highest.max()),
+        "lowest_called_kw": float(lowest.min()),
         "import_price_per_kw": float(shared.import_price_per_kw[at].sum()),
         "export_price_per_kw": float(shared.export_price_per_kw[at].sum()),
         "steps_at_import_limit": _at_limit(shared.import_price_per_kw[at]),
@@ -106,17 +111,27 @@ def _group(outcome: Outcome, at: int) -> dict[str, Any]:
         "sites": numbers.groups[at].sites,
         "paid": float(shared.paid[at]),
         "highest_draw_kw": float(shared.plan.groups[at].grid_kw.max()),
-        "missing_kwh_of_power": float(shared.missing_kw[at].sum() * numbers.hours),
-        "missing_kwh_in_cells": float(shared.missing_kwh[at].max()),
+        **{f"highest_{name}": float(lack[at].max()) for name, lack in lacking(shared).items()},
     }
 
 
-def of_region(outcome: Outcome, region: Region) -> tuple[FloatArray, FloatArray]:
-    """Return a region's draw, and its draw if all awards are called in full, shape (T,) each."""
+def lacking(shared: Shared) -> dict[str, FloatArray]:
+    """Return what is missing for awards that were given, by name, shape (G, T) each."""
+    return {
+        "missing_kw": shared.missing_kw,
+        "missing_kwh": shared.missing_kwh,
+        "unabsorbed_kw": shared.unabsorbed_kw,
+        "unstored_kwh": shared.unstored_kwh,
+    }
+
+
+def of_region(outcome: Outcome, region: Region) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return a region's draw, and the lowest and highest that awards may make it, each (T,)."""
     groups = zip(outcome.built.numbers.groups, outcome.shared.plan.groups, strict=True)
     plans = [plan for group, plan in groups if group.name in region.groups]
     draw = np.sum([plan.grid_kw for plan in plans], axis=0)
-    return draw, draw - np.sum([held_kw(plan).sum(axis=0) for plan in plans], axis=0)
+    lowest = draw - np.sum([held_kw(plan).sum(axis=0) for plan in plans], axis=0)
+    return draw, lowest, draw + np.sum([p.absorb_award_kw.sum(axis=0) for p in plans], axis=0)
 
 
 def _groups_table(outcome: Outcome) -> Iterator[Columns]:
@@ -131,8 +146,7 @@ def _groups_table(outcome: Outcome) -> Iterator[Columns]:
             "compute_kw": plan.release_kw.sum(axis=1),
             "grid_kw": plan.grid_kw,
             "energy_kwh": plan.energy_kwh[1:],
-            "missing_kw": shared.missing_kw[i],
-            "missing_kwh": shared.missing_kwh[i],
+            **{name: lack[i] for name, lack in lacking(shared).items()},
         }
 
 
@@ -146,6 +160,7 @@ def _holdings_table(outcome: Outcome) -> Iterator[Columns]:
                 "group": [group.name] * numbers.steps,
                 "battery_kw": plan.battery_award_kw[i],
                 "compute_kw": plan.compute_award_kw[i].sum(axis=1),
+                "absorb_kw": plan.absorb_award_kw[i],
             }
 
 
@@ -163,13 +178,14 @@ def _awards_table(outcome: Outcome) -> Iterator[Columns]:
 
 def _regions_table(outcome: Outcome) -> Iterator[Columns]:
     for i, region in enumerate(outcome.regions):
-        draw, called = of_region(outcome, region)
+        draw, lowest, highest = of_region(outcome, region)
         steps = len(draw)
         yield {
             "start": list(outcome.built.starts),
             "region": [region.name] * steps,
             "draw_kw": draw,
-            "called_kw": called,
+            "lowest_called_kw": lowest,
+            "highest_called_kw": highest,
             "import_limit_kw": np.full(steps, region.import_kw),
             "export_limit_kw": np.full(steps, region.export_kw),
             "import_price_per_kw": outcome.shared.import_price_per_kw[i],

@@ -25,7 +25,7 @@ from ebplan.solvers.part_solver import load, optimum
 from ebplan.solvers.parts import Part, Parts, cut, join, owners
 from ebplan.solvers.pilot import MOST_SAMPLED
 from ebplan.solvers.program import FloatArray, IndexArray, Program
-from ebplan.solvers.relaxation import DEFAULT_GAP, NO_MONEY, Answerer, relax
+from ebplan.solvers.relaxation import DEFAULT_GAP, NO_MONEY, Answerer, Relaxation, relax
 from ebplan.study.decisions import empty_track
 from ebplan.study.foresight import moment_of
 from ebplan.study.moment import WindowPlan, read_plan, vectors_of
@@ -190,11 +190,16 @@ def share(
         raise
     if not np.isfinite(found.objective):
         raise NoPlanError("no sharing was found that keeps awards and limits")
-    window = of.window
     x = parts.whole([*found.points, _centre(of, found.points)])
-    one_way(window, of.program, x)
-    x[window.columns.position] = sum(x[g.grid] for g in window.columns.groups)
-    plan = read_plan(window, x, float(of.program.cost @ x))
+    one_way(of.window, of.program, x)
+    x[of.window.columns.position] = sum(x[g.grid] for g in of.window.columns.groups)
+    return _read(of, found, x)
+
+
+def _read(of: Portfolio, found: Relaxation, x: FloatArray) -> Shared:
+    """Return a point of the program, shape (n,), with prices, as a sharing."""
+    window, groups, cost = of.window, of.window.columns.groups, of.program.cost
+    plan = read_plan(window, x, float(cost @ x))
     awards = [
         sum(
             (
@@ -208,7 +213,7 @@ def share(
     ]
     imports = [0.0 - of.price(import_row(r), found.prices) for r in window.regions]
     exports = [of.price(export_row(r), found.prices) for r in window.regions]
-    none, cost = np.zeros(window.steps), of.program.cost
+    none = np.zeros(window.steps)
 
     def slack(columns: Sequence[IndexArray | None]) -> FloatArray:
         return np.array([none if index is None else x[index] for index in columns])
@@ -221,11 +226,11 @@ def share(
         price_per_kw=_stacked(awards, window.steps),
         import_price_per_kw=_stacked(imports, window.steps),
         export_price_per_kw=_stacked(exports, window.steps),
-        missing_kw=slack([g.uncovered_kw for g in window.columns.groups]),
-        missing_kwh=slack([g.uncovered_kwh for g in window.columns.groups]),
-        unabsorbed_kw=slack([g.unabsorbed_kw for g in window.columns.groups]),
-        unstored_kwh=slack([g.unstored_kwh for g in window.columns.groups]),
-        paid=np.array([part.cost @ x[part.columns] for part in parts.pools]),
+        missing_kw=slack([g.uncovered_kw for g in groups]),
+        missing_kwh=slack([g.uncovered_kwh for g in groups]),
+        unabsorbed_kw=slack([g.unabsorbed_kw for g in groups]),
+        unstored_kwh=slack([g.unstored_kwh for g in groups]),
+        paid=np.array([part.cost @ x[part.columns] for part in of.parts.pools]),
         earned=-np.array([cost[award] @ x[award] for award in window.columns.award]),
     )
 

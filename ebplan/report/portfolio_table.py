@@ -8,11 +8,24 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ebplan.portfolio.results import plain
+from ebplan.portfolio.results import lacking, plain
 from ebplan.portfolio.run import Outcome
 
 SHOWN = 20
 """Groups printed of each award: those that carry most of it."""
+NAMES = {
+    "battery kW": "battery_kw_mean",
+    "compute kW": "compute_kw_mean",
+    "absorbs kW": "absorb_kw_mean",
+}
+"""Where each column of an award's table stands in the outcome."""
+LACKS = {
+    "missing_kw": "power to release, kW",
+    "missing_kwh": "energy to release, kWh",
+    "unabsorbed_kw": "power to absorb, kW",
+    "unstored_kwh": "room to absorb, kWh",
+}
+"""What may be missing for awards, in words."""
 LEAST_KW = 1e-3
 """Less than this is missing by rounding of a solver."""
 
@@ -48,14 +61,15 @@ def _print_award(award: dict[str, Any], outcome: Outcome, console: Console) -> N
         f"earns {award['earned']:,.0f} {money}",
         highlight=False,
     )
-    table = _table("group", "region", "battery kW", "compute kW", "share")
+    ways = ["battery kW", "compute kW"] if award["releases"] else []
+    ways += ["absorbs kW"] if award["absorbs"] else []
+    table = _table("group", "region", *ways, "share")
     carried = sorted(award["carried"], key=lambda one: -one["share"])
     for one in carried[:SHOWN]:
         table.add_row(
             one["group"],
             ", ".join(r.name for r in outcome.regions if one["group"] in r.groups),
-            f"{one['battery_kw_mean']:,.1f}",
-            f"{one['compute_kw_mean']:,.1f}",
+            *(f"{one[NAMES[way]]:,.1f}" for way in ways),
             f"{one['share']:.1%}",
         )
     console.print(table)
@@ -77,17 +91,17 @@ def _print_regions(regions: list[dict[str, Any]], money: str, console: Console) 
             one["region"],
             "import",
             f"{one['import_limit_kw']:,.0f}",
-            f"{one['highest_draw_kw']:,.0f}",
+            f"{one['highest_called_kw']:,.0f}",
             f"{one['steps_at_import_limit']}",
             f"{one['import_price_per_kw']:,.4g}",
         )
-        if one["highest_feed_in_kw"] <= 0.0 and not one["steps_at_export_limit"]:
+        if one["lowest_called_kw"] >= 0.0 and not one["steps_at_export_limit"]:
             continue
         table.add_row(
             "",
-            "export, called",
+            "export",
             f"{one['export_limit_kw']:,.0f}",
-            f"{max(one['highest_feed_in_kw'], 0.0):,.0f}",
+            f"{max(-one['lowest_called_kw'], 0.0):,.0f}",
             f"{one['steps_at_export_limit']}",
             f"{one['export_price_per_kw']:,.4g}",
         )
@@ -96,15 +110,15 @@ def _print_regions(regions: list[dict[str, Any]], money: str, console: Console) 
 
 def _print_missing(outcome: Outcome, console: Console) -> None:
     """Say what of given awards is not there, step by step at its worst."""
-    shared, starts = outcome.shared, outcome.built.starts
-    kw, kwh = shared.missing_kw.sum(axis=0), shared.missing_kwh.sum(axis=0)
-    for missing, what, unit in ((kw, "power", "kW"), (kwh, "energy in the cells", "kWh")):
+    starts = outcome.built.starts
+    for name, by_group in lacking(outcome.shared).items():
+        missing = by_group.sum(axis=0)
         if missing.max() > LEAST_KW:
             worst = int(np.argmax(missing))
             console.print(
-                f"SHORTFALL: {what} for the awards is missing in {(missing > LEAST_KW).sum()} "
-                f"steps, {missing[worst]:,.4g} {unit} at {starts[worst]:%Y-%m-%d %H:%M}; "
-                "it is priced in the objective",
+                f"SHORTFALL for given awards, {LACKS[name]}: {missing[worst]:,.4g} at "
+                f"{starts[worst]:%Y-%m-%d %H:%M}, in {(missing > LEAST_KW).sum()} steps; priced "
+                "in the objective",
                 style="bold red",
                 highlight=False,
             )

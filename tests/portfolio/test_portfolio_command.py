@@ -78,7 +78,7 @@ def test_from_file_to_tables(tmp_path: Path) -> None:
         drawn = [g["grid_kw"] for g in groups if g["group"] in named and g["start"] == row["start"]]
         assert sum(drawn) == pytest.approx(row["draw_kw"])
         assert row["draw_kw"] <= row["import_limit_kw"] + 1e-6
-        assert row["called_kw"] >= -row["export_limit_kw"] - 1e-6
+        assert row["lowest_called_kw"] >= -row["export_limit_kw"] - 1e-6
     # the limits bind somewhere, and a kW more is worth something exactly there
     priced = [row for row in regions if row["import_price_per_kw"] > 1e-6]
     assert priced
@@ -129,7 +129,7 @@ def test_a_limit_that_cannot_be_held_is_refused_in_one_line(tmp_path: Path) -> N
 def test_what_is_missing_for_an_award_is_shown(tmp_path: Path) -> None:
     result = call(write(tmp_path, awards=[{"service": "jp_fcr", "kw": 9000}], regions=[]))
     assert result.exit_code == 0, result.output
-    assert "SHORTFALL: power for the awards is missing in" in result.stdout
+    assert "SHORTFALL for given awards, power to release, kW:" in result.stdout
 
 
 def test_interrupted_it_goes_on_where_it_was(
@@ -148,6 +148,20 @@ def test_interrupted_it_goes_on_where_it_was(
     assert not (output / "portfolio.json").exists()
     monkeypatch.setattr(asked, "ask", lambda _: pytest.fail("asked once more"))
     assert call(path, "-o", str(output)).exit_code == 0
+
+
+def test_who_absorbs_is_shown_too(tmp_path: Path) -> None:
+    stated = read_data(EXAMPLES / "study_fcr.toml")["services"]
+    sites = read_data(EXAMPLES / "portfolio_sites.toml")["portfolio"]
+    study = read_data(EXAMPLES / "study_fcr.toml")
+    share = {"share": {"by_hour": [1.0] * 24}, "levels": 1}
+    loads = [{**g["load"], **share} for g in sites]
+    plain = {**study, "portfolio": [{**g, "load": v} for g, v in zip(sites, loads, strict=True)]}
+    path = write(tmp_path, sites=plain, awards=[], days=1)
+    result = call(path)
+    assert result.exit_code == 0, result.output
+    assert stated
+    assert "absorbs kW" in result.stdout
 
 
 @pytest.mark.parametrize(

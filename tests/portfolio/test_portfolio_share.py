@@ -16,6 +16,7 @@ from ebplan.portfolio.one_way import one_way
 from ebplan.portfolio.processes import Processes
 from ebplan.portfolio.regions import Region
 from ebplan.portfolio.share import joint, portfolio, share
+from ebplan.study.numbers import StudyNumbers
 
 
 def test_the_cheaper_site_carries_first() -> None:
@@ -83,6 +84,7 @@ def test_an_award_for_both_directions_is_shared_twice() -> None:
         )
     )
     assert found.plan.award_kw.max() > 10.0
+    assert violations(numbers, np.full((1, STEPS), np.nan), (near,), found) == []
     assert carried == pytest.approx(found.plan.award_kw, abs=1e-3)
     assert absorbed == pytest.approx(found.plan.award_kw, abs=1e-3)
     draw = sum(g.grid_kw for g in found.plan.groups) + absorbed[0]
@@ -264,8 +266,8 @@ def test_the_check_finds_what_is_changed() -> None:
         ("charge_kw", "energy is not"),
         ("energy_kwh", "does not begin as full"),
         ("release_kw", "draw is not baseline"),
-        ("battery_award_kw", "the parts are not the award"),
-        ("compute_award_kw", "the parts are not the award"),
+        ("battery_award_kw", "the parts to release are not the award"),
+        ("compute_award_kw", "the parts to release are not the award"),
     ):
         changed = replace(first, **{field: getattr(first, field) + 1.0})
         plan = replace(found.plan, groups=(changed, *found.plan.groups[1:]))
@@ -276,7 +278,7 @@ def test_the_check_finds_what_is_changed() -> None:
     assert [one for one in said if "above its import limit by 1" in one] == said
     assert len(said) == 2
     assert violations(numbers, award + 1.0, limits, found) == [
-        "fcr: the parts are not the award by 1"
+        "fcr: the parts to release are not the award by 1"
     ]
 
 
