@@ -21,8 +21,12 @@ from docs.website.stage import stage
 SITE = ROOT / "build" / "site"
 
 
-def build(site: Path) -> None:
+def build(site: Path, *, outputs: bool = True) -> None:
     """Write the site to ``site``; what it is made from lies beside it, in ``NAME-pages``.
+
+    Args:
+        site: the folder.
+        outputs: run the notebooks, so that their pages show what comes out.
 
     Raises:
         DeadLinkError: a page leads nowhere.
@@ -35,7 +39,7 @@ def build(site: Path) -> None:
     from mkdocs.config import load_config
 
     pages = site.parent / f"{site.name}-pages"
-    stage(pages / "pages")
+    stage(pages / "pages", outputs=outputs)
     shutil.rmtree(site, ignore_errors=True)
     written = load_config(str(ROOT / "mkdocs.yml"))
     nav = filled(written.nav, pages / "pages")
@@ -72,9 +76,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.website", description=__doc__)
     parser.add_argument("--out", type=Path, default=SITE, help="where the site is written")
     parser.add_argument("--serve", type=int, metavar="PORT", help="show it on 127.0.0.1:PORT")
+    parser.add_argument("--no-outputs", action="store_true", help="do not run the notebooks")
     told = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    build(told.out.resolve())
+    build(told.out.resolve(), outputs=not told.no_outputs)
     print(told.out / "index.html", file=sys.stderr)
     if told.serve is not None:
         serve(told.out, told.serve)

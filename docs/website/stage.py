@@ -16,8 +16,12 @@ ROOT_PAGES = ("README.md", "README.ja.md", "CHANGELOG.md")
 ASSETS = ("site.css",)
 
 
-def stage(into: Path) -> None:
+def stage(into: Path, *, outputs: bool = True) -> None:
     """Write every page and figure of the site below ``into``, a folder that is made anew.
+
+    Args:
+        into: the folder.
+        outputs: run the notebooks, so that their pages show what comes out.
 
     Raises:
         DeadLinkError: a page leads to a file that is not there.
@@ -37,7 +41,7 @@ def stage(into: Path) -> None:
         _put(waiting.pop(), into, wanted)
     _decisions(into)
     write_reference(into / "reference")
-    write_notebooks(into / "notebooks")
+    write_notebooks(into / "notebooks", outputs=outputs)
     copy_font(into / "assets")
     for name in ASSETS:
         shutil.copy(Path(__file__).parent / name, into / "assets" / name)
