@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ebplan.cli_errors import one_line_errors
+from ebplan.cli_errors import named, one_line_errors
 from ebplan.cli_progress import bars, interruptible
 
 FILE = click.Path(path_type=Path)
@@ -42,7 +42,7 @@ def portfolio(file: Path, output: Path | None, gap: float, jobs: int | None, as_
     spec = load_portfolio(file)
     kept = None if output is None else output / "frontiers"
     words = "without -o nothing is kept" if kept is None else f"answers are kept in {kept}"
-    with interruptible(words), bars() as shown:
+    with named(file), interruptible(words), bars() as shown:
         outcome = run_portfolio(
             spec, file, gap=gap, jobs=jobs, kept=kept, told=shown.told, rounds=shown.rounds
         )
