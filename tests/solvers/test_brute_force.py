@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 from count_walks import walks
 from random_problems import ABSORBS_FROM, random_problem
-from scipy.optimize import linprog
-from scipy.sparse import csr_array
 
+from ebplan.errors import NoPlanError
 from ebplan.problem import PoolProblem
 from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
+from ebplan.solvers.live import LiveProgram
 from ebplan.solvers.program import Program
 
 
-def cheapest_with(program: Program, fixed: dict[str, list[int]], pool: PoolProblem) -> float:
+def cheapest_with(
+    live: LiveProgram, program: Program, fixed: dict[str, list[int]], pool: PoolProblem
+) -> float:
     """Return the optimum with a pool's counts fixed; infinity where nothing is feasible."""
     lower, upper = program.lower.copy(), program.upper.copy()
     known = {group.name for group in program.columns}
@@ -25,23 +27,10 @@ def cheapest_with(program: Program, fixed: dict[str, list[int]], pool: PoolProbl
         if column in known:
             columns = program.column_range(column)
             lower[columns] = upper[columns] = values
-    matrix = csr_array(
-        (program.entry_value, program.entry_column, program.row_start),
-        shape=(program.n_rows, program.n_columns),
-    )
-    equal = program.row_lower == program.row_upper
-    below, above = np.isfinite(program.row_upper) & ~equal, np.isfinite(program.row_lower) & ~equal
-    dense = matrix.toarray()
-    answer = linprog(
-        program.cost,
-        A_ub=np.vstack([dense[below], -dense[above]]),
-        b_ub=np.r_[program.row_upper[below], -program.row_lower[above]],
-        A_eq=dense[equal],
-        b_eq=program.row_upper[equal],
-        bounds=list(zip(lower, upper, strict=True)),
-        method="highs",
-    )
-    return np.inf if answer.fun is None else float(answer.fun) + program.constant
+    try:
+        return live.optimum(lower=lower, upper=upper).objective
+    except NoPlanError:
+        return np.inf
 
 
 def newly_drained(pool: PoolProblem, counts: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -66,8 +55,10 @@ def test_no_trajectory_of_counts_is_cheaper(seed: int, epochs: int, sleep: bool)
     (pool,) = problem.pools
     program = formulate(problem).program
     solution = highs.solve(program, gap=1e-6)
+    live = LiveProgram(program)
     costs = [
-        cheapest_with(program, walk, pool) for walk in walks(pool, problem.grid.epoch_starts_s)
+        cheapest_with(live, program, walk, pool)
+        for walk in walks(pool, problem.grid.epoch_starts_s)
     ]
     moved = sum(abs(money) for money in program.cost_by_cause(solution.x).values())
     assert min(costs) == pytest.approx(solution.objective, abs=1e-5 * moved + 1e-6)
