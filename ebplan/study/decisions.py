@@ -11,7 +11,7 @@ import numpy as np
 
 from ebplan.solvers.blocks.wear import layer_widths_kwh, layers_at_start_kwh
 from ebplan.solvers.program import FloatArray
-from ebplan.study.moment import WindowPlan
+from ebplan.study.moment import GroupPlan, WindowPlan
 from ebplan.study.numbers import BatteryNumbers, GroupNumbers, StudyNumbers
 
 
@@ -40,7 +40,9 @@ class GroupTrack:
     battery_absorbed_kwh: FloatArray
     """Absorbed by the battery for products, shape (S, T)."""
     missed_kwh: FloatArray
-    """Called of the battery either way and not delivered, shape (S, T)."""
+    """Called either way and not delivered, shape (S, T)."""
+    lacking_kw: FloatArray
+    """Held by compute that is not there at the load that came, shape (S, T)."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def empty_track(numbers: StudyNumbers) -> Track:
                 battery_called_kwh=np.zeros((products, steps)),
                 battery_absorbed_kwh=np.zeros((products, steps)),
                 missed_kwh=np.zeros((products, steps)),
+                lacking_kw=np.zeros((products, steps)),
             )
         )
     return Track(
@@ -105,7 +108,7 @@ def start_layers(group: GroupNumbers) -> FloatArray:
 def carry(
     numbers: StudyNumbers, track: Track, plan: WindowPlan, first: int, count: int, at: int = 0
 ) -> None:
-    """Carry out steps of a plan: what comes is what is called, not what was expected.
+    """Carry out steps of a plan: what comes are calls and load, not what was expected.
 
     Args:
         numbers: the study.
@@ -117,16 +120,46 @@ def carry(
     """
     now, then = slice(first, first + count), slice(at, at + count)
     for group, done, planned in zip(numbers.groups, track.groups, plan.groups, strict=True):
-        done.release_kw[now] = planned.release_kw[then]
-        done.compute_award_kw[:, now] = planned.compute_award_kw[:, then]
+        _carry_compute(numbers, group, done, planned, now, then)
         done.battery_award_kw[:, now] = planned.battery_award_kw[:, then]
         done.absorb_award_kw[:, now] = planned.absorb_award_kw[:, then]
         done.charge_kw[now] = planned.charge_kw[then]
         done.discharge_kw[now] = planned.discharge_kw[then]
         if group.battery is not None:
             _one_way(group.battery, done, now)
+            _within_meter(group, done, now)
             for step in range(first, first + count):
                 _carry_battery(numbers, group, done, step)
+
+
+def _carry_compute(
+    numbers: StudyNumbers,
+    group: GroupNumbers,
+    done: GroupTrack,
+    planned: GroupPlan,
+    now: slice,
+    then: slice,
+) -> None:
+    """Let compute do what it can at the load that came: the rest of what it held is lacking."""
+    width, hours = group.width_kw[now], numbers.hours
+    done.release_kw[now] = np.minimum(planned.release_kw[then], width)
+    promised = planned.compute_award_kw[:, then]
+    total = promised.sum(axis=0)
+    room = width - done.release_kw[now]
+    share = np.divide(room, total, out=np.ones_like(total), where=total > room)
+    done.compute_award_kw[:, now] = promised * share
+    lacking = (promised * (1.0 - share)).sum(axis=2)
+    done.lacking_kw[:, now] = lacking
+    called = np.array([service.activation[now] for service in numbers.services])
+    done.missed_kwh[:, now] = called.reshape(lacking.shape) * lacking * hours
+
+
+def _within_meter(group: GroupNumbers, done: GroupTrack, steps: slice) -> None:
+    """Take out of a plan what the connection cannot carry at the load that came."""
+    load = group.baseline_kw[steps] - done.release_kw[steps].sum(axis=1)
+    room, cover = np.maximum(group.import_kw - load, 0.0), np.maximum(load + group.export_kw, 0.0)
+    done.charge_kw[steps] = np.minimum(done.charge_kw[steps], room)
+    done.discharge_kw[steps] = np.minimum(done.discharge_kw[steps], cover)
 
 
 def _one_way(battery: BatteryNumbers, done: GroupTrack, steps: slice) -> None:
@@ -159,7 +192,7 @@ def _carry_battery(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack,
         called = float(service.activation[step] * done.battery_award_kw[i, step]) * hours
         given = min(called, there - taken)
         done.battery_called_kwh[i, step] = given
-        done.missed_kwh[i, step] = called - given
+        done.missed_kwh[i, step] += called - given
         taken += given
     discharged = min(float(done.discharge_kw[step]) * hours, there - taken)
     out = (discharged + taken) / battery.discharge_efficiency

@@ -16,18 +16,19 @@ LAST_DAY = 0.5
 
 
 class Forecaster:
-    """Forecasts one series of the study.
+    """Forecasts one series of the study, or several side by side.
 
     Args:
-        truth: what comes, shape (T,).
+        truth: what comes, shape (T, ...).
         steps_per_day: steps of a day.
         perfect: whether what comes is known.
     """
 
     def __init__(self, truth: FloatArray, steps_per_day: int, *, perfect: bool = False) -> None:
         self._truth, self._day, self._perfect = truth, steps_per_day, perfect
-        self._mean = float(truth.mean())
-        self._by_day = truth.reshape(-1, steps_per_day)
+        self._mean = truth.mean(axis=0)
+        days = len(truth) // steps_per_day
+        self._by_day = truth.reshape(days, steps_per_day, *truth.shape[1:])
 
     def known_until(self, known: int, first: int, count: int) -> FloatArray:
         """Return values from a step on: the truth as far as it is known, then the forecast.
@@ -48,6 +49,6 @@ class Forecaster:
     def _typical_day(self, days: int) -> FloatArray:
         """Return a day from the days that are known whole."""
         if days == 0:
-            return np.full(self._day, self._mean)
+            return np.repeat(self._mean[None], self._day, axis=0)
         week = self._by_day[max(days - WEEK_DAYS, 0) : days]
         return np.asarray(LAST_DAY * week[-1] + (1.0 - LAST_DAY) * week.mean(axis=0))

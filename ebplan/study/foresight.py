@@ -101,4 +101,5 @@ def moment_of(
         last_month=month > month[0],
         real=np.ones(count, dtype=bool),
         terminal_per_kwh=numbers.terminal_per_kwh,
+        sure_load=True,
     )

@@ -112,6 +112,7 @@ def _hold_awards(numbers: StudyNumbers, track: Track) -> None:
         held, absorbed = np.zeros(numbers.steps), np.zeros(numbers.steps)
         for done in track.groups:
             held += done.battery_award_kw[i] + done.compute_award_kw[i].sum(axis=1)
+            held += done.lacking_kw[i]
             absorbed += done.absorb_award_kw[i]
         for way, sold, there in (
             ("release", service.releases, held),

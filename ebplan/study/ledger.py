@@ -132,7 +132,7 @@ def _lost(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> Float
 def absent_of(numbers: StudyNumbers, track: Track) -> FloatArray:
     """Return the kW of each award that is not there in a step, either way, shape (S, T)."""
     pairs = list(zip(numbers.groups, track.groups, strict=True))
-    release = sum(absent_kw(numbers, group, done) for group, done in pairs)
+    release = sum(absent_kw(numbers, group, done) + done.lacking_kw for group, done in pairs)
     absorb = sum(unabsorbed_kw(numbers, group, done) for group, done in pairs)
     return np.maximum(release, absorb)
 

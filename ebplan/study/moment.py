@@ -64,6 +64,8 @@ class Moment:
     real: NDArray[np.bool_]
     """Steps within the study, shape (T,): after its end nothing happens."""
     terminal_per_kwh: float
+    sure_load: bool
+    """Whether the load is known; if not, it may turn out too low for an award that was given."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,9 @@ def _write_compute(
     earned = _earned(v, moment).max(axis=0, initial=0.0)
     v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours + UNCOVERED_TIMES * earned
     v.upper[columns.uncovered_kw] = _given_kw(moment).sum(axis=0)
+    if columns.lacking is not None and not moment.sure_load:
+        v.cost[columns.lacking] = v.cost[columns.uncovered_kw]
+        v.upper[columns.lacking] = v.upper[columns.uncovered_kw]
     if columns.unabsorbed_kw is not None:
         v.cost[columns.unabsorbed_kw] = v.cost[columns.uncovered_kw]
         v.upper[columns.unabsorbed_kw] = v.upper[columns.uncovered_kw]

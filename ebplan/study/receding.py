@@ -9,7 +9,8 @@ market and of each product (times of Japan):
     then   repair    every few half-hours the rest is planned again from the state that has come:
                      calls move the battery, and what cannot be traded any more is imbalance
 
-A product whose bids close before the day-ahead market is bid with its price as a forecast.
+A product whose bids close before the day-ahead market is bid with its price as a forecast. Load,
+and what compute can do at it, are forecast as well; a repair sees the load of its own step.
 
 Each is the same program (``window.py``) with other columns fixed. A forecast never sees what the
 clock has not shown.
@@ -30,7 +31,6 @@ from ebplan.study.horizon import Horizon
 from ebplan.study.ledger import draw_kw
 from ebplan.study.moment import GroupMoment, Moment, WindowPlan, plan
 from ebplan.study.numbers import (
-    GroupNumbers,
     ServiceNumbers,
     StudyNumbers,
     levy_per_kwh,
@@ -51,6 +51,16 @@ class _Start:
 
     energy_kwh: float
     layers_kwh: FloatArray
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What is forecast of a group's load."""
+
+    baseline: Forecaster
+    width: Forecaster
+    lost: Forecaster
+    alone: Forecaster
 
 
 class Receding:
@@ -91,6 +101,15 @@ class Receding:
         self._spot = forecaster(numbers.market.spot_per_kwh)
         self._paid = [forecaster(s.price_per_kw) for s in numbers.services]
         self._energy = [forecaster(s.energy_per_kwh) for s in numbers.services]
+        self._loads = [
+            _Load(
+                forecaster(group.baseline_kw),
+                forecaster(group.width_kw),
+                forecaster(group.lost_per_kwh),
+                forecaster(group.alone_kw),
+            )
+            for group in numbers.groups
+        ]
         self._levies = [levy_per_kwh(numbers.market, group) for group in numbers.groups]
         self._contracted = np.full(numbers.steps, np.nan)
         self._award = np.array([contracted(numbers, s) for s in numbers.services]).reshape(
@@ -142,15 +161,16 @@ class Receding:
     def _decide(self, at: int, first: int, start: Sequence[_Start] | None = None) -> None:
         """Buy and bid for a day what closes in this step of the day before."""
         if at == self._day_ahead.bid:
-            self._buy(first, start or self._foreseen(first))
+            self._buy(at, first, start or self._foreseen(first))
         closing = [i for i, gate in self._gates.items() if gate.bid == at]
         if closing:
             self._bid(at, first, closing, start or self._foreseen(first))
 
-    def _buy(self, first: int, start: Sequence[_Start]) -> None:
+    def _buy(self, at: int, first: int, start: Sequence[_Start]) -> None:
         """Buy the energy of a day at prices that are forecast."""
         per_day = self.numbers.steps_per_day
-        found = self._solve(self._market, first, start, spot_known=first)
+        now = max(first - per_day + at, 0)
+        found = self._solve(self._market, first, start, spot_known=first, now=now)
         day = slice(first, first + per_day)
         self.track.position_kw[day] = self._contracted[day] = found.position_kw[:per_day]
 
@@ -158,7 +178,8 @@ class Receding:
         """Offer products for a day, and see later which offers are taken."""
         per_day = self.numbers.steps_per_day
         seen = first + per_day * (at >= self._day_ahead.known)
-        found = self._solve(self._market, first, start, spot_known=seen)
+        now = max(first - per_day + at, 0)
+        found = self._solve(self._market, first, start, spot_known=seen, now=now)
         day = slice(first, first + per_day)
         for i in closing:
             service = self.numbers.services[i]
@@ -181,7 +202,7 @@ class Receding:
         known = (day + 1) * self.numbers.steps_per_day
         if at >= self._day_ahead.known:
             known += self.numbers.steps_per_day
-        found = self._solve(self._repairs, step, self._now(step), spot_known=known)
+        found = self._solve(self._repairs, step, self._now(step), spot_known=known, now=step + 1)
         self._plan = (step, found)
         self._trade(step, found)
 
@@ -228,12 +249,12 @@ class Receding:
         return starts
 
     def _solve(
-        self, horizon: Horizon, first: int, start: Sequence[_Start], *, spot_known: int
+        self, horizon: Horizon, first: int, start: Sequence[_Start], *, spot_known: int, now: int
     ) -> WindowPlan:
-        return plan(self._windows[horizon], self._moment(horizon, first, start, spot_known))
+        return plan(self._windows[horizon], self._moment(horizon, first, start, spot_known, now))
 
     def _moment(
-        self, horizon: Horizon, first: int, start: Sequence[_Start], spot_known: int
+        self, horizon: Horizon, first: int, start: Sequence[_Start], spot_known: int, now: int
     ) -> Moment:
         numbers, count = self.numbers, horizon.steps
         begins = first + horizon.begins()
@@ -253,7 +274,7 @@ class Receding:
         month = numbers.month[np.minimum(begins, numbers.steps - 1)]
         return Moment(
             groups=tuple(
-                self._group(horizon, first, i, group, begin)
+                self._group(horizon, first, i, begin, now)
                 for i, (group, begin) in enumerate(zip(numbers.groups, start, strict=True))
             ),
             spot_per_kwh=spot,
@@ -268,6 +289,7 @@ class Receding:
             last_month=month > month[0],
             real=real,
             terminal_per_kwh=self._terminal(first, horizon, spot),
+            sure_load=self.planning.forecast == "perfect",
         )
 
     def _awards(self, horizon: Horizon, first: int) -> FloatArray:
@@ -286,28 +308,24 @@ class Receding:
             return self.numbers.terminal_per_kwh
         return float(spot.mean()) + mean_levy(self.numbers.market, self.numbers.groups)
 
-    def _group(
-        self, horizon: Horizon, first: int, at: int, group: GroupNumbers, start: _Start
-    ) -> GroupMoment:
-        end = first + horizon.steps
+    def _group(self, horizon: Horizon, first: int, at: int, start: _Start, now: int) -> GroupMoment:
+        end, steps, load = first + horizon.steps, self.numbers.steps, self._loads[at]
+        there = np.arange(first, end) < steps
 
-        def cut(values: FloatArray) -> FloatArray:
+        def cut(forecast: Forecaster) -> FloatArray:
             """Return the mean over each step of the window, nothing beyond the study's end."""
-            there = values[first:end].T
-            missing = horizon.steps - there.shape[-1]
-            if missing:
-                pad = [(0, 0)] * (there.ndim - 1) + [(0, missing)]
-                there = np.pad(there, pad)
-            return horizon.mean(there).T
+            values = forecast.known_until(now, first, horizon.steps)
+            values[~there] = 0.0
+            return horizon.mean(values.T).T
 
-        steps = self.numbers.steps
         months = self.numbers.month[[min(first, steps - 1), min(end - 1, steps - 1)]]
+        levy = ahead(self._levies[at], first, horizon.steps) * there
         return GroupMoment(
-            baseline_kw=cut(group.baseline_kw),
-            width_kw=cut(group.width_kw),
-            lost_per_kwh=cut(group.lost_per_kwh),
-            alone_kw=cut(group.alone_kw),
-            levy_per_kwh=cut(self._levies[at]),
+            baseline_kw=cut(load.baseline),
+            width_kw=cut(load.width),
+            lost_per_kwh=cut(load.lost),
+            alone_kw=cut(load.alone),
+            levy_per_kwh=horizon.mean(levy),
             start_kwh=start.energy_kwh,
             layers_kwh=start.layers_kwh,
             peaks_kw=(self._peak(at, int(months[0])), self._peak(at, int(months[1]))),

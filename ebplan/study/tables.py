@@ -145,6 +145,7 @@ def holdings_table(built: Built, track: Track, ledger: Ledger) -> Columns:
             "battery_kw": done.battery_award_kw[i],
             "compute_kw": done.compute_award_kw[i].sum(axis=1),
             "absorb_kw": done.absorb_award_kw[i],
+            "lacking_kw": done.lacking_kw[i],
         }
         for i, service in enumerate(numbers.services)
         for group, done in zip(numbers.groups, track.groups, strict=True)

@@ -20,6 +20,7 @@ award) is a column whose bounds have met. Minimised is money paid, so revenue is
 | y_t    | G.uncovered_kw   | power missing below what awards ask for                    | (T,)    |
 | z'_t   | G.unstored_kwh   | room missing below what awards ask for, to absorb          | (T,)    |
 | y'_t   | G.unabsorbed_kw  | power missing below what awards ask for, to absorb         | (T,)    |
+| l_t    | G.lacking        | compute missing for given awards; only without a battery   | (T,)    |
 | m_1,m_2| G.peak           | highest draw of the first and the last month in the window | (2,)    |
 
 energy     e_t+1 = e_t + h (eta_c c_t - d_t / eta_d)
@@ -31,7 +32,7 @@ power      d_t - c_t + sum_s (b_st + o_s n_st)
                      + sum_{s faster than compute} sum_k a_skt <= P + y_t
 reserve    e_t, e_t+1 + z_t >= e_min + sum_s b_st sustain_s / eta_d
                                  + sum_{s faster than compute} sum_k a_skt bridge / eta_d
-compute    r_kt + sum_s a_skt <= w_kt
+compute    r_kt + sum_s a_skt <= w_kt, + l_t for the last slice
 export     g_t - sum_s (b_st + sum_k a_skt) + y_t >= -export limit
 peak       g_t <= m_1 or m_2, by the month of t
 
@@ -96,6 +97,7 @@ class GroupColumns:
     energy: IndexArray | None
     uncovered_kwh: IndexArray | None
     uncovered_kw: IndexArray
+    lacking: IndexArray | None
     unstored_kwh: IndexArray | None
     unabsorbed_kw: IndexArray | None
     release: tuple[IndexArray, ...]
@@ -208,6 +210,10 @@ class Window:
     def _state_group(self, builder: ProgramBuilder, group: GroupNumbers) -> GroupColumns:
         steps, name, battery = self.steps, group.name, group.battery
         charge = discharge = energy = uncovered_kwh = unstored_kwh = unabsorbed_kw = None
+        lacking = None
+        if battery is None and group.slices:
+            # opened where load is a forecast, and may turn out lower than what was bid on
+            lacking = builder.variables(f"{name}.lacking", steps, upper=0.0)
         if battery is not None:
             limits = battery.problem
             charge = builder.variables(f"{name}.charge", steps, upper=limits.charge_limit_kw)
@@ -227,6 +233,7 @@ class Window:
             energy=energy,
             uncovered_kwh=uncovered_kwh,
             uncovered_kw=builder.variables(f"{name}.uncovered_kw", steps, upper=FAR_KW),
+            lacking=lacking,
             unstored_kwh=unstored_kwh,
             unabsorbed_kw=unabsorbed_kw,
             release=tuple(
@@ -275,6 +282,8 @@ class Window:
         builder.rows(f"{name}.draw", steps, draw, lower=0.0, upper=0.0)
         for k, release in enumerate(columns.release):
             held: list[Term] = [(1.0, award.compute[k]) for award in columns.awards]
+            if columns.lacking is not None and k == group.slices - 1:
+                held.append((-1.0, columns.lacking))
             builder.rows(f"{name}.compute.{k}", steps, [(1.0, release), *held], upper=0.0)
         given: list[Term] = [(-1.0, part) for a in columns.awards for _, part in a.all()]
         export: list[Term] = [(1.0, columns.grid), *given, (1.0, columns.uncovered_kw)]

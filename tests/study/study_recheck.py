@@ -66,6 +66,7 @@ def _faults(folder: Path, manifest: dict[str, Any], policy: str) -> Iterator[str
         for service in manifest["services"]:
             mine = _read(folder, "holdings", policy, group=name, service=service["id"])
             award_held[service["id"]] += mine["battery_kw"] + mine["compute_kw"]
+            award_held[service["id"]] += mine["lacking_kw"]
             award_absorbed[service["id"]] += mine["absorb_kw"]
             absorb += mine["absorb_kw"]
             room += mine["absorb_kw"] * service["room_s"] / 3600.0
