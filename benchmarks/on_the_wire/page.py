@@ -46,8 +46,9 @@ def section(
             f"{TOLERANCE_KW:g} kW of tolerance (assumed): each sample (10 a second) against what",
             f"was asked {METER_S:g} s (the meter's mean) and {CYCLE_S:g} s (a cycle) earlier;",
             f"the baseline is the meter's mean over {BEFORE_S:g} s before. Calls keep ramp and",
-            "hand-off and lose their sustain. The plant fell behind the clock by",
-            f"{late:.2f} s at most.",
+            "hand-off and lose their sustain; instances that stand drained in an example stand by",
+            "between calls ([how](controller.md#between-calls)). The plant fell behind the clock",
+            f"by {late:.2f} s at most.",
             "",
             *machine,
             "- cycles of the controller that took longer than their second, with nothing wrong: "
