@@ -24,7 +24,7 @@ from ebplan.replay.results import EventResult, ReplaySummary
 from ebplan.replay.run import replay_recording
 from ebplan.replay.spec import ReplaySpec
 from ebplan.report.replay_figure import plot_replay
-from ebplan.report.words import money_words, number_words, power_words, time_words
+from ebplan.words import money_words, number_words, power_words, time_words
 
 INSTANCES = 104
 """So many instances of the built-in site can draw, at its GPUs, what the cluster drew."""

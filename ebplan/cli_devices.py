@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ebplan.cli_errors import named, one_line_errors
+from ebplan.words import percent_words
 
 if TYPE_CHECKING:
     from ebplan.adapters.devices import DevicesSpec
@@ -164,7 +165,7 @@ def _in_words(reading: object, may_be_told: str | None = None) -> str:
     match reading:
         case roles.BatteryReading():
             told = "" if may_be_told is None else f"; {may_be_told}"
-            soc = "" if reading.soc is None else f", SoC {reading.soc:.1%}"
+            soc = "" if reading.soc is None else f", SoC {percent_words(reading.soc, 1)}"
             alarms = f", alarms: {', '.join(reading.alarms)}" if reading.alarms else ""
             return f"{reading.battery_kw:+.2f} kW{soc}, takes {reading.feasible}{alarms}{told}"
         case roles.MeterReading():

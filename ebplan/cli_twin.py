@@ -12,6 +12,7 @@ import click
 
 from ebplan.cli_errors import named, one_line_errors
 from ebplan.cli_twin_experiment import experiment
+from ebplan.words import percent_words
 
 FILE = click.Path(path_type=Path)
 FOLDER = click.option(
@@ -121,7 +122,7 @@ def _say(state: Mapping[str, Any], folder: Path) -> None:
     meter = "silent" if plant["meter_kw"] is None else f"{plant['meter_kw']:.2f} kW"
     click.echo(
         f"  {'plant':<9} {plant['seconds']:.0f} s, meter {meter}, battery "
-        f"{plant['battery_kw']:+.2f} kW, SoC {plant['soc']:.1%}; "
+        f"{plant['battery_kw']:+.2f} kW, SoC {percent_words(plant['soc'], 1)}; "
         f"{plant['late_steps']} of {plant['steps']} steps late"
     )
     if control.users_arrive(folder):

@@ -9,6 +9,7 @@ from ebplan.models.library import load_fleet
 from ebplan.offers.offer_document import Errors
 from ebplan.offers.request import OfferRequest
 from ebplan.site import Site
+from ebplan.words import percent_words
 
 LEAST_DEGREES = 3
 """Fewer degrees of freedom leave a spread without a standard deviation."""
@@ -49,7 +50,7 @@ def errors_of(request: OfferRequest, site: Site) -> Errors:
         response, response_from = said.response_std, "site.planning.uncertainty"
     if response is None and fitted is not None:
         response = fitted
-        response_from = f"spread of the fitted power law, {fitted:.2%}"
+        response_from = f"spread of the fitted power law, {percent_words(fitted, 2)}"
     if response is None:
         raise InputError(
             field="response_std",
@@ -60,12 +61,12 @@ def errors_of(request: OfferRequest, site: Site) -> Errors:
     load, with_fit = forecast, ""
     if fitted is not None:
         load = math.hypot(forecast, fitted)
-        with_fit = f" and the spread of the fitted power law, {fitted:.2%}"
+        with_fit = f" and the spread of the fitted power law, {percent_words(fitted, 2)}"
     return Errors(
         load_std=load,
         response_std=response,
         sources=(
-            f"load: forecast {forecast:.2%} ({forecast_from}){with_fit}",
+            f"load: forecast {percent_words(forecast, 2)} ({forecast_from}){with_fit}",
             f"response: {response_from}",
         ),
     )

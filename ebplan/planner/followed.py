@@ -16,6 +16,7 @@ from ebplan.site import Site
 from ebplan.solvers.formulation import Formulation
 from ebplan.state import State
 from ebplan.timegrid import TimeGrid
+from ebplan.words import percent_words
 
 DENSE_S = (0.0, 3.0, 10.0, 30.0)
 """When compute may answer after a plan is made anew inside an event, besides the epochs left."""
@@ -90,7 +91,7 @@ class Followed:
         if self.plan.gap is None:
             return "no solver has looked at the plan yet"
         if self.tries < TRIES_AT_A_GAP and self.plan.gap > WIDE_GAP:
-            return f"the plan's gap is wide, {self.plan.gap:.0%}"
+            return f"the plan's gap is wide, {percent_words(self.plan.gap)}"
         return None
 
     def elapsed_s(self, at: datetime) -> float:

@@ -22,6 +22,7 @@ from ebplan.document import Fraction, Part, Positive
 from ebplan.pose.corrections import battery_as_found
 from ebplan.site import Battery, Site
 from ebplan.state import State
+from ebplan.words import percent_words
 
 DRAW_SHARE = 0.1
 """Of the draw of the pools, by which restoration may move the draw of the site; assumed."""
@@ -88,7 +89,7 @@ class Restoring:
         done = "no room for it now" if self.done_at is None else f"done {self.done_at:%H:%M}"
         late = f", late: due {self.due_at:%H:%M}" if self.due_at and self.is_late else ""
         return (
-            f"restoring {self.soc:.0%} -> {self.ready_soc:.0%} "
+            f"restoring {percent_words(self.soc)} -> {percent_words(self.ready_soc)} "
             f"with {_kw_words(self.power_kw)} at most, {done}{late}"
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebplan.plan import Answer
-from ebplan.report.words import time_words
+from ebplan.words import time_words
 
 RUNG_WORDS = {
     "exact": "the search for the optimum",

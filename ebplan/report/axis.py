@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebplan.problem import Problem
-from ebplan.report.words import time_words
+from ebplan.words import time_words
 
 FloatArray = NDArray[np.float64]
 

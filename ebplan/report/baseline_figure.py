@@ -12,11 +12,11 @@ from ebplan.errors import InputError
 from ebplan.report.baseline_table import rule_words, verdict
 from ebplan.report.canvas import GREY, INK, blank, save, styled
 from ebplan.report.gaps import shade_gaps
-from ebplan.report.words import time_words
 from ebplan.settlement.baseline_report import BaselineReport
 from ebplan.settlement.baselines import Baseline
 from ebplan.settlement.series import MeterSeries
 from ebplan.settlement.window import Window
+from ebplan.words import time_words
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, readable in every common colour blindness."""

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ebplan.report.legible import given
-from ebplan.report.words import number_words, time_words
 from ebplan.settlement.baseline_report import BaselineReport, RuleResult, slot_means
+from ebplan.words import number_words, percent_words, time_words
 
 COLUMNS = (
     "in kW, errors are baseline less draw; CV: RMSE as a share of the mean draw; 90 %: so many "
@@ -97,7 +97,7 @@ def _row(one: RuleResult) -> tuple[str, ...]:
     if one.errors is None:
         return (*["-"] * 6, mean)
     errors = one.errors
-    share = "-" if errors.cv_rmse is None else f"{errors.cv_rmse:.1%}"
+    share = "-" if errors.cv_rmse is None else percent_words(errors.cv_rmse, 1)
     numbers = (errors.bias_kw, errors.mae_kw, errors.rmse_kw)
     return (
         *(number_words(kw, 1) for kw in numbers),

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ebplan.plan import PRIORITY_CAUSES, Plan
 from ebplan.report.legible import spaced, titled
-from ebplan.report.words import number_words
+from ebplan.words import number_words
 
 MOST_CAUSES = 6
 

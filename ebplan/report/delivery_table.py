@@ -11,11 +11,11 @@ from rich.text import Text
 from ebplan.mechanisms import mechanism_words
 from ebplan.report.legible import HEAD_RULE, Legible, given, titled
 from ebplan.report.settled_words import decimals_of, interval_words
-from ebplan.report.words import power_words, time_words
 from ebplan.settlement.delivery import Delivery
 from ebplan.settlement.number import Number
 from ebplan.settlement.reference import BEFORE
 from ebplan.settlement.verdict import Criterion
+from ebplan.words import percent_words, power_words, time_words
 
 WIDEST = 110
 HOW = {
@@ -76,7 +76,8 @@ def _headline(found: Delivery) -> Text:
     text.append(
         f"Baseline {power_words(found.baseline_kw)} ({given(found.baseline)}), its level known to "
         f"{found.baseline_error_kw:.2g} kW, readings of {time_words(found.interval_s)} to "
-        f"{found.noise_kw:.2g} kW{_by_whom(found)}; intervals hold {found.confidence:.0%}."
+        f"{found.noise_kw:.2g} kW{_by_whom(found)}; intervals hold "
+        f"{percent_words(found.confidence)}."
     )
     return text
 

@@ -11,7 +11,7 @@ from ebplan.experiment.protocol import short_set_name
 from ebplan.report.canvas import GREY, INK, blank, styled
 from ebplan.report.model_figures.frame import MARKS
 from ebplan.report.palette import COLOURS
-from ebplan.report.words import number_words
+from ebplan.words import number_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from ebplan.experiment.protocol import short_set_name
 from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.report.canvas import GREY, INK, blank, save, styled
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
-from ebplan.report.words import number_words, time_words
+from ebplan.words import number_words, time_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from ebplan.report.canvas import GREY, INK, blank, check_suffix, save, styled
 from ebplan.report.extract_table import headline
 from ebplan.report.gaps import shade_gaps
 from ebplan.report.palette import COLOURS
-from ebplan.report.words import time_words
 from ebplan.settlement.extract import Extracted, fitted_kw
 from ebplan.settlement.series import MeterSeries
+from ebplan.words import time_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

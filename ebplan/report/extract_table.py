@@ -10,9 +10,9 @@ from rich.text import Text
 
 from ebplan.report.legible import HEAD_RULE, Legible, given, titled
 from ebplan.report.settled_words import interval_words
-from ebplan.report.words import number_words, time_words
 from ebplan.settlement.extract import Extracted
 from ebplan.settlement.number import Number
+from ebplan.words import number_words, percent_words, time_words
 
 WIDEST = 110
 MOST_EXCURSIONS = 12
@@ -98,7 +98,7 @@ def _numbers(found: Extracted) -> Table:
     table = Table(box=HEAD_RULE, show_edge=False, pad_edge=False)
     table.add_column("")
     table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column(f"interval ({found.confidence:.0%})", no_wrap=True)
+    table.add_column(f"interval ({percent_words(found.confidence)})", no_wrap=True)
     for row in rows_of(found):
         table.add_row(*row)
     return table

@@ -19,7 +19,7 @@ from ebplan.report.canvas import GREY, INK, blank, check_suffix, save, styled
 from ebplan.report.direction import ABSORB, EITHER_WAY, direction_of
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, message
-from ebplan.report.words import time_words
+from ebplan.words import time_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

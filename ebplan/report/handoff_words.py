@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebplan.plan import Plan
 from ebplan.problem import Problem
 from ebplan.report.phases import peak_kw
-from ebplan.report.words import power_words, time_words
+from ebplan.words import power_words, time_words
 
 COMPLETE_SHARE = 0.1
 """Share of the target that a complete hand-off may leave to the battery."""

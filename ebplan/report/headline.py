@@ -13,7 +13,7 @@ from ebplan.report.direction import direction_of
 from ebplan.report.handoff_words import handoff_words
 from ebplan.report.legible import given
 from ebplan.report.phases import is_short, message, peak_kw
-from ebplan.report.words import power_words, time_words
+from ebplan.words import power_words, time_words
 
 STATUS_WORDS = {
     "optimal": "optimal",

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ebplan.hosting.run import Hosted, Study
+from ebplan.words import percent_words, time_words
 
 BINDING = {
     "normal": "connection",
@@ -23,7 +24,8 @@ def print_hosting(study: Study, console: Console | None = None) -> None:
     spec, contract = study.spec, study.spec.contract
     console.print(
         f"{spec.name}: {contract.hours_per_year:g} h a year, calls of up to "
-        f"{contract.call_hours} h, {contract.depth:.0%} deep, {contract.notice_s:g} s notice",
+        f"{contract.call_hours} h, {percent_words(contract.depth)} deep, "
+        f"{time_words(contract.notice_s)} notice",
         highlight=False,
     )
     table = _table("battery", "mechanisms", "units", "compute kW", "more", "lost a year", "binds")
@@ -34,7 +36,7 @@ def print_hosting(study: Study, console: Console | None = None) -> None:
             f"{one.units:,}",
             f"{one.compute_kw:,.0f}",
             more(one),
-            f"{one.found.lost_share:.3%}",
+            percent_words(one.found.lost_share, 3),
             BINDING[one.found.binding],
         )
     console.print(table)
@@ -46,7 +48,7 @@ def print_hosting(study: Study, console: Console | None = None) -> None:
 
 def more(one: Hosted) -> str:
     """Return by how much more fits than what is never curtailed."""
-    return f"{one.units / one.units_without - 1.0:+.0%}" if one.units_without else "new"
+    return f"{100.0 * (one.units / one.units_without - 1.0):+.0f} %" if one.units_without else "new"
 
 
 def _print_what_if(study: Study, console: Console) -> None:
@@ -58,8 +60,8 @@ def _print_what_if(study: Study, console: Console) -> None:
         terms = group[0].contract
         table.add_row(
             f"{terms.hours_per_year:g}",
-            f"{terms.depth:.0%}",
-            f"{terms.notice_s:g} s",
+            percent_words(terms.depth),
+            time_words(terms.notice_s),
             *(f"{one.units:,}" for one in group),
         )
     console.print(f"\nUnits under other terms, with {cells.energy_kwh:,.0f} kWh")

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ebplan.controller.controller import Status
 from ebplan.controller.sensing import Sensed
+from ebplan.words import percent_words
 
 
 def live_view(status: Status) -> RenderableType:
@@ -23,7 +24,7 @@ def live_view(status: Status) -> RenderableType:
     drawn = "silent" if state.grid is None else f"{state.grid.kw:.2f} kW"
     wanted = "-" if step is None else f"{step.grid_kw:.2f} kW"
     asked = "-" if step is None or step.target_kw == 0.0 else f"{step.target_kw:+.2f} kW"
-    soc = "-" if state.soc is None else f"{state.soc:.1%}"
+    soc = "-" if state.soc is None else percent_words(state.soc, 1)
     hz = "-" if sensed.frequency_hz is None else f"{sensed.frequency_hz:.3f} Hz"
     power.add_row("drawn", drawn, "planned", wanted)
     power.add_row("asked", asked, "frequency", hz)
@@ -37,7 +38,10 @@ def live_view(status: Status) -> RenderableType:
         load = f"{sum(pool.load_req_per_s.values()):.1f}"
         pools.add_row(name, *(str(count) for count in counts), kw, load)
     doing = "between events" if status.event is None else f"event {status.event.id}"
-    planned = "no plan yet" if plan is None else f"{doing}: {plan.status}, gap {plan.gap:.2%}"
+    planned = "no plan yet"
+    if plan is not None:
+        bound = "without a bound" if plan.gap is None else f"gap {percent_words(plan.gap, 2)}"
+        planned = f"{doing}: {plan.status}, {bound}"
     why = f" ({'; '.join(status.why)})" if status.why else ""
     ready = "" if status.restoring is None else f"\nbattery: {status.restoring}"
     held = sum(status.leased.values())

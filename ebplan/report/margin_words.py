@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebplan.plan import MarginResult
-from ebplan.report.words import number_words, power_words
+from ebplan.words import number_words, power_words
 
 LEAST = 1e-6
 """A milliwatt, or a milliwatt-hour, is nothing."""

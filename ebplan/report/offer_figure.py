@@ -11,7 +11,7 @@ from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.offers.offer_document import Offer, OfferPoint
 from ebplan.report.canvas import GREY, INK, blank, save, styled
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
-from ebplan.report.words import power_words, time_words
+from ebplan.words import power_words, time_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from rich.text import Text
 from ebplan.mechanisms import least_impact_first, mechanism_words
 from ebplan.offers.offer_document import Offer, OfferPoint
 from ebplan.report.legible import HEAD_RULE, Legible
-from ebplan.report.words import decimals_for, number_words, power_words, time_words
+from ebplan.words import decimals_for, number_words, percent_words, power_words, time_words
 
 MOST_LEVERS = 4
 WIDE = 96
@@ -38,8 +38,9 @@ def _headline(offer: Offer) -> Text:
         (offer.site, "bold"),
         ": what can be promised\n",
         (
-            f"Errors: load {errors.load_std:.2%}, response {errors.response_std:.2%} "
-            f"(standard deviations). {'; '.join(errors.sources)}.",
+            f"Errors: load {percent_words(errors.load_std, 2)}, response "
+            f"{percent_words(errors.response_std, 2)} (standard deviations). "
+            f"{'; '.join(errors.sources)}.",
             "dim",
         ),
     )

@@ -12,9 +12,9 @@ from ebplan.report.delivery_table import (
     share_energies,
 )
 from ebplan.report.settled_words import interval_words, number_line
-from ebplan.report.words import power_words, time_words
 from ebplan.settlement.pack import Pack, PackRun
 from ebplan.settlement.verdict import Criterion
+from ebplan.words import percent_words, power_words, time_words
 
 SIMULATED = (
     "**SIMULATED.** No real site was metered: the runs were made on {made_of}. This folder shows "
@@ -108,7 +108,7 @@ def _run(run: PackRun) -> str:
         f"## {stem}",
         f"{headline(found)}; baseline {power_words(found.baseline_kw)} ({found.baseline}, its "
         f"level known to {error_kw}), readings of {time_words(found.interval_s)}. Intervals hold "
-        f"{found.confidence:.0%}.",
+        f"{percent_words(found.confidence)}.",
         f"![{stem}]({stem}.png)",
     ]
     rows = ["| criterion | measured | allowed | verdict |", "| :-- | --: | --: | :-- |"]

@@ -11,7 +11,7 @@ from ebplan.problem import Problem
 from ebplan.report.direction import direction_of
 from ebplan.report.legible import HEAD_RULE, given
 from ebplan.report.phases import is_short, mechanism_names, peak_kw, phases
-from ebplan.report.words import decimals_for, number_words, time_words
+from ebplan.words import decimals_for, number_words, time_words
 
 
 def phase_table(plan: Plan, problem: Problem, width: int) -> RenderableType:

@@ -13,7 +13,7 @@ from ebplan.plan import Plan, Step
 from ebplan.problem import Problem
 from ebplan.report.direction import direction_of
 from ebplan.report.palette import COLOURS
-from ebplan.report.words import money_words, power_words, time_words
+from ebplan.words import money_words, power_words, time_words
 
 FloatArray = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ebplan.portfolio.results import lacking, plain
 from ebplan.portfolio.run import Outcome
+from ebplan.words import percent_words
 
 SHOWN = 20
 """Groups printed of each award: those that carry most of it."""
@@ -70,12 +71,15 @@ def _print_award(award: dict[str, Any], outcome: Outcome, console: Console) -> N
             one["group"],
             ", ".join(r.name for r in outcome.regions if one["group"] in r.groups),
             *(f"{one[NAMES[way]]:,.1f}" for way in ways),
-            f"{one['share']:.1%}",
+            percent_words(one["share"], 1),
         )
     console.print(table)
     if len(carried) > SHOWN:
         rest = sum(one["share"] for one in carried[SHOWN:])
-        console.print(f"and {len(carried) - SHOWN} others that carry {rest:.1%}", highlight=False)
+        console.print(
+            f"and {len(carried) - SHOWN} others that carry {percent_words(rest, 1)}",
+            highlight=False,
+        )
     console.print(
         f"one kW more would cost {award['price_per_kw_mean']:,.4g} {money} a step on average, "
         f"{award['price_per_kw_highest']:,.4g} at most",

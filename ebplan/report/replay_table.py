@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ebplan.replay.results import Decisions, EventResult, Money, ReplaySummary
 from ebplan.report.legible import HEAD_RULE, Legible, given, titled
-from ebplan.report.words import money_words, number_words, power_words, time_words
+from ebplan.words import money_words, number_words, power_words, time_words
 
 WIDEST = 100
 NOT_RECORDED = "not recorded"

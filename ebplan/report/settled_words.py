@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ebplan.report.words import decimals_for, number_words, time_words
 from ebplan.settlement.number import Number
+from ebplan.words import decimals_for, number_words, time_words
 
 
 def interval_words(number: Number, unit: str, *, decimals: int | None = None) -> tuple[str, str]:

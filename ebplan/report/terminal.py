@@ -21,7 +21,7 @@ from ebplan.report.margin_words import margin_words
 from ebplan.report.palette import COLOURS
 from ebplan.report.phase_table import phase_table, span_words
 from ebplan.report.timeline import timeline
-from ebplan.report.words import money_words, power_words
+from ebplan.words import money_words, power_words
 
 MOST_ACTIONS = 7
 MOST_VIOLATIONS = 4

@@ -16,7 +16,7 @@ from ebplan.report.direction import direction_of
 from ebplan.report.legible import given
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
 from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, peak_kw
-from ebplan.report.words import number_words, power_words
+from ebplan.words import number_words, power_words
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 

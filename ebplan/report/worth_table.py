@@ -12,7 +12,7 @@ from rich.text import Text
 from ebplan.mechanisms import mechanism_words
 from ebplan.plan import Plan
 from ebplan.problem import Problem
-from ebplan.report.words import number_words
+from ebplan.words import number_words
 from ebplan.worth import Worth
 
 

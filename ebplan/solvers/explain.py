@@ -19,6 +19,7 @@ from ebplan.solvers.merit_view import merit_sentences
 from ebplan.solvers.operations import CLOCK_LOCK
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.relief import reliefs
+from ebplan.words import number_words, percent_words, time_words
 
 COSTS_OF = {
     "battery": ("wear", "calendar", "stored_energy", "handoff"),
@@ -173,21 +174,23 @@ def _who_carries(plan: Plan, began_s: float) -> list[str]:
     moved = "absorbed" if absorbs else "kept from the grid"
     sentences = [
         f"Of {target:.2f} kW asked, the battery {carries} at most {abs(peak.battery_kw):.2f} kW, "
-        f"at {peak.t_s - began_s:g} s."
+        f"at {time_words(peak.t_s - began_s)}."
     ]
     compute = {name: kwh for name, kwh in energy.items() if name != "battery" and kwh > 5e-4}
     if compute and whole > 0.0:
         shares = ", ".join(
-            f"{_name(name, absorbs)} {kwh / whole:.0%}"
+            f"{_name(name, absorbs)} {percent_words(kwh / whole)}"
             for name, kwh in sorted(compute.items(), key=lambda item: -item[1])
         )
         done = plan.handoff.complete_s
         free = (
-            "never free within the event" if done is None else f"free from {done - began_s:g} s on"
+            "never free within the event"
+            if done is None
+            else f"free from {time_words(done - began_s)} on"
         )
         sentences.append(
             f"Of {whole:.3f} kWh {moved}, compute {carries} "
-            f"{sum(compute.values()) / whole:.0%} ({shares}); the battery is {free}."
+            f"{percent_words(sum(compute.values()) / whole)} ({shares}); the battery is {free}."
         )
     return sentences
 
@@ -209,7 +212,7 @@ def _why_this_mix(plan: Plan, direction: int) -> list[str]:
     # a price below zero, which only the energy left in the battery explains
     stored = " (it keeps energy of value)" if absorbs and prices.get("battery", 0.0) < 0.0 else ""
     listed = ", ".join(
-        f"{_name(name, absorbs)} {price:.0f}{stored if name == 'battery' else ''}"
+        f"{_name(name, absorbs)} {number_words(price, 0)}{stored if name == 'battery' else ''}"
         for name, price in sorted(prices.items(), key=lambda item: item[1])
     )
     moved = "absorbed, without the price of the energy" if absorbs else "kept from the grid"
@@ -219,17 +222,20 @@ def _why_this_mix(plan: Plan, direction: int) -> list[str]:
 def _what_falls_short(plan: Plan, problem: Problem) -> list[str]:
     began_s = problem.event_start_s
     sentences = [
-        f"From {gap.from_s - began_s:g} s to {gap.to_s - began_s:g} s up to {gap.max_kw:.2f} kW "
+        f"From {time_words(gap.from_s - began_s)} to {time_words(gap.to_s - began_s)} up to "
+        f"{gap.max_kw:.2f} kW "
         f"({gap.energy_kwh:.3f} kWh) are missing because {gap.reason}."
         for gap in plan.shortfall
     ]
     lowest = min((s.soc for s in plan.steps if s.soc is not None), default=1.0)
     if plan.cost.get("reserve", 0.0) > 0.0 and problem.direction > 0:
-        sentences.append(f"The battery is below its reserve, at {lowest:.0%} at its lowest.")
+        sentences.append(
+            f"The battery is below its reserve, at {percent_words(lowest)} at its lowest."
+        )
     elif plan.cost.get("reserve", 0.0) > 0.0:
         sentences.append(
-            f"The battery goes below its reserve, down to {lowest:.0%}: nothing else that acts in "
-            "time is left."
+            f"The battery goes below its reserve, down to {percent_words(lowest)}: nothing else "
+            "that acts in time is left."
         )
     return sentences
 
@@ -303,7 +309,7 @@ def _when(spans: list[tuple[float, float]], began_s: float) -> str:
     whole = sum(b - a for a, b in joined)
     others = len(joined) - 1
     also = "" if end - start >= MOSTLY * whole else f" (and {others} more time{'s' * (others > 1)})"
-    return f"Between {start - began_s:g} s and {end - began_s:g} s{also}"
+    return f"Between {time_words(start - began_s)} and {time_words(end - began_s)}{also}"
 
 
 def _active(formulation: Formulation, x: FloatArray, row_name: str) -> FloatArray:

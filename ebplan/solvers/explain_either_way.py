@@ -9,6 +9,7 @@ import numpy as np
 
 from ebplan.plan import Plan, Step
 from ebplan.problem import Problem
+from ebplan.words import percent_words, time_words
 
 MENTIONED_KW = 1e-3
 """A power below a watt is not mentioned."""
@@ -30,7 +31,8 @@ def what_is_restored(problem: Problem, plan: Plan) -> Iterator[str]:
     asked = problem.restore_kwh / battery.energy_kwh
     missing_kwh = problem.restore_kwh - soc * battery.energy_kwh
     if missing_kwh <= MENTIONED_KWH:
-        yield f"The battery ends at {soc:.1%}; {asked:.1%} were to be restored."
+        wanted = percent_words(asked, 1)
+        yield f"The battery ends at {percent_words(soc, 1)}; {wanted} were to be restored."
         return
     after = [s for s in plan.steps if s.t_s >= problem.event_end_s - 1e-9]
     limits = dict(zip(problem.grid.edges_s[:-1], problem.import_limit_kw, strict=True))
@@ -41,8 +43,8 @@ def what_is_restored(problem: Problem, plan: Plan) -> Iterator[str]:
     elif after and max(-s.battery_kw for s in after) >= battery.charge_limit_kw - MENTIONED_KW:
         why = f"the converter takes {battery.charge_limit_kw:g} kW at most"
     yield (
-        f"The battery ends at {soc:.1%}, {missing_kwh:.3f} kWh below the {asked:.1%} to be "
-        f"restored: {why}."
+        f"The battery ends at {percent_words(soc, 1)}, {missing_kwh:.3f} kWh below the "
+        f"{percent_words(asked, 1)} to be restored: {why}."
     )
 
 
@@ -72,14 +74,14 @@ def _how_it_follows(problem: Problem, plan: Plan) -> Iterator[str]:
     if plan.shortfall:
         held += ", but for what is missing"
     yield (
-        f"{held}; the battery rests for {rests:.0%} of the time, and compute "
-        f"moves {share:.0%} of the energy."
+        f"{held}; the battery rests for {percent_words(rests)} of the time, and compute "
+        f"moves {percent_words(share)} of the energy."
     )
 
 
 def _seconds(t_s: float) -> str:
     """Return a time to a tenth of a second: steps end where they do, not where one would say."""
-    return f"{round(t_s, 1):g} s"
+    return time_words(round(t_s, 1))
 
 
 def _compute_change_kw(step: Step) -> float:

@@ -185,7 +185,7 @@ def test_load_errs_by_forecast_and_fit_together() -> None:
     assert spread is not None
     assert errors.load_std == pytest.approx((0.02**2 + spread**2) ** 0.5)
     assert errors.response_std == pytest.approx(spread)
-    assert "forecast 2.00% (the request)" in errors.sources[0]
+    assert "forecast 2.00 % (the request)" in errors.sources[0]
 
 
 def test_the_site_is_asked_before_the_fit() -> None:

@@ -43,7 +43,7 @@ def test_when_it_is_done_by_hand() -> None:
     hours = 10.0 * 0.1 / (0.475 * 0.972 * 0.975)
     assert (told.done_at - state.at) / timedelta(hours=1) == pytest.approx(hours, rel=1e-6)
     assert told.is_late
-    assert str(told) == "restoring 50% -> 60% with 0.5 kW at most, done 14:13, late: due 12:00"
+    assert str(told) == "restoring 50 % -> 60 % with 0.5 kW at most, done 14:13, late: due 12:00"
     none = restoring(CASE.site, state, ready_soc=0.6, power_kw=0.5, draw_kw=8.0, due_at=None)
     assert none is not None
     assert "no room for it now" in str(none)

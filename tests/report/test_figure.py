@@ -14,7 +14,7 @@ from ebplan.errors import InputError
 from ebplan.report.axis import EventAxis
 from ebplan.report.figure import draw_plan, plot_plan
 from ebplan.report.phases import message
-from ebplan.report.words import time_words
+from ebplan.words import time_words
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the plot extra")
 SAMPLES = [under_frequency, curtailment, infeasible]

@@ -52,7 +52,7 @@ def shown(of: Status) -> str:
 
 def test_the_view_says_what_is_drawn_planned_and_wrong() -> None:
     view = shown(status())
-    for said in ("3.95 kW", "+0.98 kW", "50.0%", "49.980 Hz", "37.5", "1 of 2 actuators leased"):
+    for said in ("3.95 kW", "+0.98 kW", "50.0 %", "49.980 Hz", "37.5", "1 of 2 actuators leased"):
         assert said in view
     assert "event under-frequency-5min: optimal" in view
     assert "not_leased router" in view
@@ -81,3 +81,11 @@ def test_each_number_is_named_and_what_is_not_known_is_absent() -> None:
     assert found["instances"]["llama70b", "drained"] == 1.0
     assert found["degraded"] == {("not_leased", "router"): 1.0}
     assert numbers(Status())["soc"] == {(): None}
+
+
+def test_a_plan_without_a_bound_is_shown() -> None:
+    """The rule has none; at a running site that is no reason to end."""
+    told = status()
+    assert told.plan is not None
+    ruled = told.plan.model_copy(update={"status": "merit_order", "bound": None, "gap": None})
+    assert "merit_order, without a bound" in shown(status(plan=ruled))

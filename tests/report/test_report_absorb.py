@@ -15,7 +15,7 @@ from ebplan.problem import Problem
 from ebplan.report.handoff_words import handoff_words
 from ebplan.report.phases import message, phases
 from ebplan.report.terminal import print_plan
-from ebplan.report.words import power_words
+from ebplan.words import power_words
 
 SAMPLES = [surplus, too_much, battery_alone]
 RELEASE_WORDS = ("release", "Released", "recharge", "kept from the grid", "minus lowers", "rebound")
@@ -141,7 +141,7 @@ def test_a_release_may_leave_the_battery_a_share_too():
 
 def test_why_names_the_mechanisms_by_what_they_do():
     text = " ".join(printed(*surplus()).split())
-    assert "compute takes up 47% (instances put to work 47%)" in text
+    assert "compute takes up 47 % (instances put to work 47 %)" in text
     assert "per kWh absorbed, without the price of the energy: battery -20 (it keeps energy" in text
     assert "(consolidation" not in text
 

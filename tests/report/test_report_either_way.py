@@ -46,7 +46,7 @@ def test_a_followed_frequency_is_told_both_ways() -> None:
     assert "battery takes" in text
     assert "Asked to release up to 1.20 kW" in text
     assert "Asked to absorb up to 0.70 kW" in text
-    assert "60.0% were to be restored" in text
+    assert "60.0 % were to be restored" in text
     assert "Hand-off: none, the battery follows the target to the end." in text
     assert "One more kW" not in text
 

@@ -11,7 +11,7 @@ from sample_plan import POOL, Command, build, curtailment, infeasible, under_fre
 from ebplan.report.axis import EventAxis
 from ebplan.report.fleet_words import fleet_actions
 from ebplan.report.phases import message, phases
-from ebplan.report.words import power_words, time_words
+from ebplan.words import power_words, time_words
 
 SAMPLES = [under_frequency, curtailment, infeasible]
 

@@ -39,3 +39,8 @@ def money_words(amount: float, currency: str) -> str:
 def number_words(value: float, decimals: int) -> str:
     """Return a number with a fixed number of decimals and no negative zero."""
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"
+
+
+def percent_words(share: float, decimals: int = 0) -> str:
+    """Return a share in percent: ``83 %``, ``0.016 %``."""
+    return f"{number_words(100.0 * share, decimals)} %"
