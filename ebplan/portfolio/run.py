@@ -15,9 +15,8 @@ from ebplan.portfolio.check import violations
 from ebplan.portfolio.excess import CannotHold
 from ebplan.portfolio.processes import Processes
 from ebplan.portfolio.regions import Region
-from ebplan.portfolio.share import Shared, portfolio, share
+from ebplan.portfolio.share import Shared, portfolio, sampled_of, share
 from ebplan.portfolio.spec import MOST_DAYS, PortfolioSpec
-from ebplan.solvers.pilot import MOST_SAMPLED
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.relaxation import DEFAULT_GAP
 from ebplan.study.asked import Frontiers, Told
@@ -94,7 +93,7 @@ def run_portfolio(
         if rounds is not None:
             rounds(f"sharing among {groups} groups", done, now)
 
-    alone = jobs == 1 or groups <= MOST_SAMPLED
+    alone = jobs == 1 or groups <= sampled_of(len(regions))
     with nullcontext() if alone else Processes(jobs or cores()) as ask:
         try:
             shared = share(of, gap=gap, ask=ask, told=watch)

@@ -32,6 +32,9 @@ from ebplan.study.moment import WindowPlan, read_plan, vectors_of
 from ebplan.study.numbers import StudyNumbers
 from ebplan.study.window import Shape
 
+SAMPLED_OF_REGION, MOST_OF_REGIONS = 6, 36
+"""Groups of each region that the pilot samples, and of all: with three of each the price of a limit
+that binds hard was found late, in a hundred rounds and more."""
 PATIENCE = 40
 """Rounds without any mix that fits, after which one program over all says whether there is one:
 5 to 20 are usual. Where the pilot is exact the first says so."""
@@ -178,9 +181,11 @@ def share(
             refuse(of.window, of.program)
 
     parts = of.parts
-    patience = 1 if len(parts.pools) <= MOST_SAMPLED else PATIENCE
+    sampled = sampled_of(len(of.window.regions))
+    patience = 1 if len(parts.pools) <= sampled else PATIENCE
     try:
-        found = relax(parts, gap=gap, ask=None if ask is None else ask(parts.pools), watch=watch)
+        answerer = None if ask is None else ask(parts.pools)
+        found = relax(parts, gap=gap, sampled=sampled, ask=answerer, watch=watch)
     except CannotHold:
         raise
     except NoPlanError:
@@ -194,6 +199,11 @@ def share(
     one_way(of.window, of.program, x)
     x[of.window.columns.position] = sum(x[g.grid] for g in of.window.columns.groups)
     return _read(of, found, x)
+
+
+def sampled_of(regions: int) -> int:
+    """Return how many groups the pilot samples: enough of each region that its limit shows."""
+    return max(MOST_SAMPLED, min(SAMPLED_OF_REGION * regions, MOST_OF_REGIONS))
 
 
 def _read(of: Portfolio, found: Relaxation, x: FloatArray) -> Shared:

@@ -34,11 +34,16 @@ class Sampled:
 
 
 class Pilot:
-    """The pilot of a program in parts, live in HiGHS."""
+    """The pilot of a program in parts, live in HiGHS.
 
-    def __init__(self, parts: Parts) -> None:
+    Args:
+        parts: the program in parts.
+        most: pools in the sample at most.
+    """
+
+    def __init__(self, parts: Parts, most: int = MOST_SAMPLED) -> None:
         self._parts = parts
-        self.sample = _sample(parts.pools)
+        self.sample = _sample(parts.pools, most)
         members = [(parts.pools[s.pool], float(s.times)) for s in self.sample]
         whole = join([*members, (parts.site, 1.0)], parts.lower, parts.upper)
         self._first = whole.n_rows - len(parts.lower)
@@ -81,9 +86,9 @@ class Pilot:
         return found
 
 
-def _sample(pools: Sequence[Part]) -> list[Sampled]:
+def _sample(pools: Sequence[Part], most: int) -> list[Sampled]:
     order = np.array(sorted(range(len(pools)), key=lambda p: _likeness(pools[p])))
-    runs = np.array_split(order, min(MOST_SAMPLED, len(pools)))
+    runs = np.array_split(order, min(most, len(pools)))
     return [Sampled(pool=int(run[len(run) // 2]), times=len(run)) for run in runs]
 
 

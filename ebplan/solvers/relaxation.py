@@ -21,7 +21,7 @@ import numpy as np
 
 from ebplan.solvers.part_solver import Answer, PartSolver
 from ebplan.solvers.parts import Part, Parts
-from ebplan.solvers.pilot import Pilot
+from ebplan.solvers.pilot import MOST_SAMPLED, Pilot
 from ebplan.solvers.program import FloatArray
 from ebplan.solvers.restricted_master import Mix, RestrictedMaster
 
@@ -84,6 +84,7 @@ def relax(
     rounds_left: float = 0.0,
     most_rounds: int = MOST_ROUNDS,
     prices: FloatArray | None = None,
+    sampled: int = MOST_SAMPLED,
     ask: Answerer | None = None,
     watch: Callable[[int, float], None] | None = None,
 ) -> Relaxation:
@@ -96,6 +97,7 @@ def relax(
         rounds_left: as long as so many of the slowest rounds are to be left until then.
         most_rounds: after which it ends in any case.
         prices: of the coupling rows to begin with, shape (L,); a pilot's if absent.
+        sampled: pools that the pilot samples at most.
         ask: who answers; ``answer_here`` if absent.
         watch: called after each round with their number and the gap, infinite where no mix fits
             yet; what it raises ends the search.
@@ -106,7 +108,7 @@ def relax(
     ask = answer_here(parts.pools) if ask is None else ask
     search, pilot = _Search(parts), None
     if prices is None:
-        pilot = Pilot(parts)
+        pilot = Pilot(parts, sampled)
         prices = pilot.prices()
         if prices is not None and pilot.exact:
             search.master.add(pilot.points())
