@@ -246,8 +246,11 @@ def check(plan_file: Path, problem_file: Path | None, as_json: bool) -> None:
     sys.exit(0 if verdict.ok else 4)
 
 
-@main.command()
-@click.argument("kind", type=click.Choice([*SCHEMAS, "fit"]))
+@main.command(
+    help="Print the JSON Schema of a document.\n\nKIND is one of "
+    f"{', '.join(sorted([*SCHEMAS, 'fit']))}."
+)
+@click.argument("kind", metavar="KIND", type=click.Choice([*SCHEMAS, "fit"]))
 def schema(kind: str) -> None:
     """Print the JSON Schema of a document."""
     import json

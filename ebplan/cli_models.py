@@ -93,7 +93,7 @@ def models(name: str | None, plot: Path | None) -> None:
             raise click.UsageError("--plot draws one model: give its NAME.")
         list_models()
         return
-    model = load_file(Path(name)) if name.endswith(".json") else load(name)
+    model = load_file(Path(name)) if _is_file(name) else load(name)
     if plot:
         from ebplan.report.model_figures import plot_model
 
@@ -101,6 +101,11 @@ def models(name: str | None, plot: Path | None) -> None:
         click.echo(f"drawn: {plot}")
         return
     Console().print(Markdown(render_markdown(model.name, model.card)))
+
+
+def _is_file(name: str) -> bool:
+    """Whether a file is meant, no name: also one that is none of ours, so that it is said to be."""
+    return name.endswith((".json", ".toml")) or Path(name).is_file()
 
 
 def list_models() -> None:

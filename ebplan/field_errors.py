@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -14,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ebplan.document_path import Place, named_item, place_of
 from ebplan.errors import InputError
 from ebplan.kinds import another_kind
+from ebplan.nearest import meant
 
 _ALLOWED = {
     "bool_type": "true or false",
@@ -88,7 +90,7 @@ def first_error(
     told = [_Complaint(d, place_of(d, data)) for d in details]
     complaints = _without_consequences(_of_the_meant_forms(told))
     slip = _misspelt(complaints, model)
-    first, meant = slip if slip else (complaints[0], "")
+    first, intended = slip if slip else (complaints[0], "")
     kind, context = first.kind, first.detail.get("ctx", {})
     fault = context.get("error")
     if not isinstance(fault, FieldFault):
@@ -99,14 +101,14 @@ def first_error(
             field="",
             value=None if kind == "missing" else first.detail["input"],
             allowed=_allowed(first, told),
-            remedy=_REMEDY.get(kind, "correct the value") + (meaning and f': "{meaning}"'),
+            remedy=_remedy(first.detail) + (meaning and f': "{meaning}"'),
         )
         if kind == "extra_forbidden":
             fault.allowed = ", ".join(known) or "the fields of the schema"
-            fault.remedy = f"did you mean {meant!r}?" if meant else "remove the field"
+            fault.remedy = f"did you mean {intended!r}?" if intended else "remove the field"
     path = ".".join(str(part) for part in first.place.path)
     item = named_item(first.place.path, data)
-    explained = [c for c in complaints if c is first or _is_missing(c, first, meant)]
+    explained = [c for c in complaints if c is first or _is_missing(c, first, intended)]
     more = len(complaints) - len(explained)
     return InputError(
         field=".".join(part for part in (at, path, fault.field) if part) or "(file)",
@@ -115,6 +117,16 @@ def first_error(
         remedy=fault.remedy + (item and f" ({item})") + (f" (and {more} more)" if more else ""),
         file=file,
     )
+
+
+def _remedy(detail: ErrorDetails) -> str:
+    """Say what to do; of a value that is one of a few, which of them was meant."""
+    context, value = detail.get("ctx", {}), detail["input"]
+    listed = context.get("expected") if detail["type"] == "literal_error" else None
+    if detail["type"] == "union_tag_invalid":
+        listed, value = context["expected_tags"], context["tag"]
+    near = meant(value, re.findall(r"'([^']+)'", listed), most=1) if listed else ""
+    return near or _REMEDY.get(detail["type"], "correct the value")
 
 
 def _of_another_kind(
@@ -169,8 +181,8 @@ def _of_the_meant_forms(complaints: list[_Complaint]) -> list[_Complaint]:
                 tried = forms.setdefault(c.place.parts[:depth], {})
                 tried.setdefault(c.place.parts[depth], []).append(c)
         for tried in forms.values():
-            meant = min(tried.values(), key=_distance)
-            out = {id(c) for said in tried.values() if said is not meant for c in said}
+            nearest = min(tried.values(), key=_distance)
+            out = {id(c) for said in tried.values() if said is not nearest for c in said}
             complaints = [c for c in complaints if id(c) not in out]
         depth += 1
     return complaints

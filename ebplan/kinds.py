@@ -30,13 +30,13 @@ READ_BY: Final[dict[str, str]] = {
 """The command that reads each kind of document."""
 NAMED_BY: Final[dict[str, str]] = {
     "site": "an event, a study or a run names it (site = ...)",
-    "state": "an event or an offer names it (state = ...)",
-    "service": "name it with --service, or in the services of a study",
+    "state": "an event or an offer request names it (state = ...)",
+    "service": "--service names it, or the services of a study do",
     "tariff": "a study names it (market.day_ahead = ...)",
     "commissioning": "a devices file names it",
     "register_map": "a devices file names it",
     "router": "a devices file names it",
-    "offer": "ebplan settle report reads it (--available)",
+    "offer": "`ebplan settle report --available` reads it",
     "grid_event": "it is laid into a folder that `ebplan listen` watches",
 }
 """Of kinds that no command reads by themselves: how they are used."""
@@ -77,13 +77,13 @@ def another_kind(
         return None
     here = shlex.quote(file) if file else "FILE"
     command = READ_BY.get(kind)
-    use = f"ebplan {command} {here}" if command else NAMED_BY[kind]
+    use = f"use this one with: ebplan {command} {here}" if command else NAMED_BY[kind]
     marks = ", ".join(sorted(MARKS.get(kind, ())))
     return InputError(
         field="kind",
         value=kind if said is not None else f"nothing, but what makes a {kind}: {marks}",
         allowed=" or ".join(map(repr, wanted)),
-        remedy=f"give a file of that kind; for this {kind}: {use}",
+        remedy=f"give a file of that kind; {use}",
         file=file,
     )
 

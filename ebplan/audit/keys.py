@@ -132,6 +132,14 @@ class SigningKey:
         Raises:
             InputError: there is none, others may read it, or it holds something else.
         """
+        if not path.exists():
+            raise InputError(
+                field="(file)",
+                value="No such file or directory",
+                allowed="the secret key that signs the log",
+                remedy=f"make one: ebplan audit keygen NAME -o {path}",
+                file=str(path),
+            )
         text = read_text(path).strip()
         mode = path.stat().st_mode
         if mode & OTHERS:

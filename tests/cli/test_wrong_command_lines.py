@@ -97,23 +97,23 @@ def test_what_ctrl_c_ends_says_so_with_its_exit_code(monkeypatch: pytest.MonkeyP
 def test_a_study_is_no_document_of_another_command(command: str) -> None:
     line = refused(command, STUDY)
     assert line.startswith(f"{STUDY}: kind: got 'study'; allowed: '")
-    assert line.endswith(f"; for this study: ebplan study {STUDY}")
+    assert line.endswith(f"; use this one with: ebplan study {STUDY}")
 
 
 @pytest.mark.parametrize(
     ("command", "file", "says"),
     [
-        ("solve", "study_sweep.toml", "for this sweep: ebplan sweep "),
-        ("study", "study_sweep.toml", "for this sweep: ebplan sweep "),
-        ("study", "under_frequency.json", "for this event: ebplan solve "),
-        ("run", "under_frequency.json", "for this event: ebplan solve "),
-        ("run", "deploy/devices.toml", "for this devices: ebplan doctor "),
-        ("listen", "deploy/run.toml", "for this run: ebplan run "),
+        ("solve", "study_sweep.toml", "use this one with: ebplan sweep "),
+        ("study", "study_sweep.toml", "use this one with: ebplan sweep "),
+        ("study", "under_frequency.json", "use this one with: ebplan solve "),
+        ("run", "under_frequency.json", "use this one with: ebplan solve "),
+        ("run", "deploy/devices.toml", "use this one with: ebplan doctor "),
+        ("listen", "deploy/run.toml", "use this one with: ebplan run "),
         ("commission", "deploy/event_sources.toml", "ebplan listen "),
-        ("offer", "hosting.toml", "for this hosting: ebplan hosting "),
-        ("models", "under_frequency.json", "for this event: ebplan solve "),
+        ("offer", "hosting.toml", "use this one with: ebplan hosting "),
+        ("models", "under_frequency.json", "use this one with: ebplan solve "),
         ("settle baseline x.csv --event", "study_week.toml", "ebplan study "),
-        ("listen", "settle/both_ways.toml", "for this service: name it with --service"),
+        ("listen", "settle/both_ways.toml", "kind; --service names it"),
     ],
 )
 def test_the_command_for_a_document_is_named(command: str, file: str, says: str) -> None:
@@ -128,7 +128,7 @@ def test_a_document_that_does_not_say_its_kind_is_known_by_its_fields(tmp_path: 
     file.write_text(STUDY.read_text().replace('kind = "study"', ""))
     line = refused("hosting", file)
     assert "got 'nothing, but what makes a study: period, portfolio'; allowed: 'hosting'" in line
-    assert line.endswith(f"for this study: ebplan study {file}")
+    assert line.endswith(f"use this one with: ebplan study {file}")
 
 
 def test_the_table_of_kinds_is_that_of_the_documents_and_commands() -> None:

@@ -128,3 +128,9 @@ def test_a_field_misspelt_in_one_form_of_several_is_named() -> None:
     error = refused(StudySpec, STUDY, misspell)
     assert error.field == "portfolio.0.load.share.by_hours"
     assert error.remedy.startswith("did you mean 'by_hour'?")
+
+
+def test_of_a_few_values_the_nearest_is_asked_about() -> None:
+    error = refused(ReplaySpec, REPLAY, lambda d: d["events"][0].update(type="congestion"))
+    assert error.field == "events.0.type"
+    assert error.remedy.startswith("did you mean 'congestion_curtailment'?")

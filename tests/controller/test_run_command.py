@@ -105,7 +105,10 @@ async def test_a_site_is_run_and_handed_back(tmp_path: Path) -> None:
         ({"cycle_s": 0.0}, "cycle_s"),
         ({"restoration": {"drained": {"b": 1}}}, "run.json: restoration.drained: got 'b'"),
         ({"sources": "gone.json"}, "gone.json: (file)"),
-        ({"audit": {"folder": "audit", "key": "gone.key"}}, "gone.key: (file)"),
+        (
+            {"audit": {"folder": "audit", "key": "gone.key"}},
+            "make one: ebplan audit keygen NAME -o ",
+        ),
         ({"metrics": {"host": "203.0.113.1", "port": 1}}, "metrics.port: got '203.0.113.1:1'"),
     ],
 )

@@ -267,6 +267,6 @@ def _unknown(name: str, known: tuple[str, ...]) -> InputError:
         field="model",
         value=name,
         allowed=", ".join(known),
-        remedy=f"{meant(name, known) or 'choose one of these'} `ebplan models` says what each is; "
+        remedy=f"{meant(name, known) or 'choose one of these;'} `ebplan models` says what each is; "
         "or fit one from your own runs",
     )
