@@ -143,7 +143,10 @@ def _of_holding(
         )
     yield (
         "has less power than is asked for what it holds",
-        max(_most(rated[0] - limits.discharge_limit_kw), _most(rated[1] - limits.charge_limit_kw)),
+        max(
+            _most(rated[0] - limits.discharge_limit_kw - lacks.release_kw),
+            _most(rated[1] - limits.charge_limit_kw - lacks.absorb_kw),
+        ),
     )
     for edge in (plan.energy_kwh[:-1], plan.energy_kwh[1:]):
         yield (

@@ -141,7 +141,7 @@ def unabsorbed_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) 
     """Return the kW of each award that a group does not absorb in a step, shape (S, T).
 
     Missing may be room or power of the battery, or what the connection may draw. What is missing is
-    taken off all products alike.
+    taken off all products alike, and power beyond what is sold off those that ask for it.
     """
     held = done.absorb_award_kw
     if group.battery is None or not held.any():
@@ -156,7 +156,8 @@ def unabsorbed_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) 
         _covered(room, room_s / 3600.0 @ held),
         _covered(np.minimum(power, group.import_kw - draw), total),
     )
-    return np.asarray(held * np.where(1.0 - there > ROUNDING, 1.0 - there, 0.0))
+    beyond = _unrated_kw(numbers, held, battery.problem.charge_limit_kw)
+    return np.maximum(held * np.where(1.0 - there > ROUNDING, 1.0 - there, 0.0), beyond)
 
 
 def absent_kw(numbers: StudyNumbers, group: GroupNumbers, done: GroupTrack) -> FloatArray:
@@ -198,7 +199,21 @@ def _beyond_battery_kw(
     energy = _covered(least * battery.discharge_efficiency, need)
     room = battery.problem.discharge_limit_kw - done.discharge_kw + done.charge_kw
     missing = 1.0 - np.minimum(energy, _covered(room, held.sum(axis=0)))
-    return np.asarray(held * np.where(missing > ROUNDING, missing, 0.0))
+    beyond = _unrated_kw(numbers, done.battery_award_kw, battery.problem.discharge_limit_kw)
+    return np.maximum(held * np.where(missing > ROUNDING, missing, 0.0), beyond)
+
+
+def _unrated_kw(numbers: StudyNumbers, held: FloatArray, most_kw: float) -> FloatArray:
+    """Return the kW of each award for which a battery has not the power that its market asks for.
+
+    Args:
+        numbers: the study.
+        held: by the battery, one way, shape (S, T).
+        most_kw: its power that way.
+    """
+    rated = np.array([[s.rated if s.rated > 1.0 else 0.0] for s in numbers.services])
+    missing = 1.0 - _covered(np.full(numbers.steps, most_kw), (rated * held).sum(axis=0))
+    return np.asarray(held * (rated > 0.0) * np.where(missing > ROUNDING, missing, 0.0))
 
 
 def _covered(there: FloatArray, needed: FloatArray) -> FloatArray:

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from ebplan.solvers.blocks.wear import layer_widths_kwh
 from ebplan.solvers.program import FloatArray, IndexArray
+from ebplan.study.slack import (
+    UNCOVERED_TIMES,
+    Needs,
+    Open,
+    energy_needs,
+    open_awards,
+    power_needs,
+    room_needs,
+)
 from ebplan.study.window import GroupColumns, Window, is_bridged
-
-UNCOVERED_TIMES = 3.0
-"""Energy missing for an award costs this many times the dearest energy: more than any trade."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,9 @@ def vectors_of(window: Window, moment: Moment) -> dict[str, FloatArray]:
     program = window.program
     cost, lower, upper = window.base_cost.copy(), program.lower.copy(), program.upper.copy()
     row_lower, row_upper = program.row_lower.copy(), program.row_upper.copy()
-    vectors = _Vectors(window, cost, lower, upper, row_lower, row_upper)
+    money = _money(window, moment)
+    awards = open_awards(moment.award_kw, moment.held & moment.real, moment.block, money)
+    vectors = _Vectors(window, cost, lower, upper, row_lower, row_upper, money, awards)
     _write_market(vectors, moment)
     for at, (columns, group) in enumerate(zip(window.columns.groups, moment.groups, strict=True)):
         _write_compute(vectors, moment, at, columns, group)
@@ -141,9 +149,19 @@ class _Vectors:
     upper: FloatArray
     row_lower: FloatArray
     row_upper: FloatArray
+    money: FloatArray
+    """Earned by a kW of each award, shape (S, T)."""
+    awards: Open
 
     def rows(self, name: str) -> slice:
         return self.window.row_ranges[name]
+
+
+def _money(window: Window, moment: Moment) -> FloatArray:
+    """Return what a kW of each award earns in each step, its calls paid for, shape (S, T)."""
+    shape, like = window.shape, moment.paid_per_kw.shape
+    called = np.array(shape.activation).reshape(like) - np.array(shape.absorption).reshape(like)
+    return np.asarray(moment.paid_per_kw + called * window.hours * moment.energy_per_kwh)
 
 
 def _write_market(v: _Vectors, moment: Moment) -> None:
@@ -158,10 +176,7 @@ def _write_market(v: _Vectors, moment: Moment) -> None:
     for trade in (columns.bought, columns.sold):
         v.upper[trade[~fixed]] = 0.0
     for i, award in enumerate(columns.award):
-        shape = v.window.shape
-        called = np.array(shape.activation[i]) - np.array(shape.absorption[i])
-        paid = moment.paid_per_kw[i] + called * hours * moment.energy_per_kwh[i]
-        v.cost[award] = -paid
+        v.cost[award] = -v.money[i]
         given = ~np.isnan(moment.award_kw[i])
         v.lower[award[given]] = v.upper[award[given]] = moment.award_kw[i][given]
         v.upper[award[~real | (~given & ~moment.held[i])]] = 0.0
@@ -191,15 +206,13 @@ def _write_compute(
         for i, service in enumerate(v.window.services):
             if is_bridged(service, numbers):
                 v.row_upper[v.rows(f"{name}.{service.id}.alone")] = group.alone_kw[:, i]
-    earned = _earned(v, moment).max(axis=0, initial=0.0)
-    v.cost[columns.uncovered_kw] = _uncovered_price(moment) * hours + UNCOVERED_TIMES * earned
-    v.upper[columns.uncovered_kw] = _given_kw(moment).sum(axis=0)
+    dear = _uncovered_price(moment) * hours
+    to_release, to_absorb = power_needs(numbers, v.window.services)
+    _write_slack(v, columns.uncovered_kw, to_release, dear)
     if columns.lacking is not None and not moment.sure_load:
-        v.cost[columns.lacking] = v.cost[columns.uncovered_kw]
-        v.upper[columns.lacking] = v.upper[columns.uncovered_kw]
+        _write_slack(v, columns.lacking, to_release, dear)
     if columns.unabsorbed_kw is not None:
-        v.cost[columns.unabsorbed_kw] = v.cost[columns.uncovered_kw]
-        v.upper[columns.unabsorbed_kw] = v.upper[columns.uncovered_kw]
+        _write_slack(v, columns.unabsorbed_kw, to_absorb, dear)
     v.cost[columns.peak] = moment.demand_per_kw[at]
     v.lower[columns.peak] = group.peaks_kw
     for i, inside in enumerate((~moment.last_month, moment.last_month)):
@@ -220,57 +233,9 @@ def _uncovered_price(moment: Moment) -> float:
     return UNCOVERED_TIMES * (dearest + moment.spread_per_kwh + 1.0)
 
 
-def _given_kw(moment: Moment) -> FloatArray:
-    """Return what has been given of each award, 0 where it is open, shape (S, T)."""
-    return np.where(np.isnan(moment.award_kw), 0.0, moment.award_kw)
-
-
-def _earned(v: _Vectors, moment: Moment) -> FloatArray:
-    """Return what a kW of each award earns that is still open, 0 of others, shape (S, T)."""
-    money = np.array([-v.cost[award] for award in v.window.columns.award])
-    still = np.isnan(moment.award_kw) & moment.held
-    return np.where(still, np.maximum(money.reshape(still.shape), 0.0), 0.0)
-
-
-def _needs_kwh(window: Window, at: int) -> tuple[FloatArray, FloatArray]:
-    """Return the most and the least that a kW of each product asks of a group's cells, each (S,).
-
-    The battery sustains it, or bridges it where compute goes on.
-    """
-    group = window.groups[at]
-    assert group.battery is not None
-    ways = [
-        [s.sustain_s, *([group.bridge_s] if group.slices and is_bridged(s, group) else [])]
-        for s in window.services
-    ]
-    out = 3600.0 * group.battery.discharge_efficiency
-    return np.array([max(way) for way in ways]) / out, np.array([min(way) for way in ways]) / out
-
-
-def _room_kwh(window: Window, at: int) -> FloatArray:
-    """Return the room that a kW of each product asks of a group's cells, (S,)."""
-    battery = window.groups[at].battery
-    assert battery is not None
-    room_s = np.array([s.room_s for s in window.services])
-    return np.asarray(room_s / 3600.0 * battery.charge_efficiency)
-
-
-def _write_slack_kwh(
-    v: _Vectors,
-    moment: Moment,
-    index: IndexArray,
-    needs: tuple[FloatArray, FloatArray],
-    dear: float,
-) -> None:
-    """Let no more energy be missing than given awards ask for, and none for the sake of a new bid.
-
-    So it costs more than any trade, and more than any open award earns for each kWh it asks for.
-    """
-    most, least = needs
-    v.upper[index] = most @ _given_kw(moment)
-    asks = least > 0.0
-    per_kwh = _earned(v, moment)[asks] / least[asks, None]
-    v.cost[index] = dear + UNCOVERED_TIMES * per_kwh.max(axis=0, initial=0.0)
+def _write_slack(v: _Vectors, index: IndexArray, needs: Needs, dear: float | FloatArray) -> None:
+    v.upper[index] = v.awards.most(needs)
+    v.cost[index] = v.awards.price(needs, dear)
 
 
 def _write_battery(
@@ -295,10 +260,10 @@ def _write_battery(
     v.cost[columns.energy[-1]] += -moment.terminal_per_kwh
     deepest = max((s.price_per_kwh for s in problem.depth_segments), default=0.0)
     dear = _uncovered_price(moment) + UNCOVERED_TIMES * (deepest + worn)
-    _write_slack_kwh(v, moment, columns.uncovered_kwh, _needs_kwh(v.window, at), dear)
+    services = v.window.services
+    _write_slack(v, columns.uncovered_kwh, energy_needs(v.window.groups[at], services), dear)
     if columns.unstored_kwh is not None:
-        room = _room_kwh(v.window, at)
-        _write_slack_kwh(v, moment, columns.unstored_kwh, (room, room), dear)
+        _write_slack(v, columns.unstored_kwh, room_needs(battery, services), dear)
     if problem.depth_segments:
         widths = layer_widths_kwh(problem)
         for j in range(len(widths)):

@@ -37,14 +37,14 @@ export     g_t - sum_s (b_st + sum_k a_skt) + y_t >= -export limit
 peak       g_t <= m_1 or m_2, by the month of t
 
 and where a product absorbs, or asks for power in the other direction (o_s) or beyond its award
-(R_s):
+(R_s, R the largest):
 
 absorb     A_st = sum_G n_st
 charging   c_t - d_t + sum_s (n_st + o_s b_st) <= P' + y'_t
 room       e_t, e_t+1 - z'_t <= e_max - eta_c sum_s n_st room_s
 import     g_t + sum_s n_st - y'_t <= import limit
 peak       g_t + sum_s F'_st n_st <= m_1 or m_2
-rated      sum_s R_s b_st <= P,  sum_s R_s n_st <= P', over products with R_s > 1
+rated      sum_s R_s b_st <= P + R y_t,  sum_s R_s n_st <= P' + R y'_t, over products with R_s > 1
 
 f_st and f'_st are the shares of an award that are called on average, F'_st the highest that may be
 called in a step: a month's peak is what was drawn, not what was planned. A battery answers a fast
@@ -392,14 +392,20 @@ class Window:
             builder.rows(f"{name}.room.{edge}", steps, held, upper=limits.max_kwh)
         meter: list[Term] = [(1.0, columns.grid), *drawn, (-1.0, columns.unabsorbed_kw)]
         builder.rows(f"{name}.import", steps, meter, upper=group.import_kw)
-        for way, most_kw, terms in (
-            ("release", limits.discharge_limit_kw, rated[0]),
-            ("absorb", limits.charge_limit_kw, rated[1]),
+        for way, most_kw, terms, lacking in (
+            ("release", limits.discharge_limit_kw, rated[0], columns.uncovered_kw),
+            ("absorb", limits.charge_limit_kw, rated[1], columns.unabsorbed_kw),
         ):
             if terms:
+                terms.append((-top_rated(self.services), lacking))
                 builder.rows(f"{name}.rated.{way}", steps, terms, upper=most_kw)
 
 
 def is_bridged(service: ServiceNumbers, group: GroupNumbers) -> bool:
     """Tell whether a product asks for the whole release before compute has settled."""
     return service.releases and service.activation_s < group.settled_s
+
+
+def top_rated(services: Sequence[ServiceNumbers]) -> float:
+    """Return the most power that a product asks a battery for, for each kW that it holds."""
+    return max((service.rated for service in services), default=1.0)
