@@ -145,7 +145,14 @@ def _range(values: Sequence[float]) -> str:
     finite = [value for value in values if value == value]
     if len(finite) < 2:
         return ""
-    return f"{_short(min(finite))}..{_short(max(finite))}"
+    return f"{_end(min(finite))}..{_end(max(finite))}"
+
+
+def _end(value: float) -> str:
+    """Return an end of a range: so short that two of them leave room before their column."""
+    if abs(value) < 0.1:
+        return f"{round(value, 3) + 0.0:g}"  # + 0.0: no minus before nothing
+    return _short(value)
 
 
 def _gained(run: Run, layer: str, scale: float) -> float:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ebplan.cli import main
 from ebplan.report.study_ranges import tornado
 from ebplan.report.study_results import StudyResults
-from ebplan.report.study_text import _short
+from ebplan.report.study_text import RANGE, _range, _short
 from ebplan.study.corners import words_of
 
 WEEK = Path(__file__).parents[2] / "examples" / "study_week.toml"
@@ -87,3 +87,9 @@ def test_the_widest_range_stands_on_top_and_in_the_title() -> None:
     ]
     assert list(figure.data[1].customdata) == [4.0, 15.0]
     assert tornado(results({"central": 5e6}), "receding") is None
+
+
+def test_a_range_leaves_room_before_it() -> None:
+    for ends in ((-0.00827, -0.000776), (-0.0119, 0.00115), (-5.61, -0.385), (-1e-5, 0.0)):
+        assert len(_range(ends)) < RANGE
+    assert _range((-1e-5, 0.0136)) == "0..0.014"
