@@ -189,8 +189,9 @@ def _until_end_of(interval: Interval, start: datetime) -> float:
 
 
 def _continues(last: Interval, following: Interval) -> bool:
+    # calls are told to a millisecond: what is less than half of one apart touches
     gap_s = (following.start - last.start).total_seconds() - last.duration_s
-    return abs(gap_s) < 1e-3
+    return abs(gap_s) < 5e-4
 
 
 def _fitting(response: ResponseShape, duration_s: float) -> ResponseShape:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openadr3_rigs import TERMS, event_body, spec_of
 
@@ -338,6 +339,7 @@ def asks(draw: st.DrawFn) -> tuple[str, list[tuple[int, int, float]]]:
 
 
 @given(asked=asks(), shuffle=st.randoms(use_true_random=False))
+@example(asked=("delta_kw", [(0, 8, -1.0), (1, 1, -1.0)]), shuffle=Random(0))
 def test_a_call_written_as_openadr_is_read_as_the_same_call(
     asked: tuple[str, list[tuple[int, int, float]]], shuffle: Any
 ) -> None:
