@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 SHOWN = 6
 """Bars shown at once: earlier ones of long work make room."""
-WORDS = 44
+WORDS = 46
 """Characters of a bar's words at most: a bar has to fit beside them."""
 INTERRUPTED = 130
 """Exit code of what somebody interrupted, as shells count signals."""
@@ -59,21 +60,28 @@ def bars() -> Iterator[Bars]:
         yield Bars(None)
         return
     from rich.console import Console
+
+    with drawn_on(Console(stderr=True)) as progress:
+        yield Bars(progress)
+
+
+def drawn_on(console: Console) -> Progress:
+    """Return what draws bars on a console."""
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
     from rich.table import Column
 
     words = Column(max_width=WORDS, no_wrap=True, overflow="ellipsis")
+    whole = Column(no_wrap=True)
     columns = (
         TextColumn("{task.description}", markup=False, table_column=words),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[count]}", markup=False, table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[count]}", markup=False, table_column=whole),
+        TextColumn("{task.fields[note]}", markup=False, table_column=whole),
         Remaining(elapsed_when_finished=True),
         TextColumn(" "),  # room for the ^C of an interruption: a line that wraps is drawn twice
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bars(progress)
+    return Progress(*columns, console=console)
 
 
 @contextmanager

@@ -123,7 +123,11 @@ def _track(built: Built, policy: PolicyKind, told: Told | None, corner: str) -> 
     if policy == "myopic":
         return follow_rule(numbers, taken)
 
+    steps = 0
+
     def stepped(done: int, of: int) -> None:
+        nonlocal steps
+        steps = of
         if told is not None:
             told(f"{policy}, {corner}", done, of)
 
@@ -132,7 +136,10 @@ def _track(built: Built, policy: PolicyKind, told: Told | None, corner: str) -> 
             return foresee(of, taken, stepped)
         return Receding(of, taken, spec.clock, spec.planning).run(stepped)
 
-    return planned(numbers, plan)
+    track = planned(numbers, plan)
+    if steps:
+        stepped(steps, steps)  # what is told before a step tells nothing after the last
+    return track
 
 
 def accepted(numbers: StudyNumbers, seed: int) -> FloatArray:
