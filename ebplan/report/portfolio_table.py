@@ -27,6 +27,8 @@ LACKS = {
     "unstored_kwh": "room to absorb, kWh",
 }
 """What may be missing for awards, in words."""
+ROUNDING = 1e-9
+"""A smaller gap is rounding of a solver."""
 LEAST_KW = 1e-3
 """Less than this is missing by rounding of a solver."""
 
@@ -41,10 +43,11 @@ def print_portfolio(outcome: Outcome, console: Console | None = None) -> None:
         f"{found['portfolio']}: {days} from {period.start}, steps of {period.step_s // 60} min",
         highlight=False,
     )
+    gap = f"{found['gap']:.1g}" if found["gap"] >= ROUNDING else "0"
     rounds = "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
     console.print(
         f"objective {found['objective']:,.0f} {money}, bound {found['bound']:,.0f}, "
-        f"gap {max(found['gap'], 0.0):.1g}, {rounds}",
+        f"gap {gap}, {rounds}",
         highlight=False,
     )
     for award in found["awards"]:
