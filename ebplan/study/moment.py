@@ -195,13 +195,14 @@ def _write_compute(
     width = np.where(moment.real[:, None], group.width_kw, 0.0)
     draw = v.rows(f"{name}.draw")
     v.row_lower[draw] = v.row_upper[draw] = np.where(moment.real, group.baseline_kw, 0.0)
-    v.cost[columns.grid] = np.where(moment.real, group.levy_per_kwh, 0.0) * hours
+    levy = np.where(moment.real, group.levy_per_kwh, 0.0)
+    v.cost[columns.grid] = levy * hours
     for k, release in enumerate(columns.release):
         v.row_upper[v.rows(f"{name}.compute.{k}")] = width[:, k]
         v.cost[release] = group.lost_per_kwh[:, k] * hours
         for i, award in enumerate(columns.awards):
             called = np.array(v.window.shape.activation[i])
-            v.cost[award.compute[k]] = called * group.lost_per_kwh[:, k] * hours
+            v.cost[award.compute[k]] = called * (group.lost_per_kwh[:, k] - levy) * hours
     if numbers.battery is None:
         for i, service in enumerate(v.window.services):
             if is_bridged(service, numbers):
@@ -251,9 +252,13 @@ def _write_battery(
     v.lower[columns.energy[0]] = v.upper[columns.energy[0]] = group.start_kwh
     worn = problem.wear_per_kwh / battery.discharge_efficiency
     v.cost[columns.discharge] = worn * hours
+    # the meter counts what is called: less is drawn, or more, at what is paid besides the price
+    levy = np.where(moment.real, group.levy_per_kwh, 0.0)
     for i, award in enumerate(columns.awards):
         if award.battery is not None:
-            v.cost[award.battery] = worn * hours * np.array(v.window.shape.activation[i])
+            v.cost[award.battery] = (worn - levy) * hours * np.array(v.window.shape.activation[i])
+        if award.absorb is not None:
+            v.cost[award.absorb] = levy * hours * np.array(v.window.shape.absorption[i])
     for idle in (columns.charge, columns.discharge):
         v.upper[idle[~moment.real]] = 0.0
     v.upper[columns.discharge[_dumped(moment, group)]] = 0.0

@@ -317,3 +317,24 @@ def test_the_example_sells_both_ways_and_its_tables_hold(tmp_path: Path) -> None
     short = StudySpec.parse({**plain, "period": {**plain["period"], "days": 2}, "policy": policy})
     write_results(run_study(short, EXAMPLE.parent), tmp_path)
     assert recheck(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("product", "wheeling", "award"),
+    [
+        # half of it is called for half an hour: 1 less 3 / 4 is earned by each kW, and 1 less 5 / 4
+        (down(1, room_s=1.0, price=1.0, absorption=np.array([0.5])), 3.0, 100.0),
+        (down(1, room_s=1.0, price=1.0, absorption=np.array([0.5])), 5.0, 0.0),
+        # what is released wears 10 / 4 and saves the wheeling: 0.6 + 8 / 4 - 10 / 4, and 7 / 4
+        (service(1, sustain_s=1.0, price=0.6, activation=0.5), 8.0, 100.0),
+        (service(1, sustain_s=1.0, price=0.6, activation=0.5), 7.0, 0.0),
+    ],
+)
+def test_calls_are_planned_with_what_is_paid_besides_the_price(
+    product: ServiceNumbers, wheeling: float, award: float
+) -> None:
+    product = replace(product, energy_per_kwh=np.array([20.0]))
+    cells = battery(500, 100, start_kwh=200.0, wear_per_kwh=10.0)
+    site = group(1, battery=cells, products=1, wheeling=wheeling)
+    numbers = study([20.0], site, services=(product,), terminal=20.0)
+    assert award_of(numbers) == pytest.approx(award, abs=1e-6)
