@@ -82,7 +82,9 @@ def _said(error: click.UsageError, command: str) -> str:
         remedy = meant(value.strip("'"), [str(c) for c in choices]) or "correct the value"
         return f"{_name(error)}: got {value}; allowed: {_values(error.param)}; remedy: {remedy}"
     message = error.format_message().strip().rstrip(".")
-    return f"{message[:1].lower()}{message[1:]} ({usage})"
+    if not message[:2].isupper():  # METER stays METER
+        message = f"{message[:1].lower()}{message[1:]}"
+    return f"{message} ({usage})"
 
 
 def _usage(error: click.UsageError, command: str) -> str:

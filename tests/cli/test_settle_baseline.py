@@ -127,7 +127,7 @@ def test_a_duration_has_the_units_of_an_offer(length: str) -> None:
 def test_what_is_no_duration_is_refused(length: str) -> None:
     done = baseline(HISTORY, WHEN[0], WHEN[1], "--duration", length)
     assert done.exit_code == 2
-    assert "no duration: write e.g. 10s, 30min, 4h" in done.output
+    assert "allowed: a duration, e.g. 10s, 30min, 4h" in done.output
 
 
 def test_an_event_to_come_is_drawn_too(tmp_path: Path) -> None:
