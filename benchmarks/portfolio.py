@@ -32,6 +32,7 @@ from ebplan.study.numbers import StudyNumbers
 from ebplan.study.run import load_study
 from ebplan.study.spec import BatterySize
 from ebplan.sweep.farm import cores
+from ebplan.words import percent_words
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "study_week.toml"
 AWARDED = 0.5
@@ -123,7 +124,10 @@ def main(counts: tuple[int, ...], regions: int, gap: float, write: Path | None) 
         )
         if regions:
             worth = found.import_price_per_kw
-            rows[-1] += [f"{(worth > 1e-6).mean():.0%}", f"{worth.sum(axis=1).mean():,.1f}"]
+            rows[-1] += [
+                percent_words(float((worth > 1e-6).mean())),
+                f"{worth.sum(axis=1).mean():,.1f}",
+            ]
         click.echo(rows[-1])
     head = (
         *(
