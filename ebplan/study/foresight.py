@@ -12,8 +12,9 @@ from itertools import pairwise
 import numpy as np
 
 from ebplan.solvers.program import FloatArray
+from ebplan.study.answered import plan
 from ebplan.study.decisions import Track, carry, empty_track
-from ebplan.study.moment import GroupMoment, Moment, plan
+from ebplan.study.moment import GroupMoment, Moment
 from ebplan.study.numbers import StudyNumbers, levy_per_kwh
 from ebplan.study.rows import stacked
 from ebplan.study.window import Shape, Window

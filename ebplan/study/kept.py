@@ -1,6 +1,7 @@
 """Runs that are finished, kept on disk: a study that was interrupted goes on where it was.
 
-What a run depends on is its numbers and its policy; their digest names the file.
+What a run depends on is its numbers and its policy; their digest names the file, with the names of
+what is kept: a run that was kept with other columns is not found.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def track_key(built: Built, policy: str) -> str:
     """Return the digest of everything that decides a run."""
     digest = hashlib.sha256(f"{__version__} {policy} {built.spec.seed}".encode())
     digest.update(built.spec.policy.model_dump_json().encode())
+    digest.update(" ".join(f.name for of in (Track, GroupTrack) for f in fields(of)).encode())
     _feed(digest, built.numbers)
     return digest.hexdigest()[:24]
 

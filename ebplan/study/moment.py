@@ -109,16 +109,6 @@ class WindowPlan:
     """Shape (S, T)."""
 
 
-def plan(window: Window, moment: Moment) -> WindowPlan:
-    """Return the window's least-cost answer to a moment.
-
-    Raises:
-        NoPlanError: nothing is feasible.
-    """
-    optimum = window.live.optimum(**vectors_of(window, moment))
-    return read_plan(window, optimum.x, optimum.objective)
-
-
 def vectors_of(window: Window, moment: Moment) -> dict[str, FloatArray]:
     """Return cost and bounds of the window's program at a moment, by name."""
     program = window.program

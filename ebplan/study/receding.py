@@ -24,12 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ebplan.solvers.program import FloatArray
+from ebplan.study.answered import plan
 from ebplan.study.clock import Clock, Planning
 from ebplan.study.decisions import Track, carry, empty_track, layers_after
 from ebplan.study.forecast import Forecaster
 from ebplan.study.horizon import Horizon
 from ebplan.study.ledger import draw_kw
-from ebplan.study.moment import GroupMoment, Moment, WindowPlan, plan
+from ebplan.study.moment import GroupMoment, Moment, WindowPlan
 from ebplan.study.numbers import (
     ServiceNumbers,
     StudyNumbers,
@@ -149,6 +150,8 @@ class Receding:
         for step in range(first, last):
             at, come = step - first, False
             if last < self.numbers.steps:
+                if self._plan is None:
+                    self._repair(step)  # a gate in the study's first step: nothing runs yet
                 self._decide(at, last)
                 for i, gate in self._gates.items():
                     if gate.known == at:

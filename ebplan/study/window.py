@@ -52,7 +52,9 @@ product whole at once and hands over to compute as that settles: so its power co
 award, and its energy what it sustains itself and the bridge for the rest. To absorb there is the
 battery alone: a baseline serves all its load, and compute has nothing more to do. What is missing
 for an award that has been given is priced (z, y), up to what that award itself asks for; for one
-that is open nothing may be missing. Wear: ``solvers/blocks/wear.py``.
+that is open nothing may be missing. Calls that the cells cannot carry stand in the row of energy as
+well (G.uncalled, G.unfilled), where else there is no plan (``answered.py``). Wear:
+``solvers/blocks/wear.py``.
 """
 
 from __future__ import annotations
@@ -100,6 +102,10 @@ class GroupColumns:
     lacking: IndexArray | None
     unstored_kwh: IndexArray | None
     unabsorbed_kw: IndexArray | None
+    uncalled: IndexArray | None
+    """Energy in the cells that calls would take and is not there: opened where else no plan is."""
+    unfilled: IndexArray | None
+    """Energy that calls would fill into them and has no room: the same."""
     release: tuple[IndexArray, ...]
     grid: IndexArray
     awards: tuple[AwardColumns, ...]
@@ -210,7 +216,7 @@ class Window:
     def _state_group(self, builder: ProgramBuilder, group: GroupNumbers) -> GroupColumns:
         steps, name, battery = self.steps, group.name, group.battery
         charge = discharge = energy = uncovered_kwh = unstored_kwh = unabsorbed_kw = None
-        lacking = None
+        lacking = uncalled = unfilled = None
         if battery is None and group.slices:
             # opened where load is a forecast, and may turn out lower than what was bid on
             lacking = builder.variables(f"{name}.lacking", steps, upper=0.0)
@@ -224,7 +230,9 @@ class Window:
                 f"{name}.energy", steps + 1, lower=limits.min_kwh, upper=limits.max_kwh
             )
             uncovered_kwh = builder.variables(f"{name}.uncovered_kwh", steps, upper=FAR_KW)
+            uncalled = builder.variables(f"{name}.uncalled", steps, upper=0.0)
             if self.both_ways:
+                unfilled = builder.variables(f"{name}.unfilled", steps, upper=0.0)
                 unstored_kwh = builder.variables(f"{name}.unstored_kwh", steps, upper=FAR_KW)
                 unabsorbed_kw = builder.variables(f"{name}.unabsorbed_kw", steps, upper=FAR_KW)
         columns = GroupColumns(
@@ -236,6 +244,8 @@ class Window:
             lacking=lacking,
             unstored_kwh=unstored_kwh,
             unabsorbed_kw=unabsorbed_kw,
+            uncalled=uncalled,
+            unfilled=unfilled,
             release=tuple(
                 builder.variables(f"{name}.release.{k}", steps, upper=FAR_KW)
                 for k in range(group.slices)
@@ -312,6 +322,9 @@ class Window:
         steps, name, battery, hours = self.steps, group.name, group.battery, self.hours
         out = 1.0 / battery.discharge_efficiency
         energy, power, reserve = list[Term](), list[Term](), list[Term]()
+        for missed, way in ((columns.uncalled, -1.0), (columns.unfilled, 1.0)):
+            if missed is not None:
+                energy.append((way, missed))
         for i, (service, award) in enumerate(zip(self.services, columns.awards, strict=True)):
             assert award.battery is not None
             called = np.array(self.shape.activation[i])
