@@ -15,7 +15,7 @@ from ebplan.solvers.program import FloatArray
 from ebplan.study.decisions import Track, carry, empty_track
 from ebplan.study.forecast import Forecaster
 from ebplan.study.moment import GroupPlan, WindowPlan
-from ebplan.study.numbers import BatteryNumbers, GroupNumbers, ServiceNumbers, StudyNumbers
+from ebplan.study.numbers import BatteryNumbers, GroupNumbers, StudyNumbers
 from ebplan.study.receding import whole_bids
 
 
@@ -79,46 +79,57 @@ def _by_rule(
 
 
 def _spare_kw(
-    service: ServiceNumbers,
+    numbers: StudyNumbers,
+    at: int,
     battery: BatteryNumbers,
     group: GroupNumbers,
     day: _Day,
     kw: FloatArray,
-    taken: tuple[FloatArray, FloatArray],
+    own: FloatArray,
 ) -> FloatArray:
-    """Return what power and energy leave for a product, shape (T,).
+    """Return what power, energy and room leave for a product, shape (T,).
 
     Args:
-        service: the product.
+        numbers: the study.
+        at: which product.
         battery: of the group.
         group: whose meter limits it.
         day: what the battery does.
         kw: draw without it.
-        taken: power, and energy for it, that contracts hold.
+        own: what contracts hold, shape (S, T).
     """
-    problem, (taken_kw, taken_kwh) = battery.problem, taken
+    service, problem, services = numbers.services[at], battery.problem, numbers.services
     draw = kw + day.charge_kw - day.discharge_kw
-    limits = []
-    if service.releases:
-        least = np.minimum(day.energy_kwh[:-1], day.energy_kwh[1:]) - problem.min_kwh
-        energy = least * battery.discharge_efficiency - taken_kwh
-        limits += [
-            energy * 3600.0 / service.sustain_s,
-            (problem.discharge_limit_kw - day.discharge_kw - taken_kw) / service.rated,
-            draw + group.export_kw - taken_kw,
-        ]
-    if service.absorbs:
-        room = problem.max_kwh - np.maximum(day.energy_kwh[:-1], day.energy_kwh[1:])
-        limits += [
-            room / battery.charge_efficiency * 3600.0 / service.room_s,
-            (problem.charge_limit_kw - day.charge_kw) / service.rated,
+    sold = np.array([[s.releases, s.absorbs] for s in services], dtype=float)
+    opposite = np.array([[s.opposite] for s in services])
+    taken = (sold + opposite * sold[:, ::-1]).T @ own
+    least = np.minimum(day.energy_kwh[:-1], day.energy_kwh[1:]) - problem.min_kwh
+    room = problem.max_kwh - np.maximum(day.energy_kwh[:-1], day.energy_kwh[1:])
+    ways = (
+        (
+            problem.discharge_limit_kw - day.discharge_kw,
+            least * battery.discharge_efficiency,
+            draw + group.export_kw,
+            [s.sustain_s for s in services],
+        ),
+        (
+            problem.charge_limit_kw - day.charge_kw,
+            room / battery.charge_efficiency,
             group.import_kw - draw,
-        ]
-    if service.opposite > 0.0:
-        other = problem.discharge_limit_kw - day.discharge_kw
-        if service.releases:
-            other = problem.charge_limit_kw - day.charge_kw
-        limits.append(other / service.opposite)
+            [s.room_s for s in services],
+        ),
+    )
+    limits = []
+    for way, (power, stored, meter, seconds) in enumerate(ways):
+        sells = sold[at, way]
+        asks = max(sells + service.opposite * sold[at, 1 - way], service.rated * sells)
+        if asks > 0.0:
+            limits.append((power - taken[way]) / asks)
+        if sells:
+            limits.append(meter - sold[:, way] @ own)
+        if seconds[at] > 0.0:
+            held = np.array(seconds) @ own / 3600.0
+            limits.append((stored - held) * 3600.0 / seconds[at])
     return np.asarray(np.maximum(np.min(limits, axis=0), 0.0))
 
 
@@ -135,18 +146,10 @@ def _plan(
     if daily:
         best = max(daily, key=lambda i: float(numbers.services[i].price_per_kw.mean()))
         service = numbers.services[best]
-        sustain_h = np.array([[s.sustain_s / 3600.0] for s in numbers.services])
         spare = [
             np.zeros(per_day)
             if group.battery is None
-            else _spare_kw(
-                service,
-                group.battery,
-                group,
-                day,
-                group.baseline_kw[steps],
-                (own.sum(axis=0), (own * sustain_h).sum(axis=0)),
-            )
+            else _spare_kw(numbers, best, group.battery, group, day, group.baseline_kw[steps], own)
             for group, day, own in zip(numbers.groups, days, held, strict=True)
         ]
         total = service.held[steps] * np.sum(spare, axis=0)

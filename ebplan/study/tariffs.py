@@ -25,7 +25,7 @@ def _tariff(name: str, folder: Path, currency: str, field: str) -> TariffDefinit
             field=field,
             value=tariff.market.currency,
             allowed=f"a tariff in {currency}, the currency of the study",
-            remedy="study in the currency of its sites",
+            remedy="name another tariff, or a file of yours",
         )
     return tariff
 

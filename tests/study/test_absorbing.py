@@ -338,3 +338,15 @@ def test_calls_are_planned_with_what_is_paid_besides_the_price(
     site = group(1, battery=cells, products=1, wheeling=wheeling)
     numbers = study([20.0], site, services=(product,), terminal=20.0)
     assert award_of(numbers) == pytest.approx(award, abs=1e-6)
+
+
+@pytest.mark.parametrize("way", ["absorb", "release"])
+def test_the_rule_leaves_what_a_contract_holds_the_same_way(way: str) -> None:
+    contract = down(DAY, name="own", contract_kw=60.0, room_s=60.0, price=0.0)
+    daily = down(DAY, room_s=60.0) if way == "absorb" else service(DAY, sustain_s=60.0)
+    site = group(DAY, battery=battery(100, 100, start_kwh=50.0), products=2)
+    numbers = study([10.0] * DAY, site, services=(contract, daily), terminal=10.0)
+    track = follow_rule(numbers, all_accepted(numbers))
+    hold(numbers, track, settle(numbers, track))
+    assert track.award_kw[1].max() == pytest.approx(40.0 if way == "absorb" else 100.0)
+    assert absent_of(numbers, track)[1].max() == pytest.approx(0.0, abs=1e-6)
