@@ -170,6 +170,7 @@ def _write_market(v: _Vectors, moment: Moment) -> None:
         given = ~np.isnan(moment.award_kw[i])
         v.lower[award[given]] = v.upper[award[given]] = moment.award_kw[i][given]
         v.upper[award[~real | (~given & ~moment.held[i])]] = 0.0
+        v.lower[award[~real]] = 0.0  # a contract ends with the study
         if v.window.services[i].block > 1:
             rows = v.rows(f"{v.window.services[i].id}.block")
             apart = np.where(np.diff(moment.block[i]) == 0, 0.0, np.inf)

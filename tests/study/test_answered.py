@@ -85,3 +85,14 @@ def test_a_run_kept_with_other_columns_is_not_found(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(kept, "GroupTrack", Before)
     assert kept.track_key(built, "myopic") != key
+
+
+@pytest.mark.parametrize("way", ["release", "absorb"])
+def test_a_contract_is_held_to_the_end_of_the_study(way: str) -> None:
+    facts: dict[str, Any] = {"contract_kw": 50.0, "gate": None, "sustain_s": 900.0}
+    if way == "absorb":
+        facts |= {"sustain_s": 0.0, "releases": False, "absorbs": True, "room_s": 900.0}
+    numbers = two_days(service(2 * DAY, **facts), 200.0, 200.0)
+    track = receding(numbers)
+    assert track.award_kw[0] == pytest.approx(50.0)
+    assert absent_of(numbers, track).max() == pytest.approx(0.0, abs=1e-6)
