@@ -1,5 +1,7 @@
 """Perfect foresight: what could have been earned by somebody who knew everything; a bound above.
 
+But for the demand charge: a month's peak is planned without what calls release in its step.
+
 Month by month, each planned with some days of the next, so that what is stored at its end has the
 value of what follows.
 """
