@@ -4,14 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: solve test test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability on-the-wire twin experiment models docs site clean
+.PHONY: solve test test-slow test-adapters adapter-tools audit-tools page-tools check lint types layers bench options comparison wear validate measured-event reliability on-the-wire twin experiment models docs site clean
 
 solve: $(READY)
 	$(BIN)/ebplan solve examples/under_frequency.json
 
-# all but the devices: these have servers of their own, below
+# the everyday run: all but what is slow, and devices, which have servers of their own; both below
+DEVICES := --ignore=tests/adapters --ignore=tests/controller --ignore=tests/dispatch/test_killed_controllers.py
 test: $(READY) audit-tools page-tools
-	$(BIN)/pytest --ignore=tests/adapters --ignore=tests/controller --ignore=tests/dispatch/test_killed_controllers.py
+	$(BIN)/pytest -m "not slow" $(DEVICES)
+
+# whole campaigns, second verifiers, oracles, pages, tutorials
+test-slow: $(READY) audit-tools page-tools
+	$(BIN)/pytest -m slow $(DEVICES)
 
 # adapters, and the controller on a whole site, against real servers on loopback; those that are not
 # Python come from Debian

@@ -16,6 +16,8 @@ from ebplan.plan import Plan
 from ebplan.pose import pose
 from ebplan.problem import Problem
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "under_frequency.json"
 WORKLOADS = ("short_input", "medium_input", "long_input")
 CASES, CHUNK = 120, 20

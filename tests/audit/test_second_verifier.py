@@ -16,6 +16,8 @@ from made_logs import FIRST, MADE, NAME, SECOND, copy, opened, plain
 from ebplan.audit import SigningKey, VerifyKey, verify
 from ebplan.audit.folder import segments
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NODE = shutil.which("node")
 VERIFIERS = [

@@ -22,6 +22,8 @@ from ebplan.twin.disturbances import ConverterReturn, ConverterTrip, InstanceLos
 from ebplan.twin.disturbances import Disturbance as Disturbance_
 from ebplan.twin.run import carry_out
 
+pytestmark = pytest.mark.slow
+
 RESTORED_WITH_KW = 0.51
 HANDED_OVER_KW = 0.1
 """A tenth of what the example asks for."""

@@ -11,6 +11,8 @@ from benchmarks.reliability.page import page
 from benchmarks.reliability.promises import CONFIDENCES, SCENARIOS, promised, subjects
 from benchmarks.reliability.simulation import simulate
 
+pytestmark = pytest.mark.slow
+
 CALLS = 60
 NAMES = [s.name for s in subjects()]
 

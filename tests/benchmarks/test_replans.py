@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.replans import cause_of, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["fluid", "counters"])
 def test_nothing_changes_and_no_plan_is_made_anew(kind: str) -> None:

@@ -15,6 +15,8 @@ from benchmarks.twin.plans import CarriedOut
 from ebplan.models import library
 from ebplan.models.fit.source import Source, read_source
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:

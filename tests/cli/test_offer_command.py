@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 from ebplan.cli import main
 from ebplan.offers import Offer
 
+pytestmark = pytest.mark.slow
+
 FILE = Path(__file__).parents[2] / "examples" / "offers" / "phase_a.json"
 QUICK = ("--duration", "60s", "--duration", "1h", "--confidence", "0.9", "--jobs", "1")
 

@@ -18,6 +18,8 @@ from ebplan.settlement.extract import Extracted
 from ebplan.settlement.grid_report import GridReport
 from ebplan.settlement.pack import Pack
 
+pytestmark = pytest.mark.slow
+
 SETTLE = Path(__file__).parents[2] / "examples" / "settle"
 METER, EVENT, PLAN = (SETTLE / n for n in ("meter.csv", "meter_event.json", "meter_plan.json"))
 PRODUCT = SETTLE / "both_ways.toml"

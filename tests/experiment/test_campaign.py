@@ -21,6 +21,8 @@ from ebplan.cli import main
 from ebplan.experiment.folder import hashes_of, read_table, write_table
 from ebplan.plan import Plan
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

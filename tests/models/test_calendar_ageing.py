@@ -18,6 +18,8 @@ from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.reading import Column, read_measurements
 from ebplan.models.wear import SECONDS_PER_YEAR
 
+pytestmark = pytest.mark.slow
+
 OUTSIDE = Path(__file__).parents[3] / "shared" / "data" / "battery_ageing"
 """Published tables that are not part of the project."""
 OPTIONS = CalendarOptions(name="made-up", title="Made-up cells")

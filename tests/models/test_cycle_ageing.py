@@ -19,6 +19,8 @@ from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fitted_wear import CellLife, wear_model
 from ebplan.models.wear import CellPrice, WearModel
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = CycleOptions(name="made-up-cycles", title="Made-up cells", temperature_c=(20.0, 30.0))
 TRUE = np.array([np.log(0.03), 0.6, 0.5])
 """3 % after 1,000 full cycles without current, depth to the 0.6, half as much again per C."""

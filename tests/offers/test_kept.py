@@ -15,6 +15,8 @@ from ebplan.offers.request import Calls, Speed
 from ebplan.offers.tails import LAWS, Law, nodes, quantile
 from tests.offers.asked_offers import SITE, STATE, asked, battery_alone, with_battery
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 200_000
 NORMAL, HEAVY = LAWS
 

@@ -22,6 +22,8 @@ from ebplan.services import load_service, with_values
 from ebplan.site import Uncertainty
 from tests.offers.asked_offers import EXAMPLES, NO_ERRORS, SITE, STATE, asked, with_battery
 
+pytestmark = pytest.mark.slow
+
 FILE = EXAMPLES / "offers" / "phase_a.json"
 
 

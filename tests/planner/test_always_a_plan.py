@@ -14,6 +14,8 @@ from ebplan.planner import Planner
 from ebplan.planner.ladder import Ladder
 from ebplan.solvers.session import Session
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(60)
 
 

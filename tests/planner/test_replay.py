@@ -22,6 +22,8 @@ from ebplan.planner.replay import replay
 from ebplan.pose import pose
 from ebplan.solvers.session import Session
 
+pytestmark = pytest.mark.slow
+
 PRINT = """
 from ebplan import Planner, load_case
 case = load_case({file!r})

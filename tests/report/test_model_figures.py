@@ -22,6 +22,8 @@ from ebplan.models.points import WithPoints
 from ebplan.models.ramp import RampModel
 from ebplan.report.model_figures import FIGURES, draw_model, frame, plot_model
 
+pytestmark = pytest.mark.slow
+
 matplotlib = pytest.importorskip("matplotlib", reason="needs the plot extra")
 
 TOLD = {

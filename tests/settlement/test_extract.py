@@ -11,6 +11,8 @@ from ebplan.settlement.extract import Extracted, extract
 from ebplan.settlement.number import Number
 from ebplan.settlement.series import FloatArray, MeterSeries
 
+pytestmark = pytest.mark.slow
+
 BEGINS_S, RAMP_S, HOLD_S, BACK_S = 3600.0, 900.0, 7200.0, 600.0
 DEPTH_KW = 25.0
 TRUTH = {

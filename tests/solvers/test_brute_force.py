@@ -14,6 +14,8 @@ from ebplan.solvers.formulation import formulate
 from ebplan.solvers.live import LiveProgram
 from ebplan.solvers.program import Program
 
+pytestmark = pytest.mark.slow
+
 
 def cheapest_with(
     live: LiveProgram, program: Program, fixed: dict[str, list[int]], pool: PoolProblem

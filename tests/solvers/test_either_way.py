@@ -15,6 +15,8 @@ from ebplan.solvers.blocks.battery import burning_pays
 from ebplan.solvers.formulation import formulate
 from ebplan.solvers.search import fixed_ways
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [range(EITHER_WAY_FROM + first, EITHER_WAY_FROM + first + 10) for first in range(0, 80, 10)]
 
 

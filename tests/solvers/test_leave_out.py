@@ -18,6 +18,8 @@ from ebplan.solvers.blocks.lens import load_lines, natural_draw_kw
 from ebplan.solvers.formulation import formulate
 from ebplan.solvers.leave_out import SWITCHES, available, leave_out
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [*range(25), *range(ABSORBS_FROM, ABSORBS_FROM + 25)]
 
 

@@ -23,6 +23,8 @@ from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
 from ebplan.solvers.highs import Solution
 
+pytestmark = pytest.mark.slow
+
 reproducible = settings(max_examples=40, deadline=None, derandomize=True)
 
 

@@ -15,6 +15,8 @@ from ebplan.solvers import highs
 from ebplan.solvers.formulation import formulate
 from ebplan.solvers.program import FloatArray, Group
 
+pytestmark = pytest.mark.slow
+
 RELEASES = [range(first, first + 10) for first in range(0, 120, 10)]
 ABSORBS = [range(ABSORBS_FROM + first, ABSORBS_FROM + first + 10) for first in range(0, 80, 10)]
 

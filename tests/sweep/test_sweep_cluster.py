@@ -18,6 +18,8 @@ from sweep_cases import Done, command, environment, knowing, run
 
 from ebplan.cli import main
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 

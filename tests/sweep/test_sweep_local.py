@@ -20,6 +20,8 @@ from ebplan.study.asked import read_answer
 from ebplan.sweep.farm import Processes, WorkersLost, done_by
 from ebplan.sweep.frontiers import firm, kept_share
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_scenario_is_there_once(done: Done) -> None:
     rows = pq.read_table(done.output / "results.parquet").to_pylist()

@@ -29,6 +29,8 @@ from ebplan.twin.requests import (
     Traffic,
 )
 
+pytestmark = pytest.mark.slow
+
 # --- the door -------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,8 @@ from ebplan.twin.disturbances import InstanceLost, InstanceReturned, LoadStep
 from ebplan.twin.requests import ClosedLoop, EngineModel, Poisson, RequestPlant, Sizes
 from ebplan.twin.requests.engine import Engine
 
+pytestmark = pytest.mark.slow
+
 
 def check_engines(plant: RequestPlant) -> None:
     """Hold every engine's cache and counts to what they can be."""

@@ -16,6 +16,8 @@ from twin_cases import case, plan_of
 from ebplan.adapters.commands import SAME_DRAW_KW
 from ebplan.twin import FluidPlant, RequestPlant, carry_out
 
+pytestmark = pytest.mark.slow
+
 ENERGY_BOUND = 0.01
 
 

@@ -19,6 +19,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PLACES = re.compile(r'(?:href|src)="([^"]*)"')
 
