@@ -47,7 +47,7 @@ class Bars:
         if self._progress is None:
             return
         if what not in self._tasks:
-            for task in list(self._tasks.values())[: len(self._tasks) + 1 - SHOWN]:
+            for task in list(self._tasks.values())[: max(len(self._tasks) + 1 - SHOWN, 0)]:
                 self._progress.update(task, visible=False)
             self._tasks[what] = self._progress.add_task(what, total=of, count=count, note=note)
         self._progress.update(self._tasks[what], completed=done, total=of, count=count, note=note)

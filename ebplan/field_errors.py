@@ -33,6 +33,7 @@ _ALLOWED = {
     "missing": "a value",
     "model_type": "an object {{...}}",
     "string_pattern_mismatch": "text that matches {pattern}",
+    "string_too_short": "at least {min_length} character(s)",
     "string_type": "text",
     "too_long": "at most {max_length} item(s)",
     "too_short": "at least {min_length} item(s)",

@@ -1,7 +1,6 @@
 """When a plan may be called optimal.
 
-By itself, so that a solver process knows it without loading documents: it is there in a third of
-the time.
+By itself, so that a solver process knows it without loading documents, and is there the sooner.
 """
 
 OPTIMAL_GAP = 1e-3

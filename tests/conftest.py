@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# matrices are small: threads that wait for each other cost ten times what they do; before numpy
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("ebplan", deadline=None)  # a busy machine fails no law
 settings.load_profile("ebplan")
 

@@ -13,6 +13,8 @@ from benchmarks.validation import serving
 from benchmarks.validation.line import Line
 from ebplan.models.fit.held_out import HeldOut
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(os.environ.get("EBPLAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MODELS = ("Llama-3.1-8B", "Llama-3.1-70B", "gpt-oss-20b")
 

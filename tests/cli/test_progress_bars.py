@@ -61,14 +61,16 @@ def test_rounds_have_no_end_that_is_known() -> None:
     assert "gap 3e-04" in line
 
 
-def test_only_the_last_bars_are_shown() -> None:
+@pytest.mark.parametrize("count", [1, SHOWN - 2, SHOWN - 1, SHOWN, SHOWN + 1, 3 * SHOWN])
+def test_the_last_bars_are_shown(count: int) -> None:
     def tell(shown: Bars) -> None:
-        for i in range(3 * SHOWN):
+        for i in range(count):
             shown.told(f"corner {i}", 7, 7)
 
-    lines = last_lines(tell, SHOWN)
+    shown = min(count, SHOWN)
+    lines = last_lines(tell, shown)
     assert [line.split("  ")[0].split("━")[0].strip() for line in lines] == [
-        f"corner {i}" for i in range(2 * SHOWN, 3 * SHOWN)
+        f"corner {i}" for i in range(count - shown, count)
     ]
 
 

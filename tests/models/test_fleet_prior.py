@@ -22,6 +22,8 @@ from ebplan.models.fleet_prior import FleetPrior
 from ebplan.models.laws import LawName
 from ebplan.models.library import load_fleet_prior
 
+pytestmark = pytest.mark.slow
+
 TABLE = Path(__file__).parents[3] / "shared" / "data" / "gpu_power" / SERVING_TABLE
 DOCS = Path(__file__).parents[2] / "docs" / "models"
 PRIOR: FleetPrior = load_fleet_prior(PRIOR_NAME)
