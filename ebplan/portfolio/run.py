@@ -36,7 +36,7 @@ class Outcome:
     built: Built
     regions: tuple[Region, ...]
     award_kw: FloatArray
-    """Given awards, NaN where they were chosen, shape (S, T)."""
+    """Given awards and contracts, NaN where they were chosen, shape (S, T)."""
     shared: Shared
 
 
@@ -128,13 +128,17 @@ def _of(spec: PortfolioSpec, study: StudySpec, path: Path) -> StudySpec:
 
 
 def _awards(spec: PortfolioSpec, built: Built, folder: Path) -> FloatArray:
-    """Return the given awards, NaN where what is held is to be chosen, shape (S, T).
+    """Return given awards and contracts, NaN where what is held is to be chosen, shape (S, T).
 
     Raises:
         InputError: an award is of a product that the study has not, or of a contract, or below 0.
     """
     numbers = built.numbers
     award_kw = np.full((len(numbers.services), numbers.steps), np.nan)
+    for i, service in enumerate(numbers.services):
+        # the study has fixed it: the check holds the sharing to it
+        if service.contract_kw is not None:
+            award_kw[i] = service.contract_kw * service.held
     grid = Grid(built.starts[0], numbers.steps, built.spec.period.step_s)
     products = list(zip(built.spec.services, numbers.services, strict=True))
     for given in spec.awards:

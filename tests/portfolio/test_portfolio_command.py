@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from rich.console import Console
 
 from ebplan.cli import main
 from ebplan.document import read_data
+from ebplan.portfolio.check import violations
+from ebplan.portfolio.results import plain
 from ebplan.portfolio.run import load_portfolio, run_portfolio
 from ebplan.portfolio.share import joint, portfolio
 from ebplan.report.portfolio_table import print_portfolio
@@ -102,6 +105,32 @@ def test_what_is_not_given_is_chosen(tmp_path: Path) -> None:
     assert not award["given"]
     assert award["mean_kw"] > 0.0
     assert found["regions"] == []
+
+
+def test_a_contract_is_given_and_the_check_holds_the_sharing_to_it(tmp_path: Path) -> None:
+    (stated,) = read_data(EXAMPLES / "portfolio_sites.toml")["services"]
+    yearly = {**stated, "service": "jp_capacity_dr", "contract_kw": 1000.0, "price_per_kw": 1.0}
+    path = write(tmp_path, sites={"services": [yearly]}, awards=[], regions=[])
+    outcome = run_portfolio(load_portfolio(path), path)
+    (service,) = outcome.built.numbers.services
+    assert 0.0 < service.held.sum() < service.held.size
+    assert outcome.award_kw[0] == pytest.approx(1000.0 * service.held)
+    assert plain(outcome)["awards"][0]["given"]
+    # half of it, shared without a fault
+    parts = [
+        replace(
+            g,
+            battery_award_kw=0.5 * g.battery_award_kw,
+            compute_award_kw=0.5 * g.compute_award_kw,
+        )
+        for g in outcome.shared.plan.groups
+    ]
+    plan = replace(
+        outcome.shared.plan, award_kw=0.5 * outcome.shared.plan.award_kw, groups=tuple(parts)
+    )
+    half = replace(outcome.shared, plan=plan)
+    said = violations(outcome.built.numbers, outcome.award_kw, outcome.regions, half)
+    assert "jp_capacity_dr: the parts to release are not the award by 500" in said
 
 
 def test_the_terminal_shows_it_in_80_columns(tmp_path: Path) -> None:
