@@ -184,18 +184,27 @@ def _unlike(service: ServiceNumbers, held: FloatArray, chosen: FloatArray) -> fl
 
 def _of_regions(numbers: StudyNumbers, regions: Sequence[Region], shared: Shared) -> Iterator[Law]:
     for region in regions:
-        named = [
-            (plan, shared.missing_kw[i], shared.unabsorbed_kw[i])
-            for i, plan in enumerate(shared.plan.groups)
-            if numbers.groups[i].name in region.groups
-        ]
-        draw = np.sum([plan.grid_kw for plan, _, _ in named], axis=0)
-        fewer = np.sum([held_kw(plan).sum(axis=0) - lack for plan, lack, _ in named], axis=0)
-        more = np.sum([plan.absorb_award_kw.sum(axis=0) - lack for plan, _, lack in named], axis=0)
-        highest = np.maximum(draw, draw + more)
+        _, lowest, highest = called_kw(numbers, region, shared)
         yield f"region {region.name}: above its import limit", _most(highest - region.import_kw)
-        fed_in = np.maximum(fewer, 0.0) - draw
-        yield f"region {region.name}: above its export limit", _most(fed_in - region.export_kw)
+        yield f"region {region.name}: above its export limit", _most(-region.export_kw - lowest)
+
+
+def called_kw(
+    numbers: StudyNumbers, region: Region, shared: Shared
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return a region's draw, and the lowest and highest that awards may make it, shape (T,) each.
+
+    What is missing for awards that were given is not called there.
+    """
+    named = [
+        (plan, shared.missing_kw[i], shared.unabsorbed_kw[i])
+        for i, plan in enumerate(shared.plan.groups)
+        if numbers.groups[i].name in region.groups
+    ]
+    draw = np.sum([plan.grid_kw for plan, _, _ in named], axis=0)
+    fewer = np.sum([held_kw(plan).sum(axis=0) - lack for plan, lack, _ in named], axis=0)
+    more = np.sum([plan.absorb_award_kw.sum(axis=0) - lack for plan, _, lack in named], axis=0)
+    return draw, draw - np.maximum(fewer, 0.0), draw + np.maximum(more, 0.0)
 
 
 def _most(values: FloatArray) -> float:

@@ -14,8 +14,7 @@ import numpy as np
 
 from ebplan import __version__
 from ebplan.document import SCHEMA_VERSION, make_folder, write_atomically
-from ebplan.portfolio.check import held_kw
-from ebplan.portfolio.regions import Region
+from ebplan.portfolio.check import called_kw, held_kw
 from ebplan.portfolio.run import Outcome
 from ebplan.portfolio.share import Shared
 from ebplan.solvers.program import FloatArray
@@ -84,7 +83,7 @@ def _award(outcome: Outcome, at: int) -> dict[str, Any]:
 
 def _region(outcome: Outcome, at: int) -> dict[str, Any]:
     region, shared = outcome.regions[at], outcome.shared
-    _, lowest, highest = of_region(outcome, region)
+    _, lowest, highest = called_kw(outcome.built.numbers, region, shared)
     return {
         "region": region.name,
         "groups": list(region.groups),
@@ -123,15 +122,6 @@ def lacking(shared: Shared) -> dict[str, FloatArray]:
         "unabsorbed_kw": shared.unabsorbed_kw,
         "unstored_kwh": shared.unstored_kwh,
     }
-
-
-def of_region(outcome: Outcome, region: Region) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return a region's draw, and the lowest and highest that awards may make it, each (T,)."""
-    groups = zip(outcome.built.numbers.groups, outcome.shared.plan.groups, strict=True)
-    plans = [plan for group, plan in groups if group.name in region.groups]
-    draw = np.sum([plan.grid_kw for plan in plans], axis=0)
-    lowest = draw - np.sum([held_kw(plan).sum(axis=0) for plan in plans], axis=0)
-    return draw, lowest, draw + np.sum([p.absorb_award_kw.sum(axis=0) for p in plans], axis=0)
 
 
 def _groups_table(outcome: Outcome) -> Iterator[Columns]:
@@ -178,7 +168,7 @@ def _awards_table(outcome: Outcome) -> Iterator[Columns]:
 
 def _regions_table(outcome: Outcome) -> Iterator[Columns]:
     for i, region in enumerate(outcome.regions):
-        draw, lowest, highest = of_region(outcome, region)
+        draw, lowest, highest = called_kw(outcome.built.numbers, region, outcome.shared)
         steps = len(draw)
         yield {
             "start": list(outcome.built.starts),
