@@ -14,13 +14,17 @@ PACKAGES = ("ebplan", "highspy", "numpy", "pydantic")
 """Packages whose versions move the numbers."""
 
 
-def describe_machine() -> list[str]:
-    """Return the description as Markdown list items."""
+def describe_machine(gap: float = OPTIONS["mip_rel_gap"]) -> list[str]:
+    """Return the description as Markdown list items.
+
+    Args:
+        gap: relative gap that was asked for; that of integer programs if absent.
+    """
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return [
         f"- processor: {processor()}, {os.cpu_count()} cores visible, {platform.system()}",
         f"- Python {platform.python_version()}, {versions}",
-        f"- HiGHS threads: {OPTIONS['threads']}, relative gap asked: {OPTIONS['mip_rel_gap']:g}",
+        f"- HiGHS threads: {OPTIONS['threads']}, relative gap asked: {gap:g}",
         f"- date: {datetime.now(UTC):%Y-%m-%d}",
     ]
 

@@ -143,7 +143,7 @@ def main(counts: tuple[int, ...], regions: int, gap: float, write: Path | None) 
         *("over the joint optimum", "peak MiB"),
         *(("steps at limits", "JPY a kW of limit and day") if regions else ()),
     )
-    text = "\n".join([*describe_machine(), "", *table(head, rows)])
+    text = "\n".join([*describe_machine(gap), "", *table(head, rows)])
     click.echo(text)
     if write is not None:
         write_section(write, "size, regions" if regions else "size", text)
