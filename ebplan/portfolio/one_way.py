@@ -2,7 +2,8 @@
 
 A mix of a charging and a discharging answer does both in one step and loses energy between them. A
 converter does the difference: the cells hold the same after, and less is drawn. That takes room of
-the converter and of export limits, so only as much is taken out as there is room.
+the converter and of export limits, so only as much is taken out as there is room; what is left says
+that burning pays (``ebplan/portfolio/share.py`` closes one direction there and shares again).
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import numpy as np
 from ebplan.portfolio.regions import RegionalWindow, export_row
 from ebplan.solvers.program import FloatArray, Program
 
+ROUNDING = 1e-6
+"""A smaller share of a battery's power, or of 1 kW, burnt in a step is rounding of a solver."""
 
-def one_way(window: RegionalWindow, program: Program, x: FloatArray) -> None:
-    """Take out of a point what batteries charge and discharge at once, in place.
+
+def one_way(window: RegionalWindow, program: Program, x: FloatArray) -> bool:
+    """Take out of a point what batteries charge and discharge at once; tell whether any is left.
 
     Args:
         window: whose columns it has.
         program: whose rows it keeps.
-        x: the point, shape (n,).
+        x: the point, shape (n,), changed in place.
     """
+    left = False
     activity = program.activity(x)
     ranges = window.row_ranges
     for group, columns in zip(window.groups, window.columns.groups, strict=True):
@@ -34,6 +39,8 @@ def one_way(window: RegionalWindow, program: Program, x: FloatArray) -> None:
         rooms = [program.row_upper[power] - activity[power]]
         rooms += [activity[rows] - program.row_lower[rows] for rows in (export, *shared)]
         room = np.maximum(np.min(rooms, axis=0), 0.0)
+        size_kw = max(1.0, group.battery.problem.discharge_limit_kw)
+        left = left or bool((lost - room > ROUNDING * size_kw).any())
         both *= np.minimum(1.0, room / np.maximum(lost, 1e-12))
         x[columns.charge] -= both / to_cells
         x[columns.discharge] -= both * from_cells
@@ -41,3 +48,4 @@ def one_way(window: RegionalWindow, program: Program, x: FloatArray) -> None:
         x[columns.grid] -= lost
         for rows in shared:
             activity[rows] -= lost
+    return left

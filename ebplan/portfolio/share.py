@@ -26,6 +26,7 @@ from ebplan.solvers.parts import Part, Parts, cut, join, owners
 from ebplan.solvers.pilot import MOST_SAMPLED
 from ebplan.solvers.program import FloatArray, IndexArray, Program
 from ebplan.solvers.relaxation import DEFAULT_GAP, NO_MONEY, Answerer, Relaxation, relax
+from ebplan.study.answered import ROUNDS, close_one_way
 from ebplan.study.decisions import empty_track
 from ebplan.study.foresight import moment_of
 from ebplan.study.moment import WindowPlan, read_plan, vectors_of
@@ -38,6 +39,10 @@ that binds hard was found late, in a hundred rounds and more."""
 PATIENCE = 40
 """Rounds without any mix that fits, after which one program over all says whether there is one:
 5 to 20 are usual. Where the pilot is exact the first says so."""
+BURNING = (
+    "no sharing was found in which batteries never charge and discharge at once, as burning energy "
+    "pays here; widen an export limit, or ask for less"
+)
 
 
 @dataclass(frozen=True)
@@ -171,8 +176,48 @@ def share(
 
     Raises:
         CannotHold: awards or shared limits cannot be held; it says which, when and by how much.
-        NoPlanError: a group cannot keep its own limits, or HiGHS finds nothing.
+        NoPlanError: a group cannot keep its own limits, or HiGHS finds nothing, or no sharing
+            was found in which no battery charges and discharges at once.
     """
+    found = first = _relaxed(of, gap, ask, told)
+    x, at, closed = _whole(of, first), of, of.program.upper.copy()
+    for _ in range(ROUNDS):
+        if not one_way(at.window, at.program, x):
+            break
+        # burning pays more than it costs, and a converter cannot: the lesser direction is closed
+        close_one_way(of.window, x, closed)
+        at = _with_upper(of, closed)
+        try:
+            again = _relaxed(at, gap, ask, told)
+        except NoPlanError as error:
+            raise NoPlanError(BURNING) from error
+        # closed directions are a choice: only what was found without them bounds every sharing
+        found = replace(again, bound=first.bound, bounds=(*found.bounds, *again.bounds))
+        x = _whole(at, found)
+    else:
+        if one_way(at.window, at.program, x):
+            raise NoPlanError(BURNING)
+    x[of.window.columns.position] = sum(x[g.grid] for g in of.window.columns.groups)
+    return _read(of, found, x)
+
+
+def _with_upper(of: Portfolio, upper: FloatArray) -> Portfolio:
+    program = replace(of.program, upper=upper.copy())
+    return replace(of, program=program, parts=cut(program, _owners(of.window), len(of.parts.pools)))
+
+
+def _whole(of: Portfolio, found: Relaxation) -> FloatArray:
+    """Return the mix that was found as a point of the program, shape (n,)."""
+    return of.parts.whole([*found.points, _centre(of, found.points)])
+
+
+def _relaxed(
+    of: Portfolio,
+    gap: float,
+    ask: Callable[[Sequence[Part]], Answerer] | None,
+    told: Callable[[int, float], None] | None,
+) -> Relaxation:
+    """Return the mix of least cost of the groups' answers; see ``share``."""
 
     def watch(rounds: int, now: float) -> None:
         if told is not None:
@@ -195,10 +240,7 @@ def share(
         raise
     if not np.isfinite(found.objective):
         raise NoPlanError("no sharing was found that keeps awards and limits")
-    x = parts.whole([*found.points, _centre(of, found.points)])
-    one_way(of.window, of.program, x)
-    x[of.window.columns.position] = sum(x[g.grid] for g in of.window.columns.groups)
-    return _read(of, found, x)
+    return found
 
 
 def sampled_of(regions: int) -> int:

@@ -33,13 +33,34 @@ def plan(window: Window, moment: Moment) -> WindowPlan:
     asked = _Asked(window, moment, vectors_of(window, moment))
     optimum = asked.optimum()
     for _ in range(ROUNDS):
-        if not asked.close_one_way(optimum.x):
+        if not close_one_way(window, optimum.x, asked.vectors["upper"]):
             break
         try:
             optimum = asked.optimum()
         except NoPlanError:
             break  # only burning keeps what was promised: what is not burnt shows in the books
     return read_plan(window, optimum.x, optimum.objective)
+
+
+def close_one_way(window: Window, x: FloatArray, upper: FloatArray) -> bool:
+    """Close the lesser direction where a battery goes both ways; tell whether any does.
+
+    Args:
+        window: whose columns these are.
+        x: the point, shape (n,).
+        upper: bounds of the columns, shape (n,), changed in place.
+    """
+    found = False
+    for group, columns in zip(window.groups, window.columns.groups, strict=True):
+        if group.battery is None or columns.charge is None or columns.discharge is None:
+            continue
+        into = x[columns.charge] * group.battery.charge_efficiency
+        out = x[columns.discharge] / group.battery.discharge_efficiency
+        both = np.minimum(into, out) > BOTH_KW
+        upper[columns.discharge[both & (into >= out)]] = 0.0
+        upper[columns.charge[both & (into < out)]] = 0.0
+        found = found or bool(both.any())
+    return found
 
 
 @dataclass(frozen=True)
@@ -61,20 +82,6 @@ class _Asked:
                 raise
         self._open_calls()
         return self.window.live.optimum(**self.vectors)
-
-    def close_one_way(self, x: FloatArray) -> bool:
-        """Close the lesser direction where a battery goes both ways; tell whether any does."""
-        found = False
-        for group, columns in zip(self.window.groups, self.window.columns.groups, strict=True):
-            if group.battery is None or columns.charge is None or columns.discharge is None:
-                continue
-            into = x[columns.charge] * group.battery.charge_efficiency
-            out = x[columns.discharge] / group.battery.discharge_efficiency
-            both = np.minimum(into, out) > BOTH_KW
-            self.vectors["upper"][columns.discharge[both & (into >= out)]] = 0.0
-            self.vectors["upper"][columns.charge[both & (into < out)]] = 0.0
-            found = found or bool(both.any())
-        return found
 
     def _open_calls(self) -> None:
         moment, shape, cost = self.moment, self.window.shape, self.vectors["cost"]

@@ -10,7 +10,7 @@ from portfolio_cases import STEPS, drawn, many, regional, two_sites
 from study_cases import battery, group, service, study
 
 from ebplan.errors import InputError, NoPlanError
-from ebplan.portfolio.check import violations
+from ebplan.portfolio.check import called_kw, violations
 from ebplan.portfolio.excess import CannotHold
 from ebplan.portfolio.one_way import one_way
 from ebplan.portfolio.processes import Processes
@@ -298,3 +298,50 @@ def test_what_is_missing_for_an_award_is_said() -> None:
     assert found.missing_kw.sum() == pytest.approx(30.0 * STEPS)
     assert found.missing_kwh.max() == 0.0
     assert violations(numbers, award, [], found) == []
+
+
+def test_what_is_missing_is_not_called_behind_a_shared_limit() -> None:
+    own = battery(500.0, 100.0, start_kwh=250.0)
+    one = replace(group(STEPS, baseline_kw=20.0, battery=own, products=1), name="a")
+    up = service(STEPS, name="up")
+    down = service(STEPS, name="down", releases=False, absorbs=True, room_s=300.0)
+    for product, lacking, way in ((up, "missing_kw", -1.0), (down, "unabsorbed_kw", 1.0)):
+        numbers = study([0.0] * STEPS, one, services=(product,))
+        award = np.full((1, STEPS), 230.0)
+        region = Region("feeder", ("a",), import_kw=120.0, export_kw=80.0)
+        found = share(portfolio(numbers, award, regions=[region]))
+        # the battery does nothing or gives back what it holds: the limit is kept either way
+        assert getattr(found, lacking)[0].min() >= 30.0 - 1e-6
+        draw, lowest, highest = called_kw(numbers, region, found)
+        called = 230.0 - getattr(found, lacking)[0]
+        assert (lowest if way < 0.0 else highest) == pytest.approx(draw + way * called)
+        assert lowest.min() >= -80.0 - 1e-6
+        assert highest.max() <= 120.0 + 1e-6
+        assert violations(numbers, award, [region], found) == []
+
+
+def test_where_burning_energy_pays_a_sharing_without_it_is_found() -> None:
+    # full, 20 kW of draw, nothing may be fed in: burning would raise the draw, and so the award
+    own = battery(50.0, 100.0, start_kwh=50.0, efficiency=0.9)
+    one = replace(group(STEPS, baseline_kw=20.0, battery=own, products=1), name="a")
+    numbers = study([1.0] * STEPS, one, services=(service(STEPS, price=10.0),))
+    of, said = portfolio(numbers), list[int]()
+    found = share(of, told=lambda rounds, _: said.append(rounds))
+    assert found.rounds == len(said) > 1
+    (plan,) = found.plan.groups
+    assert np.minimum(plan.charge_kw, plan.discharge_kw).max() <= 1e-6
+    assert violations(numbers, np.full((1, STEPS), np.nan), [], found) == []
+    # never below what may burn, and at least as good as to hold what the draw allows
+    assert joint(of) - 1e-6 <= found.bound + 1e-6 <= found.objective
+    assert found.objective <= STEPS * 20.0 * (0.5 * 1.0 - 10.0) + 1e-6
+
+
+def test_where_none_is_found_without_burning_the_reason_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = battery(50.0, 100.0, start_kwh=50.0, efficiency=0.9)
+    one = replace(group(STEPS, baseline_kw=20.0, battery=own, products=1), name="a")
+    numbers = study([1.0] * STEPS, one, services=(service(STEPS, price=10.0),))
+    monkeypatch.setattr("ebplan.portfolio.share.ROUNDS", 0)
+    with pytest.raises(NoPlanError, match="burning energy pays here; widen an export limit"):
+        share(portfolio(numbers))
