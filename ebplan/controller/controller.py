@@ -277,12 +277,13 @@ class Controller:
         self.status.planning_s = self._clock.now_s() - began_s
         for doubt in self._planner.doubts:
             found["model_in_doubt", doubt] = doubt
+        if turn.begins is not None and self._calls.running is turn.begins:
+            # whether or not it fits the engines: the next cycle goes on from this baseline
+            self._baselines.keep(turn.begins, plan.steps[0].baseline_kw, sensed.state.at)
         if plan is not self.status.plan:
             if not await self._follow(plan, why, found):
                 return
             self.status.plan, self.status.why = plan, why
-            if turn.begins is not None and self._calls.running is turn.begins:
-                self._baselines.keep(turn.begins, plan.steps[0].baseline_kw, sensed.state.at)
         self.status.event = self._calls.running
         self._tell_restoring(self._planner.restoring)
 
@@ -306,9 +307,11 @@ class Controller:
             self._recording.note("passed over: another call goes before it", event=event.id)
         taken_back = turn.taken_back is not None
         if turn.begins is not None:
+            # a call that goes on after another one came between has its baseline already
+            begins = self._baselines.begun(turn.begins)
             try:
                 plan = await self._planner.aactivate(
-                    turn.begins, sensed.state, deadline_s=self._deadline_s
+                    begins, sensed.state, deadline_s=self._deadline_s
                 )
                 return plan, (f"event {turn.begins.id}",)
             except Exception as error:

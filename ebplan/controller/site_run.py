@@ -19,7 +19,7 @@ from ebplan.adapters.events.source import EventSource
 from ebplan.adapters.open_devices import declared_droop, open_devices
 from ebplan.audit.journal import Journal
 from ebplan.case import load_site
-from ebplan.controller.baselines import Baselines
+from ebplan.controller.baselines import Baselines, file_beside
 from ebplan.controller.controller import Controller, Status
 from ebplan.controller.run_spec import RunSpec
 from ebplan.document import read_data
@@ -163,7 +163,7 @@ def _sources(
     inbox = open_inbox(declared, folder=path.parent, listen=listen)
     # beside the inbox, whose lock keeps another process from both
     beside = None if declared.inbox is None else path.parent / declared.inbox
-    kept = Baselines(None if beside is None else beside.with_suffix(".baselines.json"))
+    kept = Baselines(None if beside is None else file_beside(beside))
     return sources, inbox, kept
 
 

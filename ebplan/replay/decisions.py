@@ -22,6 +22,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from ebplan.controller.baselines import Baselines
 from ebplan.controller.calls import Calls
 from ebplan.errors import EbplanError
 from ebplan.event import Event
@@ -155,7 +156,7 @@ class _Again:
 
     def __init__(self, starts: Starts) -> None:
         self.planner = Planner(starts.site, clock="work", restoration=starts.restoration).start()
-        self._calls = Calls()
+        self._calls, self._baselines = Calls(), Baselines()
         self._current: Plan | None = None
         self._arms: tuple[Arms, Seen] | None = None
         self._last: Seen | None = None
@@ -187,7 +188,11 @@ class _Again:
         turn = self._calls.turn(seen.standing, seen.state.at, seen.ranks)
         if turn.begins is not None:
             self._arm_as_then(turn.begins, recorded)
-            return self.planner.activate(turn.begins, seen.state)
+            begins = self._baselines.begun(turn.begins)
+            plan = self.planner.activate(begins, seen.state)
+            then = plan if recorded is None else recorded.plan
+            self._baselines.keep(turn.begins, then.steps[0].baseline_kw, seen.state.at)
+            return plan
         if turn.taken_back is not None:
             self.planner.take_back()
         return self.planner.replan(seen.state, refused=seen.refused)
