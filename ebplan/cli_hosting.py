@@ -30,11 +30,19 @@ def hosting(
 ) -> None:
     """Count the units of compute that fit under the connection and contract of FILE."""
     from ebplan.document import check_writable
+    from ebplan.errors import InputError
     from ebplan.hosting.run import columns, load_hosting, run_hosting
 
     for path in (output, plot):
         if path is not None:
             check_writable(path)
+    if output is not None and output.suffix != ".parquet":
+        raise InputError(
+            field="--output",
+            value=str(output),
+            allowed="a file that ends in .parquet",
+            remedy="rename it, or print all cases with --json",
+        )
     if plot is not None:
         from ebplan.report.canvas import check_suffix
 

@@ -74,6 +74,7 @@ def study(
             from ebplan.report.study_page import write_study_page
 
             write_study_page(output)
+        click.echo(f"tables{' and report.html' if page else ''}: {output}", err=True)
     if as_json:
         click.echo(json.dumps([_plain(run) for run in runs], indent=1))
         return

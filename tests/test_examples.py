@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
@@ -264,7 +265,8 @@ def test_a_refused_mechanism_has_its_reason(words: str, chosen: str, refused: st
 def test_the_lowest_clock_is_said_to_be_reached_only_while_clocks_are_locked() -> None:
     plan = solved("mixed_pools").plan
     (told,) = (s for s in plan.explanation if "the lowest clock is reached" in s)
-    first, last = (float(word) for word in told.split() if word.lstrip("-").isdigit())
+    times = re.findall(r"([\d.]+) (s|min|h)\b", told)
+    first, last = (float(number) * {"s": 1.0, "min": 60.0, "h": 3600.0}[u] for number, u in times)
     began_s = solved("mixed_pools").problem.event_start_s
     at_work = [s for s in plan.steps if s.mechanisms.get("clock_lock", 0.0) < -1.0]
     assert at_work[0].t_s <= began_s + first + 1e-6

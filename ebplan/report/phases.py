@@ -50,9 +50,14 @@ def peak_kw(plan: Plan) -> float:
     return asked_kw or max(abs(step.grid_kw - step.baseline_kw) for step in plan.steps) or 1.0
 
 
+def met_kw(plan: Plan) -> float:
+    """Return the largest power in kW that is met of what is asked; see ``peak_kw``."""
+    return max(abs(step.target_kw) - step.shortfall_kw for step in plan.steps) or peak_kw(plan)
+
+
 def mechanism_names(plan: Plan) -> list[str]:
     """Return the mechanisms of a plan that move power at all, the known ones first."""
-    floor_kw = 0.01 * peak_kw(plan)
+    floor_kw = 0.01 * met_kw(plan)
     present = {
         name for step in plan.steps for name, kw in step.mechanisms.items() if abs(kw) > floor_kw
     }
@@ -75,7 +80,7 @@ def phases(plan: Plan, problem: Problem, *, at_most: int = 9) -> list[Phase]:
     """
     share = NOTICEABLE
     while True:
-        floor_kw = share * peak_kw(plan)
+        floor_kw = share * met_kw(plan)
         told = [
             (_what_happens(step, problem, floor_kw), target)
             for step, target in zip(plan.steps, _levels(plan, floor_kw), strict=True)

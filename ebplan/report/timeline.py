@@ -15,7 +15,7 @@ from ebplan.report.axis import EventAxis
 from ebplan.report.direction import direction_of
 from ebplan.report.legible import given
 from ebplan.report.palette import COLOURS, OTHER_COLOUR
-from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, peak_kw
+from ebplan.report.phases import is_short, mechanism_kw, mechanism_names, met_kw
 from ebplan.words import number_words, power_words
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -61,7 +61,7 @@ def _power_rows(plan: Plan, problem: Problem) -> Iterator[tuple[str, FloatArray,
         yield "asked more", np.maximum(target_kw, 0.0), "bold"
     elif problem.asks == "one_way":
         yield "asked", np.abs(target_kw), "bold"
-    floor_kw = 0.02 * peak_kw(plan)
+    floor_kw = 0.02 * met_kw(plan)
     for name in mechanism_names(plan):
         answer_kw = direction.sign * mechanism_kw(plan, name)
         style = COLOURS.get(name, OTHER_COLOUR)

@@ -93,7 +93,8 @@ def given_up_sentences(found: tuple[GivenUp, ...]) -> Iterator[str]:
             f"{amount:.3g} {one.family.unit}" for amount in (one.least, one.least_with_these)
         )
         if one.forced:
-            behind = f": {_and(one.forced_by)} allow no less" if one.forced_by else ""
+            verb = "allows" if len(one.forced_by) == 1 else "allow"
+            behind = f": {_and(one.forced_by)} {verb} no less" if one.forced_by else ""
             yield f"{name} of {has} is forced{behind}."
         elif one.amount < one.least:
             yield (

@@ -20,7 +20,7 @@ from ebplan.solvers.leave_out import available
 from ebplan.solvers.offers import NO_DEPTH_KW, OFFERS, event_h
 
 USED_SHARE = 0.005
-"""Less than this share of the target at its peak is not used."""
+"""Less than this share of what is met of the target at its peak is not used."""
 STRETCHED = ("firmness", "reserve", "margin", "handoff", "overrun")
 """Costs of requirements that are given up: the price in use is then theirs, not a mechanism's."""
 
@@ -42,7 +42,7 @@ class Rung:
 
 def merit_view(problem: Problem, plan: Plan) -> tuple[Rung, ...]:
     """Return the mechanisms of a problem, cheapest first, those without depth last."""
-    target_kw = max(map(abs, problem.target_kw))
+    met_kw = max(abs(step.target_kw) - step.shortfall_kw for step in plan.steps)
     rungs = []
     for name in least_impact_first(available(problem)):
         if name not in OFFERS:
@@ -61,7 +61,7 @@ def merit_view(problem: Problem, plan: Plan) -> tuple[Rung, ...]:
                 price_per_kwh=sum(offer.money for offer in offers) / kwh if deep else None,
                 used_kw=used_kw,
                 limit=next((offer.limit for offer in offers if offer.limit), ""),
-                used=used_kw > USED_SHARE * target_kw or _is_told(plan, name),
+                used=used_kw > USED_SHARE * met_kw or _is_told(plan, name),
             )
         )
     return tuple(
