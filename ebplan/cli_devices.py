@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_errors import one_line_errors
+from ebplan.errors import named
 from ebplan.words import percent_words
 
 if TYPE_CHECKING:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import click
@@ -31,14 +29,3 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
             sys.exit(error.exit_code)
 
     return run
-
-
-@contextmanager
-def named(file: Path) -> Iterator[None]:
-    """Name the file in errors about what it says."""
-    from ebplan.errors import InputError
-
-    try:
-        yield
-    except InputError as error:
-        raise error.in_file(str(file)) from None

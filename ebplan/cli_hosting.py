@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_errors import one_line_errors
 from ebplan.cli_progress import bars, interruptible
+from ebplan.errors import named
 
 FILE = click.Path(path_type=Path)
 

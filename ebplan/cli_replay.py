@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_errors import one_line_errors
 from ebplan.cli_problem import load_problem
+from ebplan.errors import named
 
 if TYPE_CHECKING:
     from ebplan.replay.run import Told

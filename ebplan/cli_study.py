@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_errors import one_line_errors
 from ebplan.cli_progress import bars, interruptible
+from ebplan.errors import named
 
 if TYPE_CHECKING:
     from ebplan.study.run import Run

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_errors import one_line_errors
 from ebplan.cli_twin_experiment import experiment
+from ebplan.errors import named
 from ebplan.words import percent_words
 
 FILE = click.Path(path_type=Path)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebplan.cli_errors import named, one_line_errors
+from ebplan.cli_errors import one_line_errors
+from ebplan.errors import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,6 +8,9 @@ EbplanError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Self
 
 
@@ -63,6 +66,15 @@ class InputError(EbplanError):
             remedy=self.remedy,
             file=self.file or file,
         )
+
+
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """Name the file in errors about what it says, where they name none yet."""
+    try:
+        yield
+    except InputError as error:
+        raise error.in_file(str(file)) from None
 
 
 class RangeError(InputError):

@@ -7,8 +7,8 @@ await site.run()
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ebplan.controller.baselines import Baselines, file_beside
 from ebplan.controller.controller import Controller, Status
 from ebplan.controller.run_spec import RunSpec
 from ebplan.document import read_data
-from ebplan.errors import InputError
+from ebplan.errors import named
 from ebplan.planner import Planner
 from ebplan.site import Site
 from ebplan.solvers.session import PROCESSES
@@ -93,7 +93,7 @@ async def open_run(
     """
     spec = RunSpec.parse(read_data(file), file=str(file))
     folder = file.parent
-    with _errors_of(file):
+    with named(file):
         site = load_site(spec.site, folder=folder)
     devices_file = folder / spec.devices
     declared = DevicesSpec.parse(read_data(devices_file), file=str(devices_file))
@@ -105,7 +105,7 @@ async def open_run(
         stack.callback(inbox.close)
         devices = open_devices(declared, folder=devices_file.parent)
         stack.push_async_callback(devices.close)
-        with _errors_of(file):
+        with named(file):
             planner = Planner(site, restoration=spec.restoration)
         if say is not None:
             say(f"{site.name}: starting {PROCESSES} solver processes ...")
@@ -152,7 +152,7 @@ def _sources(
 
     path = folder / str(spec.sources)
     declared = EventSourcesSpec.parse(read_data(path), file=str(path))
-    with _errors_of(path):
+    with named(path):
         sources = open_sources(declared, folder=path.parent)
     told = [each for each in (None if journal is None else journal.event, heard) if each]
 
@@ -165,12 +165,3 @@ def _sources(
     beside = None if declared.inbox is None else path.parent / declared.inbox
     kept = Baselines(None if beside is None else file_beside(beside))
     return sources, inbox, kept
-
-
-@contextmanager
-def _errors_of(file: Path) -> Iterator[None]:
-    """Name the file in errors about what it says."""
-    try:
-        yield
-    except InputError as error:
-        raise error.in_file(str(file)) from None

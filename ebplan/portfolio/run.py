@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ebplan.document import read_data
-from ebplan.errors import InputError, NoPlanError
+from ebplan.errors import InputError, NoPlanError, named
 from ebplan.portfolio.check import violations
 from ebplan.portfolio.excess import CannotHold
 from ebplan.portfolio.processes import Processes
@@ -78,14 +78,14 @@ def run_portfolio(
     """
     study_path = path.parent / spec.study
     study = _of(spec, load_study(study_path), path)
-    with _named(study_path):
+    with named(study_path):
         built = build(study, study_path.parent, frontiers=Frontiers(told, kept))
     regions = tuple(
         Region(one.name, one.groups, one.import_limit_kw, one.export_limit_kw)
         for one in spec.regions
     )
     groups = len(built.numbers.groups)
-    with _named(path):
+    with named(path):
         award_kw = _awards(spec, built, path.parent)
         of = portfolio(built.numbers, award_kw, regions=regions)
 
@@ -163,12 +163,3 @@ def _awards(spec: PortfolioSpec, built: Built, folder: Path) -> FloatArray:
             )
         award_kw[at] = values * numbers.services[at].held
     return award_kw
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file in errors about what it says, where they do not yet."""
-    try:
-        yield
-    except InputError as error:
-        raise (error if error.file else error.in_file(str(path))) from None
