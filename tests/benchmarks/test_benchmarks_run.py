@@ -22,6 +22,8 @@ from ebplan.optimality import OPTIMAL_GAP
 from ebplan.pose import pose
 from ebplan.solvers.formulation import formulate
 
+pytestmark = pytest.mark.slow
+
 SMALLEST = SUBJECTS["under_frequency"]
 
 

@@ -11,6 +11,8 @@ from benchmarks.deadlines_figure import draw
 from benchmarks.subjects import example
 from benchmarks.variants import variants
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sized() -> Sized:

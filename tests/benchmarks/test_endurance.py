@@ -16,6 +16,8 @@ from benchmarks.day24.run import Day
 from benchmarks.subjects import example
 from ebplan.twin.virtual_time import LoopClock, run_in_virtual_time
 
+pytestmark = pytest.mark.slow
+
 CASE = example("under_frequency")
 
 

@@ -13,6 +13,8 @@ from benchmarks.validation.battery_calendar import Trial, lies_within
 from benchmarks.validation.line import Line, Section
 from ebplan.models.estimate import Estimate
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[3] / "shared" / "data"
 """Published tables that are not part of the project."""
 MEASURED = [section for section in SECTIONS if section.files]

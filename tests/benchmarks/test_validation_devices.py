@@ -13,6 +13,8 @@ from benchmarks.validation.line import Line, Section
 from ebplan.models.fit.board import not_binding
 from ebplan.models.fit.ramp_table import alternate_errors, error_of, unbroken_s
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(os.environ.get("EBPLAN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 QUICK = (*caps.SECTIONS[:2], *steps.SECTIONS)
 

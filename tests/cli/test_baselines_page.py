@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from ebplan import cli
 from ebplan.settlement.grid_report import GridReport
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
 

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from ebplan.cli import main
 
+pytestmark = pytest.mark.slow
+
 DEVICES = """\
 kind = "devices"
 name = "bench"

@@ -14,6 +14,8 @@ import pytest
 from ebplan.document import read_json
 from ebplan.plan import Plan
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "under_frequency.json"
 HEAVY = {"cvxpy", "highspy", "matplotlib", "numpy", "pandas", "pydantic", "rich", "scipy"}
 

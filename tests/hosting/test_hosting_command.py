@@ -14,6 +14,8 @@ from ebplan.document import read_data
 from ebplan.hosting.run import load_hosting, run_hosting
 from ebplan.study import asked
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hosting.toml"
 
 

@@ -23,6 +23,8 @@ from ebplan.models.fit.battery_series import cut, fit_battery_series
 from ebplan.models.fit.measurements import Measurements
 from ebplan.site import Battery
 
+pytestmark = pytest.mark.slow
+
 RATED_KW, ENERGY_KWH = 200.0, 400.0
 TRUE = np.array([np.log(ENERGY_KWH), np.log(0.965), 0.0, 0.02, 0.004])
 OPTIONS = BatteryOptions(name="made-up", title="Made-up battery", converter_rated_kw=RATED_KW)

@@ -22,6 +22,8 @@ from ebplan.models.fit.fleet_runs import FleetSpec, Run, parse_runs, read_runs
 from ebplan.models.fit.source import DATA, SPEC, Source, read_source
 from ebplan.models.fleet import FleetModel
 
+pytestmark = pytest.mark.slow
+
 HEAD = "shape,concurrent_users,fleet_power_w,req_per_s\n"
 ORIGINALS = {
     "fleet_map": "e52673b24d442dc00317fc9ced905b704c535f2ba83b5d341308fd59c9f15998",

@@ -25,6 +25,8 @@ from ebplan.models.library import load_file
 from ebplan.models.loss import LossModel
 from ebplan.site import LossStage
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = LossOptions(name="mine", title="Mine", equipment="power supplies", outer="ac")
 FACTOR, OFFSET_KW = 1.08, 0.35
 

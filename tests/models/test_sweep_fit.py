@@ -26,6 +26,8 @@ from ebplan.models.fit.clock_table import ClockTableOptions, fit_clock_table
 from ebplan.models.fit.measurements import Measurements
 from ebplan.models.fit.sweep import SweepOptions, leave_one_clock_out, leave_one_out
 
+pytestmark = pytest.mark.slow
+
 REPEATS = Repeatability(rate=0.01, power=0.02)
 CAPS = np.array([0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6])
 CLOCKS = np.array([900.0, 1100.0, 1300.0, 1500.0])

@@ -17,6 +17,8 @@ from ebplan.models.tracking.cusum import Cusum, add, average_run, long_run_sd, t
 from ebplan.models.tracking.delivery import CONFIRMATIONS, LEAST, Delivery, observed
 from ebplan.models.tracking.parameter import Drift, Parameter, Tracked
 
+pytestmark = pytest.mark.slow
+
 BEGAN = datetime(2026, 6, 1, tzinfo=UTC)
 PRIOR = Prior.of_gains(2, apart=0.02, together=0.1, bounds=(0.5, 2.0), memory_s=86400.0)
 ROW = (0.25, 0.75)

@@ -26,6 +26,8 @@ from tests.offers.asked_offers import (
     with_battery,
 )
 
+pytestmark = pytest.mark.slow
+
 ONE_WAY = ("under_frequency", "curtailment_3h", "demand_response", "mixed_pools", "surplus_absorb")
 
 

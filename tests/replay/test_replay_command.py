@@ -16,6 +16,8 @@ from replays import rows, spec, write_csv
 from ebplan import cli
 from ebplan.replay.results import ReplaySummary
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
 

@@ -30,6 +30,8 @@ from ebplan.replay.results import ReplaySummary
 from ebplan.twin import FluidPlant, LoadNoise, MeterModel
 from ebplan.twin.virtual_time import LoopClock, run_in_virtual_time
 
+pytestmark = pytest.mark.slow
+
 CASE = load_case("examples/under_frequency.json")
 BEGINS_S, LASTS_S, ENDS_S = 60.0, 60.0, 200.0
 

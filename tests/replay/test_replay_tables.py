@@ -20,6 +20,8 @@ from ebplan.replay.stretches import stretches
 from ebplan.report.replay_table import money_rows
 from ebplan.settlement.series import GRID, MeterSeries
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Replayed:

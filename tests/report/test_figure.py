@@ -16,6 +16,8 @@ from ebplan.report.figure import draw_plan, plot_plan
 from ebplan.report.phases import message
 from ebplan.words import time_words
 
+pytestmark = pytest.mark.slow
+
 matplotlib = pytest.importorskip("matplotlib", reason="needs the plot extra")
 SAMPLES = [under_frequency, curtailment, infeasible]
 

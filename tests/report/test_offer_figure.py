@@ -9,6 +9,8 @@ from ebplan.offers import offer as make_offer
 from ebplan.report.offer_figure import draw_offer
 from tests.offers.asked_offers import SITE, STATE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made() -> Offer:

@@ -18,6 +18,8 @@ from ebplan.solvers.merit_order import merit_order
 from ebplan.solvers.operations import Operation, bounds_of, operations
 from ebplan.solvers.program import FloatArray
 
+pytestmark = pytest.mark.slow
+
 
 def broken_rows(formulation: Formulation, x: FloatArray) -> dict[str, float]:
     """Return what a point breaks, by label, and by how much."""

@@ -29,6 +29,8 @@ from ebplan.solvers.relaxation import relax
 from ebplan.solvers.search import gap_of, objective, peaks_to_watch, settle
 from ebplan.solvers.whole_counts import Try, turns
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [
     (pools, first + i)
     for first in (0, ABSORBS_FROM, EITHER_WAY_FROM)

@@ -21,6 +21,8 @@ from ebplan.solvers.formulation import formulate
 from ebplan.solvers.highs import Solution
 from ebplan.solvers.leave_out import leave_out
 
+pytestmark = pytest.mark.slow
+
 HOUR = (0.0, 3600.0)
 
 

@@ -22,6 +22,8 @@ from ebplan.solvers.program import FloatArray
 from ebplan.solvers.relaxation import Relaxation, relax
 from ebplan.solvers.restricted_master import RestrictedMaster
 
+pytestmark = pytest.mark.slow
+
 GAP = 1e-6
 MORE_THAN_SAMPLED = MOST_SAMPLED + 5
 CASES = [

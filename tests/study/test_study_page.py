@@ -16,6 +16,8 @@ from ebplan.report.study_page import _assumptions, write_study_page
 from ebplan.report.study_results import StudyResults, read_results
 from ebplan.study.spec import Economics
 
+pytestmark = pytest.mark.slow
+
 WEEK = Path(__file__).parents[2] / "examples" / "study_week.toml"
 
 

@@ -31,6 +31,8 @@ from ebplan.twin import Bias, FluidPlant, Plant
 from ebplan.twin.disturbances import InstanceLost, InstanceReturned, OtherLoadStep
 from ebplan.twin.requests import RequestPlant
 
+pytestmark = pytest.mark.slow
+
 PLANTS: list[type[FluidPlant] | type[RequestPlant]] = [FluidPlant, RequestPlant]
 Kind = type[FluidPlant] | type[RequestPlant]
 either = pytest.mark.parametrize("kind", PLANTS)
